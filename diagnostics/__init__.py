@@ -1,0 +1,1 @@
+"""What we ask of a model: read-outs, scores with their ceilings and nulls, baselines, and the commands."""

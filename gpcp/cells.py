@@ -1,0 +1,145 @@
+"""Cells as every source gives them: ``CellBatch``, and the protocol ``CellSource``.
+
+Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
+
+``measured`` (could have been seen; a property of the dataset) is not ``expressed`` (value > 0): an
+unmeasured gene holds 0 and its mask says that the 0 means nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol, TypeVar, final, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.errors import InputError
+from gpcp.genes import GeneVocab
+
+_T = TypeVar("_T", bound=np.generic)
+
+COVARIATES = ("cell_type", "dataset", "assay", "donor")
+"""The names under which sources report what a cell is; a source gives those that it knows."""
+
+
+def check_array(owner: str, name: str, array: NDArray[np.generic], shape: tuple[int, ...], dtype: type) -> None:
+    """Refuse an array of another shape or dtype, naming the field and both.
+
+    Raises
+    ------
+    InputError
+        ``owner.name`` has another shape or dtype than stated.
+    """
+    if array.shape != shape:
+        raise InputError(f"{owner}.{name} has shape {array.shape}, expected {shape}")
+    if array.dtype != np.dtype(dtype):
+        raise InputError(f"{owner}.{name} has dtype {array.dtype}, expected {np.dtype(dtype)}")
+
+
+def check_expression(
+    owner: str,
+    name: str,
+    expression_BG: NDArray[np.float32],
+    measured_BG: NDArray[np.bool_],
+    vocab: GeneVocab,
+    cell_id_B: NDArray[np.int64],
+) -> None:
+    """Refuse values that are not finite where measured, or not 0 where unmeasured.
+
+    Raises
+    ------
+    InputError
+        The message names the field, the first offending gene and cell, and the remedy.
+    """
+    for bad_BG, what, remedy in (
+        (
+            measured_BG & ~np.isfinite(expression_BG),
+            "is not finite but measured",
+            "mark it unmeasured or mend the value",
+        ),
+        (~measured_BG & (expression_BG != 0), "is unmeasured but not 0", "store 0 where a gene is unmeasured"),
+    ):
+        if bad_BG.any():
+            cell, gene = (int(i) for i in np.argwhere(bad_BG)[0])
+            raise InputError(
+                f"{owner}.{name} of gene {vocab.feature_id[gene]} in cell {int(cell_id_B[cell])} is "
+                f"{expression_BG[cell, gene]}: it {what}; {remedy}"
+            )
+
+
+def read_only(array: NDArray[_T]) -> NDArray[_T]:
+    """A view of ``array`` that refuses to be written; the caller's own array keeps its flags."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CellBatch:
+    """Some cells of a source.
+
+    Parameters
+    ----------
+    vocab : GeneVocab
+    expression_BG : float32, (B, G)
+        log1p(TPM), or the world's own units for a simulated source; 0 where unmeasured.
+    measured_BG : bool, (B, G)
+        True where the gene could have been seen.
+    cell_id_B : int64, (B,)
+        The source's own name for each cell, unique within the source.
+    covariates : mapping of str to (B,) arrays of str
+        Any of :data:`COVARIATES`.
+
+    Raises
+    ------
+    InputError
+        A field has the wrong shape or dtype, or values that contradict the mask.
+    """
+
+    vocab: GeneVocab
+    expression_BG: NDArray[np.float32]
+    measured_BG: NDArray[np.bool_]
+    cell_id_B: NDArray[np.int64]
+    covariates: Mapping[str, NDArray[np.str_]] = field(default_factory=dict[str, NDArray[np.str_]])
+
+    def __post_init__(self) -> None:
+        shape = (len(self.cell_id_B), len(self.vocab))
+        check_array("CellBatch", "cell_id_B", self.cell_id_B, shape[:1], np.int64)
+        check_array("CellBatch", "expression_BG", self.expression_BG, shape, np.float32)
+        check_array("CellBatch", "measured_BG", self.measured_BG, shape, np.bool_)
+        check_expression("CellBatch", "expression_BG", self.expression_BG, self.measured_BG, self.vocab, self.cell_id_B)
+        for name, values_B in self.covariates.items():
+            if name not in COVARIATES:
+                raise InputError(f"CellBatch.covariates[{name!r}] is none of {', '.join(COVARIATES)}")
+            if values_B.shape != shape[:1] or values_B.dtype.kind != "U":
+                raise InputError(
+                    f"CellBatch.covariates[{name!r}] has shape {values_B.shape} and dtype {values_B.dtype}, "
+                    f"expected {shape[:1]} of str"
+                )
+        object.__setattr__(self, "expression_BG", read_only(self.expression_BG))
+        object.__setattr__(self, "measured_BG", read_only(self.measured_BG))
+        object.__setattr__(self, "cell_id_B", read_only(self.cell_id_B))
+        frozen = {name: read_only(values_B) for name, values_B in self.covariates.items()}
+        object.__setattr__(self, "covariates", MappingProxyType(frozen))
+
+    def __len__(self) -> int:
+        return len(self.cell_id_B)
+
+
+@runtime_checkable
+class CellSource(Protocol):
+    """Where cells come from: a simulator, an AnnData file, the Census."""
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes of every batch."""
+        ...
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """Every cell once, in an order that ``seed`` decides; the last batch may be smaller.
+
+        The same seed gives the same bytes whatever the batch size; another seed gives others.
+        """
+        ...

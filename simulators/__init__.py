@@ -1,0 +1,1 @@
+"""Known worlds: gene graphs, mechanisms, interventions, their exact laws, and the assay that measures them."""

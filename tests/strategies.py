@@ -1,0 +1,108 @@
+"""Every shared Hypothesis strategy: vocabularies, cells, pairs and perturbations, small and never NaN.
+
+Dimension key: ``B`` cells or pairs, ``G`` genes of the vocabulary.
+
+The corners that break code are drawn often: one gene, no cell, a cell with nothing measured, a pair with nothing
+told, a pair with everything measured told. Magnitudes stay below ``LARGEST``, so that differences stay finite.
+"""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from gpcp.cells import COVARIATES, CellBatch
+from gpcp.genes import GeneVocab
+from gpcp.pairs import PairBatch
+from gpcp.predictors import Perturbation
+
+MOST_GENES = 6
+MOST_ROWS = 5
+LARGEST = 1e4
+
+SPECIES = ("", "MUS", "DAR")
+WORDS = ("T cell", "B cell", "K562", "")
+
+
+def gene_ids() -> st.SearchStrategy[str]:
+    """Ensembl gene ids without version, of several species."""
+    number = st.integers(0, 10**11 - 1)
+    return st.builds(lambda species, n: f"ENS{species}G{n:011d}", st.sampled_from(SPECIES), number)
+
+
+def vocabs(*, min_genes: int = 1, max_genes: int = MOST_GENES) -> st.SearchStrategy[GeneVocab]:
+    """Vocabularies of distinct genes in no particular order."""
+    ids = st.lists(gene_ids(), min_size=min_genes, max_size=max_genes, unique=True)
+    return ids.map(lambda genes: GeneVocab(feature_id=tuple(genes)))
+
+
+def values(n_rows: int, n_genes: int) -> st.SearchStrategy[NDArray[np.float32]]:
+    """Finite float32 (rows, genes), negative ones and zeros too."""
+    bound = float(np.float32(LARGEST))
+    return hnp.arrays(np.float32, (n_rows, n_genes), elements=st.floats(-bound, bound, width=32))
+
+
+def adjectives(n_rows: int, n_genes: int) -> st.SearchStrategy[NDArray[np.bool_]]:
+    """Bool (rows, genes), each row all True, all False or anything."""
+    row = st.one_of(
+        st.just([True] * n_genes),
+        st.just([False] * n_genes),
+        st.lists(st.booleans(), min_size=n_genes, max_size=n_genes),
+    )
+    rows = st.lists(row, min_size=n_rows, max_size=n_rows)
+    return rows.map(lambda drawn: np.array(drawn, dtype=np.bool_).reshape(n_rows, n_genes))
+
+
+def ids(n_rows: int) -> st.SearchStrategy[NDArray[np.int64]]:
+    """Distinct names of cells, int64 (rows,)."""
+    return hnp.arrays(np.int64, n_rows, elements=st.integers(0, 2**40), unique=True)
+
+
+@st.composite
+def cell_batches(
+    draw: st.DrawFn, *, vocab: GeneVocab | None = None, min_cells: int = 0, max_cells: int = MOST_ROWS
+) -> CellBatch:
+    """Cells with partial masks and any of the covariates."""
+    known = draw(vocabs()) if vocab is None else vocab
+    n_cells = draw(st.integers(min_cells, max_cells))
+    measured_BG = draw(adjectives(n_cells, len(known)))
+    names = draw(st.lists(st.sampled_from(COVARIATES), unique=True))
+    words = st.lists(st.sampled_from(WORDS), min_size=n_cells, max_size=n_cells)
+    return CellBatch(
+        vocab=known,
+        expression_BG=np.where(measured_BG, draw(values(n_cells, len(known))), np.float32(0)),
+        measured_BG=measured_BG,
+        cell_id_B=draw(ids(n_cells)),
+        covariates={name: np.array(draw(words), dtype=np.str_) for name in names},
+    )
+
+
+@st.composite
+def pair_batches(
+    draw: st.DrawFn, *, vocab: GeneVocab | None = None, min_pairs: int = 0, max_pairs: int = MOST_ROWS
+) -> PairBatch:
+    """Pairs with partial masks; what is told is any subset of what is measured."""
+    known = draw(vocabs()) if vocab is None else vocab
+    n_pairs = draw(st.integers(min_pairs, max_pairs))
+    measured_BG = draw(adjectives(n_pairs, len(known)))
+    before_BG, after_BG = (
+        np.where(measured_BG, draw(values(n_pairs, len(known))), np.float32(0)) for _ in ("before", "after")
+    )
+    return PairBatch(
+        vocab=known,
+        before_BG=before_BG,
+        after_BG=after_BG,
+        measured_BG=measured_BG,
+        perturbed_BG=measured_BG & draw(adjectives(n_pairs, len(known))),
+        before_id_B=draw(ids(n_pairs)),
+        after_id_B=draw(ids(n_pairs)),
+    )
+
+
+@st.composite
+def perturbations(draw: st.DrawFn, *, n_genes: int, min_cells: int = 0, max_cells: int = MOST_ROWS) -> Perturbation:
+    """What is told of each cell: nothing, everything or anything between."""
+    n_cells = draw(st.integers(min_cells, max_cells))
+    perturbed_BG = draw(adjectives(n_cells, n_genes))
+    target_BG = np.where(perturbed_BG, draw(values(n_cells, n_genes)), np.float32(0))
+    return Perturbation(perturbed_BG=perturbed_BG, target_BG=target_BG)

@@ -1,0 +1,89 @@
+"""``Report``: several results, the first cause that fails, and the exit code that a script can act on."""
+
+import platform
+import textwrap
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, final
+
+import gpcp
+from diagnostics.result import CheckResult
+
+_SHOWN = {"pass": "PASS", "fail": "FAIL", "inconclusive": "OPEN", "not_applicable": "N/A"}
+_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Version of gpcp, of Python and of the libraries whose arithmetic decides a result; nothing is imported."""
+    return {
+        "gpcp": gpcp.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What a command found, in the order of its ladder: the first failing result is the cause to look at.
+
+    Parameters
+    ----------
+    results : tuple of CheckResult
+    world : str
+        Name of the world, or of the real cells.
+    seed : tuple of int
+        The seeds that it rests on.
+    versions : dict of str to str
+        As :func:`versions` gives them.
+    """
+
+    results: tuple[CheckResult, ...]
+    world: str
+    seed: tuple[int, ...]
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @property
+    def diagnosis(self) -> CheckResult | None:
+        """The first failing result, or None."""
+        return next((result for result in self.results if result.outcome == "fail"), None)
+
+    @property
+    def passed(self) -> bool:
+        """True where something passed and nothing failed: a report of open questions is not a pass."""
+        return self.diagnosis is None and any(result.outcome == "pass" for result in self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where :attr:`passed`, else 1."""
+        return 0 if self.passed else 1
+
+    def text(self, *, width: int = 100) -> str:
+        """One paragraph a result, then the verdict, in lines of at most ``width`` characters."""
+        lines: list[str] = []
+        for result in self.results:
+            lines += _wrapped(f"{_SHOWN[result.outcome]:<4}  {result.name}: {result.says}", width)
+            if result.next_step:
+                lines += _wrapped(f"      -> {result.next_step}", width)
+        n_judged = sum(result.outcome in ("pass", "fail") for result in self.results)
+        n_passed = sum(result.outcome == "pass" for result in self.results)
+        verdict = f"{'PASS' if self.passed else 'FAIL'}: {n_passed} of {n_judged} checks passed on {self.world}"
+        if self.diagnosis is not None:
+            verdict += f"; look first at {self.diagnosis.name!r}"
+        return "\n".join([*lines, *textwrap.wrap(verdict, width)])
+
+    def to_json(self) -> dict[str, Any]:
+        """The results, the diagnosis, the verdict and what they rest on, as JSON's types."""
+        return {
+            "world": self.world,
+            "seed": list(self.seed),
+            "versions": self.versions,
+            "verdict": "pass" if self.passed else "fail",
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.name,
+            "results": [result.to_json() for result in self.results],
+        }
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    indent = " " * 6
+    return textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=True, initial_indent="")

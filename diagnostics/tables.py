@@ -1,0 +1,109 @@
+"""The table of ``recover_graph``, in lines of at most 100 characters.
+
+One block a regime, because a score means nothing without its target graph and read-out, which head the block.
+"""
+
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from diagnostics.record import RunRecord
+
+WIDTH = 100
+
+_T = TypeVar("_T")
+
+_COLUMNS: tuple[tuple[str, int, Callable[[RunRecord], str]], ...] = (
+    ("seed", 4, lambda r: str(r.seed)),
+    ("baseline", 8, lambda r: number(r.baseline_loss)),
+    ("loss", 8, lambda r: number(r.loss)),
+    ("Bayes", 8, lambda r: number(r.bayes_risk)),
+    ("ridge", 8, lambda r: number(r.ridge_loss)),
+    ("skill", 7, lambda r: share(r.skill)),
+    ("AUPRC", 6, lambda r: share(r.auprc, 3)),
+    ("95 % CI", 11, lambda r: f"{share(r.ci_low, 3)}-{share(r.ci_high, 3)}"),
+    ("null95", 6, lambda r: share(r.null_95, 3)),
+    ("ceiling", 7, lambda r: share(r.ceiling_auprc, 3)),
+    ("SHD", 4, lambda r: "-" if r.shd is None else str(r.shd)),
+    ("sec.", 5, lambda r: f"{r.seconds:.0f}"),
+)
+
+
+def number(value: float | None) -> str:
+    """A loss in at most 8 characters."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.2e}"
+
+
+def share(value: float | None, decimals: int = 4) -> str:
+    """A skill or a score in at most ``decimals + 3`` characters; rounded down, so that 1.000 means exact."""
+    if value is None:
+        return "-"
+    if value <= -10:
+        return f"{value:.0e}"
+    scale = 10**decimals
+    return f"{math.floor(value * scale + 1e-9) / scale:.{decimals}f}"
+
+
+def table(records: Sequence[RunRecord]) -> str:
+    """All runs, a block for each regime with its target graph and read-out."""
+    blocks: dict[tuple[str, str, str], list[RunRecord]] = {}
+    for record in records:
+        blocks.setdefault((record.regime, record.target, record.read_out), []).append(record)
+    return "\n\n".join("\n".join(_block(rows)) for rows in blocks.values())
+
+
+def _block(rows: Sequence[RunRecord]) -> list[str]:
+    first = rows[0]
+    head = (
+        f"{first.regime.upper()}  told {told_text(first.told)} of {first.n_genes} genes; target: {first.target} "
+        f"(base rate {span([r.base_rate for r in rows])}); read-out: {first.read_out}"
+    )
+    if first.shd is not None:
+        head += f"; SHD at |effect| >= {first.threshold:g}"
+    lines = _wrap(head)
+    lines.append(" ".join(name.rjust(width) for name, width, _ in _COLUMNS))
+    lines += [" ".join(show(row).rjust(width) for _, width, show in _COLUMNS) for row in rows]
+    others = [
+        f"{read_out} {span([s.auprc for s in scores])}"
+        + ("" if scores[0].ceiling_auprc is None else f" (ceiling {span([s.ceiling_auprc for s in scores])})")
+        for read_out, scores in _grouped((s.read_out, s) for r in rows for s in r.read_outs if s.read_out != r.read_out)
+    ]
+    if others:
+        lines += _wrap(f"other read-outs, AUPRC: {'; '.join(others)}")
+    methods = [
+        f"{method}{'*' if scores[0].statistician else ''} {span([s.auprc for s in scores])}"
+        for method, scores in _grouped((s.method, s) for r in rows for s in r.methods)
+    ]
+    if methods:
+        lines += _wrap(f"other methods, AUPRC: {'; '.join(methods)}  (* what a statistician would use here)")
+    for note in dict.fromkeys(note for row in rows for note in row.notes):
+        lines += _wrap(f"note: {note}")
+    return lines
+
+
+def told_text(told: tuple[int, int]) -> str:
+    """``1`` or ``1-19``."""
+    return str(told[0]) if told[0] == told[1] else f"{told[0]}-{told[1]}"
+
+
+def span(values: Iterable[float | None]) -> str:
+    """The value, or the smallest and the largest of several; ``-`` where there is none."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return "-"
+    low, high = share(min(known), 2), share(max(known), 2)
+    return low if low == high else f"{low}-{high}"
+
+
+def _grouped(items: Iterable[tuple[str, _T]]) -> list[tuple[str, list[_T]]]:
+    groups: dict[str, list[_T]] = {}
+    for name, item in items:
+        groups.setdefault(name, []).append(item)
+    return list(groups.items())
+
+
+def _wrap(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent="     ")

@@ -143,7 +143,7 @@ class Shift:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class KnockDown:
     """Leave genes a part of what they would have been above ``off``: ``x := off + keep * (natural - off)``.
 

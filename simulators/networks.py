@@ -1,6 +1,6 @@
 """Real regulatory networks read from a regulator-target table, and subgraphs sampled from them.
 
-Dimension key: ``G`` genes of a subgraph, ``E`` edges of a network.
+Dimension key: ``N`` genes and ``E`` edges of a network, ``G`` genes of a subgraph.
 
 Real networks have feedback and unknown signs; what is done about either is said at :func:`network_subgraph`.
 """
@@ -151,8 +151,10 @@ def network_subgraph(network: RegulatoryNetwork, n_genes: int, *, rng: np.random
     of the neighbours of the module, one is drawn from the fifth that adds most to its modularity,
     ``edges into the module - neighbours * (neighbours of the module) / (2 E)``. While fewer than a quarter of its
     genes are regulators only regulators are drawn, where the module has any beside it; without that a module is
-    one hub and its targets. Where a component is used up, growth starts anew at another regulator. Cycles: the edges that close one in a depth-first walk from random
-    starts are left out. Weights: the sign of the table, drawn where unknown; sizes as in every family.
+    one hub and its targets. Where a component is used up, growth starts anew at another regulator.
+
+    Cycles: the edges that close one in a depth-first walk from random starts are left out. Weights: the sign of the
+    table, drawn where it is unknown; sizes as in every family.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """``Scm``: noise to expression and back, under any intervention, with parameters that no intervention can move.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
+Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``P`` parents of one gene.
 
 Arrays are gene-major inside (a gene's values lie side by side) and come out as transposed views. Gene ``j`` is
 ``x_j = (f_j(parents) + noise_scale_j e_j - centre_j) / spread_j``; the constants are those of the undisturbed
@@ -218,10 +218,7 @@ class Scm:
         cells: slice,
     ) -> None:
         """Write the noise of one block; the order does not matter, every value is known."""
-        features = [
-            self._feature(gene, value_B) if self._is_parent[gene] else value_B
-            for gene, value_B in enumerate(expression_GB)
-        ]
+        features = [self._feature(gene, value_B) for gene, value_B in enumerate(expression_GB)]
         for gene, value_B in enumerate(expression_GB):
             natural_B = changes[gene].natural(value_B, cells) if gene in changes else value_B
             answer_B = np.full(len(value_B), self._offset[gene])

@@ -1,6 +1,6 @@
 """Scores of an estimated effect matrix against a *named* target graph.
 
-Dimension key: ``G`` genes, ``E`` scored entries.
+Dimension key: ``G`` genes, ``E`` scored entries, ``R`` resamplings.
 
 Entry [i, j] speaks of i -> j, and magnitudes rank: signs are scored apart. The diagonal never counts. A symmetric
 target scores each unordered pair once, by the larger magnitude of its two entries.
@@ -124,8 +124,9 @@ def entries(matrix_GG: NDArray[_T], *, symmetric: bool) -> NDArray[_T]:
 
 
 def _stronger(matrix_GG: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Both entries of each unordered pair set to the one of larger magnitude, with its sign."""
-    return np.where(np.abs(matrix_GG) >= np.abs(matrix_GG.T), matrix_GG, matrix_GG.T)
+    """Each unordered pair set to its entry of larger magnitude, to 0 where two equal ones disagree in sign."""
+    gap_GG = np.abs(matrix_GG) - np.abs(matrix_GG.T)
+    return np.where(gap_GG > 0, matrix_GG, np.where(gap_GG < 0, matrix_GG.T, (matrix_GG + matrix_GG.T) / 2))
 
 
 def _checked(name: str, matrix_GG: NDArray[np.floating], n_genes: int) -> NDArray[np.float64]:
@@ -159,15 +160,11 @@ def score_matrix(
     score_GG : float, (G, G)
         Its magnitude ranks the entries.
     true_GG : bool, (G, G)
-        The target's edges; symmetric if ``symmetric``.
+        The target's edges; symmetric if ``symmetric``, which scores unordered pairs.
     target : str
         What the target is called.
-    symmetric : bool
-        Score unordered pairs.
-    threshold : float
-        See :class:`GraphScore`.
-    rng : Generator
-        For the permutations and the bootstrap.
+    threshold, rng
+        As in :func:`score_graph`.
     signed_GG, true_sign_GG : float, (G, G), optional
         Estimated effects, and a matrix whose signs are the true ones (0 where unknown).
     n_permutations, n_bootstraps : int
@@ -181,14 +178,8 @@ def score_matrix(
         raise InputError(f"threshold is {threshold}: it must be finite and not negative")
     if n_permutations < 1 or n_bootstraps < 1:
         raise InputError(f"n_permutations is {n_permutations} and n_bootstraps {n_bootstraps}: each must be at least 1")
-    if symmetric and (true_GG != true_GG.T).any():
-        raise InputError(f"target {target!r} is scored as symmetric, but true_GG is not")
-    full_GG = _checked("score_GG", score_GG, len(true_GG))
-    strength_GG = np.abs(_stronger(full_GG) if symmetric else full_GG)
-    score_E = entries(strength_GG, symmetric=symmetric)
-    true_E = entries(true_GG, symmetric=symmetric)
-    if not true_E.any():
-        raise InputError(f"target {target!r} has no edge among the {len(true_GG)} genes: nothing can be recovered")
+    strength_GG = _strength(score_GG, true_GG, target, symmetric=symmetric)
+    score_E, true_E = entries(strength_GG, symmetric=symmetric), entries(true_GG, symmetric=symmetric)
     base_rate = float(true_E.mean())
     null_R = rankings.null_average_precision(score_E, true_E, n_permutations=n_permutations, rng=rng)
     boot_R = rankings.bootstrap_average_precision(score_E, true_E, n_bootstraps=n_bootstraps, rng=rng)
@@ -208,6 +199,20 @@ def score_matrix(
         shd=shd // 2 if symmetric else shd,
         sign_agreement=_sign_agreement(signed_GG, true_sign_GG, true_GG, symmetric=symmetric),
     )
+
+
+def _strength(
+    score_GG: NDArray[np.floating], true_GG: NDArray[np.bool_], target: str, *, symmetric: bool
+) -> NDArray[np.float64]:
+    """Magnitudes as they rank, checked against the target; symmetric if it is."""
+    strength_GG = np.abs(_checked("score_GG", score_GG, len(true_GG)))
+    if not entries(true_GG, symmetric=False).any():
+        raise InputError(f"target {target!r} has no edge among the {len(true_GG)} genes: nothing can be recovered")
+    if not symmetric:
+        return strength_GG
+    if (true_GG != true_GG.T).any():
+        raise InputError(f"target {target!r} is scored as symmetric, but true_GG is not")
+    return np.maximum(strength_GG, strength_GG.T)
 
 
 def _sign_agreement(
@@ -255,6 +260,7 @@ def score_graph(
     threshold : float
         Magnitudes above it are called edges, for the SHD alone.
     rng : Generator
+        For the permutations and the bootstrap.
     signed_GG : float, (G, G), optional
         Estimated effects whose signs are scored; without it ``sign_agreement`` is None.
     true_sign_GG : float, (G, G), optional

@@ -1,6 +1,7 @@
 """How well a score ranks true entries above false ones, with ties in expectation.
 
-Dimension key: ``E`` scored entries, ``T`` groups of tied entries (best first), ``R`` resamplings.
+Dimension key: ``E`` scored entries, ``T`` groups of tied entries (best first), ``R`` resamplings,
+``K`` entries of one label.
 
 Within a tie every order is equally likely, so after ``r`` entries the number of true ones found is taken at its
 expectation over those orders. Average precision is that of this expected curve: a constant score gets the

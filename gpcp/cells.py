@@ -6,7 +6,7 @@ Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
 unmeasured gene holds 0 and its mask says that the 0 means nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, TypeVar, final, runtime_checkable
@@ -127,6 +127,16 @@ class CellBatch:
     def __len__(self) -> int:
         return len(self.cell_id_B)
 
+    def rows(self, which: "slice | NDArray[np.integer] | NDArray[np.bool_]") -> "CellBatch":
+        """The cells of a slice, of an index array (in its order) or of a bool array."""
+        return CellBatch(
+            vocab=self.vocab,
+            expression_BG=self.expression_BG[which],
+            measured_BG=self.measured_BG[which],
+            cell_id_B=self.cell_id_B[which],
+            covariates={name: values_B[which] for name, values_B in self.covariates.items()},
+        )
+
 
 @runtime_checkable
 class CellSource(Protocol):
@@ -143,3 +153,54 @@ class CellSource(Protocol):
         The same seed gives the same bytes whatever the batch size; another seed gives others.
         """
         ...
+
+
+def concatenate_cells(batches: Sequence[CellBatch]) -> CellBatch:
+    """All cells of some batches as one batch.
+
+    Raises
+    ------
+    InputError
+        There is no batch, or the batches differ in their vocabulary or in the names of their covariates.
+    """
+    if not batches:
+        raise InputError("there is no cell to concatenate: the source is empty")
+    if len(batches) == 1:
+        return batches[0]
+    vocab, names = batches[0].vocab, set(batches[0].covariates)
+    if any(batch.vocab != vocab for batch in batches):
+        raise InputError("batches of different vocabularies cannot be concatenated")
+    if any(set(batch.covariates) != names for batch in batches):
+        raise InputError("batches with different covariates cannot be concatenated")
+    return CellBatch(
+        vocab=vocab,
+        expression_BG=np.concatenate([batch.expression_BG for batch in batches]),
+        measured_BG=np.concatenate([batch.measured_BG for batch in batches]),
+        cell_id_B=np.concatenate([batch.cell_id_B for batch in batches]),
+        covariates={name: np.concatenate([batch.covariates[name] for batch in batches]) for name in sorted(names)},
+    )
+
+
+def rebatched_cells(blocks: Iterable[CellBatch], *, batch_size: int) -> Iterator[CellBatch]:
+    """The same cells in the same order, in batches of ``batch_size``; the last may be smaller.
+
+    Raises
+    ------
+    InputError
+        ``batch_size`` is below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}: it must be at least 1")
+    held: list[CellBatch] = []
+    for block in blocks:
+        held.append(block)
+        if sum(map(len, held)) < batch_size:
+            continue
+        ready = concatenate_cells(held)
+        whole = len(ready) - len(ready) % batch_size
+        for start in range(0, whole, batch_size):
+            yield ready.rows(slice(start, start + batch_size))
+        # An index array copies: a slice would keep the whole block alive for the sake of its last rows.
+        held = [ready.rows(np.arange(whole, len(ready)))] if whole < len(ready) else []
+    if held and sum(map(len, held)):
+        yield concatenate_cells(held)

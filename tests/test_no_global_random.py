@@ -1,0 +1,141 @@
+"""Randomness is an argument: no file of the packages, examples or tests draws from a global generator.
+
+``numpy.random`` serves only to make generators from a seed, the ``random`` module serves nothing, scikit-learn,
+scipy and networkx are given theirs, and torch draws from the generator it is handed. What torch can do in no other
+way (a layer's own initialisation, dropout) is confined to ``FROM_A_SEED``.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from tests.source_tree import PACKAGES, Source, functions, parsed, sources
+
+EVERYTHING = sources(*PACKAGES, "examples", "tests")
+
+FROM_A_SEED: Mapping[str, frozenset[str]] = {}
+"""Files, and the functions in each, that may seed torch's global generator: they leave its state as they found it."""
+
+NUMPY = frozenset({"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "PCG64DXSM", "SFC64", "Philox"})
+"""All that is used of ``numpy.random``."""
+
+FROM_A_SEED_ONLY = frozenset({"default_rng", "SeedSequence", "PCG64", "PCG64DXSM", "SFC64", "Philox"})
+"""Without an argument these take the operating system's entropy: another run, other numbers."""
+
+GLOBAL_STATE = frozenset({"manual_seed", "seed", "set_rng_state", "seed_everything"})
+GLOBAL_OWNERS = frozenset({"torch", "torch.random", "torch.cuda"})
+
+DRAWS: Mapping[str, re.Pattern[str]] = {
+    "generator": re.compile(
+        r"torch\.(rand|randn|randint)(_like)?|torch\.(randperm|normal|bernoulli|multinomial|poisson)"
+        r"|.*\.(normal|uniform|bernoulli|exponential|geometric|log_normal|cauchy|random|trunc_normal)_"
+        r"|.*\.((xavier|kaiming)_(normal|uniform)|orthogonal|sparse)_"
+    ),
+    "random_state": re.compile(
+        r".*\.rvs|.*\b(RandomForest|ExtraTrees|GradientBoosting)\w+|.*\b(train_test_split|KMeans|ShuffleSplit)"
+    ),
+    "seed": re.compile(r"nx\.(\w*random\w*|erdos_renyi_graph|barabasi_albert_graph|scale_free_graph)"),
+}
+"""Calls that draw from a global generator unless this argument names another one."""
+
+
+def global_draws(source: Source) -> list[str]:
+    """Every line of a file that draws from, seeds or imports a generator that nobody gave it."""
+    allowed = FROM_A_SEED.get(source.path, frozenset())
+    inside = {id(node) for name, one in functions(source) if name in allowed for node in ast.walk(one)}
+    return [
+        f"{source.path}:{node.lineno} {said}"
+        for node in ast.walk(source.tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom, ast.Attribute, ast.Call))
+        and id(node) not in inside
+        and (said := _said(node))
+    ]
+
+
+def _said(node: ast.Import | ast.ImportFrom | ast.Attribute | ast.Call) -> str | None:
+    if isinstance(node, ast.Import):
+        return "imports random" if any(alias.name == "random" for alias in node.names) else None
+    if isinstance(node, ast.ImportFrom):
+        strangers = {alias.name for alias in node.names} - NUMPY
+        if node.module == "random" or (node.module == "numpy.random" and strangers):
+            return f"imports {', '.join(sorted(strangers))} from {node.module}"
+        return None
+    if isinstance(node, ast.Attribute):
+        of_numpy = ast.unparse(node.value) in ("np.random", "numpy.random")
+        return f"uses {ast.unparse(node)}" if of_numpy and node.attr not in NUMPY else None
+    return _called(node)
+
+
+def _called(call: ast.Call) -> str | None:
+    whole = ast.unparse(call.func)
+    owner, _, name = whole.rpartition(".")
+    if name == "seed_everything" or (name in GLOBAL_STATE and owner in GLOBAL_OWNERS):
+        return f"sets global state with {whole}"
+    if name in FROM_A_SEED_ONLY and not call.args and not call.keywords:
+        return f"calls {whole} without a seed"
+    for argument, draws in DRAWS.items():
+        if draws.fullmatch(whole) and argument not in {one.arg for one in call.keywords}:
+            return f"calls {whole} without {argument}"
+    return None
+
+
+@pytest.mark.parametrize("source", EVERYTHING, ids=lambda source: source.path)
+def test_nothing_draws_from_a_global_generator(source: Source):
+    assert global_draws(source) == []
+
+
+def test_what_may_seed_a_global_generator_exists_and_needs_to():
+    of_path = {source.path: source for source in EVERYTHING}
+    for path, names in FROM_A_SEED.items():
+        bodies = {name: ast.unparse(node) for name, node in functions(of_path[path]) if name in names}
+        assert set(bodies) == names
+        assert all("fork_rng" in body or "set_rng_state" in body for body in bodies.values()), "the state is restored"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import random",
+        "from random import shuffle",
+        "from numpy.random import randn",
+        "np.random.seed(0)",
+        "x = numpy.random.normal(size=3)",
+        "draw = np.random.shuffle",
+        "rng = np.random.default_rng()",
+        "np.random.Generator(np.random.SFC64())",
+        "torch.manual_seed(0)",
+        "torch.cuda.manual_seed(0)",
+        "torch.rand(3)",
+        "torch.randn_like(x)",
+        "w.normal_(0, 1)",
+        "nn.init.xavier_uniform_(w)",
+        "L.seed_everything(0)",
+        "stats.norm.rvs(size=3)",
+        "RandomForestRegressor(100)",
+        "nx.gnp_random_graph(10, 0.1)",
+    ],
+)
+def test_a_global_draw_is_found(line: str):
+    assert len(global_draws(parsed(f"def f():\n    {line}\n", "gpcp/new.py"))) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rng = np.random.default_rng(seed)",
+        "rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))",
+        "x = rng.normal(size=3)",
+        "def f(rng: np.random.Generator): ...",
+        "g = torch.Generator().manual_seed(seed)",
+        "torch.rand(3, generator=g)",
+        "w.normal_(0, 1, generator=g)",
+        "stats.norm.rvs(size=3, random_state=rng)",
+        "RandomForestRegressor(100, random_state=seed)",
+        "y = stats.norm.pdf(x)",
+        "scheduler.step(x.normal)",
+    ],
+)
+def test_a_draw_from_a_given_generator_is_let_through(line: str):
+    assert global_draws(parsed(line, "gpcp/new.py")) == []

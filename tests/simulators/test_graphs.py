@@ -107,6 +107,15 @@ def test_modules_hold_most_edges():
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_half_of_the_weights_are_negative_and_sizes_are_uniform(family: str):
+    graphs = [drawn(family, 12, seed) for seed in range(100)]
+    weights = np.concatenate([graph.weight_GG[graph.adjacency_GG] for graph in graphs])
+    assert (weights < 0).mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(len(weights)))  # 4 standard errors
+    # Uniform on .5 .. 2: mean 1.25, standard deviation 1.5 / sqrt(12).
+    assert np.abs(weights).mean() == pytest.approx(1.25, abs=4 * 1.5 / np.sqrt(12 * len(weights)))
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_labels_carry_no_order(family: str):
     # Share of edges that run to a higher token; each graph contributes one mean, so their scatter gives the error.
     upward = [

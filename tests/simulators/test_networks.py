@@ -126,6 +126,16 @@ def test_a_module_is_connected_where_it_can_be(network: RegulatoryNetwork, seed:
     assert nx.is_connected(plain.subgraph(graph.vocab.feature_id))
 
 
+def test_a_module_is_not_one_hub_and_its_targets(tmp_path: Path):
+    # By modularity alone the 20 plain targets, with one neighbour each, would all come before the lesser regulators.
+    rows = [f"hub\tplain{i}" for i in range(20)]
+    rows += [row for i in range(4) for row in (f"hub\tlesser{i}", f"lesser{i}\tlast{i}")]
+    network = read_network(table(tmp_path, "\n".join(rows)))
+    for seed in range(10):
+        graph = network_subgraph(network, 12, rng=generator("hub", seed))
+        assert sum(not name.startswith(("plain", "last")) for name in graph.vocab.feature_id) >= 3
+
+
 def test_more_genes_than_there_are_is_refused(tmp_path: Path):
     network = read_network(table(tmp_path, "a\tb\n"))
     for n_genes in (1, 3):

@@ -7,7 +7,7 @@ Arrays are gene-major inside (a gene's values lie side by side) and come out as 
 population and frozen when the world is built, so descendants at any distance respond.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast, final, get_args
 
 import numpy as np
@@ -281,10 +281,9 @@ def build_scm(
     _check_scaling(scaling)
     if n_calibration < 2:
         raise InputError(f"n_calibration is {n_calibration}: it must be at least 2")
-    answer = build_mechanism(mechanism, graph, rng)
-    plain = Scm(
+    raw = Scm(
         graph=graph,
-        mechanism=answer,
+        mechanism=build_mechanism(mechanism, graph, rng),
         noise=noise_named(noise),
         scaling="raw",
         noise_scale_G=np.full(graph.n_genes, float(noise_scale)),
@@ -292,20 +291,12 @@ def build_scm(
         spread_G=np.ones(graph.n_genes),
     )
     if scaling == "raw":
-        return plain
-    if isinstance(answer, Linear):
-        centre_G, spread_G = _exact_constants(graph, plain.noise_scale_G, scaling)
+        return raw
+    if isinstance(raw.mechanism, Linear):
+        centre_G, spread_G = _exact_constants(graph, raw.noise_scale_G, scaling)
     else:
-        centre_G, spread_G = _sampled_constants(plain, scaling, n_calibration, rng.spawn(1)[0])
-    return Scm(
-        graph=graph,
-        mechanism=answer,
-        noise=plain.noise,
-        scaling=scaling,
-        noise_scale_G=plain.noise_scale_G,
-        centre_G=centre_G,
-        spread_G=spread_G,
-    )
+        centre_G, spread_G = _sampled_constants(raw, scaling, n_calibration, rng.spawn(1)[0])
+    return replace(raw, scaling=scaling, centre_G=centre_G, spread_G=spread_G)
 
 
 def _exact_constants(
@@ -331,15 +322,15 @@ def _exact_constants(
 
 
 def _sampled_constants(
-    plain: Scm, scaling: Scaling, n_cells: int, rng: np.random.Generator
+    raw: Scm, scaling: Scaling, n_cells: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centre and spread of a non-linear world: those of one draw, gene by gene."""
-    graph, mechanism = plain.graph, plain.mechanism
+    graph, mechanism = raw.graph, raw.mechanism
     centre_G, spread_G = np.zeros(graph.n_genes), np.ones(graph.n_genes)
     is_parent = [bool(row_G.any()) for row_G in graph.adjacency_GG]
     features: list[NDArray[np.float64]] = [np.empty(0)] * graph.n_genes
     for gene in map(int, graph.order):
-        value_B = plain.noise.draw((n_cells,), rng) * plain.noise_scale_G[gene]
+        value_B = raw.noise.draw((n_cells,), rng) * raw.noise_scale_G[gene]
         mechanism.add(gene, features, value_B)
         centre_G[gene], spread_G[gene] = value_B.mean(), value_B.std()
         if is_parent[gene]:

@@ -1,0 +1,252 @@
+"""Cells and pairs of a known world, through the same two interfaces as real ones.
+
+Dimension key: ``B`` cells or pairs of a block, ``G`` genes.
+
+Both generate fixed-size blocks, each from a random stream of its own, and cut them into batches afterwards: the same
+seed gives the same bytes whatever the batch size, and memory does not grow with the number of cells.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.cells import CellBatch, rebatched_cells
+from gpcp.errors import InputError
+from gpcp.genes import GeneVocab
+from gpcp.pairs import PairBatch, rebatched
+from simulators.assay import Assay, log1p_tpm
+from simulators.interventions import DoCells
+from simulators.randomness import generator
+from simulators.regimes import REGIMES, Regime, regime_of
+from simulators.scm import Scm
+
+__all__ = ["REGIMES", "Regime", "SimulatedCells", "SimulatedPairs"]
+
+_BLOCK_ENTRIES = 262_144
+"""Entries (cells x genes) of a block: 2 MB a float64 array."""
+
+_IDS_PER_SEED = 2**40
+"""Cells of passes with different seeds are different cells, so they get different ids."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatedPairs:
+    """Pairs of a world's cells, fresh for every seed, in the world's own units; all genes are measured.
+
+    Meets :class:`gpcp.pairs.PairSource`.
+
+    The number of told genes is uniform over ``told``, and every set of that size is as likely. In the matched regime
+    their values are those of the second cell. In the other two they are drawn from N(0, ``dose_sd``) in the units of
+    expression, independently, and set by ``Do``: ``after`` holds exactly these values there.
+
+    Parameters
+    ----------
+    scm : Scm
+    regime : {"matched", "counterfactual", "interventional"}
+        See :mod:`simulators.regimes`.
+    n_pairs : int
+        Pairs of one pass.
+    told : (int, int), optional
+        The fewest and the most genes told in a pair; ``(1, G - 1)`` by default.
+    dose_sd : float
+        Standard deviation of the told values; not read in the matched regime.
+
+    Raises
+    ------
+    InputError
+        The regime does not exist, or a number lies outside its range.
+    """
+
+    scm: Scm
+    regime: Regime
+    n_pairs: int
+    told: tuple[int, int] | None = None
+    dose_sd: float = 2.0
+
+    def __post_init__(self) -> None:
+        regime_of(self.regime)
+        n_genes = self.scm.graph.n_genes
+        if self.n_pairs < 1:
+            raise InputError(f"SimulatedPairs.n_pairs is {self.n_pairs}: it must be at least 1")
+        if n_genes < 2:
+            raise InputError("pairs need at least two genes, one to tell and one to score; the world has one")
+        lo, hi = self.told_range
+        if not 1 <= lo <= hi <= n_genes - 1:
+            raise InputError(f"told is {(lo, hi)}: it must be (fewest, most) within 1 .. {n_genes - 1} genes")
+        if not (np.isfinite(self.dose_sd) and self.dose_sd > 0):
+            raise InputError(f"SimulatedPairs.dose_sd is {self.dose_sd}: it must be above 0")
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The world's genes."""
+        return self.scm.graph.vocab
+
+    @property
+    def told_range(self) -> tuple[int, int]:
+        """The fewest and the most genes told in a pair."""
+        return (1, self.scm.graph.n_genes - 1) if self.told is None else self.told
+
+    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
+        """One pass over ``n_pairs`` pairs, which ``seed`` decides; the last batch may be smaller.
+
+        Raises
+        ------
+        InputError
+            ``batch_size`` is below 1 or ``seed`` is negative.
+        """
+        _check_seed(seed)
+        return rebatched(self._blocks(seed), batch_size=batch_size)
+
+    def _blocks(self, seed: int) -> Iterator[PairBatch]:
+        for block, (start, n_pairs) in enumerate(_block_sizes(self.n_pairs, len(self.vocab))):
+            rng = generator("simulated pairs", self.regime, seed, block)
+            told_BG = told_sets(n_pairs, len(self.vocab), self.told_range, rng)
+            before_BG, after_BG = self._cells(told_BG, rng)
+            id_B = _ids(start, n_pairs, seed)
+            yield PairBatch(
+                vocab=self.vocab,
+                before_BG=before_BG,
+                after_BG=after_BG,
+                measured_BG=np.ones(told_BG.shape, dtype=np.bool_),
+                perturbed_BG=told_BG,
+                before_id_B=2 * id_B,
+                after_id_B=2 * id_B + 1,
+            )
+
+    def _cells(
+        self, told_BG: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both cells of each pair, float32 (B, G)."""
+        noise_BG = self.scm.draw(len(told_BG), rng)
+        before_BG = _stored(self.scm.expression(noise_BG))
+        if self.regime != "counterfactual":
+            noise_BG = self.scm.draw(len(told_BG), rng)
+        if self.regime == "matched":
+            return before_BG, _stored(self.scm.expression(noise_BG))
+        # Rounded to float32 before they act, so that `after` holds the very values that its descendants felt.
+        dose_GB = rng.standard_normal(told_BG.shape[::-1], dtype=np.float32) * np.float32(self.dose_sd)
+        after_BG = self.scm.expression(noise_BG, DoCells(told_BG, dose_GB.T.astype(np.float64)))
+        return before_BG, _stored(after_BG)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatedCells:
+    """A finite population of a world's cells, as the world has them or as an assay reports them.
+
+    Meets :class:`gpcp.cells.CellSource`. The cells are the same for every ``seed`` of :meth:`cells`, which decides
+    their order alone: blocks are shuffled, and the cells of each block.
+
+    Without an assay: expression in the world's own units, all genes measured, one cell type ``type_0`` and one
+    dataset ``dataset_0``. With one: log1p(TPM), the datasets' own measured genes, and types and datasets drawn for each
+    cell, all as likely.
+
+    Parameters
+    ----------
+    scm : Scm
+    n_cells : int
+    assay : Assay, optional
+        Of the world's genes.
+    population : int
+        Another one has other cells; not negative.
+
+    Raises
+    ------
+    InputError
+        ``n_cells`` is below 1, ``population`` is negative, or the assay is of other genes.
+    """
+
+    scm: Scm
+    n_cells: int
+    assay: Assay | None = None
+    population: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_cells < 1:
+            raise InputError(f"SimulatedCells.n_cells is {self.n_cells}: it must be at least 1")
+        if self.population < 0:
+            raise InputError(f"SimulatedCells.population is {self.population}: it must be 0 or more")
+        if self.assay is not None and self.assay.vocab != self.vocab:
+            raise InputError("SimulatedCells.assay is of other genes than the world: build it with the world's vocab")
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The world's genes."""
+        return self.scm.graph.vocab
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """Every cell once, in an order that ``seed`` decides; the last batch may be smaller.
+
+        Raises
+        ------
+        InputError
+            ``batch_size`` is below 1 or ``seed`` is negative.
+        """
+        _check_seed(seed)
+        return rebatched_cells(self._blocks(seed), batch_size=batch_size)
+
+    def _blocks(self, seed: int) -> Iterator[CellBatch]:
+        sizes = list(_block_sizes(self.n_cells, len(self.vocab)))
+        order = generator("order of simulated cells", self.population, seed)
+        blocks: list[int] = order.permutation(len(sizes)).tolist()
+        for block in blocks:
+            start, n_cells = sizes[block]
+            yield self._block(block, start, n_cells).rows(order.permutation(n_cells))
+
+    def _block(self, block: int, start: int, n_cells: int) -> CellBatch:
+        """The same cells whatever the pass."""
+        rng = generator("simulated cells", self.population, block)
+        latent_BG = self.scm.expression(self.scm.draw(n_cells, rng))
+        if self.assay is None:
+            type_B = dataset_B = np.zeros(n_cells, dtype=np.int64)
+            expression_BG, measured_BG = _stored(latent_BG), np.ones(latent_BG.shape, dtype=np.bool_)
+        else:
+            type_B = rng.integers(self.assay.n_cell_types, size=n_cells)
+            dataset_B = rng.integers(self.assay.n_datasets, size=n_cells)
+            reads = self.assay.reads(latent_BG, cell_type_B=type_B, dataset_B=dataset_B, rng=rng)
+            expression_BG, measured_BG = log1p_tpm(reads.count_BG), reads.measured_BG
+        return CellBatch(
+            vocab=self.vocab,
+            expression_BG=expression_BG,
+            measured_BG=measured_BG,
+            cell_id_B=_ids(start, n_cells, self.population),
+            covariates={"cell_type": _named("type", type_B), "dataset": _named("dataset", dataset_B)},
+        )
+
+
+def told_sets(n_pairs: int, n_genes: int, told: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Random sets of genes, bool (B, G): size uniform over ``told``, ends included; sets uniform given their size."""
+    size_B = rng.integers(told[0], told[1], size=n_pairs, endpoint=True)
+    first_BG = np.arange(n_genes) < size_B[:, None]
+    return rng.permuted(first_BG, axis=1, out=first_BG)
+
+
+def _stored(expression_BG: NDArray[np.float64]) -> NDArray[np.float32]:
+    """As batches hold it: float32, cells side by side."""
+    return np.ascontiguousarray(expression_BG, dtype=np.float32)
+
+
+def _named(prefix: str, code_B: NDArray[np.integer]) -> NDArray[np.str_]:
+    names = np.array([f"{prefix}_{code}" for code in range(int(code_B.max()) + 1)], dtype=np.str_)
+    return names[code_B]
+
+
+def _block_sizes(n_cells: int, n_genes: int) -> Iterator[tuple[int, int]]:
+    """Number of the first cell and number of cells of each block."""
+    step = max(1, _BLOCK_ENTRIES // n_genes)
+    for start in range(0, n_cells, step):
+        yield start, min(step, n_cells - start)
+
+
+def _ids(start: int, n_cells: int, seed: int) -> NDArray[np.int64]:
+    """Distinct for cells of one seed, and of any seeds that differ by less than a million or so."""
+    return np.arange(start, start + n_cells, dtype=np.int64) + seed % 2**21 * _IDS_PER_SEED
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise InputError(f"seed is {seed}: it must be 0 or more")

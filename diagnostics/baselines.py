@@ -22,8 +22,8 @@ from gpcp.errors import InputError, nearest
 from gpcp.pairs import PairBatch
 from simulators.regimes import Regime, regime_of
 
-FOREST_CELLS, FOREST_TREES = 2000, 50
-"""GENIE3's budget: cells drawn, and trees for each gene. About .1 CPU seconds a gene."""
+FOREST_CELLS, FOREST_TREES = 1000, 50
+"""GENIE3's budget: cells drawn, and trees for each gene. Less than .1 CPU seconds a gene."""
 
 
 class NotApplicableError(Exception):

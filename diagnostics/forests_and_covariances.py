@@ -31,11 +31,12 @@ def sparse_precision(correlation_GG: NDArray[np.float64], *, penalty: float) -> 
     """
     from sklearn.covariance import graphical_lasso
 
+    # The inner solver's default tolerance, equal to the outer one, keeps the outer loop from ever closing its gap.
     with warnings.catch_warnings():
         # A convergence warning, or one of the overflow that comes before it: either way no solution.
         warnings.simplefilter("error")
         try:
-            precision_GG = graphical_lasso(correlation_GG, penalty, max_iter=200)[1]
+            precision_GG = graphical_lasso(correlation_GG, penalty, enet_tol=1e-7, max_iter=500)[1]
         except (FloatingPointError, np.linalg.LinAlgError, RuntimeWarning, UserWarning) as trouble:
             raise ArithmeticError(str(trouble).splitlines()[0]) from trouble
     return np.asarray(precision_GG, dtype=np.float64)

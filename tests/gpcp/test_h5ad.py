@@ -148,6 +148,49 @@ def test_a_gene_that_a_dataset_never_shows_is_unmeasured_there(tmp_path: Path):
     assert in_file_order(H5adCells(path)).measured_BG.all()
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(
+    counts=hnp.arrays(
+        np.float64, st.tuples(st.integers(1, 7), st.integers(1, 5)), elements=st.sampled_from([0, 0, 1, 3, np.nan])
+    ),
+    block_values=st.integers(1, 20),
+    data=st.data(),
+)
+def test_what_is_measured_whatever_is_left_out(
+    tmp_path: Path, counts: NDArray[np.float64], block_values: int, data: st.DataObject
+):
+    n_cells, n_genes = counts.shape
+    counts[0, 0] = 1
+    studies = ["a", *data.draw(st.lists(st.sampled_from(["a", "b", ""]), min_size=n_cells - 1, max_size=n_cells - 1))]
+    panel = data.draw(st.lists(st.sampled_from(range(n_genes)), unique=True, min_size=1))
+    path = write(tmp_path / "a.h5ad", sp.csr_matrix(counts), obs={"study": studies})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpcp.h5ad_file, "BLOCK_VALUES", block_values)
+        source = H5adCells(path, dataset="study", missing_label="drop", genes=[IDS[i] for i in panel])
+    cells = in_file_order(source)
+    rows = [i for i in range(n_cells) if studies[i]]
+    assert cells.cell_id_B.tolist() == rows
+    for at, row in enumerate(rows):
+        same = counts[[i for i in rows if studies[i] == studies[row]]]
+        shown = (np.nan_to_num(same) > 0).any(axis=0)
+        assert cells.measured_BG[at].tolist() == (shown & ~np.isnan(counts[row]))[panel].tolist()
+        np.testing.assert_allclose(
+            cells.expression_BG[at], log1p_cpm(np.nan_to_num(counts[[row]]))[0][panel], rtol=1e-6
+        )
+
+
+@pytest.mark.parametrize("block_values", [4, 8, 1000])
+def test_the_cell_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_values: int):
+    monkeypatch.setattr(gpcp.h5ad_file, "BLOCK_VALUES", block_values)
+    counts = COUNTS.copy()
+    counts[4, 2] = -2
+    path = write(tmp_path / "a.h5ad", counts, obs={"study": ["a", "", "a", "", "a"]})
+    with pytest.raises(InputError, match=rf"is -2 for gene {IDS[2]} in cell 'cell4'"):
+        H5adCells(path, dataset="study", missing_label="drop")
+    counts[4, 2], counts[3, 0] = 2, -2
+    H5adCells(write(path, counts, obs={"study": ["a", "", "a", "", "a"]}), dataset="study", missing_label="drop")
+
+
 def test_log_values_are_used_as_they_are(tmp_path: Path):
     log = log1p_cpm(COUNTS)
     source = H5adCells(write(tmp_path / "a.h5ad", sp.csr_matrix(log)))

@@ -2,7 +2,8 @@
 
 ``numpy.random`` serves only to make generators from a seed, the ``random`` module serves nothing, scikit-learn,
 scipy and networkx are given theirs, and torch draws from the generator it is handed. What torch can do in no other
-way (a layer's own initialisation, dropout) is confined to ``FROM_A_SEED``.
+way is confined: layers set their first weights where they are made, as torch's own do, and that happens between the
+two ends of ``FROM_A_SEED``.
 """
 
 import ast
@@ -15,7 +16,7 @@ from tests.source_tree import PACKAGES, Source, functions, parsed, sources
 
 EVERYTHING = sources(*PACKAGES, "examples", "tests")
 
-FROM_A_SEED: Mapping[str, frozenset[str]] = {}
+FROM_A_SEED: Mapping[str, frozenset[str]] = {"gpcp/seeding.py": frozenset({"torch_seed"})}
 """Files, and the functions in each, that may seed torch's global generator: they leave its state as they found it."""
 
 NUMPY = frozenset({"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "PCG64DXSM", "SFC64", "Philox"})
@@ -43,8 +44,9 @@ DRAWS: Mapping[str, re.Pattern[str]] = {
 
 def global_draws(source: Source) -> list[str]:
     """Every line of a file that draws from, seeds or imports a generator that nobody gave it."""
-    allowed = FROM_A_SEED.get(source.path, frozenset())
-    inside = {id(node) for name, one in functions(source) if name in allowed for node in ast.walk(one)}
+    exempt = FROM_A_SEED.get(source.path, frozenset())
+    inside = {id(node) for name, one in functions(source) if name in exempt for node in ast.walk(one)}
+    inside |= _first_weights(source)
     return [
         f"{source.path}:{node.lineno} {said}"
         for node in ast.walk(source.tree)
@@ -52,6 +54,22 @@ def global_draws(source: Source) -> list[str]:
         and id(node) not in inside
         and (said := _said(node))
     ]
+
+
+def _first_weights(source: Source) -> set[int]:
+    """Calls of ``nn.init`` in the constructor of a layer."""
+    layers = {
+        f"{node.name}.__init__"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef) and "nn.Module" in map(ast.unparse, node.bases)
+    }
+    return {
+        id(node)
+        for name, one in functions(source)
+        if name in layers
+        for node in ast.walk(one)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("nn.init.")
+    }
 
 
 def _said(node: ast.Import | ast.ImportFrom | ast.Attribute | ast.Call) -> str | None:
@@ -139,3 +157,28 @@ def test_a_global_draw_is_found(line: str):
 )
 def test_a_draw_from_a_given_generator_is_let_through(line: str):
     assert global_draws(parsed(line, "gpcp/new.py")) == []
+
+
+def test_first_weights_are_let_through_where_a_layer_is_made_and_nowhere_else():
+    text = "class Layer(nn.Module):\n    def {}(self):\n        nn.init.normal_(self.w)\n"
+    assert global_draws(parsed(text.format("__init__"), "gpcp/new.py")) == []
+    assert len(global_draws(parsed(text.format("forward"), "gpcp/new.py"))) == 1
+
+
+@pytest.mark.parametrize("name", ["default", "seed"])
+def test_a_model_is_made_from_its_seed_alone_and_leaves_the_global_generator_as_it_was(name: str):
+    import torch
+
+    from gpcp.model import GenePerturbationTransformer
+    from gpcp.model_config import preset
+
+    before = torch.random.get_rng_state()
+    first = GenePerturbationTransformer(preset(name, 5), seed=1).state_dict()
+    torch.empty(3).uniform_(generator=torch.default_generator)
+    moved = torch.random.get_rng_state()
+    again = GenePerturbationTransformer(preset(name, 5), seed=1).state_dict()
+    other = GenePerturbationTransformer(preset(name, 5), seed=2).state_dict()
+    assert not torch.equal(before, moved)
+    assert torch.equal(torch.random.get_rng_state(), moved)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)

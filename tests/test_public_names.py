@@ -1,0 +1,156 @@
+"""Names and their docstrings: what is public is explained, axes are spelt out, and nothing is called plain ``mask``."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+import gpcp
+from tests.source_tree import PACKAGES, Source, functions, parsed, sources
+from tests.test_layers import HOUSE
+
+BUILT = sources(*PACKAGES)
+EVERYTHING = sources(*PACKAGES, "examples", "tests")
+
+EMPTY_WORDS = {"utils", "util", "helpers", "helper", "base", "manager", "managers", "common", "misc"}
+"""Names under which anything could be put away."""
+
+LONGEST_FILE, LONGEST_FUNCTION = 350, 60
+"""Lines. A longer one holds more than one idea."""
+
+SUFFIX = re.compile(r"^_?[a-z]\w*_([A-Z]{1,4})$")
+"""An array's axes at the end of its name, such as ``delta_BG``."""
+
+
+def by_path(source: Source) -> str:
+    return source.path
+
+
+def without_docstring(source: Source) -> list[str]:
+    """The public module, classes, functions and methods that have none; functions in functions are private."""
+
+    def below(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+        for node in body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith(
+                "_"
+            ):
+                overload = any(ast.unparse(one).endswith("overload") for one in node.decorator_list)
+                if not overload and ast.get_docstring(node) is None:
+                    yield f"{prefix}{node.name}"
+                if isinstance(node, ast.ClassDef):
+                    yield from below(node.body, f"{prefix}{node.name}.")
+
+    return [*([] if ast.get_docstring(source.tree) else ["the module"]), *below(source.tree.body, "")]
+
+
+def names_given(source: Source) -> Iterator[tuple[str, int]]:
+    """Every name that a file gives: to variables, fields, arguments, functions and classes."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name, node.lineno
+
+
+def unexplained_axes(source: Source) -> set[str]:
+    """Letters that end names of arrays and that the module's docstring does not explain."""
+    letters = {letter for name, _ in names_given(source) if (found := SUFFIX.match(name)) for letter in found[1]}
+    key = ast.get_docstring(source.tree) or ""
+    return {letter for letter in letters if f"``{letter}``" not in key or "Dimension key" not in key}
+
+
+def _lacking(decorator: str, node: ast.ClassDef) -> list[str]:
+    """What a dataclass's decorator does not say; a value of one or two fields may be written by position."""
+    if not decorator.split("(")[0].endswith("dataclass"):
+        return []
+    n_fields = sum(isinstance(one, ast.AnnAssign) for one in node.body)
+    words = ("frozen", "slots") if n_fields <= 2 else ("frozen", "slots", "kw_only")
+    return [word for word in words if f"{word}=True" not in decorator]
+
+
+def loose_classes(source: Source) -> list[str]:
+    """Classes that are neither final nor an interface nor an exception, and dataclasses that are no frozen values."""
+    loose: list[str] = []
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        bases = {ast.unparse(one).split("[")[0].split(".")[-1] for one in node.bases}
+        marks = [ast.unparse(one) for one in node.decorator_list]
+        if not bases & {"Protocol", "ABC"} and not node.name.endswith("Error") and "final" not in marks:
+            loose.append(f"{node.name} is neither @final nor a Protocol")
+        loose += [f"{node.name} is a dataclass without {word}" for mark in marks for word in _lacking(mark, node)]
+    return loose
+
+
+@pytest.mark.parametrize("source", BUILT, ids=by_path)
+def test_what_is_public_is_explained(source: Source):
+    assert without_docstring(source) == []
+
+
+@pytest.mark.parametrize("source", BUILT, ids=by_path)
+def test_the_axes_of_arrays_are_explained_at_the_head(source: Source):
+    assert unexplained_axes(source) == set()
+
+
+@pytest.mark.parametrize("source", BUILT, ids=by_path)
+def test_classes_are_final_or_interfaces_and_values_are_frozen(source: Source):
+    assert loose_classes(source) == []
+
+
+@pytest.mark.parametrize("source", EVERYTHING, ids=by_path)
+def test_no_name_is_plain_mask(source: Source):
+    assert [f"{source.path}:{line}" for name, line in names_given(source) if name == "mask"] == []
+
+
+@pytest.mark.parametrize("source", EVERYTHING, ids=by_path)
+def test_a_file_is_named_by_what_it_holds(source: Source):
+    assert not EMPTY_WORDS & set(source.module.split("."))
+
+
+@pytest.mark.parametrize("source", EVERYTHING, ids=by_path)
+def test_files_and_functions_are_short(source: Source):
+    assert source.text.count("\n") <= LONGEST_FILE
+    lines = {name: (node.end_lineno or node.lineno) - node.lineno + 1 for name, node in functions(source)}
+    assert {name: n for name, n in lines.items() if n > LONGEST_FUNCTION} == {}
+
+
+def test_the_picture_of_the_house_shows_every_file_and_no_other():
+    drawn = gpcp.__doc__ or ""
+    house = drawn.split("The house", 1)[1].split("The way of the data", 1)[0]
+    built = {name for names in HOUSE.values() for name in names.split()} - {"__init__"}
+    words = set(re.findall(r"[a-z0-9_]+", house))
+    assert built - words == set(), "files that the picture lacks"
+
+
+def test_the_way_of_the_data_names_files_that_exist():
+    way = (gpcp.__doc__ or "").split("The way of the data", 1)[1]
+    named = set(re.findall(rf"\b(?:{'|'.join(PACKAGES)})\.[a-z0-9_]+", way))
+    assert named
+    assert named - {source.module for source in BUILT} == set()
+
+
+def test_a_wrong_file_is_found():
+    wrong = parsed(
+        '"""No key."""\n'
+        "class Loose:\n"
+        "    def told(self, mask): ...\n"
+        "@dataclass(frozen=True)\n"
+        "class Value:\n"
+        '    """Explained."""\n'
+        "    delta_BG: int = 0\n",
+        "gpcp/utils.py",
+    )
+    assert without_docstring(wrong) == ["Loose", "Loose.told"]
+    assert unexplained_axes(wrong) == {"B", "G"}
+    assert loose_classes(wrong) == [
+        "Loose is neither @final nor a Protocol",
+        "Value is neither @final nor a Protocol",
+        "Value is a dataclass without slots",
+    ]
+    assert ("mask", 3) in set(names_given(wrong))
+    assert EMPTY_WORDS & set(wrong.module.split("."))

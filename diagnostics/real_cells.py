@@ -1,6 +1,7 @@
 """Real cells made ready for a run: split by cell, a panel of genes chosen, labels brought to the pairs.
 
-Dimension key: ``B`` cells or pairs, ``N`` all cells of a source, ``G`` genes of the source, ``T`` cell types.
+Dimension key: ``B`` cells or pairs, ``N`` all cells of a source, ``G`` genes of the source,
+``P`` genes of the panel, ``T`` cell types.
 
 Held out are cells, never pairs: a cell that is in a training pair is in no held-out one. What the cells share
 beyond their type (donor, batch) stays shared by both sides.

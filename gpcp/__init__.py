@@ -7,26 +7,29 @@ The house. Nothing imports upwards, neither between the packages nor between the
 
                examples                              tests
                        \                            /
-    diagnostics   4    recover_graph  benchmark                        the commands
-                  3    recovery                                        one run, from data to scores
-                  2    runs  progress  tables  figures  verdicts       many runs, and what a person sees
-                  1    losses  ridge  loss_baselines  baselines        what is measured, beside what
-                       forests_and_covariances  rankings               others would get from the same pairs
-                       graph_scores  readouts  readings  oracles
+    diagnostics   4    recover_graph  command  benchmark               the commands
+                  3    recovery  cells_recovery                        one run, from data to scores
+                  2    real_cells  trained  standing  readings         its parts: data, training, losses,
+                       methods  limits  verdicts  runs                 scores, judgement; many runs, and
+                       progress  tables  figures                       what a person sees of them
+                  1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
+                       torch_readouts  rankings  graph_scores          would get from the same pairs, and
+                       oracles  baselines  forests_and_covariances     beside the most that can be had
+                       matched_linear  partial_graph
                   0    result  report  record  settings                values
                       /                               \
     simulators                              gpcp, upper floors
-      2  assay  sources  worlds               3  loss  prediction      torch
-      1  laws  conditioning  equations           training
-         monte_carlo  particles               2  seeding  batches      torch
-         quadrature  bayes                       attention  embedding
-      0  randomness  regimes  graphs             queries  heads
-         networks  noises  mechanisms            model_config  model
-         interventions  scm  sortability      1  files  gene_table     cells from files,
-                                                 expression_values     pairs from cells
+      2  assay  sources  worlds               3  loss  fit_config      torch: learning
+                                                 training  prediction
+      1  laws  conditioning  equations        2  seeding  batches      torch: the model
+         monte_carlo  particles                  attention  embedding
+         quadrature  bayes                       queries  heads
+      0  randomness  regimes  graphs             model_config  model
+         networks  noises  mechanisms         1  files  gene_table     cells from files,
+         interventions  scm  sortability         expression_values     pairs from cells
                                                  h5ad_file  h5ad_genes
                                                  h5ad_values  h5ad
-                                                 pairing
+                                                 subsets  pairing
                       \                               /
     gpcp, ground floor (numpy)
       0  errors  genes  cells  pairs  predictors  randomness  registry  atomic

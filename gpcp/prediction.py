@@ -1,6 +1,6 @@
 """A trained transformer as a :class:`gpcp.predictors.Predictor`: numpy in, numpy out.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
+Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``L`` state tokens.
 """
 
 from collections.abc import Mapping

@@ -7,6 +7,7 @@ from typing import Self, TextIO, final
 
 from diagnostics.record import RunRecord
 from diagnostics.runs import Job
+from diagnostics.verdicts import linear_loss
 
 
 @final
@@ -65,5 +66,5 @@ def finishing_line(record: RunRecord) -> str:
     if record.bayes_risk is not None and record.skill is not None:
         between += f" (Bayes {record.bayes_risk:.4f}), skill {record.skill:.4f}"
     else:
-        between += f" (best linear {record.ridge_loss:.4f})"
+        between += f" (best linear {linear_loss(record):.4f})"
     return f"{record.regime:<14} seed {record.seed}: {between}, AUPRC {record.auprc:.3f}, {record.seconds:.0f} s"

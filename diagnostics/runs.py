@@ -19,7 +19,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from diagnostics.atomic import write_json
+from gpcp.atomic import write_json
 from diagnostics.record import RunRecord
 
 OnStep = Callable[[int, float], None]

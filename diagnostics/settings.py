@@ -29,6 +29,12 @@ class Training:
     n_held_out: int = 6000
 
 
+def budget_of(preset: str, regime: str, n_genes: int) -> Training:
+    """What a training gets where nothing else is asked for."""
+    del regime, n_genes
+    return Training(preset=preset, n_steps=800, batch_size=128, learning_rate=1e-2)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorldRun:
@@ -70,3 +76,57 @@ class WorldRun:
     def n_steps(self) -> int:
         """Training steps."""
         return self.training.n_steps
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellsRun:
+    """Matched pairs of the cells of an AnnData file, and a seed, which decides the split and the model's beginning.
+
+    Parameters
+    ----------
+    cells : str
+        Path of the file.
+    n_bytes, modified_ns : int
+        Of the file, so that a changed file is another run.
+    cell_type_key, gene_id_key, layer, values, nan
+        As :class:`gpcp.h5ad.H5adCells` takes them (``cell_type``, ``gene_id``, ...).
+    n_genes : int
+        Genes kept, those of largest variance over the training cells.
+    seed : int
+    told : (int, int)
+        Fewest and most genes told a pair.
+    training : Training
+    """
+
+    cells: str
+    n_bytes: int
+    modified_ns: int
+    cell_type_key: str
+    gene_id_key: str
+    layer: str
+    values: str
+    nan: str
+    n_genes: int
+    seed: int
+    told: tuple[int, int]
+    training: Training
+
+    @property
+    def regime(self) -> str:
+        """Two real cells of a type are matched, never an intervention."""
+        return "matched"
+
+    @property
+    def name(self) -> str:
+        """Folder of its results below ``--out``."""
+        return f"cells_seed{self.seed}"
+
+    @property
+    def n_steps(self) -> int:
+        """Training steps."""
+        return self.training.n_steps
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that decides the result, as JSON's types."""
+        return {**asdict(self), "told": list(self.told)}

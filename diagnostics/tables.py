@@ -8,19 +8,30 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from diagnostics.record import RunRecord
+from diagnostics.record import RunRecord, in_words
+from diagnostics.verdicts import linear_loss, share_of_linear
 
 WIDTH = 100
 
 _T = TypeVar("_T")
 
-_COLUMNS: tuple[tuple[str, int, Callable[[RunRecord], str]], ...] = (
+_Column = tuple[str, int, Callable[[RunRecord], str]]
+
+_LOSSES: tuple[_Column, ...] = (
     ("seed", 4, lambda r: str(r.seed)),
     ("baseline", 8, lambda r: number(r.baseline_loss)),
     ("loss", 8, lambda r: number(r.loss)),
+)
+_KNOWN: tuple[_Column, ...] = (
     ("Bayes", 8, lambda r: number(r.bayes_risk)),
     ("ridge", 8, lambda r: number(r.ridge_loss)),
     ("skill", 7, lambda r: share(r.skill)),
+)
+_REAL: tuple[_Column, ...] = (
+    ("linear", 8, lambda r: number(linear_loss(r))),
+    ("of way", 7, lambda r: share(share_of_linear(r))),
+)
+_GRAPH: tuple[_Column, ...] = (
     ("AUPRC", 6, lambda r: share(r.auprc, 3)),
     ("95 % CI", 11, lambda r: f"{share(r.ci_low, 3)}-{share(r.ci_high, 3)}"),
     ("null95", 6, lambda r: share(r.null_95, 3)),
@@ -59,22 +70,23 @@ def _block(rows: Sequence[RunRecord]) -> list[str]:
     first = rows[0]
     head = (
         f"{first.regime.upper()}  told {told_text(first.told)} of {first.n_genes} genes; target: {first.target} "
-        f"(base rate {span([r.base_rate for r in rows])}); read-out: {first.read_out}"
+        f"(base rate {span([r.base_rate for r in rows])}); read-out: {in_words(first.read_out)}"
     )
     if first.shd is not None:
         head += f"; SHD at |effect| >= {first.threshold:g}"
     lines = _wrap(head)
-    lines.append(" ".join(name.rjust(width) for name, width, _ in _COLUMNS))
-    lines += [" ".join(show(row).rjust(width) for _, width, show in _COLUMNS) for row in rows]
+    columns = (*_LOSSES, *(_REAL if first.bayes_risk is None else _KNOWN), *_GRAPH)
+    lines.append(" ".join(name.rjust(width) for name, width, _ in columns))
+    lines += [" ".join(show(row).rjust(width) for _, width, show in columns) for row in rows]
     others = [
-        f"{read_out} {span([s.auprc for s in scores])}"
+        f"{in_words(read_out)} {span([s.auprc for s in scores])}"
         + ("" if scores[0].ceiling_auprc is None else f" (ceiling {span([s.ceiling_auprc for s in scores])})")
         for read_out, scores in _grouped((s.read_out, s) for r in rows for s in r.read_outs if s.read_out != r.read_out)
     ]
     if others:
         lines += _wrap(f"other read-outs, AUPRC: {'; '.join(others)}")
     methods = [
-        f"{method}{'*' if scores[0].statistician else ''} {span([s.auprc for s in scores])}"
+        f"{in_words(method)}{'*' if scores[0].statistician else ''} {span([s.auprc for s in scores])}"
         for method, scores in _grouped((s.method, s) for r in rows for s in r.methods)
     ]
     if methods:

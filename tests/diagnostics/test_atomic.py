@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.atomic import write_json, write_text, write_with
+from gpcp.atomic import write_json, write_text, write_with
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

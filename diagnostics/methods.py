@@ -1,0 +1,76 @@
+"""What else could have been read: inside the model, and from the same pairs without any model.
+
+Dimension key: ``G`` genes, ``E`` scored entries.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.baselines import BASELINES, estimate
+from diagnostics.graph_scores import entries
+from diagnostics.rankings import average_precision
+from diagnostics.record import MethodScore, ReadOutScore
+from gpcp.errors import InputError
+from gpcp.pairs import PairBatch
+
+if TYPE_CHECKING:
+    from gpcp.model import GenePerturbationTransformer
+
+N_INSIDE = 256
+"""Pairs on which gradients and attention are read."""
+
+
+def scores_from_inside(
+    model: "GenePerturbationTransformer", pairs: PairBatch, true_GG: NDArray[np.bool_], target: str
+) -> tuple[ReadOutScore, ...]:
+    """Gradients and attention on training-like pairs, scored; left out where the model or the pairs do not give them."""
+    from diagnostics.torch_readouts import attention_readout, gradient_readout
+
+    some = pairs.rows(slice(0, N_INSIDE))
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, read in (
+        ("gradient_x_input", lambda: gradient_readout(model, some, times_input=True)),
+        ("attention", lambda: attention_readout(model, some)),
+    ):
+        try:
+            found[name] = read()
+        except InputError:
+            continue
+    return tuple(
+        ReadOutScore(
+            read_out=name, target=target, auprc=auprc_of(score_GG, true_GG), ceiling_auprc=None, supported=True
+        )
+        for name, score_GG in found.items()
+    )
+
+
+def method_scores(
+    regime: str, pairs: PairBatch, true_GG: NDArray[np.bool_], target: str, *, rng: np.random.Generator
+) -> tuple[MethodScore, ...]:
+    """Every baseline of :data:`diagnostics.baselines.BASELINES` on some training pairs, scored."""
+    scores: list[MethodScore] = []
+    for name in BASELINES:
+        found = estimate(name, regime, pairs, rng=rng)
+        if found.score_GG is not None:
+            scores.append(
+                MethodScore(
+                    method=name,
+                    target=target,
+                    auprc=auprc_of(found.score_GG, true_GG),
+                    statistician=name == "statistician",
+                    note=found.says,
+                )
+            )
+    return tuple(scores)
+
+
+def auprc_of(score_GG: NDArray[np.float64], true_GG: NDArray[np.bool_]) -> float:
+    """Average precision of magnitudes, by the conventions of :mod:`diagnostics.graph_scores`."""
+    symmetric = bool((true_GG == true_GG.T).all())
+    strength_GG = np.abs(score_GG)
+    if symmetric:
+        strength_GG = np.maximum(strength_GG, strength_GG.T)
+    score_E = entries(strength_GG, symmetric=symmetric).astype(np.float64)
+    return average_precision(score_E, entries(true_GG, symmetric=symmetric).astype(np.bool_))

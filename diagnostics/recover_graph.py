@@ -1,0 +1,165 @@
+"""``python -m diagnostics.recover_graph``: train on a known world, read the graph out, say how much was learnt.
+
+The command line alone: what is asked is checked to the end before anything is trained or written.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, final
+
+import gpcp
+from diagnostics.verdicts import marks_text
+from gpcp.errors import InputError, nearest
+
+BAD_USE = 2
+
+_EXAMPLES = """examples:
+  python -m diagnostics.recover_graph                        three regimes, three seeds, 20 genes: under 4 minutes
+  python -m diagnostics.recover_graph --world erdos_renyi/10/hill --regime interventional --seed 7
+  python -m diagnostics.recover_graph --preset seed          an architecture that cannot learn, and why
+  python -m diagnostics.recover_graph --told 1               one gene told a pair
+  python -m diagnostics.recover_graph --world network/50 --network regulator_target.tsv
+  python -m diagnostics.recover_graph --cells cells.h5ad --cell-type-key cell_type
+
+"""
+
+
+@final
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like every other error of bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what :func:`main` prints; an unknown option names the nearest."""
+        _, found, unknown = message.partition("unrecognized arguments: ")
+        if found:
+            option = unknown.split()[0].partition("=")[0]
+            message = f"unknown option {option}; {nearest(option, self._option_string_actions)}"
+        raise InputError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m diagnostics.recover_graph",
+        description="Train a model on a world whose graph is known, read the graph out of it, and show every number "
+        "between what knowing nothing scores and what the exact answer scores.",
+        epilog=_EXAMPLES + marks_text() + "\nexit code: 0 pass, 1 fail, 2 bad use, 130 interrupted",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
+    _add_world_options(parser.add_argument_group("the data: a simulated world"))
+    _add_cell_options(parser.add_argument_group("the data: real cells instead"))
+    _add_training_options(parser.add_argument_group("the model and its training"))
+    _add_output_options(parser.add_argument_group("output"))
+    return parser
+
+
+_Group = argparse._ArgumentGroup  # pyright: ignore[reportPrivateUsage]  # argparse gives the type no public name
+
+
+def _add_world_options(group: _Group) -> None:
+    group.add_argument(
+        "--world",
+        metavar="NAME",
+        help="family/genes[/mechanism][/noise][/scaling], such as erdos_renyi/50/hill/laplace (default scale_free/20)",
+    )
+    group.add_argument("--network", metavar="FILE", help="regulator-target table for a world network/GENES")
+    group.add_argument(
+        "--regime",
+        action="append",
+        metavar="NAME",
+        help="counterfactual, interventional or matched; repeat it for several (default: all three)",
+    )
+    group.add_argument(
+        "--told", metavar="N[-M]", type=_range, help="genes told a pair, N to M (default: 1 to all but one)"
+    )
+    group.add_argument(
+        "--dose-sd", metavar="SD", type=float, help="SD of the values that interventions set (default 2)"
+    )
+
+
+def _add_cell_options(group: _Group) -> None:
+    group.add_argument("--cells", metavar="FILE.h5ad", help="train on matched pairs of these cells")
+    group.add_argument("--cell-type-key", metavar="COLUMN", help="column of obs: pairs are of one cell type")
+    group.add_argument("--gene-id-key", metavar="COLUMN", help="column of var with Ensembl ids (default: found)")
+    group.add_argument("--layer", metavar="NAME", help="X, raw, or a layer (default: found)")
+    group.add_argument("--values", metavar="KIND", help="what the values are: counts, log, ... (default: found)")
+    group.add_argument("--nan", metavar="KIND", help="NaN in the file: error, or unmeasured (default error)")
+    group.add_argument("--n-genes", metavar="N", type=_positive, help="how many genes to keep (default 20)")
+
+
+def _add_training_options(group: _Group) -> None:
+    group.add_argument("--preset", default="default", metavar="NAME", help="architecture (default: default)")
+    group.add_argument("--steps", metavar="N", type=_positive, help="training steps (default: by preset and regime)")
+    group.add_argument("--batch-size", metavar="N", type=_positive, help="pairs a step (default: by preset and regime)")
+    group.add_argument("--lr", metavar="RATE", type=float, help="learning rate (default: by preset and regime)")
+    group.add_argument(
+        "--seed", metavar="N", type=_whole, nargs="+", default=[0, 1, 2], help="seeds, each with its own world (0 1 2)"
+    )
+
+
+def _add_output_options(group: _Group) -> None:
+    group.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs/recover_graph"),
+        help="figures, results, checkpoints and histories (default runs/recover_graph)",
+    )
+    group.add_argument("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
+    group.add_argument("--jobs", metavar="N", type=_positive, help="worker processes (default: one for each core)")
+    group.add_argument("--resume", action="store_true", help="keep finished runs of the same settings, continue others")
+    group.add_argument("--quiet", action="store_true", help="no progress; the table and the verdict alone")
+
+
+def _number(kind: str, least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) < 2**31):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind}")
+        return int(text)
+
+    return parse
+
+
+_positive = _number("a whole number from 1 up", 1)
+_whole = _number("a whole number from 0 up", 0)
+
+
+def _range(text: str) -> tuple[int, int]:
+    low, dash, high = text.partition("-")
+    least = _positive(low)
+    most = _positive(high) if dash else least
+    if most < least:
+        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: write the smaller number first")
+    return least, most
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 pass, 1 fail, 2 bad use, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = _parser().parse_args(given)
+        # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
+        from diagnostics.command import execute
+
+        return execute(arguments, given)
+    except InputError as error:
+        print(f"recover_graph: error: {error}", file=sys.stderr)
+        return BAD_USE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Train one model as a run's settings say, in that run's folder, and keep its history and its weights.
+
+Dimension key: ``K`` points of the history.
+"""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.runs import CHECKPOINT, HISTORY, OnStep
+from diagnostics.settings import Training
+from gpcp.pairs import PairBatch, PairSource
+from gpcp.randomness import stream
+
+if TYPE_CHECKING:
+    from gpcp.fit_config import FitConfig
+    from gpcp.model_config import ModelConfig
+    from gpcp.prediction import ModelPredictor
+
+N_CURVE = 1000
+"""Held-out pairs whose loss enters the history; the final loss is measured on all of them."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trained:
+    """A trained model and how it got there.
+
+    Parameters
+    ----------
+    predictor : ModelPredictor
+    config : ModelConfig
+    step_K : int64, (K,)
+    held_out_loss_K : float64, (K,)
+        On the first :data:`N_CURVE` held-out pairs.
+    n_steps, n_pairs, n_parameters : int
+        Updates done, pairs seen, numbers learnt.
+    stopped : str
+        ``"finished"``, ``"early"`` or ``"diverged"``.
+    seconds : float
+        Wall time of this process, without what an earlier one did before it was interrupted.
+    """
+
+    predictor: "ModelPredictor"
+    config: "ModelConfig"
+    step_K: NDArray[np.int64]
+    held_out_loss_K: NDArray[np.float64]
+    n_steps: int
+    n_pairs: int
+    n_parameters: int
+    stopped: str
+    seconds: float
+
+    def late_gain(self, *, baseline: float, best: float) -> float | None:
+        """Share of the way from ``baseline`` to ``best`` that the last fifth of the steps won."""
+        late_K = self.step_K >= 0.8 * self.n_steps
+        if late_K.sum() < 2 or not baseline > best or not np.isfinite(self.held_out_loss_K[late_K]).all():
+            return None
+        loss_K = self.held_out_loss_K[late_K]
+        return float(loss_K[0] - loss_K[-1]) / (baseline - best)
+
+
+def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfig, FitConfig]":
+    """The model's and the training's configuration, checked.
+
+    Raises
+    ------
+    InputError
+        There is no such preset, or a number is out of range.
+    """
+    from gpcp.fit_config import FitConfig
+    from gpcp.model_config import preset
+
+    # A short training still has its warm-up, in the proportion of the default one, and a history to show.
+    fit_config = FitConfig(
+        n_steps=training.n_steps,
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        warmup_steps=min(50, training.n_steps // 10),
+        evaluate_every=max(1, min(50, training.n_steps // 10)),
+        checkpoint_every=max(1, min(200, training.n_steps // 4)),
+        seed=int(stream(seed, "training").integers(2**31)),
+    )
+    return preset(training.preset, n_genes), fit_config
+
+
+def train(
+    training: Training, pairs: PairSource, held_out: PairBatch, *, seed: int, folder: Path, on_step: OnStep
+) -> Trained:
+    """Train from the folder's checkpoint, or from the beginning where there is none; one thread."""
+    from gpcp.model import GenePerturbationTransformer
+    from gpcp.prediction import ModelPredictor
+    from gpcp.training import fit
+
+    start_s = time.perf_counter()
+    config, fit_config = configs_of(training, len(pairs.vocab), seed)
+    model = GenePerturbationTransformer(config, seed=int(stream(seed, "weights").integers(2**31)))
+    result = fit(
+        model,
+        pairs,
+        fit_config,
+        held_out=held_out.rows(slice(0, N_CURVE)),
+        checkpoint=folder / CHECKPOINT,
+        on_step=on_step,
+    )
+    result.save(folder / HISTORY)
+    nan = float("nan")
+    losses = [nan if row.held_out_loss is None else row.held_out_loss for row in result.history]
+    return Trained(
+        predictor=ModelPredictor(model, pairs.vocab),
+        config=config,
+        step_K=np.array([row.step for row in result.history], dtype=np.int64),
+        held_out_loss_K=np.array(losses, dtype=np.float64),
+        n_steps=result.n_steps,
+        n_pairs=result.n_steps * training.batch_size,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        stopped=result.stopped,
+        seconds=time.perf_counter() - start_s,
+    )
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Keep torch to one thread: runs are small, and results do not depend on how many processes share the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

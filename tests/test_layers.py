@@ -45,13 +45,13 @@ THIRD_PARTY: Mapping[tuple[str, int], frozenset[str]] = {
     ("gpcp", 1): frozenset({"numpy", "scipy", "anndata", "h5py", "pandas"}),
     ("gpcp", 2): frozenset({"numpy", "torch"}),
     ("gpcp", 3): frozenset({"numpy", "torch", "lightning_fabric", "tqdm"}),
-    ("simulators", 0): frozenset({"numpy", "scipy", "networkx"}),
+    ("simulators", 0): frozenset({"numpy", "scipy"}),
     ("simulators", 1): frozenset({"numpy", "scipy"}),
     ("simulators", 2): frozenset({"numpy", "scipy"}),
 }
 """What the floors may import from outside, wherever in the file; diagnostics may use every dependency."""
 
-HEAVY = frozenset({"anndata", "h5py", "lightning_fabric", "matplotlib", "networkx", "pandas", "sklearn", "torch"})
+HEAVY = frozenset({"anndata", "h5py", "lightning_fabric", "matplotlib", "pandas", "sklearn", "torch"})
 """Up to seconds to import, each. A command reaches none of them before it has read its arguments."""
 
 HEAVY_AT_TOP: Mapping[tuple[str, int], frozenset[str]] = {
@@ -153,6 +153,11 @@ def test_no_file_imports_itself_by_a_detour():
 def test_a_command_reads_its_arguments_before_it_imports_what_is_heavy(command: str):
     slow = {module: by for module, by in reached(command).items() if module.split(".")[0] in HEAVY}
     assert not slow, f"{command} imports at its top, by way of the file named: {slow}"
+
+
+def test_no_dependency_is_declared_in_vain():
+    used = {one.module.split(".")[0] for source in BUILT for one in imports(source)}
+    assert used >= DECLARED
 
 
 def test_there_are_commands():

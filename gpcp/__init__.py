@@ -7,7 +7,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
 
                examples                              tests
                        \                            /
-    diagnostics   4    recover_graph  command  benchmark               the commands
+    diagnostics   4    recover_graph  command  plan  benchmark         the commands
                   3    recovery  cells_recovery                        one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and

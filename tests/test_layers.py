@@ -29,7 +29,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ),
     ("diagnostics", 2): "standing readings methods limits verdicts real_cells trained runs progress tables figures",
     ("diagnostics", 3): "recovery cells_recovery",
-    ("diagnostics", 4): "command recover_graph benchmark",
+    ("diagnostics", 4): "plan command recover_graph benchmark",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""
 

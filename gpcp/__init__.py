@@ -36,15 +36,18 @@ The house. Nothing imports upwards, neither between the packages nor between the
 
 The way of the data, left to right::
 
-    where cells come from       how cells meet          what the model eats   what it learns    what we ask of it
+    where cells come from      how cells meet              what the model eats            what it learns
 
-    simulators.sources ┐
-    gpcp.h5ad          ┴ CellBatch ─ gpcp.pairing ┐
-                                                  ├ PairBatch ─ gpcp.batches ─ gpcp.model ─ gpcp.training
-    simulators.sources (paired by construction) ──┘     │                                        │
-                                                        │                                 gpcp.predictors
-                                                        │                                        │
-                          simulators.bayes (ceilings) ──┴─────── diagnostics.losses, diagnostics.readouts
+    simulators.sources ─┐
+    gpcp.h5ad          ─┴─ CellBatch ─ gpcp.pairing ─┐
+                                                     ├─ PairBatch ─ gpcp.batches ─ gpcp.model ─ gpcp.training
+    simulators.sources (paired by construction) ─────┘                                               │
+                                                                                              gpcp.prediction
+                                                                                                     │
+    what we ask of it          diagnostics.standing: its loss, between knowing nothing and the exact answer
+                               diagnostics.readings: the graph inside it, beside what the exact answer shows
+                                                                                                     │
+    the exact answer           simulators.laws, simulators.bayes: predictors like any other ─────────┘
 """
 
 __version__ = "0.1.0"

@@ -33,7 +33,8 @@ def worlds(*, mechanism: str = "linear", noise: str = "gaussian") -> st.SearchSt
     def build(n_genes: int, scaling: Scaling, seed: int) -> Scm:
         rng = np.random.default_rng(seed)
         graph = erdos_renyi(n_genes, degree=min(3.0, n_genes - 1), rng=rng)
-        return build_scm(graph, mechanism=mechanism, noise=noise, scaling=scaling, n_calibration=500, rng=rng)
+        scm = build_scm(graph, mechanism=mechanism, noise=noise, scaling=scaling, n_calibration=500, rng=rng)
+        return replace(scm, centre_G=rng.standard_normal(n_genes))  # means other than 0
 
     return st.builds(build, st.integers(2, 7), st.sampled_from(SCALINGS), st.integers(0, 2**32 - 1))
 

@@ -26,7 +26,7 @@ from diagnostics.record import RunRecord
 from diagnostics.runs import ARRAYS, HISTORY, OnStep
 from diagnostics.settings import CellsRun
 from diagnostics.standing import standing_of
-from diagnostics.trained import Trained, configs_of, one_thread, train
+from diagnostics.trained import N_CURVE, Trained, configs_of, one_thread, seed_of, train
 from gpcp.cells import CellBatch
 from gpcp.errors import InputError
 from gpcp.h5ad import H5adCells, Nan
@@ -136,13 +136,14 @@ def _read(run: CellsRun, genes: tuple[str, ...] | None) -> H5adCells:
 def _pairs(cells: OnlyCells, run: CellsRun, purpose: str, n_pairs: int) -> PairBatch:
     """Pairs of as many passes as it takes; passes meet the same cells in other pairs, with other genes told."""
     paired = Paired(cells, told=run.told)
-    rng = stream(run.seed, purpose)
     parts: list[PairBatch] = []
-    while sum(map(len, parts)) < n_pairs:
-        one_pass = list(paired.pairs(batch_size=n_pairs, seed=int(rng.integers(2**31))))
+    n_found = 0
+    while n_found < n_pairs:
+        one_pass = list(paired.pairs(batch_size=n_pairs, seed=seed_of(run.seed, purpose, n_found)))
         if not one_pass:
-            raise InputError(f"{len(cells.cell_id_N)} {purpose} cells make no pair: no type has two of them")
+            raise InputError(f"the {cells.n_cells} {purpose} cells make no pair: no type has two of them")
         parts += one_pass
+        n_found += sum(len(part) for part in one_pass)
     return concatenate(parts).rows(slice(0, n_pairs))
 
 
@@ -183,8 +184,8 @@ def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, star
     readings, notes = _readings(data, trained.predictor, run)
     main = speaking(readings)
     true_GG = data.graph.edges_GG()
-    main.save(folder / ARRAYS, true_GG)
     standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out)
+    main.save(folder / ARRAYS, true_GG, standing.on_first(N_CURVE))
     type_mean, type_linear = (
         labelled_losses(predictor, data.held_out, data.held_out_cells).loss
         for predictor in (TypeMeanPredictor.fit(data.training_cells), TypeLinearPredictor.fit(data.training_cells))
@@ -199,7 +200,7 @@ def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, star
         seed=run.seed,
         preset=run.training.preset,
         n_genes=len(data.graph.vocab),
-        n_edges=int(np.count_nonzero(true_GG)) // 2,
+        n_edges=main.score.n_true,
         told=run.told,
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,

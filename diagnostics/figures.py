@@ -9,7 +9,7 @@ global state, no display. Of many seeds those that did worst are shown.
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from diagnostics.graph_scores import entries
 from diagnostics.rankings import precision_recall
-from diagnostics.record import RunRecord
+from diagnostics.record import RunRecord, in_words
 from diagnostics.runs import ARRAYS, HISTORY
 from gpcp.atomic import write_with
 
@@ -31,6 +31,11 @@ MOST_SEEDS = 4
 """Columns of a figure at most."""
 
 _MODEL, _HELD_OUT, _BASELINE, _CEILING, _RIDGE = "#9ecae1", "#08519c", "#636363", "#238b45", "#d94801"
+_LEVELS = {
+    "baseline": ("baseline", _BASELINE, "--"),
+    "ridge": ("ridge", _RIDGE, ":"),
+    "bayes": ("Bayes risk", _CEILING, "--"),
+}
 _SEEDS = ("#08519c", "#d94801", "#6a51a3", "#525252")
 
 
@@ -47,6 +52,8 @@ class RunArrays:
     target_GG : bool, (G, G)
     step_K, train_loss_K, held_out_loss_K : float64, (K,)
         The history; NaN where a loss was not measured.
+    levels : mapping of str to float
+        ``baseline``, ``ridge`` and, where it is known, ``bayes``: on the pairs of ``held_out_loss_K``.
     """
 
     record: RunRecord
@@ -56,6 +63,7 @@ class RunArrays:
     step_K: NDArray[np.float64]
     train_loss_K: NDArray[np.float64]
     held_out_loss_K: NDArray[np.float64]
+    levels: Mapping[str, float]
 
 
 def load_arrays(record: RunRecord, folder: Path) -> RunArrays:
@@ -74,6 +82,11 @@ def load_arrays(record: RunRecord, folder: Path) -> RunArrays:
             step_K=column("step"),
             train_loss_K=column("train_loss"),
             held_out_loss_K=column("held_out_loss"),
+            levels={
+                name: float(arrays[f"level_{name}"])
+                for name in ("baseline", "ridge", "bayes")
+                if f"level_{name}" in arrays
+            },
         )
 
 
@@ -106,7 +119,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
     n_columns = max(len(runs) for runs in by_regime.values())
-    figure = _figure(3.6 * n_columns + 0.6, 2.5 * len(by_regime) + 0.7)
+    figure = _figure(max(3.6 * n_columns + 0.6, 7.0), 2.5 * len(by_regime) + 0.7)
     axes = figure.subplots(len(by_regime), n_columns, squeeze=False, sharey="row")
     for row, (regime, runs) in enumerate(by_regime.items()):
         for ax in axes[row, len(runs) :]:
@@ -118,7 +131,7 @@ def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
         ax.set_xlabel("training step")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.suptitle("Loss between what knowing nothing scores and what the exact answer scores")
+    figure.suptitle("Loss between what knowing nothing and what knowing all would score")
     return figure
 
 
@@ -135,18 +148,19 @@ def _loss_panel(ax: "Axes", run: RunArrays) -> None:
         markersize=4,
         label="held out",
     )
-    ax.axhline(record.baseline_loss, color=_BASELINE, linestyle="--", linewidth=1.2, label="baseline")
-    ax.axhline(record.ridge_loss, color=_RIDGE, linestyle=":", linewidth=1.4, label="ridge")
-    if record.bayes_risk is not None:
-        ax.axhline(record.bayes_risk, color=_CEILING, linestyle="--", linewidth=1.4, label="Bayes risk")
-    floor = 0.0 if record.bayes_risk is None else record.bayes_risk
-    ax.set_ylim(floor - 0.06 * (record.baseline_loss - floor), 1.25 * record.baseline_loss - 0.25 * floor)
+    for name, (label, colour, style) in _LEVELS.items():
+        if name in run.levels:
+            ax.axhline(run.levels[name], color=colour, linestyle=style, linewidth=1.3, label=label)
+    top = run.levels["baseline"]
+    bottom = run.levels.get("bayes", min(run.levels["ridge"], float(np.nanmin(run.held_out_loss_K))))
+    ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.25 * (top - bottom))
+    ax.set_xlim(left=0)
     skill = "" if record.skill is None else f": skill {record.skill:.4f}"
     ax.set_title(f"seed {record.seed}{skill}", fontsize=10)
 
 
 def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
-    figure = _figure(3.3 * len(runs) + 1.0, 7.0)
+    figure = _figure(max(3.3 * len(runs) + 1.0, 6.0), 7.0)
     axes = figure.subplots(2, len(runs), squeeze=False)
     # One scale for all panels, cut at a high quantile so that one large effect does not fade the others.
     shown = np.concatenate([np.abs(_off_diagonal(run.exact_GG)).ravel() for run in runs])
@@ -163,13 +177,14 @@ def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
             ax.set_yticks([])
             ax.set_title(f"seed {run.record.seed}: {title}", fontsize=10)
     for ax in axes[:, 0]:
-        ax.set_ylabel("gene i (cause)")
+        ax.set_ylabel("gene i")
     for ax in axes[1]:
-        ax.set_xlabel("gene j (effect)")
-    if image is not None:
-        figure.colorbar(image, ax=axes, shrink=0.6, label="effect of i on j")
+        ax.set_xlabel("gene j")
     first = runs[0].record
-    figure.suptitle(f"{first.regime}: {first.read_out}; boxes: {first.target} edges", fontsize=11)
+    if image is not None:
+        both = first.read_out.endswith("partial")
+        figure.colorbar(image, ax=axes, shrink=0.6, label="of i and j" if both else "effect of i on j")
+    figure.suptitle(f"{first.regime}: {in_words(first.read_out)}; boxes: {first.target} edges", fontsize=11)
     return figure
 
 
@@ -191,7 +206,9 @@ def _precision_recall_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
             label = f"seed {run.record.seed}: AUPRC {run.record.auprc:.3f}"
             ax.step(recall_K, precision_K, color=colour, linewidth=1.3, label=label)
         ax.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall")
-        ax.set_title(f"{regime}: {runs[0].record.target} edges\nread from {runs[0].record.read_out}", fontsize=10)
+        ax.set_title(
+            f"{regime}: {runs[0].record.target} edges\nread from {in_words(runs[0].record.read_out)}", fontsize=10
+        )
         ax.legend(loc="lower left", fontsize=8)
     axes[0, 0].set_ylabel("precision")
     return figure

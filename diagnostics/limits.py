@@ -10,6 +10,9 @@ from diagnostics.record import RunRecord
 if TYPE_CHECKING:
     from gpcp.model_config import ModelConfig
 
+_HARDLY = 0.1
+"""Share of the exact answer's size below which a model says hardly anything."""
+
 _SHARED_HEADS = frozenset({"linear", "mlp"})
 
 
@@ -54,15 +57,20 @@ def limits(config: "ModelConfig") -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def not_getting_through(record: RunRecord) -> bool:
+    """Whether what is told of one gene hardly moves the answers to others."""
+    return record.response_ratio is not None and record.response_ratio < _HARDLY
+
+
 def evidence(record: RunRecord) -> tuple[str, ...]:
     """What the run itself shows of such limits, in its own numbers."""
     seen: list[str] = []
-    if record.answer_spread_ratio is not None and record.answer_spread_ratio < 0.1:
+    if record.answer_spread_ratio is not None and record.answer_spread_ratio < _HARDLY:
         seen.append(
             f"within a cell the answers to different scored genes spread {record.answer_spread_ratio:.3f} times as "
             "much as the exact ones: the model does not tell genes apart"
         )
-    if record.response_ratio is not None and record.response_ratio < 0.1:
+    if not_getting_through(record):
         seen.append(
             f"telling one gene moves the other genes' answers {record.response_ratio:.3f} times as much as the exact "
             "law: what is told does not get through"

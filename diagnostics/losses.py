@@ -43,6 +43,10 @@ class Errors:
         """Of :attr:`loss`, as a ratio of two sums over independent pairs."""
         return _ratio_error(self.sum_B, self.n_B)
 
+    def first(self, n: int) -> "Errors":
+        """Those of the first ``n`` pairs."""
+        return Errors(sum_B=self.sum_B[:n], n_B=self.n_B[:n])
+
     def below(self, other: "Errors") -> float:
         """Standard errors of the paired difference by which this loss lies below the other's; 0 where both agree."""
         difference_B = other.sum_B - self.sum_B

@@ -1,6 +1,6 @@
 """From the arguments of ``recover_graph`` to its runs, each checked to the end before the first one starts.
 
-No dimension key: nothing here is an array.
+Dimension key: ``G`` genes.
 """
 
 import argparse
@@ -9,16 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import numpy as np
+
 from diagnostics.record import RunRecord
 from diagnostics.recovery import check, recover
 from diagnostics.runs import OnStep
 from diagnostics.settings import CellsRun, Training, WorldRun, budget_of
 from gpcp.errors import InputError
 from gpcp.files import existing_file
-from simulators.regimes import REGIMES, regime_of
+from simulators.graphs import find_cycle
+from simulators.networks import read_network
+from simulators.regimes import Regime, regime_of
 from simulators.worlds import world
 
 Run = WorldRun | CellsRun
+
+_LADDER: tuple[Regime, ...] = ("counterfactual", "interventional", "matched")
+"""From the regime that needs no statistics to the one that shows no cause."""
 
 _WORLD_OPTIONS = ("world", "network", "regime", "dose-sd")
 _CELL_OPTIONS = ("cell-type-key", "gene-id-key", "layer", "values", "nan", "n-genes")
@@ -59,8 +66,11 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
 def _world_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
     name = arguments.world or "scale_free/20"
-    regimes = [regime_of(regime) for regime in dict.fromkeys(arguments.regime or REGIMES)]
+    asked = {regime_of(regime) for regime in arguments.regime or _LADDER}
+    regimes = [regime for regime in _LADDER if regime in asked]
     made = world(name, seed=seeds[0], network=arguments.network)
+    if arguments.network is not None:
+        _refuse_cycles(arguments.network, made.graph.n_genes)
     jobs = [
         WorldRun(
             world=made.name,
@@ -77,6 +87,25 @@ def _world_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
     for job in jobs:
         check(job)
     return Plan(world=made.name, jobs=tuple(jobs))
+
+
+def _refuse_cycles(table: str, n_genes: int) -> None:
+    """Refuse a cyclic graph where the whole table is asked for.
+
+    A module sampled from a large network leaves its feedback edges out, as networks have them everywhere; a table
+    of which every gene is asked for is a graph that somebody wrote down, and is taken at its word.
+    """
+    network = read_network(table)
+    if network.n_genes > n_genes:
+        return
+    edge_GG = np.zeros((n_genes, n_genes), dtype=np.bool_)
+    edge_GG[network.regulator_E, network.target_E] = True
+    cycle = [network.genes[token] for token in find_cycle(edge_GG)]
+    if cycle:
+        raise InputError(
+            f"the graph of {table!r} has a cycle: {' -> '.join([*cycle, cycle[0]])}; remove one of its edges, or ask "
+            f"for fewer than its {n_genes} genes: a sampled module leaves feedback edges out"
+        )
 
 
 def _cells_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:

@@ -106,17 +106,16 @@ class Reading:
         """The part of a :class:`diagnostics.record.RunRecord` that speaks of the graph."""
         return score_fields(self.score) | {"ceiling_auprc": self.ceiling.auprc}
 
-    def save(self, path: Path, true_GG: NDArray[np.bool_]) -> None:
-        """Write its matrices, and the target's edges, for the figures."""
-        write_with(
-            path,
-            lambda passing: np.savez(passing, recovered_GG=self.effect_GG, exact_GG=self.exact_GG, target_GG=true_GG),
-        )
+    def save(self, path: Path, true_GG: NDArray[np.bool_], levels: Mapping[str, float]) -> None:
+        """Write what the figures need: its matrices, the target's edges, and the levels that the loss lies between."""
+        arrays: dict[str, NDArray[Any]] = {f"level_{name}": np.array(level) for name, level in levels.items()}
+        arrays |= {"recovered_GG": self.effect_GG, "exact_GG": self.exact_GG, "target_GG": true_GG}
+        write_with(path, lambda passing: np.savez(passing, allow_pickle=False, **arrays))
 
 
 def score_fields(score: GraphScore) -> dict[str, Any]:
     """The fields of a score that a record carries under the same names."""
-    names = ("target", "auprc", "base_rate", "null_95", "ci_low", "ci_high", "auroc", "early_precision_ratio")
+    names = ("target", "n_true", "auprc", "base_rate", "null_95", "ci_low", "ci_high", "auroc", "early_precision_ratio")
     return {name: getattr(score, name) for name in (*names, "sign_agreement", "shd", "threshold")}
 
 
@@ -227,6 +226,6 @@ def asking_of(control_BG: NDArray[np.float32], regime: str, *, dose_sd: float, r
     return Asking(control_BG=control_BG, told_BG=told_BG, dose=dose_sd, step=0.5 * dose_sd)
 
 
-def n_controls(n_genes: int, *, most: int = 32, n_rows: int = 24_000) -> int:
+def n_controls(n_genes: int, *, most: int = 32, n_rows: int = 12_000) -> int:
     """How many control cells the all-but-one read-out can afford: ``2 G (G - 1)`` rows each, at least 4 cells."""
     return min(most, max(4, n_rows // (2 * n_genes * (n_genes - 1))))

@@ -78,7 +78,7 @@ class RunRecord:
     answer_spread_ratio
         Spread of the model's answers to the scored genes of one cell, relative to that of the exact answers: 0 says
         that it cannot tell genes apart.
-    target, read_out, auprc, ceiling_auprc, base_rate, null_95, ci_low, ci_high, auroc, early_precision_ratio, \
+    target, n_true, read_out, auprc, ceiling_auprc, base_rate, null_95, ci_low, ci_high, auroc, early_precision_ratio, \
 sign_agreement, shd, threshold
         The main read-out against its named target graph.
     read_outs, methods
@@ -117,6 +117,7 @@ sign_agreement, shd, threshold
     response_ratio: float | None
     answer_spread_ratio: float | None
     target: str
+    n_true: int
     read_out: str
     auprc: float
     ceiling_auprc: float | None

@@ -16,12 +16,18 @@ from gpcp.errors import InputError, nearest
 BAD_USE = 2
 
 _EXAMPLES = """examples:
-  python -m diagnostics.recover_graph                        three regimes, three seeds, 20 genes: under 4 minutes
-  python -m diagnostics.recover_graph --world erdos_renyi/10/hill --regime interventional --seed 7
-  python -m diagnostics.recover_graph --preset seed          an architecture that cannot learn, and why
-  python -m diagnostics.recover_graph --told 1               one gene told a pair
-  python -m diagnostics.recover_graph --world network/50 --network regulator_target.tsv
-  python -m diagnostics.recover_graph --cells cells.h5ad --cell-type-key cell_type
+  three regimes, three seeds, 20 genes, in less than 4 minutes on 2 cores
+    python -m diagnostics.recover_graph
+  another world, one regime
+    python -m diagnostics.recover_graph --world erdos_renyi/10/hill --regime interventional
+  an architecture that cannot learn, and why
+    python -m diagnostics.recover_graph --preset seed --seed 0
+  one gene told a pair
+    python -m diagnostics.recover_graph --told 1 --regime interventional
+  a module of a real network
+    python -m diagnostics.recover_graph --world network/50 --network regulator_target.tsv
+  real cells
+    python -m diagnostics.recover_graph --cells cells.h5ad --cell-type-key cell_type
 
 """
 
@@ -42,76 +48,63 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m diagnostics.recover_graph",
-        description="Train a model on a world whose graph is known, read the graph out of it, and show every number "
+        usage="%(prog)s [options]",
+        description="Train a model on a world whose graph is known, read the graph out of it, and show every number\n"
         "between what knowing nothing scores and what the exact answer scores.",
         epilog=_EXAMPLES + marks_text() + "\nexit code: 0 pass, 1 fail, 2 bad use, 130 interrupted",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=100),
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
-    _add_world_options(parser.add_argument_group("the data: a simulated world"))
-    _add_cell_options(parser.add_argument_group("the data: real cells instead"))
-    _add_training_options(parser.add_argument_group("the model and its training"))
-    _add_output_options(parser.add_argument_group("output"))
+    _add_world_options(parser.add_argument_group("the data: a simulated world").add_argument)
+    _add_cell_options(parser.add_argument_group("the data: real cells instead").add_argument)
+    _add_training_options(parser.add_argument_group("the model and its training").add_argument)
+    _add_output_options(parser.add_argument_group("output").add_argument)
     return parser
 
 
-_Group = argparse._ArgumentGroup  # pyright: ignore[reportPrivateUsage]  # argparse gives the type no public name
-
-
-def _add_world_options(group: _Group) -> None:
-    group.add_argument(
+def _add_world_options(add: Callable[..., object]) -> None:
+    add(
         "--world",
         metavar="NAME",
-        help="family/genes[/mechanism][/noise][/scaling], such as erdos_renyi/50/hill/laplace (default scale_free/20)",
+        help="FAMILY/GENES[/MECHANISM][/NOISE][/SCALING], default scale_free/20; families: erdos_renyi, scale_free, "
+        "modular, chain, fork, collider, network; mechanisms: linear, tanh, hill, interaction; scalings: iscm, raw, "
+        "standardised",
     )
-    group.add_argument("--network", metavar="FILE", help="regulator-target table for a world network/GENES")
-    group.add_argument(
-        "--regime",
-        action="append",
-        metavar="NAME",
-        help="counterfactual, interventional or matched; repeat it for several (default: all three)",
-    )
-    group.add_argument(
-        "--told", metavar="N[-M]", type=_range, help="genes told a pair, N to M (default: 1 to all but one)"
-    )
-    group.add_argument(
-        "--dose-sd", metavar="SD", type=float, help="SD of the values that interventions set (default 2)"
-    )
+    add("--network", metavar="FILE", help="regulator-target table for a world network/GENES")
+    regimes = "counterfactual, interventional or matched; repeat it for several (default: all three)"
+    add("--regime", action="append", metavar="NAME", help=regimes)
+    add("--told", metavar="N[-M]", type=_range, help="genes told a pair, N to M (default: 1 to all but one)")
+    add("--dose-sd", metavar="SD", type=float, help="SD of the values that interventions set (default 2)")
 
 
-def _add_cell_options(group: _Group) -> None:
-    group.add_argument("--cells", metavar="FILE.h5ad", help="train on matched pairs of these cells")
-    group.add_argument("--cell-type-key", metavar="COLUMN", help="column of obs: pairs are of one cell type")
-    group.add_argument("--gene-id-key", metavar="COLUMN", help="column of var with Ensembl ids (default: found)")
-    group.add_argument("--layer", metavar="NAME", help="X, raw, or a layer (default: found)")
-    group.add_argument("--values", metavar="KIND", help="what the values are: counts, log, ... (default: found)")
-    group.add_argument("--nan", metavar="KIND", help="NaN in the file: error, or unmeasured (default error)")
-    group.add_argument("--n-genes", metavar="N", type=_positive, help="how many genes to keep (default 20)")
+def _add_cell_options(add: Callable[..., object]) -> None:
+    add("--cells", metavar="FILE.h5ad", help="train on matched pairs of these cells")
+    add("--cell-type-key", metavar="COLUMN", help="column of obs with cell types: a pair is of one type")
+    add("--gene-id-key", metavar="COLUMN", help="column of var with Ensembl ids (default: the one with most)")
+    layers = "X, raw or a layer's name (default: the first that looks like counts or log values)"
+    add("--layer", metavar="NAME", help=layers)
+    add("--values", metavar="KIND", help="what the values are: auto, counts or log (default auto)")
+    add("--nan", metavar="KIND", help="NaN in the file: error, or unmeasured (default error)")
+    add("--n-genes", metavar="N", type=_positive, help="keep the N genes of largest variance (default 20)")
 
 
-def _add_training_options(group: _Group) -> None:
-    group.add_argument("--preset", default="default", metavar="NAME", help="architecture (default: default)")
-    group.add_argument("--steps", metavar="N", type=_positive, help="training steps (default: by preset and regime)")
-    group.add_argument("--batch-size", metavar="N", type=_positive, help="pairs a step (default: by preset and regime)")
-    group.add_argument("--lr", metavar="RATE", type=float, help="learning rate (default: by preset and regime)")
-    group.add_argument(
-        "--seed", metavar="N", type=_whole, nargs="+", default=[0, 1, 2], help="seeds, each with its own world (0 1 2)"
-    )
+def _add_training_options(add: Callable[..., object]) -> None:
+    add("--preset", default="default", metavar="NAME", help="architecture: default, seed, seed_perturbed")
+    add("--steps", metavar="N", type=_positive, help="training steps (default: by preset and regime)")
+    add("--batch-size", metavar="N", type=_positive, help="pairs a step (default: by preset and regime)")
+    add("--lr", metavar="RATE", type=float, help="learning rate (default: by preset and regime)")
+    seeds = "each seed is a world, its data and a model's beginning (default 0 1 2)"
+    add("--seed", metavar="N", type=_whole, nargs="+", default=[0, 1, 2], help=seeds)
 
 
-def _add_output_options(group: _Group) -> None:
-    group.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("runs/recover_graph"),
-        help="figures, results, checkpoints and histories (default runs/recover_graph)",
-    )
-    group.add_argument("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
-    group.add_argument("--jobs", metavar="N", type=_positive, help="worker processes (default: one for each core)")
-    group.add_argument("--resume", action="store_true", help="keep finished runs of the same settings, continue others")
-    group.add_argument("--quiet", action="store_true", help="no progress; the table and the verdict alone")
+def _add_output_options(add: Callable[..., object]) -> None:
+    place = "figures, results, checkpoints and histories (default runs/recover_graph)"
+    add("--out", metavar="DIR", type=Path, default=Path("runs/recover_graph"), help=place)
+    add("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
+    add("--jobs", metavar="N", type=_positive, help="worker processes (default: one for each core)")
+    add("--resume", action="store_true", help="keep finished runs of the same settings, continue others")
+    add("--quiet", action="store_true", help="no progress; the table and the verdict alone")
 
 
 def _number(kind: str, least: int) -> Callable[[str], int]:

@@ -19,7 +19,7 @@ from diagnostics.record import RunRecord
 from diagnostics.runs import ARRAYS, HISTORY, OnStep
 from diagnostics.settings import WorldRun
 from diagnostics.standing import standing_of
-from diagnostics.trained import Trained, configs_of, one_thread, train
+from diagnostics.trained import N_CURVE, Trained, configs_of, one_thread, seed_of, train
 from gpcp.pairs import PairBatch, concatenate
 from gpcp.randomness import stream
 from simulators.bayes import bayes
@@ -104,8 +104,8 @@ def data_of(run: WorldRun) -> Data:
     made = world(run.world, seed=run.seed, network=run.network)
 
     def drawn(purpose: str, n_pairs: int) -> PairBatch:
-        seed = int(stream(run.seed, purpose).integers(2**31))
-        return concatenate(_pairs(run, made, n_pairs).pairs(batch_size=n_pairs, seed=seed))
+        source = _pairs(run, made, n_pairs)
+        return concatenate(source.pairs(batch_size=n_pairs, seed=seed_of(run.seed, purpose)))
 
     return Data(
         world=made,
@@ -133,9 +133,9 @@ def _record(
 ) -> RunRecord:
     main = speaking(readings)
     true_GG = target_graph(data.world.graph, main.score.target)
-    main.save(folder / ARRAYS, true_GG)
     exact = bayes(data.world.scm, data.regime, data.held_out, rng=stream(run.seed, "bayes"))
     standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out, exact=exact)
+    main.save(folder / ARRAYS, true_GG, standing.on_first(N_CURVE))
     inside = scores_from_inside(trained.predictor.model, data.held_out, true_GG, main.score.target)
     sortability = data.world.sortability()
     return RunRecord(

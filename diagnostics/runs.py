@@ -19,8 +19,9 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from gpcp.atomic import write_json
+import gpcp
 from diagnostics.record import RunRecord
+from gpcp.atomic import write_json
 
 OnStep = Callable[[int, float], None]
 """Called during training with the number of steps done and the loss."""
@@ -83,6 +84,11 @@ def finished(job: Job, folder: Path) -> RunRecord | None:
     return RunRecord.from_json(json.loads((folder / RESULT).read_text(encoding="utf-8")))
 
 
+def _settings(job: Job) -> Any:
+    """As they come back from a file (a tuple as a list); another version's results are other results."""
+    return json.loads(json.dumps({"gpcp": gpcp.__version__, **job.to_json()}))
+
+
 def run_all(
     jobs: Sequence[_JobT],
     work: Work[_JobT],
@@ -131,15 +137,14 @@ def run_all(
 
 def _same_settings(job: Job, folder: Path) -> bool:
     path = folder / SETTINGS
-    # Through JSON, because a tuple comes back as a list.
-    return path.exists() and json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(job.to_json()))
+    return path.exists() and json.loads(path.read_text(encoding="utf-8")) == _settings(job)
 
 
 def _prepare(job: Job, folder: Path, *, resume: bool) -> None:
     keep = resume and _same_settings(job, folder)
     for name in (RESULT,) if keep else (RESULT, SETTINGS, CHECKPOINT, HISTORY, ARRAYS):
         (folder / name).unlink(missing_ok=True)
-    write_json(folder / SETTINGS, job.to_json())
+    write_json(folder / SETTINGS, _settings(job))
 
 
 def _run_here(index: int, job: _JobT, work: Work[_JobT], out: Path, listener: Listener) -> RunRecord:

@@ -62,6 +62,14 @@ class Standing:
             return None
         return (self.baseline - errors.loss) / (self.baseline - self.bayes_risk)
 
+    def on_first(self, n: int) -> dict[str, float]:
+        """Baseline, ridge and, where known, Bayes risk on the first ``n`` pairs, for a curve measured there."""
+        found = {
+            "baseline": min(self.mean_delta.first(n).loss, self.mean.first(n).loss),
+            "ridge": self.ridge.first(n).loss,
+        }
+        return found if self.bayes is None else found | {"bayes": self.bayes.first(n).loss}
+
     def fields(self) -> dict[str, Any]:
         """The part of a :class:`diagnostics.record.RunRecord` that speaks of losses."""
         return {

@@ -66,6 +66,11 @@ class Trained:
         return float(loss_K[0] - loss_K[-1]) / (baseline - best)
 
 
+def seed_of(seed: int, *purpose: str | int) -> int:
+    """A seed for another function, drawn from the stream of a purpose."""
+    return int(stream(seed, *purpose).integers(2**31))
+
+
 def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfig, FitConfig]":
     """The model's and the training's configuration, checked.
 
@@ -85,7 +90,7 @@ def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfi
         warmup_steps=min(50, training.n_steps // 10),
         evaluate_every=max(1, min(50, training.n_steps // 10)),
         checkpoint_every=max(1, min(200, training.n_steps // 4)),
-        seed=int(stream(seed, "training").integers(2**31)),
+        seed=seed_of(seed, "training"),
     )
     return preset(training.preset, n_genes), fit_config
 
@@ -100,7 +105,7 @@ def train(
 
     start_s = time.perf_counter()
     config, fit_config = configs_of(training, len(pairs.vocab), seed)
-    model = GenePerturbationTransformer(config, seed=int(stream(seed, "weights").integers(2**31)))
+    model = GenePerturbationTransformer(config, seed=seed_of(seed, "weights"))
     result = fit(
         model,
         pairs,

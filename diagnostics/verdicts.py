@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from diagnostics.limits import evidence
+from diagnostics.limits import evidence, not_getting_through
 from diagnostics.record import RunRecord, in_words
 from diagnostics.result import CheckResult
 
@@ -58,8 +58,9 @@ def recovery(record: RunRecord) -> float:
 
 
 def verdicts(records: Sequence[RunRecord]) -> tuple[CheckResult, ...]:
-    """Three results a regime, in the order of the records; each judges the seed that did worst."""
-    results: list[CheckResult] = []
+    """What the architecture rules out, if anything, then three results a regime, each of the seed that did worst."""
+    first = _architecture(records)
+    results: list[CheckResult] = [] if first is None else [first]
     for regime in dict.fromkeys(record.regime for record in records):
         rows = [record for record in records if record.regime == regime]
         if rows[0].bayes_risk is None:
@@ -116,20 +117,36 @@ def _learns(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
     )
 
 
+def _architecture(records: Sequence[RunRecord]) -> CheckResult | None:
+    """What the configuration rules out, where some regime was not learnt; None where there is nothing to say."""
+    failed = [row for row in records if row.limits and (row.skill or 0.0) < MARKS[row.regime].skill]
+    if not failed:
+        return None
+    reasons = failed[0].limits
+    regimes = list(dict.fromkeys(row.regime for row in failed))
+    numbered = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
+    return CheckResult(
+        name=f"architecture of preset {failed[0].preset!r}",
+        outcome="fail",
+        says=f"not learnt: {', '.join(regimes)}. By its configuration, whatever the weights: {numbered}",
+        next_step="--preset default has none of these limits; no learning rate mends them",
+        statistic=float(len(reasons)),
+        tolerance=0.0,
+        n=len(failed),
+    )
+
+
 def _why_not(record: RunRecord) -> str:
-    """What the run's own numbers, and the model's configuration, say about a loss that stayed too high."""
-    seen, reasons = evidence(record), record.limits
-    text = _next_step(record)
-    if seen:
-        text += f". Measured: {'; '.join(seen)}"
-    if reasons:
-        numbered = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
-        text += f". What preset {record.preset!r} cannot say, by its configuration: {numbered}"
-    return text
+    """What the run's own numbers say about a loss that stayed too high."""
+    seen = evidence(record)
+    return _next_step(record) + (f". Measured: {'; '.join(seen)}" if seen else "")
 
 
 def _next_step(record: RunRecord) -> str:
     skill, ridge, late = record.skill or 0.0, record.ridge_skill or 0.0, record.late_gain or 0.0
+    if not_getting_through(record):
+        cause = "by the limits of its architecture above" if record.limits else "suspect masks or attention"
+        return f"what is told does not reach the answers, {cause}"
     if record.loss > record.baseline_loss * 1.02:
         return "the loss ended above the baseline: lower --lr, or there are too few pairs and they were memorised"
     if late > 0.02:
@@ -138,9 +155,7 @@ def _next_step(record: RunRecord) -> str:
         what = f"a linear fit of the same data reaches {ridge:.2f}, so the signal is there: " if ridge > 0.1 else ""
         return f"{what}the loss is flat; suspect the architecture, or a learning rate a decade off, before the data"
     if ridge > skill:
-        return (
-            f"even ridge does better ({ridge:.2f}): what is told does not reach the outputs; suspect the architecture"
-        )
+        return f"even ridge does better ({ridge:.2f}), so the signal is there: suspect the architecture or --lr"
     return "it stopped short of what the data hold: try --lr, more --steps, or the default preset"
 
 
@@ -149,7 +164,7 @@ def _recovers(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
     worst = min(rows, key=recovery)
     share = recovery(worst)
     passed = share >= mark and worst.auprc > worst.null_95
-    shd = "" if worst.shd is None else f"; SHD {_spread_int([row.shd or 0 for row in rows])} of {worst.n_edges} edges"
+    shd = "" if worst.shd is None else f"; SHD {_spread_int([row.shd or 0 for row in rows])} of {worst.n_true} edges"
     says = (
         f"AUPRC of {worst.target} edges {_spread([row.auprc for row in rows])} over {_seeds(rows)}, read from "
         f"{in_words(worst.read_out)}; chance gives {worst.base_rate:.2f} (95 % below {worst.null_95:.2f}), the exact "

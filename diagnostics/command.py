@@ -16,7 +16,7 @@ from diagnostics.progress import Progress
 from diagnostics.record import RunRecord
 from diagnostics.report import Report
 from diagnostics.runs import run_all
-from diagnostics.tables import WIDTH, table
+from diagnostics.tables import WIDTH, header, table
 from diagnostics.verdicts import verdicts
 from gpcp.atomic import write_json, write_text
 from gpcp.errors import InputError
@@ -88,4 +88,4 @@ def _check_writable(out: Path, json_file: Path | None) -> None:
 
 def screen(records: Sequence[RunRecord], report: Report) -> str:
     """All that the command prints of its results: the world, the table, the verdicts."""
-    return "\n\n".join([table(records), report.text(width=WIDTH)])
+    return "\n\n".join([header(records), table(records), report.text(width=WIDTH)])

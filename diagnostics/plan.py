@@ -14,7 +14,8 @@ import numpy as np
 from diagnostics.record import RunRecord
 from diagnostics.recovery import check, recover
 from diagnostics.runs import OnStep
-from diagnostics.settings import CellsRun, Training, WorldRun, budget_of
+from diagnostics.settings import CellsRun, Training, WorldRun
+from diagnostics.trained import budget_of
 from gpcp.errors import InputError
 from gpcp.files import existing_file
 from simulators.graphs import find_cycle

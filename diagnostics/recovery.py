@@ -169,6 +169,8 @@ def _record(
 
 def _remarks(run: WorldRun, trained: Trained, main: Reading) -> list[str]:
     remarks: list[str] = []
+    if run.network is not None:
+        remarks.append("a module sampled from a network leaves out the edges that would close a cycle")
     if not main.supported:
         remarks.append(f"training tells {run.told[0]} to {run.told[1]} genes a pair; {main.read_out} asks beyond that")
     if trained.stopped == "diverged":

@@ -29,12 +29,6 @@ class Training:
     n_held_out: int = 6000
 
 
-def budget_of(preset: str, regime: str, n_genes: int) -> Training:
-    """What a training gets where nothing else is asked for."""
-    del regime, n_genes
-    return Training(preset=preset, n_steps=800, batch_size=128, learning_rate=1e-2)
-
-
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorldRun:

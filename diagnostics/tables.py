@@ -58,6 +58,29 @@ def share(value: float | None, decimals: int = 4) -> str:
     return f"{math.floor(value * scale + 1e-9) / scale:.{decimals}f}"
 
 
+def header(records: Sequence[RunRecord]) -> str:
+    """What was run: the worlds, the model, the pairs."""
+    first = records[0]
+    worlds = list({record.seed: record for record in records}.values())
+    real = first.bayes_risk is None
+    lines = [
+        f"{first.world}: {first.n_genes} genes, {'/'.join(str(row.n_edges) for row in worlds)} edges "
+        f"{'in the data' if real else 'in the graphs'} of seed {'/'.join(str(row.seed) for row in worlds)}"
+    ]
+    if first.var_sortability is not None:
+        lines[0] += (
+            f"; var-sortability {span([row.var_sortability for row in worlds])}, R2-sortability "
+            f"{span([row.r2_sortability for row in worlds])} (0.5 hides the causal order)"
+        )
+    pairs = list(dict.fromkeys(f"{row.n_pairs:,} pairs in {row.n_steps} steps" for row in records))
+    lines.append(
+        f"preset {first.preset}: {first.n_parameters:,} numbers, learnt from {' or '.join(pairs)}; every loss is a "
+        f"mean squared error on the same {first.n_held_out:,} held-out pairs; the baseline is the better of mean "
+        "change and mean"
+    )
+    return "\n".join(wrapped for line in lines for wrapped in _wrap(line))
+
+
 def table(records: Sequence[RunRecord]) -> str:
     """All runs, a block for each regime with its target graph and read-out."""
     blocks: dict[tuple[str, str, str], list[RunRecord]] = {}

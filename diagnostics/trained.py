@@ -71,6 +71,17 @@ def seed_of(seed: int, *purpose: str | int) -> int:
     return int(stream(seed, *purpose).integers(2**31))
 
 
+def budget_of(preset: str, regime: str, n_genes: int) -> Training:
+    """What a training gets where nothing else is asked for: the defaults of :class:`gpcp.fit_config.FitConfig`."""
+    from gpcp.fit_config import FitConfig
+
+    del regime, n_genes
+    usual = FitConfig()
+    return Training(
+        preset=preset, n_steps=usual.n_steps, batch_size=usual.batch_size, learning_rate=usual.learning_rate
+    )
+
+
 def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfig, FitConfig]":
     """The model's and the training's configuration, checked.
 

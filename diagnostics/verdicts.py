@@ -74,14 +74,16 @@ def _leak(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
     worst = max(rows, key=lambda row: row.leak_z or 0.0)
     z = worst.leak_z or 0.0
     leaks = z > LEAK_Z
-    says = (
-        f"seed {worst.seed}'s loss lies {z:.1f} standard errors below the Bayes risk, which no honest predictor can"
-        if leaks
-        else "no loss lies below the Bayes risk beyond sampling error"
-    )
+    says = "no loss lies below the Bayes risk beyond sampling error"
+    if leaks:
+        says = (
+            f"seed {worst.seed}'s loss lies {z:.1f} standard errors below the Bayes risk, which no honest predictor can"
+        )
+    if leaks and not worst.bayes_is_exact:
+        says += "; but here the Bayes risk is a Monte Carlo answer, which may be too high"
     return CheckResult(
         name=f"{regime}: no leak",
-        outcome="fail" if leaks else "pass",
+        outcome="pass" if not leaks else "fail" if worst.bayes_is_exact else "inconclusive",
         says=says,
         next_step="look for the told answer among the inputs: masks, targets, held-out pairs seen in training"
         if leaks

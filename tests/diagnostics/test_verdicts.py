@@ -31,6 +31,10 @@ def test_a_loss_below_the_bayes_risk_is_a_leak() -> None:
     assert outcome([example_record(leak_z=LEAK_Z - 0.1)])["no leak"] == "pass"
 
 
+def test_below_a_monte_carlo_bayes_risk_the_question_stays_open() -> None:
+    assert outcome([example_record(leak_z=LEAK_Z + 0.1, bayes_is_exact=False)])["no leak"] == "inconclusive"
+
+
 def test_a_graph_at_its_base_rate_is_not_recovered_and_one_at_its_low_ceiling_is() -> None:
     lost = example_record(auprc=0.097, base_rate=0.097)
     assert recovery(lost) == 0

@@ -1,0 +1,54 @@
+"""Swap in real cells: the same model and the same training, another source of pairs, and no known graph."""
+
+import sys
+
+from diagnostics.loss_baselines import RidgePredictor, loss_baseline
+from diagnostics.losses import losses_of
+from diagnostics.matched_linear import PairLinearPredictor, TypeMeanPredictor
+from diagnostics.partial_graph import NOT_CAUSAL
+from diagnostics.real_cells import all_cells, choose_panel, labelled_losses, split_cells
+from gpcp.h5ad import H5adCells
+from gpcp.model import GenePerturbationTransformer
+from gpcp.model_config import preset
+from gpcp.pairing import Paired
+from gpcp.pairs import concatenate
+from gpcp.prediction import ModelPredictor
+from gpcp.subsets import OnlyGenes
+from gpcp.training import FitConfig, fit
+
+FILE = "../shared/data/cells/pbmc68k_reduced.h5ad"
+N_GENES, N_STEPS = 12, 200
+
+
+def main(path: str = FILE, cell_type: str = "bulk_labels") -> None:
+    # Cells become pairs: two of the same type, as if the second were the first one perturbed.
+    cells = H5adCells(path, layer="auto", gene_id="auto", missing_id="drop", cell_type=cell_type)
+    print(cells.provenance)
+    split = split_cells(cells, held_out_share=0.2, seed=0)
+    panel = choose_panel(split.training, N_GENES)
+    training, held_out_cells = OnlyGenes(split.training, panel.genes), OnlyGenes(split.held_out, panel.genes)
+    pairs = Paired(training)
+    # Held-out cells are few: meet them in other pairs, with other genes told, again and again.
+    passes = (Paired(held_out_cells).pairs(batch_size=1000, seed=seed) for seed in range(20))
+    held_out = concatenate(batch for one_pass in passes for batch in one_pass)
+
+    model = GenePerturbationTransformer(preset("default", N_GENES))
+    fit(model, pairs, FitConfig(n_steps=N_STEPS))
+    loss = losses_of(ModelPredictor(model, pairs.vocab), held_out).loss
+
+    # Without a known world there is no Bayes risk; the best linear predictors take its place, and can be beaten.
+    sample = concatenate(batch for seed in range(20) for batch in pairs.pairs(batch_size=1000, seed=seed))
+    nothing = loss_baseline(sample, held_out)
+    print(f"knowing nothing ({nothing.name})        {nothing.loss:.4f}")
+    knows_types = TypeMeanPredictor.fit(all_cells(training))
+    mean_of_type = labelled_losses(knows_types, held_out, all_cells(held_out_cells))
+    print(f"the mean of the cell's type        {mean_of_type.loss:.4f}")
+    print(f"ridge on what the model is told    {losses_of(RidgePredictor.fit(sample), held_out).loss:.4f}")
+    linear = PairLinearPredictor.fit(all_cells(training))
+    print(f"the cells' means and covariances   {losses_of(linear, held_out).loss:.4f}")
+    print(f"the transformer, {N_STEPS} steps         {loss:.4f}")
+    print(f"What such a model recovers of a graph: {NOT_CAUSAL}.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

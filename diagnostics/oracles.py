@@ -74,7 +74,7 @@ def ceiling(
     threshold : float
         Magnitudes above it are called edges, for the SHD alone.
     rng : Generator
-        For the permutations and the bootstrap.
+        For the permutations, the bootstrap, and read-outs that ask random questions.
     dose, step, told_BG, batch_size
         As for the model; see :func:`diagnostics.readouts.read_out`.
     seed, n_particles : int
@@ -87,6 +87,6 @@ def ceiling(
     """
     start_s = time.perf_counter()
     exact = BayesPredictor(scm, regime, seed=seed, n_particles=n_particles)
-    effect_GG = read_out(name, exact, control_BG, dose=dose, step=step, told_BG=told_BG, batch_size=batch_size)
+    effect_GG = read_out(name, exact, control_BG, dose=dose, step=step, told_BG=told_BG, batch_size=batch_size, rng=rng)
     score = score_graph(effect_GG, scm.graph, target, threshold=threshold, rng=rng, signed_GG=effect_GG)
     return Ceiling(effect_GG=effect_GG, score=score, seconds=time.perf_counter() - start_s)

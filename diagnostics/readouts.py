@@ -17,6 +17,7 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.implied_law import implied_partial
 from gpcp.errors import InputError, nearest
 from gpcp.predictors import Perturbation, Predictor
 
@@ -273,6 +274,7 @@ READ_OUTS: Mapping[str, Effect] = MappingProxyType(
         "single_gene_inverted": "direct",
         "all_but_one": "direct",
         "all_but_one_partial": "partial",
+        "implied_partial": "partial",
     }
 )
 """The read-outs that need nothing but ``predict``, and what their numbers mean; those of a torch model are in
@@ -289,8 +291,11 @@ def read_out(
     told_BG: NDArray[np.floating] | None = None,
     covariates: Covariates | None = None,
     batch_size: int = 4096,
+    rng: np.random.Generator | None = None,
 ) -> NDArray[np.float64]:
     """Effect matrix (G, G) by a read-out's name, one of :data:`READ_OUTS`; parameters as in the functions above.
+
+    ``rng`` draws the questions of ``implied_partial`` (:mod:`diagnostics.implied_law`) and is needed there alone.
 
     Raises
     ------
@@ -299,6 +304,10 @@ def read_out(
     """
     if name not in READ_OUTS:
         raise InputError(f"read-out {name!r} does not exist; {nearest(name, READ_OUTS)}")
+    if name == "implied_partial":
+        if rng is None:
+            raise InputError("read-out 'implied_partial' asks random questions: give rng")
+        return implied_partial(predictor, control_BG, rng=rng)
     if name in {"single_gene", "single_gene_inverted"}:
         total_GG = single_gene_response(predictor, control_BG, dose=dose, covariates=covariates, batch_size=batch_size)
         return total_GG if name == "single_gene" else invert_total(total_GG)

@@ -1,6 +1,7 @@
 """Read-outs that look inside a torch model: gradients and attention, on pairs like those it was trained on.
 
-Dimension key: ``B`` pairs, ``L`` places of a batch, ``G`` genes, ``H`` heads, ``Q`` querying and ``K`` attended tokens.
+Dimension key: ``B`` pairs, ``L`` places of a batch, ``G`` genes, ``H`` heads, ``Q`` querying and ``K`` attended
+tokens, ``P`` queries of the decoder.
 
 Entry [i, j] speaks of i -> j. A gradient is an effect of what is told, between *total* and *direct* according to how
 many genes the pairs tell. Attention is no effect at all: it says where a gene looked, without sign or unit.

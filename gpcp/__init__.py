@@ -15,7 +15,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
-                       matched_linear  partial_graph
+                       matched_linear  partial_graph  implied_law
                   0    result  report  record  settings                values
                       /                               \
     simulators                              gpcp, upper floors

@@ -24,7 +24,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("simulators", 2): "assay sources worlds",
     ("diagnostics", 0): "__init__ result report record settings",
     ("diagnostics", 1): (
-        "losses ridge loss_baselines rankings graph_scores readouts torch_readouts oracles "
+        "losses ridge loss_baselines rankings graph_scores readouts implied_law torch_readouts oracles "
         "baselines forests_and_covariances matched_linear partial_graph"
     ),
     ("diagnostics", 2): "standing readings methods limits verdicts real_cells trained runs progress tables figures",

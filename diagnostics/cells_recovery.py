@@ -20,7 +20,7 @@ from diagnostics.losses import losses_of
 from diagnostics.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
 from diagnostics.methods import method_scores, scores_from_inside
 from diagnostics.partial_graph import PartialGraph, partial_graph
-from diagnostics.readings import Reading, asking_of, effects, n_controls, speaking, supported, threshold_of
+from diagnostics.readings import Reading, asking_of, effects, speaking, supported, threshold_of
 from diagnostics.real_cells import all_cells, choose_panel, labelled_losses, split_cells
 from diagnostics.record import RunRecord
 from diagnostics.runs import ARRAYS, HISTORY, OnStep
@@ -40,7 +40,7 @@ from gpcp.subsets import OnlyCells
 HELD_OUT_SHARE = 0.2
 N_SAMPLE = 8000
 TARGET = "partial-correlation graph of the data"
-READ_OUTS = ("all_but_one_partial", "single_gene")
+READ_OUTS = ("implied_partial", "all_but_one_partial", "single_gene")
 
 
 @final
@@ -150,8 +150,7 @@ def _pairs(cells: OnlyCells, run: CellsRun, purpose: str, n_pairs: int) -> PairB
 def _readings(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[Reading], list[str]]:
     """The read-outs of the model and of the linear predictor, scored against the data's own graph."""
     n_genes = len(data.graph.vocab)
-    control_BG = data.held_out_cells.expression_BG[: n_controls(n_genes)]
-    asking = asking_of(control_BG, "matched", dose_sd=1.0, rng=stream(run.seed, "readings"))
+    asking = asking_of(_commonest(data.training_cells), "matched", dose_sd=1.0, rng=stream(run.seed, "readings"))
     found, notes = effects(model, asking, READ_OUTS)
     linear, _ = effects(PairLinearPredictor.fit(data.training_cells), asking, READ_OUTS)
     return [
@@ -165,6 +164,13 @@ def _readings(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[Re
         )
         for name in READ_OUTS
     ], notes
+
+
+def _commonest(cells: CellBatch) -> NDArray[np.float32]:
+    """Expression of the cells of the commonest type, (B, G): a question tells a cell what another of its type has."""
+    type_B = cells.covariates["cell_type"]
+    names_T, n_T = np.unique(type_B, return_counts=True)
+    return cells.expression_BG[type_B == names_T[n_T.argmax()]]
 
 
 def _score(effect_GG: NDArray[np.float64], graph: PartialGraph, name: str, seed: int) -> GraphScore:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.graph_scores import GraphScore, score_graph
+from diagnostics.implied_law import implied_partial
 from diagnostics.readouts import READ_OUTS, all_but_one, invert_total, partial_from_coefficients, single_gene_response
 from diagnostics.record import ReadOutScore
 from gpcp.atomic import write_with
@@ -34,7 +35,7 @@ TARGET_OF: Mapping[str, str] = MappingProxyType(
 CANDIDATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "direct": ("single_gene_inverted", "all_but_one", "single_gene"),
-        "moral": ("all_but_one_partial", "single_gene"),
+        "moral": ("implied_partial", "all_but_one_partial", "single_gene"),
     }
 )
 """Read-outs by target; of two with equal ceilings the first speaks."""
@@ -48,6 +49,7 @@ N_PARTICLES = 512
 """Simulated cells behind each answer of an exact law without a closed form."""
 
 _ASKS_ONE = frozenset({"single_gene", "single_gene_inverted"})
+_ASKS_ALL_BUT_ONE = frozenset({"all_but_one", "all_but_one_partial"})
 _SAME_CEILING = 0.005
 
 
@@ -58,17 +60,29 @@ class Asking:
 
     Parameters
     ----------
-    control_BG : float32, (B, G)
+    cell_BG : float32, (B, G)
+        Cells of one population; the first few of them are asked about where a read-out asks much of each.
+    n_controls : int
+        How many that are.
     told_BG : float32, (B, G), or None
-        Values told by the all-but-one read-out; None tells each cell those of the next one.
+        Values told by the all-but-one read-out, ``n_controls`` rows; None tells each cell those of the next one.
     dose, step : float
         See :mod:`diagnostics.readouts`.
+    seed : int
+        Draws the questions of the implied law, the same for the model and the exact law.
     """
 
-    control_BG: NDArray[np.float32]
+    cell_BG: NDArray[np.float32]
+    n_controls: int
     told_BG: NDArray[np.float32] | None
     dose: float
     step: float
+    seed: int
+
+    @property
+    def control_BG(self) -> NDArray[np.float32]:
+        """The cells asked about, float32 (B, G)."""
+        return self.cell_BG[: self.n_controls]
 
 
 @final
@@ -133,7 +147,7 @@ def readings_of(
     target = TARGET_OF[regime]
     names = CANDIDATES[target]
     n_genes = made.graph.n_genes
-    asking = asking_of(held_out.before_BG[: n_controls(n_genes)], regime, dose_sd=dose_sd, rng=rng)
+    asking = asking_of(held_out.before_BG, regime, dose_sd=dose_sd, rng=rng)
     found, notes = effects(predictor, asking, names)
     exact, _ = effects(BayesPredictor(made.scm, regime, n_particles=N_PARTICLES), asking, names)
 
@@ -173,7 +187,10 @@ def response_ratio(readings: Sequence[Reading]) -> float | None:
 
 def supported(read_out: str, told: tuple[int, int], n_genes: int) -> bool:
     """Whether pairs with ``told`` genes told show a model what this read-out asks."""
-    return told[0] <= 1 if read_out in _ASKS_ONE else told[1] >= n_genes - 1
+    if read_out in _ASKS_ONE:
+        return told[0] <= 1
+    # The implied law is asked with half of the genes told to all but one, the others with all but one.
+    return told[1] >= n_genes - 1 and (read_out != "implied_partial" or told[0] <= n_genes - n_genes // 2)
 
 
 def speaking(readings: Sequence[Reading]) -> Reading:
@@ -195,7 +212,10 @@ def effects(
     notes: list[str] = []
     if _ASKS_ONE & set(names):
         found["single_gene"] = single_gene_response(predictor, asking.control_BG, dose=asking.dose)
-    if set(names) - _ASKS_ONE:
+    if "implied_partial" in names:
+        rng = np.random.default_rng(asking.seed)
+        found["implied_partial"] = implied_partial(predictor, asking.cell_BG, rng=rng)
+    if _ASKS_ALL_BUT_ONE & set(names):
         found["all_but_one"] = all_but_one(predictor, asking.control_BG, step=asking.step, told_BG=asking.told_BG)
         found["all_but_one_partial"] = partial_from_coefficients(found["all_but_one"])
     if "single_gene_inverted" in names:
@@ -212,18 +232,28 @@ def threshold_of(read_out: str) -> float:
     return THRESHOLD[READ_OUTS[read_out]]
 
 
-def asking_of(control_BG: NDArray[np.float32], regime: str, *, dose_sd: float, rng: np.random.Generator) -> Asking:
+def asking_of(cell_BG: NDArray[np.float32], regime: str, *, dose_sd: float, rng: np.random.Generator) -> Asking:
     """Questions within what training showed.
 
     Interventions set values of standard deviation ``dose_sd``, so the dose is one of those and the other genes are
     held at values drawn like them. In the matched regime told values are another cell's, and the dose is one
     standard deviation of expression.
     """
+    n_asked = min(len(cell_BG), n_controls(cell_BG.shape[1]))
+    told_BG = None
     if regime == "matched":
-        dose = float(np.nanstd(control_BG, axis=0).mean())
-        return Asking(control_BG=control_BG, told_BG=None, dose=dose, step=0.5 * dose)
-    told_BG = (dose_sd * rng.standard_normal(control_BG.shape)).astype(np.float32)
-    return Asking(control_BG=control_BG, told_BG=told_BG, dose=dose_sd, step=0.5 * dose_sd)
+        dose = float(np.nanstd(cell_BG, axis=0).mean())
+    else:
+        dose = dose_sd
+        told_BG = (dose_sd * rng.standard_normal((n_asked, cell_BG.shape[1]))).astype(np.float32)
+    return Asking(
+        cell_BG=cell_BG,
+        n_controls=n_asked,
+        told_BG=told_BG,
+        dose=dose,
+        step=0.5 * dose,
+        seed=int(rng.integers(2**31)),
+    )
 
 
 def n_controls(n_genes: int, *, most: int = 32, n_rows: int = 12_000) -> int:

@@ -61,6 +61,8 @@ def test_with_one_gene_told_only_single_gene_read_outs_are_supported() -> None:
     assert speaking(exact_readings("interventional", (1, 1))).read_out == "single_gene_inverted"
     assert speaking(exact_readings("interventional", (6, 7))).read_out == "all_but_one"
     assert speaking(exact_readings("matched", (1, 1))).read_out == "single_gene"
+    assert speaking(exact_readings("matched", (1, 7))).read_out == "implied_partial"
+    assert speaking(exact_readings("matched", (7, 7))).read_out == "all_but_one_partial"
 
 
 @pytest.mark.parametrize("told", [(1, 1), (1, 7), (3, 5), (7, 7)])

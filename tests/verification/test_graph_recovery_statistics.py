@@ -65,7 +65,7 @@ def test_ridge_lies_between_knowing_nothing_and_the_exact_answer(regime: Regime)
     ridge = squared_loss(RidgePredictor.fit(training), held_out)
     exact = squared_loss(BayesPredictor(of.scm, regime), held_out)
     share = (baseline - ridge) / (baseline - exact)
-    # Effects depend on which other genes are told, which no linear fit can hold: measured .70 to .85 at 20 and 50 genes.
+    # Effects depend on which other genes are told, which no linear fit can hold: .70 to .85 measured at 20 and 50.
     assert 0.6 < share < 0.95
 
 

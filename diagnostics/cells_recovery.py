@@ -1,6 +1,6 @@
 """One run on real cells: matched pairs, the loss between baselines and the best linear predictor, the data's own graph.
 
-Dimension key: ``B`` cells or pairs, ``G`` genes of the panel.
+Dimension key: ``B`` cells or pairs, ``G`` genes of the panel, ``T`` cell types.
 
 No graph is known here. What is recovered is the graph that the cells' own partial correlations give, from training
 cells alone; it is **not causal**. Losses are measured on cells that no training pair has seen.

@@ -86,7 +86,7 @@ def test_a_python_block_of_the_readme_runs(block: str, tmp_path: Path):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line != TEST_COMMAND])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line != TEST_COMMAND], ids=short)
 def test_a_command_of_the_readme_runs(line: str, tmp_path: Path):
     command = short(line)
     done = run(["bash", "-euo", "pipefail", "-c", command], beside_the_data(tmp_path, line))

@@ -50,8 +50,8 @@ class FitConfig:
 
     n_steps: int = 800
     batch_size: int = 128
-    learning_rate: float = 1e-2
-    warmup_steps: int = 50
+    learning_rate: float = 1.5e-2
+    warmup_steps: int = 100
     weight_decay: float = 0.0
     beta2: float = 0.99
     gradient_clip: float | None = 1.0

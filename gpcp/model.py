@@ -146,7 +146,7 @@ class GenePerturbationTransformer(nn.Module):
 
 
 def _attention(config: ModelConfig) -> Residual:
-    attention = MultiHeadAttention(config.width, config.n_heads)
+    attention = MultiHeadAttention(config.width, config.n_heads, qk_norm=config.qk_norm)
     return Residual(attention, width=config.width, norm=config.norm, dropout=config.dropout)
 
 

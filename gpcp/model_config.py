@@ -37,6 +37,8 @@ class ModelConfig:
         where each gene answers for itself.
     cross_attention : "every" or "first"
         Whether every decoder block looks at the encoded state, or the first of each round only.
+    qk_norm : bool
+        Whether attention normalises its queries and keys.
     skip : bool
         Whether a learnt multiple of the gene's own expression before is added to its answer.
     standardise : bool
@@ -51,7 +53,7 @@ class ModelConfig:
     """
 
     n_genes: int
-    width: int = 48
+    width: int = 40
     n_heads: int = 4
     n_encoder_blocks: int = 1
     n_decoder_blocks: int = 2
@@ -64,6 +66,7 @@ class ModelConfig:
     cross_attention: Literal["every", "first"] = "first"
     head: str = "per_gene_mlp"
     norm: str = "none"
+    qk_norm: bool = True
     skip: bool = True
     standardise: bool = True
     dropout: float = 0.0
@@ -128,6 +131,7 @@ def _seed(n_genes: int, *, query_form: str, head: str) -> ModelConfig:
         cross_attention="every",
         head=head,
         norm="post",
+        qk_norm=False,
         skip=False,
         standardise=False,
     )

@@ -152,7 +152,7 @@ class _Run:
             lr=config.learning_rate,
             betas=(0.9, config.beta2),
             weight_decay=config.weight_decay,
-            foreach=True,
+            fused=True,
         )
         self._wrapped, self._optimizer = self.fabric.setup(self.model, optimizer)
         if checkpoint is not None and resume:

@@ -34,7 +34,7 @@ TARGET_OF: Mapping[str, str] = MappingProxyType(
 
 CANDIDATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "direct": ("single_gene_inverted", "all_but_one", "single_gene"),
+        "direct": ("all_but_one", "single_gene_inverted", "single_gene"),
         "moral": ("implied_partial", "all_but_one_partial", "single_gene"),
     }
 )

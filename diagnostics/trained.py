@@ -4,10 +4,11 @@ Dimension key: ``K`` points of the history.
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 N_CURVE = 1000
 """Held-out pairs whose loss enters the history; the final loss is measured on all of them."""
+
+
+N_STEPS: Mapping[str, int] = MappingProxyType({"counterfactual": 600, "interventional": 600, "matched": 1000})
+"""Training steps by regime, for worlds of up to :data:`FEW_GENES` genes; half as many again for larger ones."""
+
+FEW_GENES = 30
 
 
 @final
@@ -72,13 +79,19 @@ def seed_of(seed: int, *purpose: str | int) -> int:
 
 
 def budget_of(preset: str, regime: str, n_genes: int) -> Training:
-    """What a training gets where nothing else is asked for: the defaults of :class:`gpcp.fit_config.FitConfig`."""
+    """What a training gets where nothing else is asked for.
+
+    Rate and batch are the defaults of :class:`gpcp.fit_config.FitConfig`. Matched pairs need more steps than the
+    others: every set of told genes is a regression of its own.
+    """
     from gpcp.fit_config import FitConfig
 
-    del regime, n_genes
     usual = FitConfig()
+    n_steps = N_STEPS[regime]
+    if n_genes > FEW_GENES:
+        n_steps = n_steps * 3 // 2
     return Training(
-        preset=preset, n_steps=usual.n_steps, batch_size=usual.batch_size, learning_rate=usual.learning_rate
+        preset=preset, n_steps=n_steps, batch_size=usual.batch_size, learning_rate=usual.learning_rate
     )
 
 
@@ -98,7 +111,7 @@ def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfi
         n_steps=training.n_steps,
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
-        warmup_steps=min(50, training.n_steps // 10),
+        warmup_steps=min(FitConfig().warmup_steps, training.n_steps // 6),
         evaluate_every=max(1, min(50, training.n_steps // 10)),
         checkpoint_every=max(1, min(200, training.n_steps // 4)),
         seed=seed_of(seed, "training"),

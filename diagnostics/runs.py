@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing.queues import Queue
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -172,7 +172,8 @@ def _run_in_workers(
     records: dict[int, RunRecord],
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    messages: Queue[_Message] = context.Queue()
+    # Its put returns when the message is in the pipe: no message comes after the result that it belongs to.
+    messages: SimpleQueue[_Message] = context.SimpleQueue()
     stop = context.Event()
     pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_begin, initargs=(messages, stop))
     try:
@@ -194,10 +195,10 @@ def _run_in_workers(
 
 
 # What a worker process was given at its start: its line to the parent, and the flag that tells it to stop.
-_line: tuple["Queue[_Message]", Event] | None = None
+_line: tuple["SimpleQueue[_Message]", Event] | None = None
 
 
-def _begin(messages: "Queue[_Message]", stop: Event) -> None:
+def _begin(messages: "SimpleQueue[_Message]", stop: Event) -> None:
     global _line
     _line = (messages, stop)
     # Ctrl-C reaches the whole group of processes: the parent alone answers it, through `stop`.

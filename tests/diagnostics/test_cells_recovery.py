@@ -84,3 +84,16 @@ def test_a_changed_file_is_another_run(tmp_path: Path) -> None:
     before, after = run_on(path), run_on(path)
     assert before.to_json() == after.to_json()
     assert replace(after, modified_ns=1).to_json() != before.to_json()
+
+
+def test_the_real_file_needs_no_option_but_its_cell_types(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shared_data / "cells" / "pbmc68k_reduced.h5ad"
+    options = ["--cell-type-key", "bulk_labels", "--seed", "0", "--steps", "5", "--jobs", "1", "--quiet"]
+    assert main(["--cells", str(path), *options, "--out", str(tmp_path)]) in (0, 1)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "layer 'raw' of 'pbmc68k_reduced.h5ad' as log values" in shown
+    assert "gene ids from column 'ensembl_id'" in shown
+    assert "65 of 765 genes without an Ensembl id dropped" in shown
+    assert "pbmc68k_reduced.h5ad: 20 genes" in shown

@@ -123,14 +123,6 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
     assert row["auprc"] == known["auprc"]
 
 
-def test_two_worker_processes_give_what_one_gives(ran: tuple[Path, dict[str, Any], int], tmp_path: Path) -> None:
-    arguments = ["--regime", "counterfactual", "--seed", "0", "1", "--out", str(tmp_path), "--jobs", "2"]
-    main([*TINY, *arguments])
-    rows = json.loads((tmp_path / "results.json").read_text())["regimes"]
-    known = [row for row in ran[1]["regimes"] if row["regime"] == "counterfactual"]
-    assert [row["loss"] for row in rows] == [row["loss"] for row in known]
-
-
 def test_held_out_pairs_are_no_training_pairs() -> None:
     from diagnostics.recovery import data_of
     from diagnostics.settings import Training, WorldRun

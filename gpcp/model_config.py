@@ -53,7 +53,7 @@ class ModelConfig:
     """
 
     n_genes: int
-    width: int = 40
+    width: int = 32
     n_heads: int = 4
     n_encoder_blocks: int = 1
     n_decoder_blocks: int = 2

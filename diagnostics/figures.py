@@ -127,12 +127,21 @@ def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
         for ax, run in zip(axes[row], runs, strict=False):
             _loss_panel(ax, run)
         axes[row, 0].set_ylabel(f"{regime}\nmean squared error")
+        axes[row, 0].set_ylim(*_loss_range(runs))
     for ax in axes[-1]:
         ax.set_xlabel("training step")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle("Loss between what knowing nothing and what knowing all would score")
     return figure
+
+
+def _loss_range(runs: Sequence[RunArrays]) -> tuple[float, float]:
+    """Of one row: all levels and every held-out loss, and of the first training losses what comes near."""
+    levels = [level for run in runs for level in run.levels.values()]
+    lowest = [float(np.nanmin(run.held_out_loss_K)) for run in runs if np.isfinite(run.held_out_loss_K).any()]
+    bottom, top = min([*levels, *lowest]), max(levels)
+    return bottom - 0.06 * (top - bottom), top + 0.25 * (top - bottom)
 
 
 def _loss_panel(ax: "Axes", run: RunArrays) -> None:
@@ -151,9 +160,6 @@ def _loss_panel(ax: "Axes", run: RunArrays) -> None:
     for name, (label, colour, style) in _LEVELS.items():
         if name in run.levels:
             ax.axhline(run.levels[name], color=colour, linestyle=style, linewidth=1.3, label=label)
-    top = run.levels["baseline"]
-    bottom = run.levels.get("bayes", min(run.levels["ridge"], float(np.nanmin(run.held_out_loss_K))))
-    ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.25 * (top - bottom))
     ax.set_xlim(left=0)
     skill = "" if record.skill is None else f": skill {record.skill:.4f}"
     ax.set_title(f"seed {record.seed}{skill}", fontsize=10)

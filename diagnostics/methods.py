@@ -18,7 +18,7 @@ from gpcp.pairs import PairBatch
 if TYPE_CHECKING:
     from gpcp.model import GenePerturbationTransformer
 
-N_INSIDE = 256
+N_INSIDE = 128
 """Pairs on which gradients and attention are read."""
 
 N_FOREST = 500

@@ -12,8 +12,8 @@ READ_OUT_WORDS = {
     "single_gene": "single-gene response",
     "single_gene_inverted": "single-gene response, inverted",
     "all_but_one": "all-but-one slopes",
-    "all_but_one_partial": "all-but-one slopes as partial correlations",
-    "implied_partial": "partial correlations of the law implied by the answers",
+    "all_but_one_partial": "all-but-one, partial correlations",
+    "implied_partial": "implied law, partial correlations",
     "gradient_x_input": "gradient x input",
 }
 """Read-outs in words; the others are words already."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpcp.model_config import ModelConfig
     from gpcp.prediction import ModelPredictor
 
-N_CURVE = 1000
+N_CURVE = 500
 """Held-out pairs whose loss enters the history; the final loss is measured on all of them."""
 
 

@@ -41,7 +41,7 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, width: int, n_heads: int, *, qk_norm: bool) -> None:
         super().__init__()
         self.query_norm = nn.LayerNorm(width) if qk_norm else nn.Identity()
-        self.key_norm = nn.LayerNorm(width) if qk_norm else nn.Identity()
+        self.key_norm = nn.LayerNorm(width, bias=False) if qk_norm else nn.Identity()
         self.n_heads = n_heads
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
@@ -71,7 +71,8 @@ class MultiHeadAttention(nn.Module):
         )
 
     def _heads(self, token_BLD: Tensor) -> Tensor:
-        return token_BLD.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        n_cells, n_tokens, width = token_BLD.shape
+        return token_BLD.view(n_cells, n_tokens, self.n_heads, width // self.n_heads).transpose(1, 2)
 
 
 def _weights(query_BHQd: Tensor, key_BHKd: Tensor, attend_BK: Tensor | None) -> Tensor:

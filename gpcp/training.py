@@ -7,6 +7,7 @@ Lightning Fabric does device, precision and several processes. A checkpoint hold
 """
 
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -217,8 +218,9 @@ class _Run:
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
             made_with = state["made_with"]
-        except (OSError, RuntimeError, KeyError, EOFError, ValueError, TypeError) as error:
-            raise InputError(f"{str(path)!r} is no checkpoint of gpcp ({error}): remove it or name another") from None
+        except (OSError, RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+            kind = type(error).__name__
+            raise InputError(f"{str(path)!r} is no checkpoint of gpcp ({kind}): remove it or name another") from error
         differing = [name for name, value in self._made_with().items() if made_with.get(name) != value]
         if differing:
             raise InputError(

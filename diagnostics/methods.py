@@ -28,25 +28,23 @@ N_FOREST = 500
 def scores_from_inside(
     model: "GenePerturbationTransformer", pairs: PairBatch, true_GG: NDArray[np.bool_], target: str
 ) -> tuple[ReadOutScore, ...]:
-    """Gradients and attention on training-like pairs, scored; left out where model or pairs do not give them."""
+    """Gradients and attention on training-like pairs, scored."""
     from diagnostics.torch_readouts import attention_readout, gradient_readout
 
     some = pairs.rows(slice(0, N_INSIDE))
-    found: dict[str, NDArray[np.float64]] = {}
+    scores: list[ReadOutScore] = []
     for name, read in (
         ("gradient_x_input", lambda: gradient_readout(model, some, times_input=True)),
         ("attention", lambda: attention_readout(model, some)),
     ):
         try:
-            found[name] = read()
-        except InputError:
-            continue
-    return tuple(
-        ReadOutScore(
-            read_out=name, target=target, auprc=auprc_of(score_GG, true_GG), ceiling_auprc=None, supported=True
+            auprc, note = auprc_of(read(), true_GG), ""
+        except InputError as refusal:
+            auprc, note = None, str(refusal)
+        scores.append(
+            ReadOutScore(read_out=name, target=target, auprc=auprc, ceiling_auprc=None, supported=True, note=note)
         )
-        for name, score_GG in found.items()
-    )
+    return tuple(scores)
 
 
 def method_scores(
@@ -56,16 +54,15 @@ def method_scores(
     scores: list[MethodScore] = []
     for name in BASELINES:
         found = estimate(name, regime, pairs.rows(slice(0, N_FOREST)) if name == "genie3" else pairs, rng=rng)
-        if found.score_GG is not None:
-            scores.append(
-                MethodScore(
-                    method=name,
-                    target=target,
-                    auprc=auprc_of(found.score_GG, true_GG),
-                    statistician=name == "statistician",
-                    note=found.says,
-                )
+        scores.append(
+            MethodScore(
+                method=name,
+                target=target,
+                auprc=None if found.score_GG is None else auprc_of(found.score_GG, true_GG),
+                statistician=name == "statistician",
+                note=found.says,
             )
+        )
     return tuple(scores)
 
 

@@ -4,6 +4,7 @@ Dimension key: ``G`` genes.
 """
 
 import argparse
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,12 +71,15 @@ def _world_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
     asked = {regime_of(regime) for regime in arguments.regime or _LADDER}
     regimes = [regime for regime in _LADDER if regime in asked]
     made = world(name, seed=seeds[0], network=arguments.network)
+    digest = None
     if arguments.network is not None:
         _refuse_cycles(arguments.network, made.graph.n_genes)
+        digest = hashlib.sha256(Path(arguments.network).read_bytes()).hexdigest()
     jobs = [
         WorldRun(
             world=made.name,
             network=arguments.network,
+            network_digest=digest,
             regime=regime,
             seed=seed,
             told=arguments.told or (1, made.graph.n_genes - 1),

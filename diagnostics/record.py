@@ -29,24 +29,29 @@ def in_words(name: str) -> str:
 class ReadOutScore:
     """How well one read-out of the trained model recovers one target graph, beside what the exact law gives.
 
-    ``supported`` says whether training showed the model pairs that tell as many genes as the read-out tells.
+    ``supported`` says whether training showed the model pairs that tell as many genes as the read-out tells. Where it
+    cannot be read ``auprc`` is None and ``note`` says why.
     """
 
     read_out: str
     target: str
-    auprc: float
+    auprc: float | None
     ceiling_auprc: float | None
     supported: bool
+    note: str = ""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodScore:
-    """How well a method without a transformer recovers the target graph; ``statistician`` marks the regime's own."""
+    """How well a method without a transformer recovers the target graph; ``statistician`` marks the regime's own.
+
+    Where a method is not applicable ``auprc`` is None and ``note`` says why.
+    """
 
     method: str
     target: str
-    auprc: float
+    auprc: float | None
     statistician: bool
     note: str = ""
 

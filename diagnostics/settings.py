@@ -38,8 +38,9 @@ class WorldRun:
     ----------
     world : str
         Name as :func:`simulators.worlds.world` reads it.
-    network : str or None
-        Path of a regulator-target table, for worlds that need one.
+    network, network_digest : str or None
+        Path of a regulator-target table, for worlds that need one, and the digest of what it holds, so that a changed
+        file is another run.
     regime : one of :data:`simulators.regimes.REGIMES`
     seed : int
     told : (int, int)
@@ -51,6 +52,7 @@ class WorldRun:
 
     world: str
     network: str | None
+    network_digest: str | None
     regime: str
     seed: int
     told: tuple[int, int]

@@ -33,7 +33,8 @@ def test_every_baseline_is_scored_and_the_statistician_wins(regime: Regime) -> N
     scores = method_scores(regime, pairs, target_graph(MADE.graph, target), target, rng=np.random.default_rng(0))
     assert [score.method for score in scores] == list(BASELINES)
     (own,) = [score for score in scores if score.statistician]
-    assert own.auprc >= max(score.auprc for score in scores) - 1e-9
+    assert own.auprc is not None
+    assert own.auprc >= max(score.auprc or 0.0 for score in scores) - 1e-9
     assert own.auprc > 0.95
 
 
@@ -43,4 +44,21 @@ def test_gradients_and_attention_are_read_from_any_preset() -> None:
         model = GenePerturbationTransformer(preset(name, 6))
         scores = scores_from_inside(model, pairs, target_graph(MADE.graph, "moral"), "moral")
         assert {score.read_out for score in scores} == {"gradient_x_input", "attention"}
-        assert all(0 < score.auprc <= 1 and score.ceiling_auprc is None for score in scores)
+        assert all(score.auprc is not None and 0 < score.auprc <= 1 for score in scores)
+
+
+def test_what_cannot_be_had_says_why() -> None:
+    pairs = concatenate(SimulatedPairs(scm=MADE.scm, regime="interventional", n_pairs=3).pairs(batch_size=3, seed=0))
+    true_GG = target_graph(MADE.graph, "direct")
+    (own,) = [
+        score
+        for score in method_scores("interventional", pairs, true_GG, "direct", rng=np.random.default_rng(0))
+        if score.statistician
+    ]
+    assert own.auprc is None
+    assert "never told" in own.note
+    model = GenePerturbationTransformer(preset("default", 6))
+    gradient, attention = scores_from_inside(model, pairs.rows(slice(0, 1)), true_GG, "direct")
+    assert gradient.auprc is None
+    assert gradient.note
+    assert attention.auprc is not None

@@ -227,7 +227,12 @@ class _Run:
                 f"the checkpoint {str(path)!r} was made with another {', '.join(differing)}: "
                 "give the same configuration, or another checkpoint"
             )
-        self.model.load_state_dict(state["model"])
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError:
+            raise InputError(
+                f"the checkpoint {str(path)!r} holds other weights than this version of the model has: remove it"
+            ) from None
         self._optimizer.load_state_dict(state["optimizer"])
         self.step, self.epoch, self.batch_of_epoch = state["place"]
         torch.set_rng_state(state["random_state"].cpu())

@@ -57,10 +57,12 @@ def test_a_value_that_contradicts_the_mask_is_refused(
 ):
     pair = data.draw(st.integers(0, len(pairs) - 1))
     gene = data.draw(st.integers(0, len(pairs.vocab) - 1))
-    value_BG, measured_BG = getattr(pairs, f"{which}_BG").copy(), pairs.measured_BG.copy()
-    value_BG[pair, gene], measured_BG[pair, gene] = np.nan, measured
+    changed = {name: getattr(pairs, name).copy() for name in MATRICES}
+    changed["before_BG"][pair, gene] = changed["after_BG"][pair, gene] = 0
+    changed["perturbed_BG"][pair, gene] = False
+    changed[f"{which}_BG"][pair, gene], changed["measured_BG"][pair, gene] = np.nan, measured
     with pytest.raises(InputError) as caught:
-        replace(pairs, **{f"{which}_BG": value_BG, "measured_BG": measured_BG})
+        replace(pairs, **changed)
     message = str(caught.value)
     cell = getattr(pairs, f"{which}_id_B")[pair]
     assert f"PairBatch.{which}_BG of gene {pairs.vocab.feature_id[gene]} in cell {cell} is nan" in message

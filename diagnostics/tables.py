@@ -75,8 +75,8 @@ def header(records: Sequence[RunRecord]) -> str:
     pairs = list(dict.fromkeys(f"{row.n_pairs:,} pairs in {row.n_steps} steps" for row in records))
     lines.append(
         f"preset {first.preset}: {first.n_parameters:,} numbers, learnt from {' or '.join(pairs)}; every loss is a "
-        f"mean squared error on the same {first.n_held_out:,} held-out pairs; the baseline is the better of mean "
-        "change and mean"
+        f"mean squared error on the same {first.n_held_out:,} held-out pairs; the baseline is the "
+        + ("best of mean change, mean and mean of the cell type" if real else "better of mean change and mean")
     )
     return "\n".join(wrapped for line in lines for wrapped in _wrap(line))
 

@@ -74,6 +74,7 @@ def test_the_command_reports_and_says_that_it_is_not_causal(tmp_path: Path, caps
     assert row["target"] == TARGET
     assert row["bayes_risk"] is None
     assert row["skill"] is None
+    assert row["shd"] is None
     assert row["best_linear_loss"] <= row["ridge_loss"]
     assert row["best_linear_loss"] < row["baseline_loss"]
     assert row["loss"] < row["baseline_loss"], "60 steps on genes that go together in pairs teach something"

@@ -16,7 +16,7 @@ from tests.gpcp.model_cases import N_GENES, batches, changed, columns, models
 CLOSE = 1e-9
 
 
-def same(one_BL: torch.Tensor, other_BL: torch.Tensor, where_BL: torch.Tensor) -> None:
+def assert_same(one_BL: torch.Tensor, other_BL: torch.Tensor, where_BL: torch.Tensor) -> None:
     torch.testing.assert_close(one_BL[where_BL], other_BL[where_BL], rtol=CLOSE, atol=CLOSE)
 
 
@@ -48,7 +48,7 @@ def test_an_unmeasured_gene_s_identity_changes_nothing_at_measured_places(
 ) -> None:
     stranger = data.draw(st.integers(0, N_GENES - 1))
     token_BL = batch.token_BL.expand(len(batch), -1)
-    same(
+    assert_same(
         model(batch),
         model(changed(batch, token_BL=torch.where(batch.measured_BL, token_BL, stranger))),
         batch.measured_BL,
@@ -59,7 +59,7 @@ def test_an_unmeasured_gene_s_identity_changes_nothing_at_measured_places(
 def test_the_order_of_genes_does_not_matter(model: GenePerturbationTransformer, batch: ModelBatch, seed: int) -> None:
     order_L = torch.randperm(N_GENES, generator=torch.Generator().manual_seed(seed))
     permuted_BL = model(columns(batch, order_L))
-    same(model(batch)[:, order_L], permuted_BL, batch.measured_BL[:, order_L])
+    assert_same(model(batch)[:, order_L], permuted_BL, batch.measured_BL[:, order_L])
 
 
 @given(model=models(), batch=batches(), n_padding=st.integers(1, 60))
@@ -75,7 +75,7 @@ def test_padding_does_not_matter(model: GenePerturbationTransformer, batch: Mode
         measured_BL=torch.cat((batch.measured_BL, padding.bool()), dim=1),
         perturbed_BL=torch.cat((batch.perturbed_BL, padding.bool()), dim=1),
     )
-    same(model(batch), model(padded)[:, :N_GENES], batch.measured_BL)
+    assert_same(model(batch), model(padded)[:, :N_GENES], batch.measured_BL)
 
 
 @given(model=models(), batch=batches(min_pairs=2), other=batches(min_pairs=4))
@@ -93,7 +93,7 @@ def test_the_rest_of_the_batch_does_not_matter(
         measured_BL=measured_BL,
         perturbed_BL=perturbed_BL,
     )
-    same(model(batch)[:1], model(mixed)[:1], batch.measured_BL[:1])
+    assert_same(model(batch)[:1], model(mixed)[:1], batch.measured_BL[:1])
 
 
 @given(model=models(), batch=batches())
@@ -131,7 +131,7 @@ def test_the_two_ways_of_computing_attention_agree(model: GenePerturbationTransf
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpcp.attention, "_SHORT", 0)
         fused_BL = model(batch)
-    same(plain_BL, fused_BL, batch.measured_BL)
+    assert_same(plain_BL, fused_BL, batch.measured_BL)
 
 
 def full_batch(n_pairs: int = 3) -> ModelBatch:

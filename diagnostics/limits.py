@@ -1,4 +1,4 @@
-"""What an architecture cannot say whatever its weights, derived from its configuration, beside what a run measured.
+"""What an architecture cannot say, or hardly, derived from its configuration; and what a run measured of it.
 
 No dimension key: nothing here is an array.
 """
@@ -10,62 +10,64 @@ from diagnostics.record import RunRecord
 if TYPE_CHECKING:
     from gpcp.model_config import ModelConfig
 
-_HARDLY = 0.1
+_FAINT = 0.1
 """Share of the exact answer's size below which a model says hardly anything."""
+
+CANNOT, HARDLY = "cannot", "can hardly"
+"""How a limit begins: true whatever the weights, or an obstacle that training may get around in part."""
 
 _SHARED_HEADS = frozenset({"linear", "mlp"})
 
 
 def limits(config: "ModelConfig") -> tuple[str, ...]:
-    """Why this architecture cannot learn some things, or only with difficulty; empty for one without such limits.
+    """What this architecture cannot do, whatever its weights, and what it hardly can; empty for one without limits.
 
-    Each sentence follows from named fields of the configuration, so a repaired configuration loses its sentence.
+    Each begins with :data:`CANNOT` or :data:`HARDLY` and follows from the fields of the configuration that it names,
+    so that a repaired configuration loses it.
     """
     all_genes = config.query_form == "all_genes"
     nameless = config.value_embedding == "product" and config.query_features == "delta"
-    reasons: list[str] = []
+    found: list[str] = []
     if all_genes and nameless:
-        answer = (
-            "and the head is shared, so in each cell all scored genes get one and the same answer"
-            if config.head in _SHARED_HEADS
-            else "so only the head knows which gene is asked for"
-        )
-        reasons.append(
-            "a query is identity x change, and the change told of a scored gene is 0: its query is the zero vector, "
-            f"without identity, {answer} (value_embedding 'product', query_features 'delta')"
+        shared = config.head in _SHARED_HEADS
+        answer = "and the head is the same for all" if shared else "and only the head knows which gene is asked for"
+        found.append(
+            f"{CANNOT if shared else HARDLY} tell scored genes apart: a query is identity x change, and the change "
+            f"told of a scored gene is 0, so its query is the zero vector, {answer} (value_embedding 'product', "
+            "query_features 'delta')"
         )
     if all_genes and not config.query_attention:
-        reasons.append(
-            "queries do not attend to each other: what is told of one gene stays in that gene's query and reaches no "
-            "other gene's answer (query_attention off)"
+        found.append(
+            f"{CANNOT} pass on what is told: queries do not attend to each other, so what is told of one gene stays in "
+            "that gene's query and reaches no other gene's answer (query_attention off)"
         )
     if config.head == "pooled":
-        reasons.append(
-            "the told genes' queries are averaged into one vector before the head: the answer hardly changes when "
-            f"one of many told genes moves, and every answer is a linear map of {config.width} numbers (head 'pooled')"
+        found.append(
+            f"{HARDLY} notice one of many told genes: their queries are averaged into one vector, of whose "
+            f"{config.width} numbers every answer is a linear map (head 'pooled')"
         )
     if config.query_features == "delta":
-        reasons.append(
-            "a query tells the change but not the value that it ends at: where the second cell's noise is fresh the "
-            "answer depends on that value, which must be pieced together from the state (query_features 'delta')"
+        found.append(
+            f"{HARDLY} know where a told gene ends: a query tells the change alone, and where the second cell's noise "
+            "is fresh the answer depends on the value (query_features 'delta')"
         )
     if not config.skip:
-        reasons.append(
-            "no path carries a gene's expression before to its own answer, so even 'nothing else changes' has to be "
-            "learnt through attention (skip off)"
+        found.append(
+            f"{HARDLY} keep what does not change: no path carries a gene's expression before to its own answer, which "
+            "attention has to rebuild (skip off)"
         )
-    return tuple(reasons)
+    return tuple(found)
 
 
 def not_getting_through(record: RunRecord) -> bool:
     """Whether what is told of one gene hardly moves the answers to others."""
-    return record.response_ratio is not None and record.response_ratio < _HARDLY
+    return record.response_ratio is not None and record.response_ratio < _FAINT
 
 
 def evidence(record: RunRecord) -> tuple[str, ...]:
     """What the run itself shows of such limits, in its own numbers."""
     seen: list[str] = []
-    if record.answer_spread_ratio is not None and record.answer_spread_ratio < _HARDLY:
+    if record.answer_spread_ratio is not None and record.answer_spread_ratio < _FAINT:
         seen.append(
             f"within a cell the answers to different scored genes spread {record.answer_spread_ratio:.3f} times as "
             "much as the exact ones: the model does not tell genes apart"

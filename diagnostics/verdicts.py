@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from diagnostics.limits import evidence, not_getting_through
+from diagnostics.limits import CANNOT, evidence, not_getting_through
 from diagnostics.record import RunRecord, in_words
 from diagnostics.result import CheckResult
 
@@ -127,11 +127,13 @@ def _architecture(records: Sequence[RunRecord]) -> CheckResult | None:
     reasons = failed[0].limits
     regimes = list(dict.fromkeys(row.regime for row in failed))
     numbered = "; ".join(f"({i}) {reason}" for i, reason in enumerate(reasons, 1))
+    hopeless = any(reason.startswith(CANNOT) for reason in reasons)
     return CheckResult(
         name=f"architecture of preset {failed[0].preset!r}",
         outcome="fail",
-        says=f"not learnt: {', '.join(regimes)}. By its configuration, whatever the weights: {numbered}",
-        next_step="--preset default has none of these limits; no learning rate mends them",
+        says=f"not learnt: {', '.join(regimes)}. By its configuration the model {numbered}",
+        next_step="--preset default has none of these limits"
+        + ("; no learning rate and no patience mend what a model cannot do" if hopeless else ""),
         statistic=float(len(reasons)),
         tolerance=0.0,
         n=len(failed),

@@ -40,7 +40,7 @@ CANDIDATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Read-outs by target; of two with equal ceilings the first speaks."""
 
-THRESHOLD: Mapping[str, float] = MappingProxyType({"direct": 0.15, "partial": 0.05, "total": 0.15})
+THRESHOLD: Mapping[str, float] = MappingProxyType({"direct": 0.1, "partial": 0.05, "total": 0.1})
 """Effects above it are called edges, for the SHD alone, by what a read-out's numbers mean. Fixed before any run: direct
 effects of the default worlds are .16 and more (units of expression are standard deviations), and partial correlations
 of moral edges have no least value."""

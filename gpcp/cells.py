@@ -6,10 +6,10 @@ Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
 unmeasured gene holds 0 and its mask says that the 0 means nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol, TypeVar, final, runtime_checkable
+from typing import Protocol, Self, TypeVar, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,14 @@ from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
 
 _T = TypeVar("_T", bound=np.generic)
+
+
+class _HasRows(Protocol):
+    def __len__(self) -> int: ...
+    def rows(self, which: slice | NDArray[np.integer]) -> Self: ...
+
+
+_Rows = TypeVar("_Rows", bound=_HasRows)
 
 COVARIATES = ("cell_type", "dataset", "assay", "donor")
 """The names under which sources report what a cell is; a source gives those that it knows."""
@@ -189,18 +197,31 @@ def rebatched_cells(blocks: Iterable[CellBatch], *, batch_size: int) -> Iterator
     InputError
         ``batch_size`` is below 1.
     """
+    return rebatched_rows(blocks, concatenate_cells, batch_size=batch_size)
+
+
+def rebatched_rows(
+    blocks: Iterable[_Rows], concatenate: Callable[[Sequence[_Rows]], _Rows], *, batch_size: int
+) -> Iterator[_Rows]:
+    """The rows of some blocks, of cells or of pairs, in batches of ``batch_size``; the last may be smaller.
+
+    Raises
+    ------
+    InputError
+        ``batch_size`` is below 1.
+    """
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}: it must be at least 1")
-    held: list[CellBatch] = []
+    held: list[_Rows] = []
     for block in blocks:
         held.append(block)
         if sum(map(len, held)) < batch_size:
             continue
-        ready = concatenate_cells(held)
+        ready = concatenate(held)
         whole = len(ready) - len(ready) % batch_size
         for start in range(0, whole, batch_size):
             yield ready.rows(slice(start, start + batch_size))
         # An index array copies: a slice would keep the whole block alive for the sake of its last rows.
         held = [ready.rows(np.arange(whole, len(ready)))] if whole < len(ready) else []
     if held and sum(map(len, held)):
-        yield concatenate_cells(held)
+        yield concatenate(held)

@@ -13,7 +13,7 @@ from typing import Protocol, final, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.cells import check_array, check_expression, read_only
+from gpcp.cells import check_array, check_expression, read_only, rebatched_rows
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
 
@@ -127,6 +127,8 @@ def concatenate(batches: Iterable[PairBatch]) -> PairBatch:
     parts = list(batches)
     if not parts:
         raise InputError("there is no pair to concatenate: the source is empty")
+    if len(parts) == 1:
+        return parts[0]
     vocab = parts[0].vocab
     if any(part.vocab != vocab for part in parts):
         raise InputError("batches of different vocabularies cannot be concatenated")
@@ -149,14 +151,4 @@ def rebatched(blocks: Iterable[PairBatch], *, batch_size: int) -> Iterator[PairB
     InputError
         ``batch_size`` is below 1.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}: it must be at least 1")
-    held: PairBatch | None = None
-    for block in blocks:
-        ready = block if held is None else concatenate((held, block))
-        whole = len(ready) - len(ready) % batch_size
-        for start in range(0, whole, batch_size):
-            yield ready.rows(slice(start, start + batch_size))
-        held = ready.rows(slice(whole, None)) if whole < len(ready) else None
-    if held is not None:
-        yield held
+    return rebatched_rows(blocks, concatenate, batch_size=batch_size)

@@ -29,7 +29,9 @@ The house. Nothing imports upwards, neither between the packages nor between the
          interventions  scm  sortability         expression_values     pairs from cells
                                                  h5ad_file  h5ad_genes
                                                  h5ad_values  h5ad
-                                                 subsets  pairing
+                                                 cell_index  sparse_cells
+                                                 subsets  sparse_pairs
+                                                 pairing
                       \                               /
     gpcp, ground floor (numpy)
       0  errors  genes  cells  pairs  predictors  randomness  registry  atomic

@@ -27,7 +27,7 @@ class _HasRows(Protocol):
 
 _Rows = TypeVar("_Rows", bound=_HasRows)
 
-COVARIATES = ("cell_type", "dataset", "assay", "donor")
+COVARIATES = ("cell_type", "dataset", "assay", "donor", "tissue", "disease")
 """The names under which sources report what a cell is; a source gives those that it knows."""
 
 
@@ -77,7 +77,12 @@ def check_expression(
 
 
 def read_only(array: NDArray[_T]) -> NDArray[_T]:
-    """A view of ``array`` that refuses to be written; the caller's own array keeps its flags."""
+    """A view of ``array`` that refuses to be written; the caller's own array keeps its flags.
+
+    An array that refuses already is given back as it is, so that tables which many batches share stay one object.
+    """
+    if not array.flags.writeable:
+        return array
     view = array.view()
     view.flags.writeable = False
     return view
@@ -135,6 +140,11 @@ class CellBatch:
     def __len__(self) -> int:
         return len(self.cell_id_B)
 
+    def __reduce__(self) -> "tuple[object, ...]":
+        """What pickle keeps; a read-only mapping cannot be pickled, a dict can."""
+        parts = (self.vocab, self.expression_BG, self.measured_BG, self.cell_id_B, dict(self.covariates))
+        return _unpickled, parts
+
     def rows(self, which: "slice | NDArray[np.integer] | NDArray[np.bool_]") -> "CellBatch":
         """The cells of a slice, of an index array (in its order) or of a bool array."""
         return CellBatch(
@@ -144,6 +154,22 @@ class CellBatch:
             cell_id_B=self.cell_id_B[which],
             covariates={name: values_B[which] for name, values_B in self.covariates.items()},
         )
+
+
+def _unpickled(
+    vocab: GeneVocab,
+    expression_BG: NDArray[np.float32],
+    measured_BG: NDArray[np.bool_],
+    cell_id_B: NDArray[np.int64],
+    covariates: Mapping[str, NDArray[np.str_]],
+) -> CellBatch:
+    return CellBatch(
+        vocab=vocab,
+        expression_BG=expression_BG,
+        measured_BG=measured_BG,
+        cell_id_B=cell_id_B,
+        covariates=covariates,
+    )
 
 
 @runtime_checkable

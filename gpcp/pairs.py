@@ -8,6 +8,7 @@ the model is given their change, so they are never scored.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, final, runtime_checkable
 
 import numpy as np
@@ -93,6 +94,10 @@ class PairBatch:
             after_id_B=self.after_id_B[which],
         )
 
+    def dense(self) -> "PairBatch":
+        """Itself: a batch is dense already; see :class:`PairsToCome`."""
+        return self
+
 
 @runtime_checkable
 class PairSource(Protocol):
@@ -114,6 +119,36 @@ class PairSource(Protocol):
         The same seed gives the same bytes whatever the batch size; another seed gives others.
         """
         ...
+
+
+class PairsToCome(Protocol):
+    """A batch of pairs that is chosen and read, but not yet made dense: small enough to wait in a queue."""
+
+    def __len__(self) -> int:
+        """How many pairs it has."""
+        ...
+
+    def dense(self) -> PairBatch:
+        """The pairs themselves."""
+        ...
+
+
+@runtime_checkable
+class LatePairSource(PairSource, Protocol):
+    """A source whose batches can wait, and that goes to any batch of a pass without making those before it dense."""
+
+    def late_pairs(self, *, batch_size: int, seed: int, start: int = 0, step: int = 1) -> Iterator[PairsToCome]:
+        """Batches ``start``, ``start + step``, ... of the pass that ``pairs`` gives."""
+        ...
+
+
+def late_pairs(
+    source: PairSource, *, batch_size: int, seed: int, start: int = 0, step: int = 1
+) -> Iterator[PairsToCome]:
+    """Batches ``start``, ``start + step``, ... of one pass over any source, at the least cost that it knows."""
+    if isinstance(source, LatePairSource):
+        return source.late_pairs(batch_size=batch_size, seed=seed, start=start, step=step)
+    return islice(source.pairs(batch_size=batch_size, seed=seed), start, None, step)
 
 
 def concatenate(batches: Iterable[PairBatch]) -> PairBatch:

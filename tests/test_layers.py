@@ -16,7 +16,8 @@ from tests.source_tree import PACKAGES, REPO, Import, Source, imports, parsed, s
 
 HOUSE: Mapping[tuple[str, int], str] = {
     ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic",
-    ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing",
+    ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing cell_index "
+    "sparse_cells sparse_pairs",
     ("gpcp", 2): "seeding batches attention embedding queries heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction",
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",
@@ -42,16 +43,32 @@ BELOW: Mapping[str, frozenset[tuple[str, int]]] = {
 
 THIRD_PARTY: Mapping[tuple[str, int], frozenset[str]] = {
     ("gpcp", 0): frozenset({"numpy"}),
-    ("gpcp", 1): frozenset({"numpy", "scipy", "anndata", "h5py", "pandas"}),
+    ("gpcp", 1): frozenset(
+        [
+            "numpy",
+            "scipy",
+            "anndata",
+            "h5py",
+            "pandas",
+            "pyarrow",
+            "tqdm",
+            "cellxgene_census",
+            "tiledbsoma",
+            "tiledbsoma_ml",
+        ]
+    ),
     ("gpcp", 2): frozenset({"numpy", "torch"}),
     ("gpcp", 3): frozenset({"numpy", "torch", "lightning_fabric", "tqdm"}),
     ("simulators", 0): frozenset({"numpy", "scipy"}),
     ("simulators", 1): frozenset({"numpy", "scipy"}),
-    ("simulators", 2): frozenset({"numpy", "scipy"}),
+    ("simulators", 2): frozenset(["numpy", "scipy", "anndata", "pandas", "pyarrow", "tqdm", "tiledbsoma"]),
 }
 """What the floors may import from outside, wherever in the file; diagnostics may use every dependency."""
 
-HEAVY = frozenset({"anndata", "h5py", "lightning_fabric", "matplotlib", "pandas", "sklearn", "torch"})
+HEAVY = frozenset(
+    {"anndata", "cellxgene_census", "h5py", "lightning_fabric", "matplotlib", "pandas", "pyarrow", "sklearn"}
+    | {"tiledbsoma", "tiledbsoma_ml", "torch"}
+)
 """Up to seconds to import, each. A command reaches none of them before it has read its arguments."""
 
 HEAVY_AT_TOP: Mapping[tuple[str, int], frozenset[str]] = {

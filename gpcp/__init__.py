@@ -32,6 +32,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  cell_index  sparse_cells
                                                  subsets  sparse_pairs
                                                  pairing
+                                                 gene_statistics  selection
                       \                               /
     gpcp, ground floor (numpy)
       0  errors  genes  cells  pairs  predictors  randomness  registry  atomic

@@ -17,18 +17,21 @@ from tests.source_tree import PACKAGES, REPO, Import, Source, imports, parsed, s
 HOUSE: Mapping[tuple[str, int], str] = {
     ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic",
     ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing cell_index "
-    "sparse_cells sparse_pairs",
+    "sparse_cells sparse_pairs gene_statistics selection",
     ("gpcp", 2): "seeding batches attention embedding queries heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction",
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",
     ("simulators", 1): "laws conditioning equations monte_carlo particles quadrature bayes",
     ("simulators", 2): "assay sources worlds",
-    ("diagnostics", 0): "__init__ result report record settings",
+    ("diagnostics", 0): "__init__ result report record settings checks/__init__",
     ("diagnostics", 1): (
         "losses ridge loss_baselines rankings graph_scores readouts implied_law torch_readouts oracles "
         "baselines forests_and_covariances matched_linear partial_graph"
     ),
-    ("diagnostics", 2): "standing readings methods limits verdicts real_cells trained runs progress tables figures",
+    (
+        "diagnostics",
+        2,
+    ): "checks/subject checks/probe checks/check checks/cascade standing readings methods limits verdicts real_cells trained runs progress tables figures",
     ("diagnostics", 3): "recovery cells_recovery",
     ("diagnostics", 4): "plan command recover_graph benchmark",
 }

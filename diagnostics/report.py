@@ -9,7 +9,7 @@ from typing import Any, final
 import gpcp
 from diagnostics.result import CheckResult
 
-_SHOWN = {"pass": "PASS", "fail": "FAIL", "inconclusive": "OPEN", "not_applicable": "N/A"}
+_SHOWN = {"pass": "PASS", "fail": "FAIL", "inconclusive": "OPEN", "not_applicable": "N/A", "error": "ERR"}
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -36,12 +36,15 @@ class Report:
         The seeds that it rests on.
     versions : dict of str to str
         As :func:`versions` gives them.
+    interrupted : bool
+        True where it was ended early: results that would have followed are missing.
     """
 
     results: tuple[CheckResult, ...]
     world: str
     seed: tuple[int, ...]
     versions: dict[str, str] = field(default_factory=versions)
+    interrupted: bool = False
 
     @property
     def diagnosis(self) -> CheckResult | None:
@@ -50,8 +53,9 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """True where something passed and nothing failed: a report of open questions is not a pass."""
-        return self.diagnosis is None and any(result.outcome == "pass" for result in self.results)
+        """True where something passed, nothing failed and nothing broke: a report of open questions is not a pass."""
+        broken = self.interrupted or any(result.outcome == "error" for result in self.results)
+        return not broken and self.diagnosis is None and any(result.outcome == "pass" for result in self.results)
 
     @property
     def exit_code(self) -> int:
@@ -78,6 +82,7 @@ class Report:
             "world": self.world,
             "seed": list(self.seed),
             "versions": self.versions,
+            "interrupted": self.interrupted,
             "verdict": "pass" if self.passed else "fail",
             "diagnosis": None if self.diagnosis is None else self.diagnosis.name,
             "results": [result.to_json() for result in self.results],

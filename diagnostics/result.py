@@ -10,10 +10,15 @@ from typing import Literal, final, get_args
 
 from gpcp.errors import InputError, nearest
 
-Outcome = Literal["pass", "fail", "inconclusive", "not_applicable"]
+Outcome = Literal["pass", "fail", "inconclusive", "not_applicable", "error"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
-_NUMBERS = ("statistic", "null", "p", "tolerance", "ceiling", "baseline", "seconds")
+Cause = Literal["data", "optimiser", "architecture", "bug"]
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+"""What keeps a model from learning: there is nothing to learn from; the updates do not get there; the answer is not
+among what the model can say; the code does something else than was meant."""
+
+_NUMBERS = ("statistic", "null", "p", "tolerance", "ceiling", "baseline", "seconds", "smallest_effect")
 
 
 @final
@@ -25,7 +30,8 @@ class CheckResult:
     ----------
     name : str
         The question, such as ``"counterfactual: learns"``.
-    outcome : {"pass", "fail", "inconclusive", "not_applicable"}
+    outcome : {"pass", "fail", "inconclusive", "not_applicable", "error"}
+        ``"error"``: the check itself could not be carried out; the rest of the report stands.
     says : str
         The finding in one sentence of plain language, with its numbers.
     next_step : str
@@ -42,6 +48,14 @@ class CheckResult:
         How many cells, pairs or runs it rests on.
     seconds : float, optional
         What it cost.
+    cause : {"data", "optimiser", "architecture", "bug"}, optional
+        What a ``fail`` is put down to.
+    smallest_effect : float, optional
+        Of an ``inconclusive``: the least departure from the null that this many cells could have shown.
+    consequence_of : str
+        The name of an earlier failing check that explains this one.
+    traceback : str
+        Of an ``error``.
 
     Raises
     ------
@@ -62,6 +76,10 @@ class CheckResult:
     baseline: float | None = None
     n: int | None = None
     seconds: float | None = None
+    cause: Cause | None = None
+    smallest_effect: float | None = None
+    consequence_of: str = ""
+    traceback: str = ""
 
     def __post_init__(self) -> None:
         if not self.name or not self.says:
@@ -70,6 +88,8 @@ class CheckResult:
             raise InputError(
                 f"CheckResult.outcome of {self.name!r} is {self.outcome!r}; {nearest(self.outcome, OUTCOMES)}"
             )
+        if self.cause is not None and self.cause not in CAUSES:
+            raise InputError(f"CheckResult.cause of {self.name!r} is {self.cause!r}; {nearest(self.cause, CAUSES)}")
         for field in _NUMBERS:
             value = getattr(self, field)
             if value is not None and not math.isfinite(value):

@@ -7,7 +7,9 @@ The house. Nothing imports upwards, neither between the packages nor between the
 
                examples                              tests
                        \                            /
-    diagnostics   4    recover_graph  command  plan  benchmark         the commands
+    diagnostics   5    recover_graph  command  plan  benchmark         the commands
+                  4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
+                       checks/cascade
                   3    recovery  cells_recovery                        one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
@@ -17,6 +19,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        oracles  baselines  forests_and_covariances     beside the most that can be had
                        matched_linear  partial_graph  implied_law
                   0    result  report  record  settings                values
+                       checks/__init__
                       /                               \
     simulators                              gpcp, upper floors
       2  assay  sources  worlds               3  loss  fit_config      torch: learning

@@ -31,9 +31,10 @@ HOUSE: Mapping[tuple[str, int], str] = {
     (
         "diagnostics",
         2,
-    ): "checks/subject checks/probe checks/check checks/cascade standing readings methods limits verdicts real_cells trained runs progress tables figures",
+    ): "standing readings methods limits verdicts real_cells trained runs progress tables figures",
     ("diagnostics", 3): "recovery cells_recovery",
-    ("diagnostics", 4): "plan command recover_graph benchmark",
+    ("diagnostics", 4): "checks/check checks/subject checks/probe checks/cascade",
+    ("diagnostics", 5): "plan command recover_graph benchmark",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""
 
@@ -77,6 +78,7 @@ HEAVY = frozenset(
 HEAVY_AT_TOP: Mapping[tuple[str, int], frozenset[str]] = {
     ("gpcp", 2): frozenset({"torch"}),
     ("gpcp", 3): frozenset({"torch", "lightning_fabric"}),
+    ("diagnostics", 4): frozenset({"torch"}),
 }
 """Floors that are of no use without a heavy package and may import it at the top; elsewhere: inside the function."""
 

@@ -1,0 +1,209 @@
+"""``diagnose``: every check that applies, in the order of the ladder; the first that fails is the diagnosis.
+
+No dimension key: nothing here is an array.
+
+A statistical check's ``p`` is always evidence *of a fault*: the probability of a statistic as bad as this one in a
+healthy subject. Its failure stands only where Holm's correction over all statistical checks leaves it below
+:data:`ALPHA`, so that a healthy subject alarms in at most that share of runs, however many checks there are.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
+
+from diagnostics.checks.check import CHECKS, FAMILIES, Check, Finding
+from diagnostics.checks.probe import Probe
+from diagnostics.checks.subject import Subject
+from diagnostics.report import Report
+from diagnostics.result import CheckResult
+from gpcp.errors import InputError, nearest
+
+ALPHA = 0.01
+"""Share of healthy subjects that may alarm, over all statistical checks together (Holm)."""
+
+_FILES = {
+    "data": ("provenance", "contents", "signal"),
+    "loss": ("loss",),
+    "architecture": ("inputs", "invariances", "paths"),
+    "optimiser": ("wiring",),
+    "learning": ("ladder", "learning"),
+}
+"""Files of each family, in the order in which their checks run."""
+
+OnCheck = Callable[[CheckResult], None]
+
+
+def all_checks() -> tuple[Check, ...]:
+    """Every check in the order of the cascade: by family, then as they are written."""
+    for family in FAMILIES:
+        for name in _FILES[family]:
+            import_module(f"diagnostics.checks.{name}")
+    return tuple(sorted(CHECKS, key=lambda check: FAMILIES.index(check.family)))
+
+
+def chosen(only: Sequence[str]) -> tuple[Check, ...]:
+    """Some checks, by name, by family, or by kind (``exact``, ``statistical``); all where nothing is named.
+
+    Raises
+    ------
+    InputError
+        A word names no check; the message gives the nearest.
+    """
+    known = all_checks()
+    if not only:
+        return known
+    for word in only:
+        words = {name for check in known for name in (check.name, check.family, check.kind)}
+        if word not in words:
+            raise InputError(f"no check, family or kind is named {word!r}; {nearest(word, sorted(words))}")
+    return tuple(check for check in known if {check.name, check.family, check.kind} & set(only))
+
+
+def diagnose(
+    subject: Subject,
+    *,
+    only: Sequence[str] = (),
+    seed: int = 0,
+    n_sample: int | None = None,
+    on_check: OnCheck | None = None,
+) -> Report:
+    """Say why a model does not learn, or that nothing was found that keeps it from it.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model is trained on trial and put back as it was.
+    only : sequence of str
+        Names, families or kinds of the checks to run.
+    seed : int
+        Decides every draw.
+    n_sample : int, optional
+        Pairs that a statistic rests on.
+    on_check : callable, optional
+        Called with each result as it is found, before the correction for their number.
+
+    Returns
+    -------
+    Report
+        Ctrl-C ends it early: what has been found by then is reported, and ``interrupted`` is set.
+
+    Raises
+    ------
+    InputError
+        ``only`` names what does not exist.
+    """
+    checks = chosen(only)
+    probe = Probe(subject, seed=seed) if n_sample is None else Probe(subject, seed=seed, n_sample=n_sample)
+    results: list[CheckResult] = []
+    interrupted = False
+    for one in checks:
+        try:
+            results.append(carried_out(one, probe))
+        except KeyboardInterrupt:
+            interrupted = True
+            break
+        if on_check is not None:
+            on_check(results[-1])
+    kinds = {check.name: check.kind for check in checks}
+    corrected = holm(results, frozenset(name for name, kind in kinds.items() if kind == "statistical"))
+    return Report(
+        results=with_consequences(corrected),
+        world=subject.name,
+        seed=(seed,),
+        interrupted=interrupted,
+    )
+
+
+def carried_out(one: Check, probe: Probe) -> CheckResult:
+    """One check's result: not applicable where a part is missing, an error where it raised."""
+    start_s = time.perf_counter()
+    missing = [part for part in one.needs if not _has(probe.subject, part)]
+    if missing:
+        found = Finding(
+            outcome="not_applicable", says=f"needs {' and '.join(missing)}, which the subject does not have"
+        )
+        return _result(one, found, time.perf_counter() - start_s)
+    try:
+        found = one.ask(probe)
+    except Exception as error:
+        # Whatever the subject's own code raises is shown, and the other checks go on.
+        return CheckResult(
+            name=one.name,
+            outcome="error",
+            says=f"the check could not be carried out: {type(error).__name__}: {' '.join(str(error).split())}",
+            next_step="the traceback is in the JSON report; if the error is in your own code, it is the first thing "
+            "to mend",
+            cause="bug",
+            seconds=time.perf_counter() - start_s,
+            traceback=traceback.format_exc(),
+        )
+    return _result(one, found, time.perf_counter() - start_s)
+
+
+def _has(subject: Subject, part: str) -> bool:
+    if part == "pairs":
+        return subject.pairs is not None
+    if part == "model":
+        return subject.model is not None
+    if part == "loss":
+        return subject.loss is not None
+    # A training step of one's own needs no optimiser beside it: it holds its own.
+    return subject.make_optimizer is not None or subject.training_step is not None
+
+
+def _result(one: Check, found: Finding, seconds: float) -> CheckResult:
+    return CheckResult(
+        name=one.name,
+        outcome=found.outcome,
+        says=found.says,
+        next_step=found.next_step,
+        statistic=found.statistic,
+        null=found.null,
+        p=found.p,
+        tolerance=found.tolerance,
+        ceiling=found.ceiling,
+        baseline=found.baseline,
+        smallest_effect=found.smallest_effect,
+        n=found.n,
+        cause=(found.cause or one.cause) if found.outcome == "fail" else None,
+        seconds=seconds,
+    )
+
+
+def holm(results: Sequence[CheckResult], statistical: frozenset[str]) -> list[CheckResult]:
+    """Failures of statistical checks that Holm's step-down correction does not leave standing become inconclusive.
+
+    The i-th smallest of m p-values (i from 0) stands where it and all smaller ones are at most ``ALPHA / (m - i)``
+    (Holm 1979).
+    """
+    tested = sorted(
+        (place for place, one in enumerate(results) if one.name in statistical and one.p is not None),
+        key=lambda place: results[place].p or 0.0,
+    )
+    standing: set[int] = set()
+    for rank, place in enumerate(tested):
+        if (results[place].p or 0.0) > ALPHA / (len(tested) - rank):
+            break
+        standing.add(place)
+    return [
+        replace(
+            one,
+            outcome="inconclusive",
+            cause=None,
+            says=f"{one.says} (p = {one.p:.2g} does not stand among {len(tested)} tests)",
+        )
+        if one.outcome == "fail" and place in tested and place not in standing
+        else one
+        for place, one in enumerate(results)
+    ]
+
+
+def with_consequences(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """Every failure after the first is marked as a possible consequence of it."""
+    first = next((one.name for one in results if one.outcome == "fail"), None)
+    return tuple(
+        replace(one, consequence_of=first) if first is not None and one.outcome == "fail" and one.name != first else one
+        for one in results
+    )

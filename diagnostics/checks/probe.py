@@ -1,0 +1,249 @@
+"""``Probe``: the pairs, the exact copy of the model and the trial trainings that the checks of one subject share.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
+
+Each is made when it is first asked for, and only once. Everything random comes from streams named by their purpose, so
+that no check's answer depends on which others ran.
+"""
+
+import copy
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from diagnostics.checks.subject import Subject
+from gpcp.batches import ModelBatch
+from gpcp.errors import InputError
+from gpcp.genes import GeneVocab
+from gpcp.pairs import PairBatch, concatenate
+from gpcp.randomness import stream
+from gpcp.seeding import torch_seed
+
+N_EXACT = 12
+"""Pairs that exact checks look at: enough for every identity to meet several masks, few enough for 2,000 genes."""
+
+N_SAMPLE = 4_000
+"""Pairs that a statistic rests on, and as many held-out ones."""
+
+
+@final
+class Probe:
+    """What the checks of one subject ask.
+
+    Parameters
+    ----------
+    subject : Subject
+    seed : int
+    n_sample : int
+        Pairs of :attr:`sample` and of :attr:`held_out`.
+    """
+
+    def __init__(self, subject: Subject, *, seed: int = 0, n_sample: int = N_SAMPLE) -> None:
+        self.subject = subject
+        self.seed = seed
+        self.n_sample = n_sample
+
+    def rng(self, *purpose: str | int) -> np.random.Generator:
+        """Random numbers of one purpose."""
+        return stream(self.seed, "checks", *purpose)
+
+    def seed_of(self, *purpose: str | int) -> int:
+        """A seed of one purpose, for what takes seeds."""
+        return int(self.rng("seed", *purpose).integers(2**31))
+
+    @cached_property
+    def vocab(self) -> GeneVocab:
+        """The genes of the pairs; where there are none, as many as the model knows, under made-up names."""
+        if self.subject.pairs is not None:
+            return self.subject.pairs.vocab
+        return GeneVocab(feature_id=tuple(f"gene_{gene}" for gene in range(self.subject.n_genes)))
+
+    def drawn(self, n_pairs: int, purpose: str, *, held_out: bool = False) -> PairBatch:
+        """Up to ``n_pairs`` pairs of as many passes as it takes, at most 20.
+
+        Raises
+        ------
+        InputError
+            The source gives no pair.
+        """
+        source = self.subject.held_out if held_out and self.subject.held_out is not None else self.subject.pairs
+        if source is None:
+            raise InputError("there is no source of pairs")
+        parts: list[PairBatch] = []
+        n_found = 0
+        for one_pass in range(20):
+            batch_size = min(n_pairs, 1024)
+            wanted = -(-(n_pairs - n_found) // batch_size)
+            passed = list(islice(source.pairs(batch_size=batch_size, seed=self.seed_of(purpose, one_pass)), wanted))
+            if not passed:
+                break
+            parts += passed
+            n_found = sum(map(len, parts))
+            if n_found >= n_pairs:
+                break
+        return concatenate(parts).rows(slice(0, n_pairs))
+
+    @cached_property
+    def sample(self) -> PairBatch:
+        """Training pairs for statistics."""
+        return self.drawn(self.n_sample, "sample")
+
+    @cached_property
+    def held_out(self) -> PairBatch:
+        """Pairs that no fit of a check has seen, if the source keeps its promise."""
+        return self.drawn(self.n_sample, "held out", held_out=True)
+
+    @cached_property
+    def few(self) -> PairBatch:
+        """A few pairs as the source gives them; without a source, random ones with everything measured."""
+        if self.subject.pairs is not None:
+            return self.drawn(N_EXACT, "few")
+        return _random_pairs(self.vocab, self.rng("few"))
+
+    @cached_property
+    def masked(self) -> PairBatch:
+        """The same with a third of the genes taken as unmeasured at random, other ones in each pair.
+
+        Sources that measure everything would leave every mask untested.
+        """
+        rng = self.rng("masked")
+        few = self.few
+        measured_BG = few.measured_BG & (rng.random(few.measured_BG.shape) < 2 / 3)
+        # Two genes of each pair stay as they were, so that something is told and something is scored.
+        for pair in range(len(few)):
+            told = np.flatnonzero(few.perturbed_BG[pair])
+            scored = np.flatnonzero(few.scored_BG[pair])
+            for genes in (told, scored):
+                if len(genes):
+                    measured_BG[pair, genes[int(rng.integers(len(genes)))]] = True
+        return PairBatch(
+            vocab=few.vocab,
+            before_BG=np.where(measured_BG, few.before_BG, np.float32(0)),
+            after_BG=np.where(measured_BG, few.after_BG, np.float32(0)),
+            measured_BG=measured_BG,
+            perturbed_BG=few.perturbed_BG & measured_BG,
+            before_id_B=few.before_id_B,
+            after_id_B=few.after_id_B,
+        )
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model's parameters are."""
+        first = next(iter(self._model.parameters()), None)
+        return torch.device("cpu") if first is None else first.device
+
+    @cached_property
+    def exact_model(self) -> nn.Module:
+        """A copy of the model in float64, in evaluation mode, that remembers nothing of its training."""
+        exact = copy.deepcopy(self._model).double()
+        return exact.eval()
+
+    def exact(self, pairs: PairBatch) -> tuple[ModelBatch, Tensor]:
+        """Some pairs through the subject's own collation, in float64, on the model's device."""
+        batch, after_BL = self.subject.collate(pairs)
+        return batch.to(self.device, torch.float64), after_BL.to(self.device, torch.float64)
+
+    def answer(self, batch: ModelBatch) -> Tensor:
+        """The exact copy's answer, float64 (B, L), without gradients."""
+        with torch.no_grad():
+            return self.subject.predict(self.exact_model, batch)
+
+    def answer_of(self, pairs: PairBatch) -> NDArray[np.float64]:
+        """The exact copy's answer in the order of the vocabulary, float64 (B, G); NaN where a gene has no place."""
+        batch, _ = self.exact(pairs)
+        return self.unpacked(self.answer(batch), batch)
+
+    def unpacked(self, value_BL: Tensor, batch: ModelBatch) -> NDArray[np.float64]:
+        """Values at their genes, float64 (B, G); NaN at genes that have no measured place."""
+        shape = batch.before_BL.shape
+        value_BG = np.full((shape[0], len(self.vocab)), np.nan)
+        measured_BL = batch.measured_BL.cpu().numpy()
+        token_BL = batch.token_BL.expand(shape).cpu().numpy()
+        row_BL = np.broadcast_to(np.arange(shape[0])[:, None], shape)
+        value_BG[row_BL[measured_BL], token_BL[measured_BL]] = value_BL.double().cpu().numpy()[measured_BL]
+        return value_BG
+
+    @contextmanager
+    def trial(
+        self, purpose: str, *, learning_rate: float | None = None, dropout: bool = True
+    ) -> Generator[tuple[nn.Module, torch.optim.Optimizer], None, None]:
+        """The model and a fresh optimiser to train; both are put back as they were at the end.
+
+        Parameters
+        ----------
+        purpose : str
+            Names the stream of torch's random numbers inside.
+        learning_rate : float, optional
+            Of every parameter group; the optimiser's own by default.
+        dropout : bool
+            False trains in evaluation mode, where nothing is dropped.
+        """
+        model = self._model
+        weights = copy.deepcopy(model.state_dict())
+        was_training = model.training
+        optimizer = self._optimizer(model)
+        state = copy.deepcopy(optimizer.state_dict())
+        gradients = [parameter.grad for parameter in model.parameters()]
+        try:
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"] if learning_rate is None else learning_rate
+            model.train(dropout)
+            with torch_seed(self.seed_of("trial", purpose)):
+                yield model, optimizer
+        finally:
+            model.load_state_dict(weights)
+            optimizer.load_state_dict(state)
+            model.train(was_training)
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+
+    def batches(self, purpose: str, *, batch_size: int = 64) -> Iterator[PairBatch]:
+        """Training batches for ever, pass after pass."""
+        source = self.subject.pairs
+        if source is None:
+            raise InputError("there is no source of pairs to train on")
+        one_pass = 0
+        while True:
+            empty = True
+            for batch in source.pairs(batch_size=batch_size, seed=self.seed_of("train", purpose, one_pass)):
+                empty = False
+                yield batch
+            if empty:
+                raise InputError("the source gives no pair")
+            one_pass += 1
+
+    @property
+    def _model(self) -> nn.Module:
+        if self.subject.model is None:
+            raise InputError("the subject has no model")
+        return self.subject.model
+
+    def _optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        if self.subject.make_optimizer is not None:
+            return self.subject.make_optimizer(model)
+        return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+
+
+def _random_pairs(vocab: GeneVocab, rng: np.random.Generator) -> PairBatch:
+    """Pairs of standard normal values, half of the genes told."""
+    shape = (N_EXACT, len(vocab))
+    told_BG = rng.random(shape) < 0.5
+    # One gene told and one scored in every pair.
+    told_BG[:, 0], told_BG[:, -1] = True, False
+    number_B = np.arange(N_EXACT, dtype=np.int64)
+    return PairBatch(
+        vocab=vocab,
+        before_BG=rng.standard_normal(shape).astype(np.float32),
+        after_BG=rng.standard_normal(shape).astype(np.float32),
+        measured_BG=np.ones(shape, dtype=np.bool_),
+        perturbed_BG=told_BG,
+        before_id_B=2 * number_B,
+        after_id_B=2 * number_B + 1,
+    )

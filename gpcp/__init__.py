@@ -36,6 +36,10 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  subsets  sparse_pairs
                                                  pairing
                                                  gene_statistics  selection
+                                                 cache_format  cache_arrays
+                                                 cache_parts  cache_rows
+                                                 cache_join  cache
+                                                 cache_build
                       \                               /
     gpcp, ground floor (numpy)
       0  errors  genes  cells  pairs  predictors  randomness  registry  atomic

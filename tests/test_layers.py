@@ -17,7 +17,8 @@ from tests.source_tree import PACKAGES, REPO, Import, Source, imports, parsed, s
 HOUSE: Mapping[tuple[str, int], str] = {
     ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic",
     ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing cell_index "
-    "sparse_cells sparse_pairs gene_statistics selection",
+    "sparse_cells sparse_pairs gene_statistics selection "
+    "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build",
     ("gpcp", 2): "seeding batches attention embedding queries heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction",
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",

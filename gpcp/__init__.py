@@ -23,7 +23,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                       /                               \
     simulators                              gpcp, upper floors
       2  assay  sources  worlds               3  loss  fit_config      torch: learning
-                                                 training  prediction
+         census_tables  census_spool             training  prediction
+         census_writer  export
       1  laws  conditioning  equations        2  seeding  batches      torch: the model
          monte_carlo  particles                  attention  embedding
          quadrature  bayes                       queries  heads
@@ -35,7 +36,11 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  cell_index  sparse_cells
                                                  subsets  sparse_pairs
                                                  pairing
+                                                 census_store  census_query
+                                                 census_reader  census
                                                  gene_statistics  selection
+                                                 statistics_file  gene_notes
+                                                 gene_panel  panel_file
                                                  cache_format  cache_arrays
                                                  cache_parts  cache_rows
                                                  cache_join  cache
@@ -49,6 +54,7 @@ The way of the data, left to right::
     where cells come from      how cells meet              what the model eats            what it learns
 
     simulators.sources ─┐
+    gpcp.census        ─┤
     gpcp.h5ad          ─┴─ CellBatch ─ gpcp.pairing ─┐
                                                      ├─ PairBatch ─ gpcp.batches ─ gpcp.model ─ gpcp.training
     simulators.sources (paired by construction) ─────┘                                               │

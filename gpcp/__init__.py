@@ -23,7 +23,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                       /                               \
     simulators                              gpcp, upper floors
       2  assay  sources  worlds               3  loss  fit_config      torch: learning
-         census_tables  census_spool             training  prediction
+         census_tables  census_labels            training  prediction
+         census_values  census_spool
          census_writer  export
       1  laws  conditioning  equations        2  seeding  batches      torch: the model
          monte_carlo  particles                  attention  embedding

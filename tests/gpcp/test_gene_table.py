@@ -20,6 +20,16 @@ def test_ids_and_lengths(tmp_path: Path, text: str, packed: bool):
     table = read_gene_table(path)
     assert table.ids(["one", "two", "three"]) == [A, "", ""]
     np.testing.assert_array_equal(table.lengths([B, A, "ENSG00000000009"]), [632, 1396, np.nan])
+    assert table.symbol_of == {A: "one", B: "two", C: "two"}
+    assert table.biotype_of == {A: "lncRNA" if text is HEADLESS else "x", B: "x", C: "x"}
+
+
+def test_kinds_may_be_missing(tmp_path: Path):
+    (tmp_path / "headless.csv").write_text(f"{A},,2,1396,\n{B},two,6,632\n")
+    (tmp_path / "headed.csv").write_text(f"feature_id,feature_name,feature_length\n{A},one,5\n")
+    for name in ("headless.csv", "headed.csv"):
+        assert read_gene_table(tmp_path / name).biotype_of == {}
+    assert read_gene_table(tmp_path / "headless.csv").symbol_of == {B: "two"}
 
 
 @pytest.mark.parametrize(
@@ -51,3 +61,4 @@ def test_every_human_gene(shared_data: Path):
     table = read_gene_table(shared_data / "cells" / "genes_homo_sapiens.csv.gz")
     assert len(table.length_of) == 78_894
     assert table.ids(["TP53", "Y_RNA"]) == ["ENSG00000141510", ""]
+    assert table.biotype_of["ENSG00000141510"] == "protein_coding"

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import gpcp.selection
 from gpcp.cell_index import CellIndex, Labels
@@ -17,6 +18,7 @@ from gpcp.gene_statistics import GeneStatistics
 from gpcp.genes import GeneVocab
 from gpcp.selection import gene_statistics
 from gpcp.sparse_cells import SparseCells
+from tests.gpcp.selection_cases import same
 from tests.strategies import LARGEST, cell_batches, vocabs
 
 COUNTS = ("n_measured_G", "n_expressed_G", "n_nonzero_G", "measured_KG")
@@ -86,16 +88,6 @@ def check_against_dense(found: GeneStatistics, cells: CellBatch) -> None:
         np.testing.assert_array_equal(found.n_datasets_G, found.measured_KG.sum(axis=0))
 
 
-def same(one: GeneStatistics, other: GeneStatistics) -> bool:
-    """Whether two are equal to the byte."""
-    return (one.vocab, one.n_cells, one.dataset_K, one.sampled) == (
-        other.vocab,
-        other.n_cells,
-        other.dataset_K,
-        other.sampled,
-    ) and all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in (*COUNTS, *MOMENTS))
-
-
 @given(cells=cell_batches(min_cells=1, max_cells=12), block=st.integers(1, 13), seed=st.integers(0, 99))
 def test_every_number_is_its_definition(cells: CellBatch, block: int, seed: int):
     with pytest.MonkeyPatch.context() as patch:
@@ -133,6 +125,46 @@ def test_merging_is_one_pass_over_both(data: st.DataObject, vocab: GeneVocab):
     assert all(getattr(once, name).tobytes() == getattr(merged, name).tobytes() for name in COUNTS)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldInTurn:
+    """Cells that are read fastest one after the other, by number or by rows; shuffling them is an error here."""
+
+    held: SparseCells
+    index: CellIndex
+    cheap_rows: bool = False
+
+    @property
+    def vocab(self) -> GeneVocab:
+        return self.held.vocab
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        raise AssertionError("a pass over all cells has no need of another order")
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        raise AssertionError("a pass over all cells has no need of another order")
+
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        return self.held.rows(row_B)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldInARow:
+    """The same, by number."""
+
+    held: SparseCells
+
+    @property
+    def vocab(self) -> GeneVocab:
+        return self.held.vocab
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        raise AssertionError("a pass over all cells has no need of another order")
+
+    def sequential(self, *, start: int, batch_size: int) -> Iterator[SparseCells]:
+        for at in range(start, len(self.held), batch_size):
+            yield self.held.rows(slice(at, at + batch_size))
+
+
 def sparse_cells(n_cells: int, n_genes: int, *, seed: int = 0) -> SparseCells:
     """Cells of three datasets that measure different genes; about a fifth of the values is not 0."""
     rng = np.random.default_rng(seed)
@@ -158,6 +190,14 @@ def test_sparse_cells_stay_sparse():
     assert not found.sampled
     assert (found.measured_error_G == 0).all()
     assert found.dataset_K == ("d0", "d1", "d2")
+
+
+def test_all_cells_are_read_in_turn():
+    cells = sparse_cells(2500, 10)
+    by_rows = gene_statistics(HeldInTurn(cells, cells.index), batch_size=300)
+    by_number = gene_statistics(HeldInARow(cells))
+    check_against_dense(by_rows, cells.dense())
+    assert same(by_rows, by_number)
 
 
 def test_a_stored_zero_is_none():

@@ -20,11 +20,11 @@ from gpcp.loss import masked_loss
 from gpcp.model import GenePerturbationTransformer
 from gpcp.pairs import PairBatch, PairSource
 
-Collate: TypeAlias = "Callable[[PairBatch], tuple[ModelBatch, Tensor]]"
-Forward: TypeAlias = "Callable[[nn.Module, ModelBatch], Tensor]"
-Loss: TypeAlias = "Callable[[Tensor, Tensor, Tensor], Tensor]"
-MakeOptimizer: TypeAlias = "Callable[[nn.Module], torch.optim.Optimizer]"
-TrainingStep: TypeAlias = "Callable[[nn.Module, torch.optim.Optimizer, PairBatch], float | Tensor]"
+Collate: TypeAlias = Callable[[PairBatch], tuple[ModelBatch, Tensor]]
+Forward: TypeAlias = Callable[[nn.Module, ModelBatch], Tensor]
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
+TrainingStep: TypeAlias = Callable[[nn.Module, torch.optim.Optimizer, PairBatch], float | Tensor]
 
 DENSE_NAMES = ("before_BG", "target_BG", "measured_BG", "perturbed_BG")
 """What a plain module is called with, in this order, where it takes more than one argument."""

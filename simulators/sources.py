@@ -6,14 +6,14 @@ Both generate fixed-size blocks, each from a random stream of its own, and cut t
 seed gives the same bytes whatever the batch size, and memory does not grow with the number of cells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.cells import CellBatch, rebatched_cells
+from gpcp.cells import CellBatch, check_array, concatenate_cells, read_only, rebatched_cells, rebatched_rows
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch, rebatched
@@ -23,7 +23,7 @@ from simulators.randomness import generator
 from simulators.regimes import REGIMES, Regime, regime_of
 from simulators.scm import Scm
 
-__all__ = ["REGIMES", "Regime", "SimulatedCells", "SimulatedPairs"]
+__all__ = ["REGIMES", "CountedBatch", "CountedCells", "Regime", "SimulatedCells", "SimulatedPairs"]
 
 _BLOCK_ENTRIES = 262_144
 """Entries (cells x genes) of a block: 2 MB a float64 array."""
@@ -134,6 +134,60 @@ class SimulatedPairs:
 
 
 @final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CountedBatch:
+    """Some cells, and what the sequencer counted in them.
+
+    Parameters
+    ----------
+    cells : CellBatch
+    count_BG : int64, (B, G)
+        0 where unmeasured.
+
+    Raises
+    ------
+    InputError
+        The counts have another shape or dtype.
+    """
+
+    cells: CellBatch
+    count_BG: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        check_array("CountedBatch", "count_BG", self.count_BG, (len(self.cells), len(self.cells.vocab)), np.int64)
+        object.__setattr__(self, "count_BG", read_only(self.count_BG))
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def rows(self, which: slice | NDArray[np.integer]) -> "CountedBatch":
+        """The cells of a slice or of an index array, in its order."""
+        return CountedBatch(cells=self.cells.rows(which), count_BG=self.count_BG[which])
+
+
+@runtime_checkable
+class CountedCells(Protocol):
+    """A source of cells that knows the counts behind its values."""
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes of every batch."""
+        ...
+
+    def counted(self, *, batch_size: int, seed: int) -> Iterator[CountedBatch]:
+        """The batches of ``cells``, in the same order, with their counts."""
+        ...
+
+
+def concatenate_counted(batches: Sequence[CountedBatch]) -> CountedBatch:
+    """All cells of some batches as one batch; errors as :func:`gpcp.cells.concatenate_cells`."""
+    return CountedBatch(
+        cells=concatenate_cells([batch.cells for batch in batches]),
+        count_BG=np.concatenate([batch.count_BG for batch in batches]),
+    )
+
+
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimulatedCells:
     """A finite population of a world's cells, as the world has them or as an assay reports them.
@@ -187,20 +241,46 @@ class SimulatedCells:
             ``batch_size`` is below 1 or ``seed`` is negative.
         """
         _check_seed(seed)
-        return rebatched_cells(self._blocks(seed), batch_size=batch_size)
+        blocks = (cells.rows(order_B) for cells, _, order_B in self._blocks(seed))
+        return rebatched_cells(blocks, batch_size=batch_size)
 
-    def _blocks(self, seed: int) -> Iterator[CellBatch]:
+    def counted(self, *, batch_size: int, seed: int) -> Iterator[CountedBatch]:
+        """The batches of :meth:`cells`, in the same order, with the assay's counts.
+
+        Meets :class:`CountedCells`.
+
+        Raises
+        ------
+        InputError
+            There is no assay, ``batch_size`` is below 1 or ``seed`` is negative.
+        """
+        _check_seed(seed)
+        if self.assay is None:
+            raise InputError(
+                "SimulatedCells without an assay are in the world's own units and have no counts: "
+                "give them one, assay=build_assay(...) of simulators.assay"
+            )
+        blocks = (
+            CountedBatch(cells=cells, count_BG=count_BG).rows(order_B)
+            for cells, count_BG, order_B in self._blocks(seed)
+            if count_BG is not None
+        )
+        return rebatched_rows(blocks, concatenate_counted, batch_size=batch_size)
+
+    def _blocks(self, seed: int) -> Iterator[tuple[CellBatch, NDArray[np.int64] | None, NDArray[np.int64]]]:
+        """Cells of each block with their counts, and the order in which this pass gives them."""
         sizes = list(_block_sizes(self.n_cells, len(self.vocab)))
         order = generator("order of simulated cells", self.population, seed)
         blocks: list[int] = order.permutation(len(sizes)).tolist()
         for block in blocks:
             start, n_cells = sizes[block]
-            yield self._block(block, start, n_cells).rows(order.permutation(n_cells))
+            yield *self._block(block, start, n_cells), order.permutation(n_cells)
 
-    def _block(self, block: int, start: int, n_cells: int) -> CellBatch:
+    def _block(self, block: int, start: int, n_cells: int) -> tuple[CellBatch, NDArray[np.int64] | None]:
         """The same cells whatever the pass."""
         rng = generator("simulated cells", self.population, block)
         latent_BG = self.scm.expression(self.scm.draw(n_cells, rng))
+        count_BG = None
         if self.assay is None:
             type_B = dataset_B = np.zeros(n_cells, dtype=np.int64)
             expression_BG, measured_BG = _stored(latent_BG), np.ones(latent_BG.shape, dtype=np.bool_)
@@ -208,14 +288,16 @@ class SimulatedCells:
             type_B = rng.integers(self.assay.n_cell_types, size=n_cells)
             dataset_B = rng.integers(self.assay.n_datasets, size=n_cells)
             reads = self.assay.reads(latent_BG, cell_type_B=type_B, dataset_B=dataset_B, rng=rng)
-            expression_BG, measured_BG = log1p_tpm(reads.count_BG), reads.measured_BG
-        return CellBatch(
+            count_BG, measured_BG = reads.count_BG, reads.measured_BG
+            expression_BG = log1p_tpm(count_BG)
+        cells = CellBatch(
             vocab=self.vocab,
             expression_BG=expression_BG,
             measured_BG=measured_BG,
             cell_id_B=_ids(start, n_cells, self.population),
             covariates={"cell_type": _named("type", type_B), "dataset": _named("dataset", dataset_B)},
         )
+        return cells, count_BG
 
 
 def told_sets(n_pairs: int, n_genes: int, told: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 Everything is an ``.npy`` file in little-endian bytes, whatever the machine.
 """
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,9 @@ def array_file(folder: Path, name: str, layout: Layout) -> Generator[ArrayFile]:
     """Open one array of a layout for writing."""
     with (folder / f"{name}.npy").open("wb") as file:
         yield ArrayFile(file, *layout[name])
+        file.flush()
+        # The folder is renamed into place afterwards: a power cut must not leave it there with empty files.
+        os.fsync(file.fileno())
 
 
 def read_array(folder: Path, name: str, manifest: Manifest, *, verify: bool) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """The parts of a cache that is being built, each a file that is there whole or not at all.
 
-Dimension key: ``B`` cells of a part, ``N`` cells of all parts, ``G`` genes of the panel, ``S`` measured sets, ``K``
-names of a covariate.
+Dimension key: ``B`` cells of a part, ``N`` cells of all parts, ``G`` genes of the panel, ``S`` measured sets, ``W``
+bytes that hold G bits, ``K`` names of a covariate.
 
 A part's name is the number of its first cell. What was read before a kill is the longest row of parts that follow one
 another from cell 0; nobody has to remember how long a part was meant to be.
@@ -85,7 +85,8 @@ class Part:
     @contextmanager
     def _arrays(self) -> Generator[Any]:
         try:
-            with np.load(self.path, allow_pickle=False) as array:
+            # Opened here: of a file that is no archive, np.load would leave its own handle open.
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as array:
                 yield array
         except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
             raise InputError(

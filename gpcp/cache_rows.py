@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpcp.cell_index import CellIndex
 from gpcp.cells import CellSource
+from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
 from gpcp.sparse_cells import IndexedCells, SparseCells, sparse_batches
 
@@ -62,9 +63,22 @@ def same_cells(held: SparseCells, other: SparseCells) -> bool:
 
 
 def blocks_from(cells: CellSource, panel: GeneVocab, *, start: int, batch_size: int) -> Iterator[SparseCells]:
-    """The cells from number ``start`` on with the genes of the panel, always in the same order."""
-    token_G = None if panel == cells.vocab else cells.vocab.tokens(panel.feature_id)
-    return (_of_panel(block, panel, token_G) for block in _whole_blocks(cells, start, batch_size) if len(block))
+    """The cells from number ``start`` on with the genes of the panel, always in the same order.
+
+    Raises
+    ------
+    InputError
+        A block has other genes than the source says.
+    """
+    vocab = cells.vocab
+    token_G = None if panel == vocab else vocab.tokens(panel.feature_id)
+    for block in _whole_blocks(cells, start, batch_size):
+        if block.vocab != vocab:
+            raise InputError(
+                f"{type(cells).__name__} gives a block of other genes than the source's own: mend its vocab"
+            )
+        if len(block):
+            yield _of_panel(block, panel, token_G)
 
 
 def _whole_blocks(cells: CellSource, start: int, batch_size: int) -> Iterator[SparseCells]:

@@ -25,8 +25,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
       2  assay  sources  worlds               3  loss  fit_config      torch: learning
          census_tables  census_labels            training  prediction
          census_values  census_spool
-         census_writer  export
-      1  laws  conditioning  equations        2  seeding  batches      torch: the model
+         census_writer  export                2  pair_dataset          torch: pairs for its loader,
+      1  laws  conditioning  equations           seeding  batches      the model
          monte_carlo  particles                  attention  embedding
          quadrature  bayes                       queries  heads
       0  randomness  regimes  graphs             model_config  model
@@ -37,6 +37,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  cell_index  sparse_cells
                                                  subsets  sparse_pairs
                                                  pairing
+                                                 read_ahead  prefetch
+                                                 shares
                                                  census_store  census_query
                                                  census_reader  census
                                                  gene_statistics  selection

@@ -8,7 +8,8 @@ Lightning Fabric does device, precision and several processes. A checkpoint hold
 
 import math
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, final
@@ -25,8 +26,8 @@ from gpcp.fit_config import FitConfig, FitResult, HistoryRow, StopReason
 from gpcp.loss import loss_terms, masked_loss
 from gpcp.model import GenePerturbationTransformer
 from gpcp.pairs import PairBatch, PairSource, concatenate
-from gpcp.randomness import stream
 from gpcp.seeding import torch_seed
+from gpcp.shares import epoch_seed, share
 
 __all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]
 
@@ -52,7 +53,9 @@ def fit(
     ----------
     model : GenePerturbationTransformer
     pairs : PairSource
-        Gone through again with another seed whenever it ends, until ``config.n_steps`` are done.
+        Gone through again with another seed whenever it ends, until ``config.n_steps`` are done. Wrapped in
+        :class:`gpcp.prefetch.Prefetched` it is read while the model computes, with the same result; no thread is left
+        when ``fit`` returns or raises.
     config : FitConfig
     held_out : PairBatch, optional
         Its loss enters the history every ``config.evaluate_every`` steps, and decides early stopping.
@@ -79,8 +82,9 @@ def fit(
     """
     _check(model, pairs, config, held_out)
     fabric = fabric or Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
-    with torch_seed(config.seed), tqdm(total=config.n_steps, disable=not progress, unit="step", desc="fit") as bar:
-        run = _Run(model, pairs, config, held_out, fabric)
+    run = _Run(model, pairs, config, held_out, fabric)
+    bar = tqdm(total=config.n_steps, disable=not progress, unit="step", desc="fit")
+    with torch_seed(config.seed), bar, closing(run.batches):
         run.begin(checkpoint)
         bar.update(run.step)
         while run.stopped is None:
@@ -142,6 +146,7 @@ class _Run:
         self.stopped: StopReason | None = None
         self.best_loss, self.best_weights = math.inf, dict[str, Tensor]()
         self._since_row: list[float] = []
+        self.batches = self._from_here()
 
     def begin(self, checkpoint: Path | None) -> None:
         config = self.config
@@ -158,13 +163,12 @@ class _Run:
         self._wrapped, self._optimizer = self.fabric.setup(self.model, optimizer)
         if checkpoint is not None and resume:
             self._load(checkpoint)
-        self._batches = self._from_here()
         self.model.train()
 
     def advance(self) -> float:
         """One step; the loss of its batch, by entry."""
         config, fabric = self.config, self.fabric
-        batch, after_BL = next(self._batches)
+        batch, after_BL = next(self.batches)
         batch, after_BL = batch.to(fabric.device), after_BL.to(fabric.device)
         rate = config.learning_rate_at(self.step)
         for group in self._optimizer.param_groups:
@@ -243,24 +247,28 @@ class _Run:
     def _made_with(self) -> dict[str, Any]:
         return {"model configuration": self.model.config.to_json(), "fit configuration": self.config.to_json()}
 
-    def _epoch_seed(self, epoch: int) -> int:
-        return int(stream(self.config.seed, "epoch", epoch).integers(2**31))
-
     def _learn_units(self) -> None:
-        n_batches = -(-_UNITS_PAIRS // self.config.batch_size)
-        first = islice(self.pairs.pairs(batch_size=self.config.batch_size, seed=self._epoch_seed(0)), n_batches)
+        size, seed = self.config.batch_size, epoch_seed(self.config.seed, 0)
+        with closing(share(self.pairs, batch_size=size, seed=seed)) as batches:
+            first = [batch.dense() for batch in islice(batches, -(-_UNITS_PAIRS // size))]
         self.model.learn_units(model_batch(concatenate(first))[0])
 
-    def _from_here(self) -> Iterator[tuple[ModelBatch, Tensor]]:
-        """Batches of this rank for ever, from the place that the run has reached."""
+    def _from_here(self) -> Generator[tuple[ModelBatch, Tensor]]:
+        """Batches of this rank for ever, from the place that the run has reached when the first one is asked for."""
         n_ranks, rank = self.fabric.world_size, self.fabric.global_rank
         while True:
-            source = self.pairs.pairs(batch_size=self.config.batch_size, seed=self._epoch_seed(self.epoch))
-            skip = self.batch_of_epoch
-            group: list[PairBatch] = []
-            for group in _groups(islice(source, skip, None), n_ranks):
-                self.batch_of_epoch += n_ranks
-                yield model_batch(group[rank])
+            own = share(
+                self.pairs,
+                batch_size=self.config.batch_size,
+                seed=epoch_seed(self.config.seed, self.epoch),
+                start=self.batch_of_epoch,
+                rank=rank,
+                n_ranks=n_ranks,
+            )
+            with closing(own):
+                for batch in own:
+                    self.batch_of_epoch += n_ranks
+                    yield model_batch(batch.dense())
             if not self.batch_of_epoch:
                 raise InputError(
                     f"the source gives fewer than {n_ranks} batches a pass: it needs one for every process"
@@ -281,9 +289,3 @@ class _Run:
         held_out = [row.held_out_loss for row in self.history]
         if len(held_out) - held_out.index(self.best_loss) > self.config.patience:
             self.stopped = "early"
-
-
-def _groups(batches: Iterator[PairBatch], n: int) -> Iterator[list[PairBatch]]:
-    """Consecutive groups of n batches; a rest is dropped, so that no process waits for one that has none."""
-    while len(group := list(islice(batches, n))) == n:
-        yield group

@@ -1,0 +1,275 @@
+"""One pass over a source, read by a thread while the consumer computes; what the two share, and how they part.
+
+A pass that is left in any way, by ``break``, an exception or garbage collection, stops its thread, waits for it, and
+has the source's iterator closed by the thread that ran it. What the source raises, the consumer gets.
+"""
+
+import atexit
+import os
+import sys
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Condition, Thread, current_thread
+from time import perf_counter
+from typing import final
+
+from gpcp.pairs import PairBatch, PairsToCome
+from gpcp.sparse_pairs import SparsePairs
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrefetchStats:
+    """Who has waited for whom in a pass so far; times are seconds on the wall clock.
+
+    Parameters
+    ----------
+    n_batches : int
+        Batches given.
+    first_batch_s : float or None
+        How long the consumer waited for the first batch, which nothing can hide; None before it came.
+    waited_s, longest_wait_s : float
+        How long the consumer waited after the first batch: in total, and at most for one batch.
+    n_stalls : int
+        Waits after the first batch that were longer than ``stall_s``.
+    read_s, longest_read_s : float
+        How long the thread was in the source: in total, and at most for one batch. A source that reads blocks is long
+        at the batch that begins one.
+    no_room_s : float
+        How long the thread waited for room: reading is faster than what is done with the batches.
+    dense_s : float
+        Time spent making batches dense, on whichever side.
+    mean_queued : float
+        Batches that lay ready when the consumer asked for one, on average.
+    most_queued, most_bytes : int
+        The most that lay ready at once.
+    """
+
+    n_batches: int = 0
+    first_batch_s: float | None = None
+    waited_s: float = 0.0
+    longest_wait_s: float = 0.0
+    n_stalls: int = 0
+    read_s: float = 0.0
+    longest_read_s: float = 0.0
+    no_room_s: float = 0.0
+    dense_s: float = 0.0
+    mean_queued: float = 0.0
+    most_queued: int = 0
+    most_bytes: int = 0
+
+
+@final
+class ReadAhead:
+    """One pass under way: what its thread and its consumer share.
+
+    Parameters
+    ----------
+    depth, max_bytes : int
+    stall_s : float
+    dense_ahead : bool
+        See :class:`gpcp.prefetch.Prefetched`.
+    """
+
+    def __init__(self, depth: int, max_bytes: int, stall_s: float, *, dense_ahead: bool) -> None:
+        self.depth, self.max_bytes, self.stall_s, self.dense_ahead = depth, max_bytes, stall_s, dense_ahead
+        # A lock that its holder may take again: garbage collection can close this pass while its thread holds it.
+        self.changed = Condition()
+        self.ready: deque[tuple[PairsToCome, int]] = deque()
+        self.bytes_ready, self.stopped, self.ended = 0, False, False
+        self.failure: BaseException | None = None
+        self.failure_of_closing: BaseException | None = None
+        self.n_batches, self.n_stalls, self.n_asked, self.sum_queued = 0, 0, 0, 0
+        self.most_queued, self.most_bytes = 0, 0
+        self.first_batch_s: float | None = None
+        self.waited_s, self.longest_wait_s, self.read_s, self.longest_read_s = 0.0, 0.0, 0.0, 0.0
+        self.no_room_s, self.dense_s = 0.0, 0.0
+
+    def read(self, batches: Iterator[PairsToCome]) -> None:
+        """What the thread does."""
+        try:
+            while self._has_room() and self._read_one(batches):
+                pass
+        except BaseException as error:  # whatever it is, it belongs to the consumer
+            self.failure = error
+        try:
+            closed(batches)
+        except BaseException as error:
+            self.failure_of_closing = error
+        with self.changed:
+            self.ended = True
+            self.changed.notify()
+
+    def take(self) -> PairsToCome | None:
+        """The next batch for the consumer, or None after the last; raises what the source raised."""
+        began = perf_counter()
+        with self.changed:
+            self.n_asked += 1
+            self.sum_queued += len(self.ready)
+            while not (self.ready or self.ended):
+                self.changed.wait()
+            pairs, n_bytes = self.ready.popleft() if self.ready else (None, 0)
+            self.bytes_ready -= n_bytes
+            self.changed.notify()
+        self._count_wait(perf_counter() - began)
+        if pairs is not None:
+            self.n_batches += 1
+        elif self.failure is not None:
+            failure, self.failure = self.failure, None
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
+        return pairs
+
+    def stop(self) -> None:
+        """Tell the thread to go no further."""
+        with self.changed:
+            self.stopped = True
+            self.ready.clear()
+            self.bytes_ready = 0
+            self.changed.notify()
+
+    def stats(self) -> PrefetchStats:
+        """Its counts up to now, each of which is written by one of the two threads."""
+        with self.changed:
+            return PrefetchStats(
+                n_batches=self.n_batches,
+                first_batch_s=self.first_batch_s,
+                waited_s=self.waited_s,
+                longest_wait_s=self.longest_wait_s,
+                n_stalls=self.n_stalls,
+                read_s=self.read_s,
+                longest_read_s=self.longest_read_s,
+                no_room_s=self.no_room_s,
+                dense_s=self.dense_s,
+                mean_queued=self.sum_queued / max(1, self.n_asked),
+                most_queued=self.most_queued,
+                most_bytes=self.most_bytes,
+            )
+
+    def densified(self, pairs: PairsToCome) -> PairBatch:
+        """The pairs, and the time it took counted."""
+        began = perf_counter()
+        batch = pairs.dense()
+        self.dense_s += perf_counter() - began
+        return batch
+
+    def _has_room(self) -> bool:
+        """Wait for room; False when the consumer has gone."""
+        with self.changed:
+            began = perf_counter()
+            while not self.stopped and (
+                len(self.ready) >= self.depth or (self.ready and self.bytes_ready >= self.max_bytes)
+            ):
+                self.changed.wait()
+            self.no_room_s += perf_counter() - began
+            return not self.stopped
+
+    def _read_one(self, batches: Iterator[PairsToCome]) -> bool:
+        began = perf_counter()
+        pairs = next(batches, None)
+        read_s = perf_counter() - began
+        self.read_s, self.longest_read_s = self.read_s + read_s, max(self.longest_read_s, read_s)
+        if pairs is None:
+            return False
+        pairs = self.densified(pairs) if self.dense_ahead else pairs
+        n_bytes = _n_bytes(pairs)
+        with self.changed:
+            if not self.stopped:
+                self.ready.append((pairs, n_bytes))
+                self.bytes_ready += n_bytes
+                self.most_queued = max(self.most_queued, len(self.ready))
+                self.most_bytes = max(self.most_bytes, self.bytes_ready)
+                self.changed.notify()
+        return True
+
+    def _count_wait(self, wait_s: float) -> None:
+        if self.first_batch_s is None:
+            self.first_batch_s = wait_s
+            return
+        self.waited_s, self.longest_wait_s = self.waited_s + wait_s, max(self.longest_wait_s, wait_s)
+        self.n_stalls += wait_s > self.stall_s
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A batch that waits, and whose making dense is to be timed."""
+
+    pairs: PairsToCome
+    reading: ReadAhead
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def dense(self) -> PairBatch:
+        return self.reading.densified(self.pairs)
+
+
+_RUNNING: dict[Thread, ReadAhead] = {}
+
+
+def read_ahead(reading: ReadAhead, batches: Iterator[PairsToCome]) -> Generator[PairsToCome]:
+    """The consumer's side of a pass: what ``batches`` gives, run by a thread that starts with the first one asked for.
+
+    Neither the thread nor ``reading`` knows the iterator that is returned, so that it can be collected.
+    """
+    # A daemon, or Python would wait at its exit for a thread that waits for room.
+    thread = Thread(target=reading.read, args=(batches,), name="gpcp.prefetch", daemon=True)
+    del batches  # the thread's own from here on: it closes the iterator, or drops it where it cannot be closed
+    try:
+        _RUNNING[thread] = reading
+        thread.start()
+        while (pairs := reading.take()) is not None:
+            yield pairs if reading.dense_ahead else _Timed(pairs, reading)
+    finally:
+        reading.stop()
+        if thread.is_alive() and thread is not current_thread():
+            thread.join()
+        _RUNNING.pop(thread, None)
+        reading.failure = None
+        if reading.failure_of_closing is not None:
+            raise reading.failure_of_closing
+
+
+def made_dense(batches: Generator[PairsToCome]) -> Generator[PairBatch]:
+    """Each batch made dense as it is taken; left early, the pass is ended at once."""
+    with closing(batches):
+        for pairs in batches:
+            yield pairs.dense()
+
+
+def closed(batches: Iterator[PairsToCome]) -> None:
+    """End a pass now, where it can be ended: one that is read ahead lives as long as a traceback holds it."""
+    close = getattr(batches, "close", None)
+    if close is not None:
+        close()
+
+
+def _n_bytes(pairs: PairsToCome) -> int:
+    """Bytes of what the types of gpcp hold for each pair."""
+    if isinstance(pairs, _Timed):
+        return _n_bytes(pairs.pairs)
+    if isinstance(pairs, PairBatch):
+        values = pairs.before_BG.nbytes + pairs.after_BG.nbytes
+        return values + pairs.measured_BG.nbytes + pairs.perturbed_BG.nbytes + 16 * len(pairs)
+    if isinstance(pairs, SparsePairs):
+        parts = (pairs.before.value_BG, pairs.after.value_BG)
+        return pairs.told_BW.nbytes + sum(v.data.nbytes + v.indices.nbytes + v.indptr.nbytes for v in parts)
+    return 0
+
+
+def _stop_all() -> None:
+    """At exit daemons are dropped where they stand, which code in C++ under them does not survive: stop them before."""
+    for thread, reading in list(_RUNNING.items()):
+        reading.stop()
+        thread.join()
+
+
+atexit.register(_stop_all)
+if sys.platform != "win32":
+    # A forked process has no threads but the one that forked.
+    os.register_at_fork(after_in_child=_RUNNING.clear)

@@ -1,7 +1,7 @@
 """The cells of any source, sorted by dataset: kept on disk as they come, given back a dataset at a time.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``F`` genes of the store (fillers after the others), ``K`` names
-of a column.
+Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``F`` genes of the store (fillers after the others), ``K``
+names of a column.
 
 A source gives its cells in random order and a Census holds those of a dataset side by side, so one pass writes each
 dataset's cells to files of its own, and only one dataset is ever in memory.

@@ -26,7 +26,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",
     ("simulators", 1): "laws conditioning equations monte_carlo particles quadrature bayes",
     ("simulators", 2): "assay sources worlds census_tables census_labels census_values census_spool census_writer "
-    "export",
+    "export embedded_census",
     ("diagnostics", 0): "__init__ result report record settings checks/__init__",
     ("diagnostics", 1): (
         "losses ridge loss_baselines rankings graph_scores readouts implied_law torch_readouts oracles "

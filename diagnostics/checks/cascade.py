@@ -13,15 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 
-from diagnostics.checks.check import CHECKS, FAMILIES, Check, Finding
+from diagnostics.checks.check import ALPHA, CHECKS, FAMILIES, Check, Finding
 from diagnostics.checks.probe import Probe
 from diagnostics.checks.subject import Subject
 from diagnostics.report import Report
 from diagnostics.result import CheckResult
 from gpcp.errors import InputError, nearest
-
-ALPHA = 0.01
-"""Share of healthy subjects that may alarm, over all statistical checks together (Holm)."""
 
 _FILES = {
     "data": ("provenance", "contents", "signal"),
@@ -201,8 +198,13 @@ def holm(results: Sequence[CheckResult], statistical: frozenset[str]) -> list[Ch
 
 
 def with_consequences(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
-    """Every failure after the first is marked as a possible consequence of it."""
-    first = next((one.name for one in results if one.outcome == "fail"), None)
+    """Every failure but one is marked as a possible consequence of that one.
+
+    It is the first in the order of the cascade that no other failure is known to explain.
+    """
+    failed = [one.name for one in results if one.outcome == "fail"]
+    explained_by = {check.name: check.explained_by for check in CHECKS}
+    first = next((name for name in failed if not set(explained_by.get(name, ())) & set(failed)), None)
     return tuple(
         replace(one, consequence_of=first) if first is not None and one.outcome == "fail" and one.name != first else one
         for one in results

@@ -20,6 +20,9 @@ FAMILIES: tuple[Family, ...] = ("data", "loss", "architecture", "optimiser", "le
 Kind = Literal["exact", "statistical"]
 """An identity, whose null is equality and whose only slack is rounding; or a statistic with a p-value."""
 
+ALPHA = 0.01
+"""Share of healthy subjects that may alarm, over all statistical checks together (Holm)."""
+
 Part = Literal["pairs", "model", "loss", "optimizer"]
 
 

@@ -7,11 +7,11 @@ that no check's answer depends on which others ran.
 """
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
-from typing import final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diagnostics.checks.subject import Subject
+from diagnostics.checks.weights import with_generic_weights
 from gpcp.batches import ModelBatch
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
@@ -26,8 +27,13 @@ from gpcp.pairs import PairBatch, concatenate
 from gpcp.randomness import stream
 from gpcp.seeding import torch_seed
 
+MadeT = TypeVar("MadeT")
+
 N_EXACT = 12
-"""Pairs that exact checks look at: enough for every identity to meet several masks, few enough for 2,000 genes."""
+"""Pairs that exact checks look at: enough for every identity to meet several masks."""
+
+EXACT_ENTRIES = 6_000
+"""Entries (pairs x genes) that they look at, and at least three pairs: a pass over 2,000 genes takes a second."""
 
 N_SAMPLE = 4_000
 """Pairs that a statistic rests on, and as many held-out ones."""
@@ -49,6 +55,13 @@ class Probe:
         self.subject = subject
         self.seed = seed
         self.n_sample = n_sample
+        self._made: dict[str, Any] = {}
+
+    def once(self, name: str, make: "Callable[[Probe], MadeT]") -> "MadeT":
+        """What ``make`` makes, made once: a ladder of rates or a short training that several checks judge."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        return self._made[name]
 
     def rng(self, *purpose: str | int) -> np.random.Generator:
         """Random numbers of one purpose."""
@@ -104,8 +117,13 @@ class Probe:
     def few(self) -> PairBatch:
         """A few pairs as the source gives them; without a source, random ones with everything measured."""
         if self.subject.pairs is not None:
-            return self.drawn(N_EXACT, "few")
-        return _random_pairs(self.vocab, self.rng("few"))
+            return self.drawn(self.n_exact, "few")
+        return _random_pairs(self.vocab, self.n_exact, self.rng("few"))
+
+    @property
+    def n_exact(self) -> int:
+        """Pairs of :attr:`few`."""
+        return min(N_EXACT, max(3, EXACT_ENTRIES // len(self.vocab)))
 
     @cached_property
     def masked(self) -> PairBatch:
@@ -140,20 +158,59 @@ class Probe:
         return torch.device("cpu") if first is None else first.device
 
     @cached_property
+    def exact_dtype(self) -> torch.dtype:
+        """Double precision; single where the model's own code knows no other."""
+        batch, _ = self.subject.collate(self.few.rows(slice(0, 2)))
+        trial = copy.deepcopy(self._model).double().eval()
+        try:
+            with torch.no_grad(), torch_seed(0):
+                self.subject.predict(trial, batch.to(self.device, torch.float64))
+        except (RuntimeError, TypeError):
+            # A float32 tensor made inside the model does not multiply with float64 ones. What fails in single
+            # precision as well will be told by the check that asks.
+            return torch.float32
+        return torch.float64
+
+    @cached_property
     def exact_model(self) -> nn.Module:
-        """A copy of the model in float64, in evaluation mode, that remembers nothing of its training."""
-        exact = copy.deepcopy(self._model).double()
-        return exact.eval()
+        """A copy of the model in :attr:`exact_dtype`, in evaluation mode, that remembers nothing of its training."""
+        return copy.deepcopy(self._model).to(self.exact_dtype).eval()
+
+    @cached_property
+    def generic_model(self) -> nn.Module:
+        """The exact copy with weights drawn anew: what it cannot do with these, no training teaches it.
+
+        Layers that begin at 0, as the last one of many healthy models does, hide every path behind them.
+        """
+        batch, _ = self.exact(self.few)
+        for attempt in range(3):
+            drawn = with_generic_weights(self.exact_model, self.rng("generic", attempt))
+            if bool(torch.isfinite(self.answer(batch, drawn)[batch.measured_BL]).all()):
+                return drawn
+        return self.exact_model
+
+    @cached_property
+    def value_range(self) -> tuple[float, float]:
+        """Least and greatest expression of the pairs, so that invented cells hold nothing that real ones do not."""
+        values = np.concatenate(
+            [value_BG[self.few.measured_BG] for value_BG in (self.few.before_BG, self.few.after_BG)]
+        )
+        lo, hi = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+        return (lo, hi) if hi > lo else (lo, lo + 1.0)
 
     def exact(self, pairs: PairBatch) -> tuple[ModelBatch, Tensor]:
         """Some pairs through the subject's own collation, in float64, on the model's device."""
         batch, after_BL = self.subject.collate(pairs)
-        return batch.to(self.device, torch.float64), after_BL.to(self.device, torch.float64)
+        return batch.to(self.device, self.exact_dtype), after_BL.to(self.device, self.exact_dtype)
 
-    def answer(self, batch: ModelBatch) -> Tensor:
-        """The exact copy's answer, float64 (B, L), without gradients."""
-        with torch.no_grad():
-            return self.subject.predict(self.exact_model, batch)
+    def answer(self, batch: ModelBatch, model: nn.Module | None = None, *, draw: int = 0) -> Tensor:
+        """An answer, in :attr:`exact_dtype` (B, L), without gradients; that of the exact copy by default.
+
+        ``draw`` names the random numbers that a model may take, so that two questions that share it differ in what
+        was asked alone.
+        """
+        with torch.no_grad(), torch_seed(self.seed_of("answer", draw)):
+            return self.subject.predict(self.exact_model if model is None else model, batch)
 
     def answer_of(self, pairs: PairBatch) -> NDArray[np.float64]:
         """The exact copy's answer in the order of the vocabulary, float64 (B, G); NaN where a gene has no place."""
@@ -187,10 +244,13 @@ class Probe:
         """
         model = self._model
         weights = copy.deepcopy(model.state_dict())
-        was_training = model.training
+        was_training = [(module, module.training) for module in model.modules()]
         optimizer = self._optimizer(model)
         state = copy.deepcopy(optimizer.state_dict())
         gradients = [parameter.grad for parameter in model.parameters()]
+        # What was left over from outside would be added to the trial's own.
+        for parameter in model.parameters():
+            parameter.grad = None
         try:
             for group in optimizer.param_groups:
                 group["lr"] = group["lr"] if learning_rate is None else learning_rate
@@ -200,7 +260,8 @@ class Probe:
         finally:
             model.load_state_dict(weights)
             optimizer.load_state_dict(state)
-            model.train(was_training)
+            for module, mode in was_training:
+                module.training = mode
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
                 parameter.grad = gradient
 
@@ -231,13 +292,13 @@ class Probe:
         return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
 
 
-def _random_pairs(vocab: GeneVocab, rng: np.random.Generator) -> PairBatch:
+def _random_pairs(vocab: GeneVocab, n_pairs: int, rng: np.random.Generator) -> PairBatch:
     """Pairs of standard normal values, half of the genes told."""
-    shape = (N_EXACT, len(vocab))
+    shape = (n_pairs, len(vocab))
     told_BG = rng.random(shape) < 0.5
     # One gene told and one scored in every pair.
     told_BG[:, 0], told_BG[:, -1] = True, False
-    number_B = np.arange(N_EXACT, dtype=np.int64)
+    number_B = np.arange(n_pairs, dtype=np.int64)
     return PairBatch(
         vocab=vocab,
         before_BG=rng.standard_normal(shape).astype(np.float32),

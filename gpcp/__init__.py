@@ -26,7 +26,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
          census_tables  census_labels            training  prediction
          census_values  census_spool
          census_writer  export                2  pair_dataset          torch: pairs for its loader,
-      1  laws  conditioning  equations           seeding  batches      the model
+         embedded_census                                               the model
+      1  laws  conditioning  equations           seeding  batches
          monte_carlo  particles                  attention  embedding
          quadrature  bayes                       queries  heads
       0  randomness  regimes  graphs             model_config  model

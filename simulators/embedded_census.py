@@ -1,6 +1,6 @@
 """``embedded_census``: a small Census of a known world, written where it is needed.
 
-Dimension key: ``B`` cells, ``G`` genes of the store, ``W`` genes of the world, ``S`` datasets.
+Dimension key: ``B`` cells, ``G`` genes of the store, ``C`` cell types, ``S`` datasets.
 
 The world's genes are few among background genes that nothing acts on. TPM are shares of a whole, so that genes which
 make up much of it go down when others go up; among many, the planted graph is the only one there is to find.

@@ -137,6 +137,14 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder that another process may be making or removing."""
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+
+
 def assert_same_cells(found: CellBatch, expected: CellBatch) -> None:
     """Cell by cell, whatever their order."""
     a, b = (one.rows(np.argsort(one.cell_id_B)) for one in (found, expected))

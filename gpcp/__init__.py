@@ -22,12 +22,12 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/__init__
                       /                               \
     simulators                              gpcp, upper floors
-      2  assay  sources  worlds               3  loss  fit_config      torch: learning
-         census_tables  census_labels            training  prediction
-         census_values  census_spool
-         census_writer  export                2  pair_dataset          torch: pairs for its loader,
-         embedded_census                                               the model
-      1  laws  conditioning  equations           seeding  batches
+      2  assay  sources  worlds               4  select_genes          a command
+         census_tables  census_labels            selection_report
+         census_values  census_spool          3  loss  fit_config      torch: learning
+         census_writer  export                   training  prediction
+         embedded_census                      2  pair_dataset          torch: pairs for its loader,
+      1  laws  conditioning  equations           seeding  batches      the model
          monte_carlo  particles                  attention  embedding
          quadrature  bayes                       queries  heads
       0  randomness  regimes  graphs             model_config  model
@@ -45,6 +45,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  gene_statistics  selection
                                                  statistics_file  gene_notes
                                                  gene_panel  panel_file
+                                                 source_names
                                                  cache_format  cache_arrays
                                                  cache_parts  cache_rows
                                                  cache_join  cache
@@ -52,6 +53,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                       \                               /
     gpcp, ground floor (numpy)
       0  errors  genes  cells  pairs  predictors  randomness  registry  atomic
+         command_line
 
 The way of the data, left to right::
 

@@ -285,12 +285,12 @@ def _ranked(
     says, number_of = ORDERS[by]
     best_first = np.argsort(np.where(free_G, -number_of(statistics), np.inf), kind="stable")
     token_P = np.sort(np.concatenate([np.flatnonzero(kept_G), best_first[:n_free]])).astype(np.int64)
-    named = f"{n_kept} genes named, and " if n_kept else ""
+    named = f"{n_kept:,} genes named, and " if n_kept else ""
     kept = statistics.vocab.genes(np.flatnonzero(kept_G))
     return GenePanel(
         statistics=statistics.genes(token_P),
-        chosen_by=f"{named}the {n_free} with the {says} of the {int(free_G.sum())} {'others ' if n_kept else ''}that "
-        f"meet the rules, of {n_all} genes",
+        chosen_by=f"{named}the {n_free:,} with the {says} of the {int(free_G.sum()):,} "
+        f"{'others ' if n_kept else ''}that meet the rules, of {n_all:,} genes",
         rules=rules,
         kept=frozenset(kept),
         notes=tuple(

@@ -15,14 +15,15 @@ import pytest
 from tests.source_tree import PACKAGES, REPO, Import, Source, imports, parsed, sources
 
 HOUSE: Mapping[tuple[str, int], str] = {
-    ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic",
+    ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic command_line",
     ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing cell_index "
     "sparse_cells sparse_pairs gene_statistics selection statistics_file gene_notes "
-    "gene_panel panel_file census census_store census_query census_reader "
+    "gene_panel panel_file source_names census census_store census_query census_reader "
     "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build "
     "read_ahead prefetch shares",
     ("gpcp", 2): "pair_dataset seeding batches attention embedding queries heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction",
+    ("gpcp", 4): "selection_report select_genes",
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",
     ("simulators", 1): "laws conditioning equations monte_carlo particles quadrature bayes",
     ("simulators", 2): "assay sources worlds census_tables census_labels census_values census_spool census_writer "

@@ -1,0 +1,67 @@
+"""What every command's arguments share: errors of one line that name the nearest option, and numbers within bounds."""
+
+import argparse
+from collections.abc import Callable
+from typing import NoReturn, final
+
+from gpcp.errors import InputError, nearest
+
+BAD_USE = 2
+"""Exit code of a command that was asked for what cannot be done."""
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted, as shells give it."""
+
+
+@final
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are an :class:`gpcp.errors.InputError`, like every other error of bad input.
+
+    Parameters
+    ----------
+    prog, description, epilog : str
+        As argparse's; line breaks stay.
+    """
+
+    def __init__(self, *, prog: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=prog,
+            usage="%(prog)s [options]",
+            description=description,
+            epilog=epilog,
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=100),
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what a command prints; an unknown option names the nearest."""
+        _, found, unknown = message.partition("unrecognized arguments: ")
+        if found:
+            option = unknown.split()[0].partition("=")[0]
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            message = f"unknown option {option}; {nearest(option, known)}"
+        raise InputError(message)
+
+
+def _number(kind: str, least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) < 2**63):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind}")
+        return int(text)
+
+    return parse
+
+
+positive = _number("a whole number from 1 up", 1)
+whole = _number("a whole number from 0 up", 0)
+
+
+def share(text: str) -> float:
+    """A number within 0 .. 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: a number from 0 to 1")
+    return number

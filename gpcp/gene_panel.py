@@ -285,7 +285,7 @@ def _ranked(
     says, number_of = ORDERS[by]
     best_first = np.argsort(np.where(free_G, -number_of(statistics), np.inf), kind="stable")
     token_P = np.sort(np.concatenate([np.flatnonzero(kept_G), best_first[:n_free]])).astype(np.int64)
-    named = f"{n_kept:,} genes named, and " if n_kept else ""
+    named = f"{n_kept:,} gene{'s' if n_kept > 1 else ''} named, and " if n_kept else ""
     kept = statistics.vocab.genes(np.flatnonzero(kept_G))
     return GenePanel(
         statistics=statistics.genes(token_P),

@@ -1,0 +1,232 @@
+"""What ``audit_pairs`` does with its arguments: choose two panels, read the cells, measure, show and write.
+
+Dimension key: ``G`` genes.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TextIO, final
+
+import numpy as np
+
+from diagnostics.audit import STAGES, HowPaired, PanelAudit, audit_panel
+from diagnostics.audit_figure import draw
+from diagnostics.audit_intervals import plain
+from diagnostics.audit_sample import SampledCells, sample_cells
+from diagnostics.audit_table import screen
+from diagnostics.audit_verdicts import can_teach, findings, verdict
+from diagnostics.report import versions
+from gpcp.atomic import write_json, write_text
+from gpcp.errors import InputError
+from gpcp.gene_notes import GeneNotes, notes_of_table
+from gpcp.gene_panel import GenePanel, choose_genes, first_genes
+from gpcp.gene_statistics import GeneStatistics
+from gpcp.panel_file import read_genes
+from gpcp.selection import gene_statistics
+from gpcp.source_names import cells_named, notes_named, source_options
+
+N_AUTHOR = 100
+AUTHOR, CHOSEN, BOTH = "author's setting", "chosen panel", "all genes"
+MATCH = ("cell_type",)
+MIN_EXPRESSED = 0.05
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A panel, and how its cells are paired: a column of the table.
+
+    Parameters
+    ----------
+    name, says : str
+    genes : tuple of str
+    paired : HowPaired or None
+        None for the default, which the cells decide.
+    """
+
+    name: str
+    says: str
+    genes: tuple[str, ...]
+    paired: HowPaired | None
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Audit, show and write; 0 where the chosen panel's pairs can teach, else 1.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been written then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check_folder(out)
+    options = source_options(arguments)
+    asked = None if arguments.panel is None else read_genes(arguments.panel)
+    source = cells_named(arguments.source, genes=arguments.genes, **options)
+    with Stages(quiet=arguments.quiet) as stages:
+        stages("first pass")
+        statistics = gene_statistics(source, seed=arguments.seed, max_cells=arguments.max_cells)
+        columns = columns_of(arguments, statistics, asked, _notes(arguments, options))
+        stages("reading cells")
+        union = sorted({gene for column in columns for gene in column.genes})
+        cells = sample_cells(source, union, max_cells=arguments.max_cells, seed=arguments.seed)
+        audits = [_audit(column, cells, arguments, stages) for column in columns]
+    provenance: str = getattr(source, "provenance", "")
+    title = (
+        f"{arguments.source}: {len(cells):,} cells{'' if cells.whole else ', a random sample'}, "
+        f"{len(source.vocab):,} genes"
+    )
+    shown = screen(audits, title=title + (f"; {provenance}" if provenance else ""))
+    content: dict[str, Any] = {
+        "command": ["python", "-m", "diagnostics.audit_pairs", *given],
+        "versions": versions(),
+        "seed": arguments.seed,
+        "source": arguments.source,
+        "provenance": provenance,
+        "panels": [
+            {
+                **plain(audit),
+                "verdict": verdict(audit),
+                "can_teach": can_teach(audit),
+                "findings": plain(findings(audit)),
+                "feature_id": list(column.genes),
+            }
+            for audit, column in zip(audits, columns, strict=True)
+        ],
+        "seconds": time.perf_counter() - start_s,
+    }
+    draw(audits, out / "audit.png")
+    write_text(out / "audit.txt", shown + "\n")
+    write_json(out / "audit.json", content)
+    print(shown)
+    print(f"\n{time.perf_counter() - start_s:.0f} s; audit.txt, audit.json and audit.png in {out}/")
+    return 0 if can_teach(audits[-1]) else 1
+
+
+def columns_of(
+    arguments: argparse.Namespace, statistics: GeneStatistics, asked: Sequence[str] | None, notes: GeneNotes
+) -> list[Column]:
+    """The author's setting and the chosen panel; one column where both are the same."""
+    among = notes.of_biotype() if notes.biotype_of else None
+    kind = "protein-coding genes" if among else "genes (which of them are protein-coding is not known)"
+    known = [gene for gene in statistics.vocab.feature_id if among is None or gene in among]
+    n_first = min(N_AUTHOR, len(known))
+    first = first_genes(statistics, n_genes=n_first, among=among)
+    first_says = f"the first {n_first} {kind} in the source's order"
+    paired = _paired(arguments)
+    if asked is None:
+        chosen = _chosen(arguments, statistics, among)
+        genes, says = chosen.feature_id, chosen.chosen_by
+    else:
+        # Asked for by name: unknown ones are refused with the nearest.
+        statistics.vocab.tokens(asked)
+        genes, says = tuple(asked), f"the {len(asked)} genes of {str(arguments.panel)!r}"
+    same = set(genes) == set(first.feature_id)
+    if same and paired is None:
+        return [Column(name=BOTH, says=first_says, genes=first.feature_id, paired=None)]
+    author = Column(name=AUTHOR, says=first_says, genes=first.feature_id, paired=None)
+    return [author, Column(name=CHOSEN, says=says, genes=genes, paired=paired)]
+
+
+def _chosen(arguments: argparse.Namespace, statistics: GeneStatistics, among: frozenset[str] | None) -> GenePanel:
+    """The genes of largest variance, or as ``--by`` says, that enough cells express."""
+    usable = statistics.expressed_share_G >= MIN_EXPRESSED
+    n_usable = int((usable & (np.isin(statistics.vocab.feature_id, list(among)) if among else usable)).sum())
+    n_genes = arguments.n_genes or max(2, min(N_AUTHOR, n_usable))
+    return choose_genes(
+        statistics, n_genes=n_genes, among=among, by=arguments.by, min_expressed=MIN_EXPRESSED, min_measured=0.5
+    )
+
+
+def _notes(arguments: argparse.Namespace, options: dict[str, Any]) -> GeneNotes:
+    """Kinds of genes, from a table that was given or from the source."""
+    if arguments.gene_table is not None:
+        return notes_of_table(arguments.gene_table)
+    return notes_named(arguments.source, **options)
+
+
+def _paired(arguments: argparse.Namespace) -> HowPaired | None:
+    """How the chosen panel is paired; None where nothing was asked."""
+    if arguments.match_on is None and not arguments.differ_on and arguments.best_of == 1 and not arguments.told:
+        return None
+    return HowPaired(
+        match_on=MATCH if arguments.match_on is None else tuple(arguments.match_on),
+        differ_on=tuple(arguments.differ_on),
+        best_of=arguments.best_of,
+        told=arguments.told,
+    )
+
+
+def _audit(column: Column, cells: SampledCells, arguments: argparse.Namespace, stages: "Stages") -> PanelAudit:
+    default = HowPaired(match_on=tuple(name for name in MATCH if name in cells.index.covariates))
+    return audit_panel(
+        cells.genes(column.genes),
+        column.paired or default,
+        name=column.name,
+        panel_says=column.says,
+        max_pairs=arguments.max_pairs,
+        seed=arguments.seed,
+        on_stage=lambda stage: stages(f"{column.name}: {stage}"),
+    )
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a place that nothing can be written to, before anything is read.
+
+    Raises
+    ------
+    InputError
+        A file stands where the folder, or one above it, should be.
+    """
+    existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise InputError(f"--out: {existing} is a file, not a folder; name another place")
+
+
+@final
+class Stages:
+    """What a person sees while the audit goes on: its stages, and a bar on a terminal.
+
+    Parameters
+    ----------
+    quiet : bool
+        Nothing at all.
+    stream : file, optional
+        Stderr by default.
+    """
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        from tqdm import tqdm
+
+        self._stream = sys.stderr if stream is None else stream
+        self._quiet = quiet
+        self._start_s = time.perf_counter()
+        self._bar: tqdm[Any] = tqdm(
+            total=2 + 2 * len(STAGES),
+            file=self._stream,
+            disable=quiet or not self._stream.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+            bar_format="{desc} {bar} {elapsed}",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._bar.close()
+
+    def __call__(self, stage: str) -> None:
+        """Begin a stage."""
+        self._bar.update(1)
+        if self._quiet:
+            return
+        if self._stream.isatty():
+            self._bar.set_description_str(stage)
+        else:
+            print(f"{time.perf_counter() - self._start_s:5.0f} s  {stage}", file=self._stream, flush=True)

@@ -1,0 +1,267 @@
+"""What the best linear predictor can gain on cells that it has not seen, and the smallest gain that would have shown.
+
+Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``T`` cell types, ``S`` measured sets.
+
+*Baseline*: the better, on held-out pairs, of the mean change and of ``mean - before``; the second has all that is free.
+*Gain*: share of the baseline's loss that a linear predictor takes away. It is given ``before`` and the genes told, as a
+model is. Training and held-out cells are different cells; genes that do not vary, or are not measured in every cell,
+are left at the baseline.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.audit_intervals import LEVEL, Estimate, bootstrap
+from diagnostics.audit_sample import SampledCells
+from diagnostics.loss_baselines import MeanDeltaPredictor, MeanPredictor, RidgePredictor
+from diagnostics.losses import Errors, errors_of, losses_of
+from diagnostics.matched_linear import PairLinearPredictor
+from gpcp.cell_index import CellIndex, Labels
+from gpcp.errors import InputError
+from gpcp.genes import GeneVocab
+from gpcp.pairs import PairBatch, PairSource, concatenate
+from gpcp.predictors import Perturbation, control_of
+from gpcp.randomness import stream
+from gpcp.sparse_cells import SparseCells
+
+HELD_OUT_SHARE = 0.3
+MOST_TRAINING_PAIRS = 8_000
+POWER = 0.8
+"""With which the smallest gain that could have been seen would have been."""
+
+MOST_RIDGE_WORK = 1.5e11
+"""Multiplications, ``pairs (4 G)^2 G``: about half a minute on one core."""
+
+MakePairs = Callable[[SampledCells], PairSource]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinearGain:
+    """Losses on held-out pairs and what linear predictors gain on them.
+
+    Parameters
+    ----------
+    baseline : str
+        Which was the better.
+    loss_of : mapping of str to float
+        ``no change``, ``mean change``, ``mean``, and each linear predictor by name.
+    gain_of : mapping of str to Estimate
+        Of each linear predictor, share of the baseline's loss; intervals hold for all of them at once.
+    best : str or None
+        The linear predictor of the highest lower end; None where none could be fitted.
+    smallest_visible : float
+        Share of the baseline's loss that would have been seen with probability .8: ``(z_a + z_.8)`` standard errors of
+        the best one's gain; infinite where none could be fitted.
+    n_held_out, n_training : int
+        Pairs.
+    says : str
+        What was left out.
+    """
+
+    baseline: str
+    loss_of: dict[str, float]
+    gain_of: dict[str, Estimate]
+    best: str | None
+    smallest_visible: float
+    n_held_out: int
+    n_training: int
+    says: str
+
+    @property
+    def gain(self) -> Estimate | None:
+        """That of the best."""
+        return None if self.best is None else self.gain_of[self.best]
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is something linear to learn: the best gain's interval lies above 0."""
+        return self.gain is not None and self.gain.above(0)
+
+
+def linear_gain(cells: SampledCells, make_pairs: MakePairs, *, max_pairs: int, seed: int) -> LinearGain:
+    """Split the cells, pair both sides, fit on one and measure on the other.
+
+    Parameters
+    ----------
+    cells : SampledCells
+    make_pairs : callable
+        Pairs the cells given, as the pairs under audit are made.
+    max_pairs : int
+        Held out, at most.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        A side makes no pair, or no held-out entry is scored.
+    """
+    held_B = _held_out(cells, seed)
+    training_cells = cells.rows(np.flatnonzero(~held_B))
+    training = _passes(make_pairs(training_cells), MOST_TRAINING_PAIRS, seed, most_passes=8)
+    held_out = _passes(make_pairs(cells.rows(np.flatnonzero(held_B))), max_pairs, seed, most_passes=1)
+    if not training.scored_BG.any():
+        raise InputError("no entry of the training pairs is scored: every gene measured in both is told; tell fewer")
+    knowing_nothing = {
+        "mean change": losses_of(MeanDeltaPredictor.fit(training), held_out),
+        "mean": losses_of(MeanPredictor.fit(training), held_out),
+    }
+    baseline = min(knowing_nothing, key=lambda name: knowing_nothing[name].loss)
+    base = knowing_nothing[baseline]
+    fitted, says = _linear(training_cells, training, held_out, knowing_nothing["mean"])
+    no_change = errors_of(held_out.before_BG, held_out)
+    losses = {"no change": no_change, **knowing_nothing, **fitted}
+    gain_of = _gains(base, fitted, seed)
+    best = max(gain_of, key=lambda name: gain_of[name].low, default=None)
+    return LinearGain(
+        baseline=baseline,
+        loss_of={name: errors.loss for name, errors in losses.items()},
+        gain_of=gain_of,
+        best=best,
+        smallest_visible=float("inf") if best is None else _smallest_visible(base, fitted[best], len(fitted)),
+        n_held_out=len(held_out),
+        n_training=len(training),
+        says=says,
+    )
+
+
+def _held_out(cells: SampledCells, seed: int) -> NDArray[np.bool_]:
+    """Who is held out: a share of each cell type, where types are known."""
+    from diagnostics.audit_partners import key_codes
+
+    names = [name for name in ("cell_type",) if name in cells.index.covariates]
+    type_B = key_codes(cells.index, names)
+    number_B = stream(seed, "audit", "held out").random(len(cells))
+    order_B = np.lexsort((number_B, type_B))
+    n_T = np.bincount(type_B)
+    rank_B = np.empty(len(cells), dtype=np.int64)
+    rank_B[order_B] = np.arange(len(cells)) - np.repeat(np.cumsum(n_T) - n_T, n_T)
+    return rank_B < np.rint(HELD_OUT_SHARE * n_T)[type_B]
+
+
+def _passes(source: PairSource, n_pairs: int, seed: int, *, most_passes: int) -> PairBatch:
+    """Pairs of one pass, or of several: the same cells in other pairs, good for fitting and not for errors."""
+    parts: list[PairBatch] = []
+    n_found = 0
+    for one in range(most_passes):
+        for batch in source.pairs(batch_size=1024, seed=seed + one):
+            parts.append(batch.rows(slice(n_pairs - n_found)))
+            n_found += len(parts[-1])
+            if n_found == n_pairs:
+                return concatenate(parts)
+        if not n_found:
+            raise InputError("training and held-out cells are too few to make pairs on both sides: give more cells")
+    return concatenate(parts)
+
+
+def _gains(base: Errors, fitted: dict[str, Errors], seed: int) -> dict[str, Estimate]:
+    """Share of the baseline's loss that each takes away; Bonferroni over them."""
+    if not fitted:
+        return {}
+    sums = [base.sum_B, *(errors.sum_B for errors in fitted.values())]
+    found = bootstrap(
+        np.column_stack(sums),
+        lambda total: 1 - total[:, 1:] / np.maximum(total[:, :1], 1e-300),
+        stream(seed, "audit", "gain"),
+        level=1 - (1 - LEVEL) / len(fitted),
+    )
+    return dict(zip(fitted, found, strict=True))
+
+
+def _smallest_visible(base: Errors, best: Errors, n_fitted: int) -> float:
+    """``(z_{1 - a / 2} + z_power) se``, with the standard error of the share by linearisation over pairs."""
+    share = 1 - best.sum_B.sum() / base.sum_B.sum()
+    residual_P = base.sum_B - best.sum_B - share * base.sum_B
+    error = float(np.sqrt((residual_P**2).sum()) / base.sum_B.sum())
+    normal = NormalDist()
+    return (normal.inv_cdf(1 - (1 - LEVEL) / n_fitted / 2) + normal.inv_cdf(POWER)) * error
+
+
+def _linear(
+    cells: SampledCells, training: PairBatch, held_out: PairBatch, mean: Errors
+) -> tuple[dict[str, Errors], str]:
+    """Errors of each linear predictor; genes that it cannot use are left to the mean."""
+    held = cells.held
+    kept_G = held.index.measured_SG[np.unique(held.index.set_B)].all(axis=0) & _varies(cells)
+    scored_G = training.scored_BG.any(axis=0)
+    kept_G &= scored_G
+    token_G = np.flatnonzero(kept_G)
+    n_all = len(held.vocab)
+    if len(token_G) < 2:
+        return {}, f"{len(token_G)} of {n_all} genes vary and are measured in every cell: no linear predictor is fitted"
+    training, held_out_kept = _some_genes(training, token_G), _some_genes(held_out, token_G)
+    # The other genes keep the mean's errors, which are those over all genes less those over the genes kept.
+    mean_kept = losses_of(MeanPredictor.fit(training), held_out_kept) if held_out_kept.scored_BG.any() else None
+    if mean_kept is None:
+        return {}, "no held-out entry of a gene that varies is scored"
+    rest_P = mean.sum_B - mean_kept.sum_B
+
+    def whole(kept: Errors) -> Errors:
+        return Errors(sum_B=kept.sum_B + rest_P, n_B=mean.n_B)
+
+    known = cells.genes([held.vocab.feature_id[token] for token in token_G])
+    law = PairLinearPredictor.fit(_typed(known).dense())
+    nothing = Perturbation(
+        perturbed_BG=np.zeros(held_out_kept.perturbed_BG.shape, dtype=np.bool_),
+        target_BG=np.zeros(held_out_kept.before_BG.shape, dtype=np.float32),
+    )
+    untold_PG = law.predict(control_of(held_out_kept), nothing)
+    fitted = {
+        "linear, before alone": whole(errors_of(untold_PG, held_out_kept)),
+        "linear, before and told": whole(losses_of(law, held_out_kept)),
+    }
+    says = f"{n_all - len(token_G)} of {n_all} genes left at the mean" if len(token_G) < n_all else ""
+    work = 16 * len(training) * float(len(token_G)) ** 3
+    if work <= MOST_RIDGE_WORK:
+        fitted["ridge, before and told"] = whole(losses_of(RidgePredictor.fit(training), held_out_kept))
+    else:
+        says += ("; " if says else "") + f"{len(token_G)} genes are too many for ridge here"
+    return fitted, says
+
+
+def _varies(cells: SampledCells) -> NDArray[np.bool_]:
+    """Genes that vary within cell types; within all cells where types are not known."""
+    typed = _typed(cells)
+    code_B = typed.index.labels("cell_type").code_B
+    value_BG = typed.value_BG.toarray().astype(np.float64)
+    n_T = np.maximum(np.bincount(code_B), 1)
+    member_TB = (np.arange(len(n_T))[:, None] == code_B).astype(np.float64)
+    residual_BG = value_BG - ((member_TB @ value_BG) / n_T[:, None])[code_B]
+    return np.sqrt((residual_BG**2).mean(axis=0)) > 1e-5
+
+
+def _typed(cells: SampledCells) -> SparseCells:
+    """The cells with a type: one for all where the source gives none."""
+    index = cells.index
+    if "cell_type" in index.covariates:
+        return cells.held
+    one = Labels(name_K=np.array(["all"]), code_B=np.zeros(len(index), dtype=np.int32))
+    return SparseCells(
+        index=CellIndex(
+            vocab=index.vocab,
+            cell_id_B=index.cell_id_B,
+            measured_SG=index.measured_SG,
+            set_B=index.set_B,
+            covariates={**index.covariates, "cell_type": one},
+            total_B=index.total_B,
+        ),
+        value_BG=cells.held.value_BG,
+    )
+
+
+def _some_genes(pairs: PairBatch, token_G: NDArray[np.int64]) -> PairBatch:
+    """The pairs with some of their genes."""
+    return PairBatch(
+        vocab=GeneVocab(feature_id=pairs.vocab.genes(token_G)),
+        before_BG=pairs.before_BG[:, token_G],
+        after_BG=pairs.after_BG[:, token_G],
+        measured_BG=pairs.measured_BG[:, token_G],
+        perturbed_BG=pairs.perturbed_BG[:, token_G],
+        before_id_B=pairs.before_id_B,
+        after_id_B=pairs.after_id_B,
+    )

@@ -1,0 +1,130 @@
+"""The scheme ``synthetic:`` of :mod:`gpcp.source_names`: cells of a known world, in its own units or as UMI counts.
+
+Dimension key: ``B`` cells, ``G`` genes.
+
+To import this module is to register it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+from gpcp.cell_index import CellIndex
+from gpcp.cells import CellBatch, CellSource
+from gpcp.command_line import positive, share, whole
+from gpcp.errors import InputError
+from gpcp.genes import GeneVocab
+from gpcp.source_names import OPTIONS, SCHEMES, Option, Scheme
+from gpcp.sparse_cells import SparseCells, sparse_of
+from gpcp.subsets import OnlyGenes
+from simulators.assay import build_assay
+from simulators.randomness import generator
+from simulators.sources import CountedCells, SimulatedCells
+from simulators.worlds import world
+
+N_CELLS = 40_000
+_ASSAY_OPTIONS = ("n_cell_types", "n_datasets", "dropout", "p_unmeasured")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TotalledCells:
+    """Counted cells as log1p(TPM) that still know how many counts each had.
+
+    Meets :class:`gpcp.sparse_cells.SparseCellSource`; ``total_B`` is that of the genes measured.
+
+    Parameters
+    ----------
+    counted : CountedCells
+    """
+
+    counted: CountedCells
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes of every batch."""
+        return self.counted.vocab
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """As the source gives them."""
+        return (batch.cells for batch in self.counted.counted(batch_size=batch_size, seed=seed))
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """The same cells, sparse, with their totals."""
+        for batch in self.counted.counted(batch_size=batch_size, seed=seed):
+            cells = sparse_of(batch.cells)
+            index = CellIndex(
+                vocab=cells.vocab,
+                cell_id_B=cells.index.cell_id_B,
+                measured_SG=cells.index.measured_SG,
+                set_B=cells.index.set_B,
+                covariates=cells.index.covariates,
+                total_B=batch.count_BG.sum(axis=1).astype("float64"),
+            )
+            yield SparseCells(index=index, value_BG=cells.value_BG)
+
+
+def synthetic(
+    place: str,
+    *,
+    genes: tuple[str, ...] | None = None,
+    n_cells: int = N_CELLS,
+    world_seed: int = 0,
+    library_size: float | None = None,
+    **assay: Any,
+) -> CellSource:
+    """Cells of the world of a name, such as ``scale_free/20``.
+
+    Parameters
+    ----------
+    place : str
+        See :func:`simulators.worlds.world`.
+    genes : tuple of str, optional
+    n_cells, world_seed : int
+    library_size : float, optional
+        With it the cells are sequenced: log1p(TPM) of so many counts; without it they are in the world's own units.
+    **assay
+        ``n_cell_types``, ``n_datasets``, ``dropout``, ``p_unmeasured`` of :func:`simulators.assay.build_assay`.
+
+    Raises
+    ------
+    InputError
+        The world is unknown, or something of an assay is given without ``library_size``.
+    """
+    made = world(place, seed=world_seed)
+    if library_size is None:
+        for name in assay:
+            raise InputError(f"--{name.replace('_', '-')} is of sequenced cells: give --library-size too")
+        cells: CellSource = SimulatedCells(scm=made.scm, n_cells=n_cells)
+    else:
+        rng = generator("assay of a named source", made.name, world_seed)
+        report = build_assay(made.graph.vocab, rng=rng, library_size=library_size, **assay)
+        cells = TotalledCells(counted=SimulatedCells(scm=made.scm, n_cells=n_cells, assay=report))
+    return cells if genes is None else OnlyGenes(cells, genes)
+
+
+def _counts(text: str) -> float:
+    return float(positive(text))
+
+
+SCHEMES.register("synthetic")(
+    Scheme(
+        says="WORLD, cells of a simulated world such as scale_free/20",
+        cells=synthetic,
+        options=("n_cells", "world_seed", "library_size", *_ASSAY_OPTIONS),
+    )
+)
+for _name, _option in {
+    "n_cells": Option(metavar="N", kind=positive, says=f"cells of the population (default {N_CELLS:,})"),
+    "world_seed": Option(metavar="N", kind=whole, says="seed of the world and of its assay (default 0)"),
+    "library_size": Option(
+        metavar="N", kind=_counts, says="sequence the cells to a median of N counts (default: the world's own units)"
+    ),
+    "n_cell_types": Option(metavar="N", kind=positive, says="cell types, with --library-size (default 1)"),
+    "n_datasets": Option(metavar="N", kind=positive, says="datasets, with --library-size (default 1)"),
+    "dropout": Option(metavar="P", kind=share, says="share of counts lost, with --library-size (default 0)"),
+    "p_unmeasured": Option(
+        metavar="P", kind=share, says="share of genes that a dataset does not measure, with --library-size (default 0)"
+    ),
+}.items():
+    OPTIONS.register(_name)(_option)

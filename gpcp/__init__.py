@@ -8,16 +8,22 @@ The house. Nothing imports upwards, neither between the packages nor between the
                examples                              tests
                        \                            /
     diagnostics   5    recover_graph  command  plan  benchmark         the commands
+                       audit_pairs  audit_command
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
                        checks/cascade
                   3    recovery  cells_recovery                        one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
                        progress  tables  figures                       what a person sees of them
+                       source_names  audit  audit_verdicts             is it my data?
+                       audit_table  audit_figure
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
                        matched_linear  partial_graph  implied_law
+                       audit_intervals  audit_sample                   what the change between paired
+                       audit_expressed  audit_parts  audit_noise       cells is made of
+                       audit_partners  audit_gain
                   0    result  report  record  settings                values
                        checks/__init__
                       /                               \

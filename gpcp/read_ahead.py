@@ -160,13 +160,16 @@ class ReadAhead:
     def _has_room(self) -> bool:
         """Wait for room; False when the consumer has gone."""
         with self.changed:
+            if not self._full():
+                return not self.stopped
             began = perf_counter()
-            while not self.stopped and (
-                len(self.ready) >= self.depth or (self.ready and self.bytes_ready >= self.max_bytes)
-            ):
+            while self._full() and not self.stopped:
                 self.changed.wait()
             self.no_room_s += perf_counter() - began
             return not self.stopped
+
+    def _full(self) -> bool:
+        return len(self.ready) >= self.depth or bool(self.ready and self.bytes_ready >= self.max_bytes)
 
     def _read_one(self, batches: Iterator[PairsToCome]) -> bool:
         began = perf_counter()

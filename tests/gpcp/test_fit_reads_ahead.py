@@ -1,0 +1,65 @@
+"""Training from a source that is read ahead or can skip: the same weights, no batch in vain, no thread left."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpcp.fit_config import FitConfig, FitResult
+from gpcp.model import GenePerturbationTransformer
+from gpcp.model_config import ModelConfig
+from gpcp.pairs import PairSource
+from gpcp.prefetch import Prefetched
+from gpcp.training import fit
+from tests.gpcp.held_pairs import KINDS, HeldPairs, LateHeldPairs, reading_threads
+
+CONFIG = FitConfig(n_steps=8, batch_size=4, warmup_steps=2, evaluate_every=3, checkpoint_every=3, accelerator="cpu")
+N_PAIRS = 14
+"""3.5 batches a pass: 8 steps meet two ends of a pass, and a smaller batch before each."""
+
+
+def trained(pairs: PairSource, config: FitConfig = CONFIG, **options: object) -> tuple[list[float], FitResult]:
+    model = GenePerturbationTransformer(ModelConfig(n_genes=3, width=8, n_heads=2, dropout=0.2), seed=1)
+    result = fit(model, pairs, config, **options)  # type: ignore[arg-type]
+    return torch.cat([value.flatten() for value in model.state_dict().values()]).tolist(), result
+
+
+@settings(max_examples=10)  # three trainings each
+@given(st.sampled_from(KINDS), st.booleans(), st.integers(1, 6), st.booleans())
+def test_training_is_the_same_to_the_letter(kind: type[HeldPairs], known: bool, depth: int, ahead: bool):
+    source = kind(N_PAIRS, known=known)
+    plain = trained(HeldPairs(N_PAIRS))
+    assert trained(source) == plain
+    assert trained(Prefetched(source, depth=depth, dense_ahead=ahead)) == plain
+    assert reading_threads() == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("stop_at", [2, 4, 7, 8])
+def test_a_run_that_is_resumed_reads_ahead_from_there(stop_at: int, known: bool, tmp_path: Path):
+    whole = trained(HeldPairs(N_PAIRS))
+    path, source = tmp_path / "checkpoint.pt", LateHeldPairs(N_PAIRS, known=known)
+
+    def interrupt(step: int, _: float) -> None:
+        if step == stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trained(Prefetched(source, depth=2), checkpoint=path, on_step=interrupt)
+    # The traceback holds every frame of the run, yet its thread has ended.
+    assert caught.value.__traceback__ is not None
+    assert reading_threads() == []
+    source.made_dense.clear()
+    assert trained(Prefetched(source, depth=2), checkpoint=path) == whole
+    n_left = 8 - (stop_at - stop_at % 3) if stop_at < 8 else 0
+    # Before the first checkpoint there is nothing to resume from: the units are learnt again, from one whole pass.
+    assert len(source.made_dense) == n_left + (4 if stop_at < 3 else 0)
+
+
+def test_a_run_that_diverges_leaves_no_thread():
+    _, result = trained(Prefetched(HeldPairs(N_PAIRS), depth=1), replace(CONFIG, learning_rate=1e30, warmup_steps=0))
+    assert result.stopped == "diverged"
+    assert reading_threads() == []

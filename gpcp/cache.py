@@ -4,7 +4,7 @@ Dimension key: ``B`` cells of a batch, ``N`` cells of the cache, ``E`` stored va
 panel, ``W`` bytes that hold G bits.
 
 Made by :func:`gpcp.cache_build.build_cache`. Values stay on disk, mapped into memory; what is known of each cell, some
-50 bytes, is read when the cache is opened.
+60 bytes, is read when the cache is opened.
 """
 
 from collections.abc import Iterator, Sequence

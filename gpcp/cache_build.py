@@ -26,7 +26,7 @@ from gpcp.cache_rows import SequentialCells, blocks_from, provenance_of, same_ce
 from gpcp.cells import CellSource, rebatched_rows
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
-from gpcp.sparse_cells import SparseCells, concatenate_sparse
+from gpcp.sparse_cells import IndexedCells, SparseCells, concatenate_sparse
 
 _MADE_FROM = "made_from.json"
 _BLOCK_CELLS = 8192
@@ -154,29 +154,34 @@ def _built(
 def _check_begun(work: Path, made_from: dict[str, Any], panel: GeneVocab) -> None:
     """Refuse parts of other cells; note what the parts to come are made from."""
     path = work / _MADE_FROM
-    advice = f"the unfinished cache {str(work)!r} cannot be gone on with: {{}}; delete the folder or build elsewhere"
-    if not path.is_file():
-        if any(work.glob("part-*.npz")):
-            raise InputError(advice.format(f"it has parts, but no {_MADE_FROM}"))
+
+    def refused(why: str) -> InputError:
+        return InputError(
+            f"the unfinished cache {str(work)!r} cannot be gone on with: {why}; delete the folder or build elsewhere"
+        )
+
+    if not any(work.glob("part-*.npz")):
         write_json(path, {**made_from, "genes": list(panel.feature_id)})
         return
+    if not path.is_file():
+        raise refused(f"it has parts, but no {_MADE_FROM}")
     try:
         found = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
         genes = tuple(found["genes"])
         apart_in = [(name, str(found[name]), str(made_from[name])) for name in made_from]
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
-        raise InputError(advice.format(f"{_MADE_FROM} is damaged")) from None
+        raise refused(f"{_MADE_FROM} is damaged") from None
     for name, held, wanted in apart_in:
         if held != wanted:
-            raise InputError(advice.format(f"its {name} is {apart(held, wanted)}"))
+            raise refused(f"its {name} is {apart(held, wanted)}")
     if genes != panel.feature_id:
-        raise InputError(advice.format(other_genes(genes, panel.feature_id)))
+        raise refused(other_genes(genes, panel.feature_id))
 
 
 def _read_parts(cells: CellSource, work: Path, panel: GeneVocab, *, part_cells: int, progress: bool) -> None:
     """Write the parts that are missing."""
     parts, n_done = parts_of(work, panel)
-    n_cells = cast("int | None", getattr(cells, "n_cells", None))
+    n_cells = _n_cells(cells)
     checked = False
     # The last cell of the parts is read once more: it must be the one they hold.
     blocks = blocks_from(cells, panel, start=max(0, n_done - 1), batch_size=_BLOCK_CELLS)
@@ -205,6 +210,13 @@ def _after(blocks: Iterator[SparseCells], last: SparseCells, work: Path) -> Iter
         )
     yield first.rows(slice(1, len(first)))
     yield from blocks
+
+
+def _n_cells(cells: CellSource) -> int | None:
+    """How many cells a source has, if it says so."""
+    if isinstance(cells, IndexedCells):
+        return len(cells.index)
+    return cast("int | None", getattr(cells, "n_cells", None))
 
 
 def _check_room(work: Path, *, n_done: int, n_cells: int) -> None:

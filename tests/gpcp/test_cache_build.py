@@ -233,6 +233,19 @@ def test_bad_sources(tmp_path: Path):
         build_cache(endless, tmp_path / "room", part_cells=10)
 
 
+def test_a_source_that_failed_at_once_leaves_nothing_in_the_way(tmp_path: Path):
+    with pytest.raises(InputError, match="the source has no cell"):
+        build_cache(Indexed(CELLS.rows(slice(0, 0)), "none"), tmp_path / "cache")
+    assert build_cache(Indexed(CELLS, "some"), tmp_path / "cache").provenance == "some"
+
+
+def test_the_bar_counts_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    build_cache(Indexed(CELLS), tmp_path / "cache", part_cells=7, progress=True)
+    assert "30/30" in capsys.readouterr().err
+    cached(Indexed(CELLS), tmp_path / "quiet")
+    assert capsys.readouterr().err == ""
+
+
 def test_some_genes(tmp_path: Path):
     genes = [CELLS.vocab.feature_id[i] for i in (7, 2, 4)]
     cells = build_cache(Indexed(CELLS), tmp_path / "cache", genes=genes)

@@ -182,7 +182,8 @@ def _counts(value_PG: NDArray[np.float32], total_P: NDArray[np.float64]) -> Coun
     count_PG = np.expm1(value_PG.astype(np.float64)) / _MILLION * total_P[:, None]
     whole_PG = np.rint(count_PG)
     # A float32 logarithm near 10 is off by up to 5e-7, and the count by as large a share of itself.
-    if (np.abs(count_PG - whole_PG) > _OFF_WHOLE + 2e-6 * count_PG).any():
+    off_PG = np.abs(count_PG - whole_PG) > _OFF_WHOLE + 2e-6 * count_PG
+    if (off_PG | ((value_PG > 0) & (whole_PG < 1))).any():
         return None
     other_P = np.maximum(np.rint(total_P) - whole_PG.sum(axis=1), 0)
     return Counts(gene_PG=whole_PG.astype(np.int64), other_P=other_P.astype(np.int64))

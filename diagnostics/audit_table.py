@@ -120,7 +120,9 @@ def _maybe(estimate: Estimate | None) -> str:
 
 
 def _number(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    decimals = 3 if estimate.high < 10 else 2 if estimate.high < 100 else 0
+    low, high = (f"{end:.{decimals}f}" for end in (estimate.low, estimate.high))
+    return f"{estimate.value:.{decimals}f} [{low}, {high}]"
 
 
 def _both(square: Estimate, jaccard: Estimate) -> str:

@@ -15,7 +15,8 @@ NEITHER_MARK = 0.50
 NOISE_MARK = 0.30
 CONTEXT_MARK = 0.05
 DEPTH_MARK = 0.05
-TECHNICAL = ("dataset", "assay", "donor")
+LITTLE = 0.05
+"""A gain that is surely below this share of the loss is little."""
 
 
 @final
@@ -45,7 +46,8 @@ def marks_text() -> str:
         f"  a context that the pair differs in   {CONTEXT_MARK:.0%} of it (cell type, dataset, ...)\n"
         f"  depth                                {DEPTH_MARK:.0%} of it\n"
         "the pairs cannot teach (exit code 1) where no linear predictor's gain on held-out cells has an interval\n"
-        "above 0; the smallest gain that would have been seen is printed beside it\n"
+        "above 0; the smallest gain that would have been seen is printed beside it; a gain whose interval ends\n"
+        f"below {LITTLE:.0%} of the loss is called little\n"
     )
 
 
@@ -60,9 +62,10 @@ def verdict(audit: PanelAudit) -> str:
     if gain.gain is None:
         return f"these pairs cannot teach: {gain.says}"
     if can_teach(audit):
+        little = " little" if gain.gain.high < LITTLE else ""
         return (
-            f"these pairs can teach: {gain.best} takes {percent(gain.gain)} off the loss of {gain.baseline!r} on cells "
-            "it has not seen"
+            f"these pairs can teach{little}: {gain.best!r} takes {percent(gain.gain)} off the loss of "
+            f"{gain.baseline!r} on cells it has not seen"
         )
     return (
         f"nothing linear to learn was seen in these pairs: the best gain is {percent(gain.gain)} of the loss, no more "

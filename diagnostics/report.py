@@ -48,8 +48,8 @@ class Report:
 
     @property
     def diagnosis(self) -> CheckResult | None:
-        """The first failing result, or None."""
-        return next((result for result in self.results if result.outcome == "fail"), None)
+        """The first failing result that is not put down to another, or None."""
+        return next((one for one in self.results if one.outcome == "fail" and not one.consequence_of), None)
 
     @property
     def passed(self) -> bool:

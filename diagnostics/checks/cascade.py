@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import find_spec
 
 from diagnostics.checks.check import ALPHA, CHECKS, FAMILIES, Check, Finding
 from diagnostics.checks.probe import Probe
@@ -23,8 +24,8 @@ from gpcp.errors import InputError, nearest
 _FILES = {
     "data": ("provenance", "contents", "signal"),
     "loss": ("loss",),
-    "architecture": ("inputs", "invariances", "paths"),
-    "optimiser": ("wiring",),
+    "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs"),
+    "optimiser": ("wiring", "step_sizes"),
     "learning": ("ladder", "learning"),
 }
 """Files of each family, in the order in which their checks run."""
@@ -36,7 +37,9 @@ def all_checks() -> tuple[Check, ...]:
     """Every check in the order of the cascade: by family, then as they are written."""
     for family in FAMILIES:
         for name in _FILES[family]:
-            import_module(f"diagnostics.checks.{name}")
+            module = f"diagnostics.checks.{name}"
+            if find_spec(module) is not None:
+                import_module(module)
     return tuple(sorted(CHECKS, key=lambda check: FAMILIES.index(check.family)))
 
 

@@ -119,13 +119,21 @@ class Subject:
         """The loss that is given, or the library's where none is."""
         return (masked_loss if self.loss is None else self.loss)(prediction_BL, after_BL, scored_BL)
 
+    def composed_loss(self, model: nn.Module, pairs: PairBatch) -> Tensor:
+        """The loss of some pairs, on the device and in the precision of the model, a scalar with its graph."""
+        batch, after_BL = self.collate(pairs)
+        first = next(iter(model.parameters()), None)
+        if first is not None:
+            batch, after_BL = batch.to(first.device, first.dtype), after_BL.to(first.device, first.dtype)
+        return self.scalar_loss(self.predict(model, batch), after_BL, batch.scored_BL)
+
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
         """One update; the loss before it."""
         if self.training_step is not None:
-            return float(self.training_step(model, optimizer, pairs))
+            said = self.training_step(model, optimizer, pairs)
+            return float(said.detach() if isinstance(said, Tensor) else said)
         optimizer.zero_grad()
-        batch, after_BL = self.collate(pairs)
-        loss = self.scalar_loss(self.predict(model, batch), after_BL, batch.scored_BL)
+        loss = self.composed_loss(model, pairs)
         # torch's own stubs leave a part of its signature open.
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         optimizer.step()

@@ -19,8 +19,9 @@ from gpcp.errors import InputError
 from gpcp.randomness import stream
 from gpcp.sparse_cells import SparseValues
 
-WINDOW_CHUNKS = 1024
-"""Chunks of neighbouring cells that are mixed with one another: 65,536 cells where a chunk has 64."""
+WINDOW_CHUNKS = 256
+"""Chunks of neighbouring cells that are mixed with one another: with chunks of 64 cells a window is 16,384 cells, which
+is what is read at a time. A smaller read within a window would touch as many places for fewer cells."""
 
 PER_MILLION = 1e6
 
@@ -45,13 +46,15 @@ FULL_LENGTH_ASSAYS = frozenset(
         "Smart-seq2",
         "Smart-seq3",
         "TruSeq",
+        "full length single cell RNA sequencing",
+        "full length single nucleus RNA sequencing",
         "mCT-seq",
         "mcSCRB-seq",
         "scM&T-seq",
     }
 )
-"""Assays whose values the Census divides by the length of the gene, as ``obs.assay`` names them: the 21 terms of
-``FULL_GENE_ASSAY`` in the builder of Census schema 2.4.0, one of them under an older name too."""
+"""Assays whose values the Census divides by the length of the gene, as ``obs.assay`` names them: the full-gene
+sequencing assays of Census schema 2.4.0, one of them under its older name, too."""
 
 
 def full_length(assays: Iterable[str]) -> list[str]:

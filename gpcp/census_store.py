@@ -130,10 +130,11 @@ def _check_folder(uri: str) -> None:
 
 def _check_release(census_version: str) -> None:
     """Refuse a release that does not exist, or any where the list of releases cannot be had."""
-    from urllib.request import urlopen
+    from urllib.request import build_opener
 
     try:
-        with urlopen(RELEASES_URL, timeout=CONNECT_S) as answer:
+        # An opener of its own, since urlopen keeps the proxies of its first call.
+        with build_opener().open(RELEASES_URL, timeout=CONNECT_S) as answer:
             releases = cast("dict[str, object]", json.load(answer))
     except (OSError, ValueError) as error:
         raise InputError(_unreachable(f"the list of Census releases ({RELEASES_URL})", error)) from None

@@ -10,8 +10,12 @@ The house. Nothing imports upwards, neither between the packages nor between the
     diagnostics   5    recover_graph  command  plan  benchmark         the commands
                        audit_pairs  audit_command
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
-                       checks/cascade
-                  3    recovery  cells_recovery                        one run, from data to scores
+                       checks/cascade  checks/weights
+                       checks/altered  checks/identities
+                       checks/loss  checks/inputs  checks/told_inputs
+                       checks/invariances  checks/paths
+                       checks/outputs  checks/wiring  checks/step_sizes
+                  3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
                        progress  tables  figures                       what a person sees of them
@@ -43,7 +47,11 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  h5ad_values  h5ad
                                                  cell_index  sparse_cells
                                                  subsets  sparse_pairs
-                                                 pairing
+                                                 pairing  pairing_keys
+                                                 pairing_stats  told
+                                                 signatures  matching
+                                                 pools  planning
+                                                 planned  streaming
                                                  read_ahead  prefetch
                                                  shares
                                                  census_store  census_query

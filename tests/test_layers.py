@@ -16,8 +16,8 @@ from tests.source_tree import PACKAGES, REPO, Import, Source, imports, parsed, s
 
 HOUSE: Mapping[tuple[str, int], str] = {
     ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic command_line",
-    ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing pairing_keys pairing_stats signatures told matching pools planning "
-    "planned streaming cell_index "
+    ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing cell_index "
+    "pairing_keys pairing_stats signatures told matching pools planning planned streaming "
     "sparse_cells sparse_pairs gene_statistics selection statistics_file gene_notes "
     "gene_panel panel_file source_names census census_store census_query census_reader "
     "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build "
@@ -40,8 +40,13 @@ HOUSE: Mapping[tuple[str, int], str] = {
         2,
     ): "standing readings methods limits verdicts real_cells trained runs progress tables figures "
     "source_names audit audit_verdicts audit_table audit_figure",
-    ("diagnostics", 3): "recovery cells_recovery",
-    ("diagnostics", 4): "checks/check checks/subject checks/probe checks/cascade",
+    ("diagnostics", 3): "recovery cells_recovery input_speeds",
+    (
+        "diagnostics",
+        4,
+    ): "checks/check checks/weights checks/subject checks/probe checks/cascade checks/altered checks/identities "
+    "checks/loss checks/inputs checks/told_inputs checks/invariances checks/paths checks/outputs "
+    "checks/wiring checks/step_sizes",
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""

@@ -54,3 +54,28 @@ def test_a_folder_is_no_json_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     caught = capsys.readouterr()
     assert caught.err.startswith("error: --json")
     assert caught.out == ""
+
+
+INPUT = ["input", "--cells", "400", "--genes", "40", "--repeats", "1", "--io", "128"]
+
+
+@pytest.mark.slow
+def test_input_is_read_in_every_way_and_held_against_its_marks(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    path = tmp_path / "speed.json"
+    assert main([*INPUT, "--store", str(tmp_path / "kept"), "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 110
+    document = json.loads(path.read_text(encoding="utf-8"))
+    # A pass reads every cell, but for duplicates; pairs leave at most one cell of each of the 42 keys over.
+    for speed in document["speeds"]:
+        assert 400 - 42 <= speed["n_cells"] <= 400
+        assert f"{speed['name']:34s}" in shown
+    assert [ratio["name"] in shown for ratio in document["ratios"]] == [True] * len(document["ratios"])
+    # The store is used again.
+    assert main([*INPUT, "--store", str(tmp_path / "kept")]) == 0
+    assert "writing a store" not in capsys.readouterr().err
+
+
+def test_an_io_batch_that_the_reader_cannot_take(capsys: pytest.CaptureFixture[str]):
+    assert main(["input", "--io", "100"]) == 2
+    assert "multiples of 64" in capsys.readouterr().err

@@ -168,12 +168,13 @@ def read_obs(obs: Any, found: Mapping[str, str], columns: Sequence[str]) -> Any:
     import tiledbsoma
 
     try:
-        table = obs.read(column_names=list(columns), value_filter=all_of(found)).concat()
+        cells = obs.read(column_names=list(columns), value_filter=all_of(found))
     except (tiledbsoma.SOMAError, KeyError, ValueError) as error:
         text = found.get("value_filter", all_of(found))
         # SOMA adds where in its own code it stumbled.
         why = " ".join(str(error).splitlines()[0].split())
         raise InputError(f"value_filter {text!r} is no condition on cells: {why}") from None
+    table = cells.concat()
     if len(table):
         return table.sort_by("soma_joinid")
     alone = [f"{text}: {_count(obs, text):,}" for text in found.values()]

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from gpcp.census_store import MEASUREMENT, ValuesPlace
+from gpcp.census_store import MEASUREMENT, ValuesPlace, readable
 from gpcp.errors import InputError
 from gpcp.randomness import stream
 from gpcp.sparse_cells import SparseValues
@@ -118,7 +118,7 @@ def value_blocks(
     Raises
     ------
     InputError
-        In a worker of a DataLoader.
+        In a worker of a DataLoader, or TileDB cannot read the store.
     """
     from tiledbsoma_ml import ExperimentDataset
     from tiledbsoma_ml._query_ids import QueryIDs
@@ -148,7 +148,8 @@ def value_blocks(
     blocks: Iterator[tuple[Any, Any]] = iter(reader)
     while True:
         try:
-            values, table = next(blocks)
+            with readable(place.uri):
+                values, table = next(blocks)
         except StopIteration:
             break
         except NotImplementedError:

@@ -90,11 +90,28 @@ def opened_census(census_version: str | None, uri: str | Path | None) -> Generat
     elif "://" not in str(uri):
         _check_folder(str(uri))
     census = _opened(census_version, None if uri is None else str(uri))
-    with census:
+    with readable(str(uri or census_version)), census:
         for part in ("census_info", "census_data"):
             if part not in census:
                 raise InputError(f"{str(uri or census_version)!r} is no Census: it has no {part!r}")
         yield census
+
+
+@contextmanager
+def readable(name: str) -> Generator[None, None, None]:
+    """Say in one line that a Census could not be read: it is damaged, or the network went.
+
+    Raises
+    ------
+    InputError
+        TileDB failed within the block.
+    """
+    import tiledbsoma
+
+    try:
+        yield
+    except tiledbsoma.SOMAError as error:
+        raise InputError(f"Census {name} cannot be read: {_one_line(error)}") from error
 
 
 def _opened(census_version: str | None, uri: str | None) -> Any:

@@ -150,7 +150,7 @@ def test_an_order_is_a_permutation_of_chunks_within_windows(n_cells: int, seed: 
 
 def test_an_order_mixes_cells_from_everywhere():
     order_N = order_of(100_000, seed=0, shuffle_chunk=64)
-    # 256 of 1,563 chunks are a window; their mean place lies within 4 standard errors (18,000) of the middle.
+    # 256 of 1,563 chunks are a window; their mean place has a standard error of 1,800.
     assert abs(order_N[: WINDOW_CHUNKS * 64].mean() - 50_000) < 8_000
     # A batch of 128 cells shares few chunks: 128 of 256 at random touch 256 (1 - (1 - 1/256)**128) = 101.
     assert len(np.unique(order_N[:128] // 64)) > 80
@@ -265,6 +265,19 @@ def test_a_value_that_is_not_finite_is_refused(store: Path, tmp_path: Path):
     cases.put_value(damaged, 0, 0, np.nan)
     with pytest.raises(InputError, match="not finite"):
         list(CensusCells(uri=damaged, is_primary_data=None).sequential(batch_size=100))
+
+
+def test_a_damaged_store_is_refused_in_one_line(store: Path, tmp_path: Path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(store, damaged)
+    cells = CensusCells(uri=damaged, is_primary_data=None)
+    for part in (damaged / "census_data").rglob("X/normalized/__fragments/*/a0.tdb"):
+        part.write_bytes(part.read_bytes()[:20])
+    with pytest.raises(InputError, match="cannot be read"):
+        next(cells.cells(batch_size=10, seed=0))
+    shutil.rmtree(damaged)
+    with pytest.raises(InputError, match="cannot be read"):
+        next(cells.cells(batch_size=10, seed=0))
 
 
 def test_without_the_layer_counts_will_do_for_umi_assays(store: Path, every: CensusCells, tmp_path: Path):

@@ -152,6 +152,22 @@ class CellIndex:
             total_B=None if self.total_B is None else self.total_B[which],
         )
 
+    def compacted(self) -> "CellIndex":
+        """The same cells with a table of no measured set that none of them has."""
+        if len(self.measured_SG) <= 1:
+            return self
+        used_S, set_B = np.unique(self.set_B, return_inverse=True)
+        if len(used_S) == len(self.measured_SG):
+            return self
+        return CellIndex(
+            vocab=self.vocab,
+            cell_id_B=self.cell_id_B,
+            measured_SG=self.measured_SG[used_S],
+            set_B=set_B.reshape(-1).astype(np.int32),
+            covariates=self.covariates,
+            total_B=self.total_B,
+        )
+
 
 def concatenate_labels(parts: Sequence[Labels]) -> Labels:
     """The labels of some blocks one after the other; a name that several have is one name."""

@@ -83,7 +83,12 @@ class SparseCells:
 
     def rows(self, which: Which) -> "SparseCells":
         """Some cells: of a slice, of an index array (in its order) or of a bool array. Values are copied."""
-        return SparseCells(index=self.index.rows(which), value_BG=self.value_BG[which])
+        return _unchecked(self.index.rows(which), self.value_BG[which])
+
+    def compacted(self) -> "SparseCells":
+        """The same cells without the measured sets of others, so that a few that stay do not keep a large table."""
+        index = self.index.compacted()
+        return self if index is self.index else _unchecked(index, self.value_BG)
 
     def dense(self) -> CellBatch:
         """The same cells as every other source gives them."""
@@ -94,6 +99,14 @@ class SparseCells:
             cell_id_B=self.index.cell_id_B,
             covariates={name: labels.text_B for name, labels in self.index.covariates.items()},
         )
+
+
+def _unchecked(index: CellIndex, value_BG: SparseValues) -> SparseCells:
+    """Cells that come of checked ones: to look at every value again would take as long as to copy it."""
+    cells = object.__new__(SparseCells)
+    object.__setattr__(cells, "index", index)
+    object.__setattr__(cells, "value_BG", value_BG)
+    return cells
 
 
 @runtime_checkable
@@ -124,6 +137,22 @@ class IndexedCells(SparseCellSource, Protocol):
         ...
 
 
+@runtime_checkable
+class PerhapsIndexed(CellSource, Protocol):
+    """A source that stands before another one, and is indexed if that is."""
+
+    def indexed(self) -> IndexedCells | None:
+        """The same cells as an indexed source, or None."""
+        ...
+
+
+def indexed(cells: CellSource) -> IndexedCells | None:
+    """A source as an indexed one, if it is or stands before one; None otherwise."""
+    if isinstance(cells, PerhapsIndexed):
+        return cells.indexed()
+    return cells if isinstance(cells, IndexedCells) else None
+
+
 def sparse_of(batch: CellBatch) -> SparseCells:
     """A dense batch as a sparse one; cells that were measured for the same genes share a set."""
     packed_BW = np.packbits(batch.measured_BG, axis=1)
@@ -150,4 +179,4 @@ def concatenate_sparse(parts: Sequence[SparseCells]) -> SparseCells:
     if len(parts) == 1:
         return parts[0]
     index = concatenate_index([part.index for part in parts])
-    return SparseCells(index=index, value_BG=sp.csr_array(sp.vstack([part.value_BG for part in parts], format="csr")))
+    return _unchecked(index, sp.csr_array(sp.vstack([part.value_BG for part in parts], format="csr")))

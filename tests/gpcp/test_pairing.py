@@ -1,72 +1,82 @@
-"""The contract of pairing, over sources, batch sizes and told ranges."""
+"""The contract of pairing, over engines, sources, rules, batch sizes, blocks, caps and ages."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-import gpcp.pairing
-from gpcp.cells import CellBatch, CellSource
+import gpcp.planned
+import gpcp.streaming
+from gpcp.cells import CellSource
 from gpcp.errors import InputError
-from gpcp.genes import GeneVocab
-from gpcp.pairing import Paired, PairingStats, first_come, told_genes
-from gpcp.pairs import PairBatch, PairSource, concatenate
-from tests.strategies import adjectives
+from gpcp.pairing import Paired
+from gpcp.pairing_keys import depth_of
+from gpcp.pairing_stats import PairingStats
+from gpcp.pairs import LatePairSource, PairBatch, PairSource, concatenate
+from tests.gpcp.held_cells import FIRST, HeldCells, IndexedHeld, held, held_cells
+
+COVARIATES = ("cell_type", "donor", "disease")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HeldCells:
-    """Cells in memory; row ``i`` is named ``1000 + i``."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A way of pairing some cells, and of reading the pairs."""
 
-    vocab: GeneVocab
-    value_NG: NDArray[np.float32]
-    measured_NG: NDArray[np.bool_]
-    covariates: dict[str, NDArray[np.str_]]
+    held: HeldCells
+    engine: str
+    dense: bool
+    options: dict[str, Any]
+    batch_size: int
+    block_cells: int
 
-    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
-        order = np.random.default_rng(seed).permutation(len(self.value_NG))
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            yield CellBatch(
-                vocab=self.vocab,
-                expression_BG=np.where(self.measured_NG[rows], self.value_NG[rows], np.float32(0)),
-                measured_BG=self.measured_NG[rows],
-                cell_id_B=1000 + rows,
-                covariates={name: values[rows] for name, values in self.covariates.items()},
-            )
+    def paired(self) -> Paired:
+        source = self.held if self.dense and self.engine == "streaming" else IndexedHeld(self.held)
+        return Paired(source, engine=self.engine, **self.options)  # pyright: ignore[reportArgumentType]
 
+    def pairs(self, seed: int, *, batch_size: int | None = None) -> list[PairBatch]:
+        return list(self.paired().pairs(batch_size=batch_size or self.batch_size, seed=seed))
 
-def held(
-    n_cells: int, n_genes: int, *, measured: NDArray[np.bool_] | None = None, **covariates: list[str]
-) -> HeldCells:
-    rng = np.random.default_rng(7)
-    return HeldCells(
-        vocab=GeneVocab(feature_id=tuple(f"g{i}" for i in range(n_genes))),
-        value_NG=rng.normal(size=(n_cells, n_genes)).astype(np.float32),
-        measured_NG=np.ones((n_cells, n_genes), dtype=np.bool_) if measured is None else measured,
-        covariates={name: np.array(values, dtype=np.str_) for name, values in covariates.items()},
-    )
+    def key(self, row: int, names: tuple[str, ...]) -> tuple[Any, ...]:
+        return tuple(self._key(row, name) for name in names)
 
-
-@st.composite
-def sources(draw: st.DrawFn) -> HeldCells:
-    n_cells, n_genes = draw(st.integers(0, 14)), draw(st.integers(2, 5))
-    words = st.lists(st.sampled_from(["T cell", "B", ""]), min_size=n_cells, max_size=n_cells)
-    all_measured = draw(st.booleans())
-    measured = None if all_measured else draw(adjectives(n_cells, n_genes))
-    return held(n_cells, n_genes, measured=measured, cell_type=draw(words), donor=draw(words))
+    def _key(self, row: int, name: str) -> Any:
+        if name == "measured":
+            return frozenset(self.held.measured(row))
+        if name == "depth":
+            return int(depth_of(np.array(len(self.held.expressed(row)))))
+        return str(self.held.covariates[name][row])
 
 
 @st.composite
-def told_ranges(draw: st.DrawFn, n_genes: int) -> tuple[int, int] | None:
+def cases(draw: st.DrawFn) -> Case:
+    cells = draw(held_cells())
+    n_genes = len(cells.vocab)
+    names = draw(st.permutations((*COVARIATES, "measured", "depth")))
+    n_match, n_prefer, n_differ = draw(st.integers(0, 2)), draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    rest = names[n_match + n_prefer :]
     lo = draw(st.integers(1, n_genes - 1))
-    return draw(st.sampled_from([None, (lo, draw(st.integers(lo, n_genes - 1)))]))
+    return Case(
+        held=cells,
+        engine=draw(st.sampled_from(["planned", "streaming"])),
+        dense=draw(st.booleans()),
+        options={
+            "match_on": tuple(names[:n_match]),
+            "prefer_on": tuple(names[n_match : n_match + n_prefer]),
+            "differ_on": tuple(name for name in rest if name in COVARIATES)[:n_differ],
+            "told": draw(st.sampled_from([None, (lo, draw(st.integers(lo, n_genes - 1)))])),
+            "best_of": draw(st.sampled_from([1, 2, 3, 64])),
+            "max_age": draw(st.sampled_from([None, 1, 3, 8])),
+            "max_held": draw(st.sampled_from([2, 3, 1000])),
+            "min_shared": draw(st.integers(2, n_genes)),
+        },
+        batch_size=draw(st.integers(1, 6)),
+        block_cells=draw(st.integers(1, 16)),
+    )
 
 
 def bytes_of(pairs: PairBatch) -> bytes:
@@ -74,79 +84,127 @@ def bytes_of(pairs: PairBatch) -> bytes:
     return b"".join(getattr(pairs, name).tobytes() for name in names)
 
 
-@given(
-    source=sources(),
-    batch_size=st.integers(1, 6),
-    block_cells=st.integers(1, 16),
-    match_on=st.sampled_from([("cell_type",), ("cell_type", "donor"), ("donor", "cell_type"), ()]),
-    seed=st.integers(0, 2**32),
-    data=st.data(),
-)
-def test_contract(
-    source: HeldCells,
-    batch_size: int,
-    block_cells: int,
-    match_on: tuple[str, ...],
-    seed: int,
-    data: st.DataObject,
-):
-    told = data.draw(told_ranges(len(source.vocab)))
-    paired = Paired(source, told=told, match_on=match_on)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpcp.pairing, "BLOCK_CELLS", block_cells)
-        batches = list(paired.pairs(batch_size=batch_size, seed=seed))
-    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    used = [int(i) - 1000 for batch in batches for i in (*batch.before_id_B, *batch.after_id_B)]
-    assert max(Counter(used).values(), default=1) == 1
-    stats = paired.stats
-    assert stats.n_cells == len(source.value_NG) == stats.n_paired + stats.n_left_over + stats.n_unscorable
-    assert stats.n_paired == len(used)
-    keys = [tuple(source.covariates[name][i] for name in match_on) for i in range(stats.n_cells)]
-    assert stats.n_left_over == sum(n % 2 for n in Counter(keys).values())
-    if not batches:
-        return
-    pairs = concatenate(batches)
-    before, after = pairs.before_id_B - 1000, pairs.after_id_B - 1000
-    assert [keys[i] for i in before] == [keys[i] for i in after]
+def check_pairs(case: Case, pairs: PairBatch) -> None:
+    """Keys and differences hold; what is measured, given and told is right."""
+    source, options = case.held, case.options
+    before, after = pairs.before_id_B - FIRST, pairs.after_id_B - FIRST
+    for one, other in zip(before.tolist(), after.tolist(), strict=True):
+        assert case.key(one, options["match_on"]) == case.key(other, options["match_on"])
+        for name in options["differ_on"]:
+            assert case.key(one, (name,)) != case.key(other, (name,))
     both = source.measured_NG[before] & source.measured_NG[after]
     np.testing.assert_array_equal(pairs.measured_BG, both)
     np.testing.assert_array_equal(pairs.before_BG, np.where(both, source.value_NG[before], 0))
     np.testing.assert_array_equal(pairs.after_BG, np.where(both, source.value_NG[after], 0))
-    assert pairs.scored_BG.any(axis=1).all()
-    lo, hi = told or (1, len(source.vocab) - 1)
+    assert (both.sum(axis=1) >= options["min_shared"]).all()
+    lo, hi = options["told"] or (1, len(source.vocab) - 1)
     most = both.sum(axis=1) - 1
     n_told = pairs.perturbed_BG.sum(axis=1)
     assert (np.minimum(lo, most) <= n_told).all()
     assert (n_told <= np.minimum(hi, most)).all()
-    # Neither batches nor blocks leave a trace.
-    again = Paired(source, told=told, match_on=match_on)
-    assert bytes_of(concatenate(list(again.pairs(batch_size=1000, seed=seed)))) == bytes_of(pairs)
 
 
-@given(st.lists(st.integers(0, 4), max_size=20))
-def test_first_come_is_what_a_queue_of_one_does(keys: list[int]):
-    waiting: dict[int, int] = {}
-    expected: list[tuple[int, int]] = []
-    for row, key in enumerate(keys):
-        if key in waiting:
-            expected.append((waiting.pop(key), row))
-        else:
-            waiting[key] = row
-    first, second, left = first_come(np.array(keys, dtype=np.int64))
-    assert list(zip(first.tolist(), second.tolist(), strict=True)) == expected
-    assert left.tolist() == sorted(waiting.values())
+@given(case=cases(), seed=st.integers(0, 2**32))
+def test_contract(case: Case, seed: int):
+    paired = case.paired()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpcp.streaming, "BLOCK_CELLS", case.block_cells)
+        patch.setattr(gpcp.streaming, "MOST_CELLS", case.block_cells)
+        patch.setattr(gpcp.planned, "READ_PAIRS", case.block_cells)
+        patch.setattr(gpcp.planned, "READ_CELLS", case.block_cells)
+        batches = list(paired.pairs(batch_size=case.batch_size, seed=seed))
+        stats = paired.stats
+    assert [len(batch) for batch in batches[:-1]] == [case.batch_size] * (len(batches) - 1)
+    used = [int(i) for batch in batches for i in (*batch.before_id_B, *batch.after_id_B)]
+    assert max(Counter(used).values(), default=1) == 1
+    assert stats.n_cells == len(case.held) == stats.n_paired + stats.n_left_over + stats.n_filtered
+    assert stats.n_paired == len(used)
+    options = case.options
+    assert stats.n_filtered == int((case.held.measured_NG.sum(axis=1) < options["min_shared"]).sum())
+    if case.engine == "planned":
+        assert paired.n_pairs == len(used) // 2 == case.paired().n_pairs
+        assert (stats.most_held, stats.age_most) == (0, None)
+    else:
+        assert paired.n_pairs is None
+        assert stats.most_held <= options["max_held"]
+    soft = (*options["match_on"], *options["prefer_on"])
+    n_relaxed = 0
+    for batch in batches:
+        check_pairs(case, batch)
+        rows = zip((batch.before_id_B - FIRST).tolist(), (batch.after_id_B - FIRST).tolist(), strict=True)
+        n_relaxed += sum(case.key(one, soft) != case.key(other, soft) for one, other in rows)
+    assert stats.n_relaxed == n_relaxed
+    # Neither batches nor blocks leave a trace, in pairs or in statistics.
+    again = case.paired()
+    whole = list(again.pairs(batch_size=1000, seed=seed))
+    assert b"".join(map(bytes_of, whole)) == (bytes_of(concatenate(batches)) if batches else b"")
+    assert again.stats == stats
 
 
-def test_it_is_a_source_of_pairs():
-    source = held(6, 3, cell_type=["a"] * 6)
+@given(case=cases(), seed=st.integers(0, 99), start=st.integers(0, 3), step=st.integers(1, 3))
+def test_start_and_step_give_every_nth_batch(case: Case, seed: int, start: int, step: int):
+    whole = case.pairs(seed)
+    paired = case.paired()
+    some = [late.dense() for late in paired.late_pairs(batch_size=case.batch_size, seed=seed, start=start, step=step)]
+    assert list(map(bytes_of, some)) == list(map(bytes_of, whole[start::step]))
+    assert paired.stats.n_paired == 2 * sum(map(len, whole))
+
+
+@given(case=cases(), seed=st.integers(0, 99))
+def test_without_cap_or_differences_only_parity_is_left_over(case: Case, seed: int):
+    options = case.options | {"differ_on": (), "max_held": 1000, "min_shared": 2}
+    whole = replace(case.held, measured_NG=np.ones_like(case.held.measured_NG))
+    free = replace(case, held=whole, options=options)
+    paired = free.paired()
+    list(paired.pairs(batch_size=8, seed=seed))
+    keys = Counter(free.key(row, options["match_on"]) for row in range(len(whole)))
+    assert paired.stats.n_left_over == sum(n % 2 for n in keys.values())
+
+
+@given(case=cases(), seed=st.integers(0, 99))
+def test_a_cell_leaves_at_its_age_or_with_the_next_that_comes(case: Case, seed: int):
+    options = case.options | {"max_age": 4, "differ_on": (), "min_shared": 2, "match_on": ()}
+    whole = replace(case.held, measured_NG=np.ones_like(case.held.measured_NG))
+    paired = replace(case, held=whole, engine="streaming", options=options).paired()
+    list(paired.pairs(batch_size=8, seed=seed))
+    # Alone at the age of 4, it meets the next cell, which is of its key as all are.
+    assert (paired.stats.age_most or 0) <= 5
+
+
+def test_planned_pairs_read_no_other_cell():
+    source = IndexedHeld(held(200, 4, cell_type=["a", "b"] * 100))
+    paired = Paired(source)
+    batches = list(paired.late_pairs(batch_size=10, seed=1, start=3, step=4))
+    assert [len(batch) for batch in batches] == [10, 10]
+    assert len(source.asked) == 40
+
+
+def test_the_engine_is_chosen_by_what_the_source_can_do():
+    cells = held(6, 3, cell_type=["a"] * 6)
+    assert not Paired(cells).planned
+    assert Paired(IndexedHeld(cells)).planned
+    assert not Paired(IndexedHeld(cells, cheap_rows=False)).planned
+    assert Paired(IndexedHeld(cells, cheap_rows=False), engine="planned").planned
+    assert not Paired(IndexedHeld(cells), engine="streaming").planned
+    with pytest.raises(InputError, match="engine='planned' needs a source that gives any of its cells"):
+        Paired(cells, engine="planned")
+
+
+@pytest.mark.parametrize("engine", ["planned", "streaming"])
+def test_it_is_a_source_of_pairs(engine: Any):
+    source = IndexedHeld(held(7, 3, cell_type=["a"] * 7))
     assert isinstance(source, CellSource)
-    assert isinstance(Paired(source), PairSource)
-    assert Paired(source).n_pairs is None
-    assert Paired(source).vocab is source.vocab
+    paired = Paired(source, engine=engine)
+    assert isinstance(paired, PairSource)
+    assert isinstance(paired, LatePairSource)
+    assert paired.n_pairs == (3 if engine == "planned" else None)
+    assert paired.vocab is source.vocab
 
 
-def test_another_seed_gives_other_pairs():
-    paired = Paired(held(40, 3, cell_type=["a", "b"] * 20))
+@pytest.mark.parametrize("best_of", [1, 4])
+@pytest.mark.parametrize("engine", ["planned", "streaming"])
+def test_another_seed_gives_other_pairs(engine: Any, best_of: int):
+    paired = Paired(IndexedHeld(held(40, 9, cell_type=["a", "b"] * 20)), engine=engine, best_of=best_of)
 
     def partners(seed: int) -> frozenset[frozenset[int]]:
         pairs = concatenate(list(paired.pairs(batch_size=8, seed=seed)))
@@ -154,14 +212,18 @@ def test_another_seed_gives_other_pairs():
             frozenset(two) for two in zip(pairs.before_id_B.tolist(), pairs.after_id_B.tolist(), strict=True)
         )
 
-    # 19!! ** 2 matchings: two seeds that agree are no accident.
+    # 19!! ** 2 matchings at random: two seeds that agree are no accident.
     assert len({partners(seed) for seed in range(5)}) == 5
     assert partners(3) == partners(3)
 
 
-def test_what_is_told_does_not_decide_who_meets():
-    source = held(40, 6, cell_type=["a"] * 40)
-    few, many = (concatenate(list(Paired(source, told=told).pairs(batch_size=8, seed=3))) for told in ((1, 1), (5, 5)))
+@pytest.mark.parametrize("engine", ["planned", "streaming"])
+def test_what_is_told_does_not_decide_who_meets(engine: Any):
+    source = IndexedHeld(held(40, 6, cell_type=["a"] * 40))
+    few, many = (
+        concatenate(list(Paired(source, engine=engine, told=told).pairs(batch_size=8, seed=3)))
+        for told in ((1, 1), (5, 5))
+    )
     assert few.before_id_B.tolist() == many.before_id_B.tolist()
     assert few.after_BG.tobytes() == many.after_BG.tobytes()
     assert (few.perturbed_BG.sum(axis=1) == 1).all()
@@ -171,80 +233,88 @@ def test_what_is_told_does_not_decide_who_meets():
 def test_a_coin_decides_which_cell_is_before():
     source = held(4000, 2, cell_type=["a"] * 4000)
     pairs = concatenate(list(Paired(source).pairs(batch_size=500, seed=1)))
-    ids = np.concatenate([batch.cell_id_B for batch in source.cells(batch_size=4000, seed=1)])
-    came = np.empty(5000)
-    came[ids] = np.arange(4000)
-    n_swapped = int((came[pairs.before_id_B] > came[pairs.after_id_B]).sum())
+    came = np.argsort(source.order(1))
+    n_swapped = int((came[pairs.before_id_B - FIRST] > came[pairs.after_id_B - FIRST]).sum())
     # 2,000 fair coins: 1,000 within 5 standard deviations of sqrt(2000) / 2 = 22.
     assert abs(n_swapped - 1000) < 112
 
 
-def test_told_sets_are_random_sets_of_uniform_size():
-    measured = np.ones((20_000, 5), dtype=np.bool_)
-    measured[:, 2] = False
-    told = told_genes(measured, (1, 3), rng=np.random.default_rng(0))
-    sizes = np.bincount(told.sum(axis=1), minlength=5)
-    assert sizes[[0, 4]].tolist() == [0, 0]
-    # A third each, and each of the four genes 2 of 4 times: within 5 standard errors, at most sqrt(20,000 / 4) = 71.
-    assert (np.abs(sizes[1:4] - 20_000 / 3) < 355).all()
-    assert (np.abs(told.sum(axis=0)[[0, 1, 3, 4]] - 10_000) < 355).all()
-    assert not told[:, 2].any()
-    # Which gene is told says nothing of the next: of the sets of two, each of the six is as frequent.
-    pairs = Counter(tuple(np.flatnonzero(row)) for row in told[told.sum(axis=1) == 2])
-    assert len(pairs) == 6
-    assert all(abs(n - sizes[2] / 6) < 5 * np.sqrt(sizes[2] / 6) for n in pairs.values())
+@pytest.mark.parametrize("engine", ["planned", "streaming"])
+def test_random_partners_are_any_other_cell_of_the_key(engine: Any):
+    paired = Paired(IndexedHeld(held(6, 2, cell_type=["a"] * 6)), engine=engine)
+    met: Counter[int] = Counter()
+    for seed in range(1000):
+        pairs = concatenate(list(paired.pairs(batch_size=8, seed=seed)))
+        two = np.stack([pairs.before_id_B, pairs.after_id_B], axis=1) - FIRST
+        met[int(two[(two == 0).any(axis=1)].sum())] += 1
+    assert set(met) == {1, 2, 3, 4, 5}
+    # A fifth of 1,000 each, within 4 standard deviations of sqrt(1000 * .2 * .8) = 12.6.
+    assert max(abs(n - 200) for n in met.values()) < 51
 
 
-def test_pairs_with_nothing_to_score_are_dropped_and_counted():
+@pytest.mark.parametrize("engine", ["planned", "streaming"])
+def test_cells_with_nothing_to_score_are_filtered_and_counted(engine: Any):
     measured = np.array([[True, False, False]] * 4 + [[True, True, False]] * 2, dtype=np.bool_)
-    paired = Paired(held(6, 3, measured=measured, cell_type=["a"] * 4 + ["b"] * 2))
+    source = IndexedHeld(held(6, 3, measured=measured, cell_type=["a"] * 4 + ["b"] * 2))
+    paired = Paired(source, engine=engine)
     (pairs,) = paired.pairs(batch_size=8, seed=0)
     assert sorted([*pairs.before_id_B, *pairs.after_id_B]) == [1004, 1005]
-    assert paired.stats == PairingStats(n_cells=6, n_paired=2, n_left_over=0, n_unscorable=4)
+    stats = paired.stats
+    assert (stats.n_cells, stats.n_paired, stats.n_left_over, stats.n_filtered) == (6, 2, 0, 4)
+    assert stats.shared_genes == 2
 
 
 def test_stats_are_of_the_last_pass_begun(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gpcp.pairing, "BLOCK_CELLS", 4)
+    monkeypatch.setattr(gpcp.streaming, "BLOCK_CELLS", 4)
     paired = Paired(held(13, 2, cell_type=["a"] * 13))
     assert paired.stats == PairingStats()
     first = paired.pairs(batch_size=1, seed=0)
     list(islice(first, 2))
     early = paired.stats
-    assert early == PairingStats(n_cells=4, n_paired=4)
+    assert (early.n_cells, early.n_paired, early.most_held, early.age_mean, early.age_most) == (4, 4, 1, 1, 1)
     second = paired.pairs(batch_size=1, seed=1)
     assert paired.stats == PairingStats()
     list(first)
     assert paired.stats == PairingStats()
     assert len(list(second)) == 6
-    assert paired.stats == PairingStats(n_cells=13, n_paired=12, n_left_over=1)
-    assert early == PairingStats(n_cells=4, n_paired=4)
-
-
-def test_waiting_cells_are_copies():
-    ready = held(3, 4, cell_type=["a", "b", "c"])
-    (block,) = ready.cells(batch_size=3, seed=0)
-    waiting = block.rows(np.array([1]))
-    assert not np.shares_memory(waiting.expression_BG, block.expression_BG)
+    late = paired.stats
+    assert (late.n_cells, late.n_paired, late.n_left_over) == (13, 12, 1)
+    assert early.n_cells == 4
 
 
 @pytest.mark.parametrize(
-    ("told", "match_on", "message"),
+    ("options", "message"),
     [
-        ((0, 2), ("cell_type",), r"told is \(0, 2\): it must be \(fewest, most\) within 1 .. 3 genes"),
-        ((2, 1), ("cell_type",), r"told is \(2, 1\)"),
-        ((1, 4), ("cell_type",), r"told is \(1, 4\)"),
-        (None, ("celltype",), "match_on names 'celltype', which is no covariate; nearest: cell_type"),
+        ({"told": (0, 2)}, r"told is \(0, 2\): it must be \(fewest, most\) within 1 .. 3 genes"),
+        ({"told": (2, 1)}, r"told is \(2, 1\)"),
+        ({"told": (1, 4)}, r"told is \(1, 4\)"),
+        ({"match_on": ["celltype"]}, "match_on names 'celltype', which is no covariate; nearest: cell_type"),
+        ({"prefer_on": ["dept"]}, "prefer_on names 'dept', which is no covariate; nearest: depth"),
+        ({"differ_on": ["depth"]}, "differ_on names 'depth', which is no covariate"),
+        ({"differ_on": "cell_type"}, "'cell_type' is in match_on and in differ_on"),
+        ({"differ_on": "donor", "prefer_on": "donor"}, "'donor' is named twice"),
+        ({"engine": "stream"}, "engine is 'stream'; nearest: streaming"),
+        ({"best_of": 0}, "best_of is 0: it must be at least 1"),
+        ({"max_age": 0}, "max_age is 0: it must be at least 1"),
+        ({"max_held": 1}, "max_held is 1: it must be at least 2"),
+        ({"min_shared": 1}, "min_shared is 1: it must be at least 2"),
+        ({"min_shared": 5}, "min_shared is 5, but the source has 4 genes"),
     ],
 )
-def test_bad_use(told: tuple[int, int] | None, match_on: tuple[str, ...], message: str):
+def test_bad_use(options: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
-        Paired(held(4, 4, cell_type=["a"] * 4), told=told, match_on=match_on)
+        Paired(held(4, 4, cell_type=["a"] * 4), **options)
 
 
-def test_a_source_without_the_covariate_to_match_on():
-    paired = Paired(held(4, 3, donor=["a"] * 4), match_on="cell_type")
-    with pytest.raises(InputError, match=r"'cell_type', which the source does not give \(it gives: donor\)"):
+@pytest.mark.parametrize("option", ["match_on", "differ_on", "prefer_on"])
+def test_a_source_without_the_covariate(option: str):
+    options = {"match_on": (), option: "cell_type"}
+    message = rf"{option} names 'cell_type', which the source does not give \(it gives: donor\)"
+    paired = Paired(held(4, 3, donor=["a"] * 4), **options)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=message):
         next(paired.pairs(batch_size=2, seed=0))
+    with pytest.raises(InputError, match=message):
+        Paired(IndexedHeld(held(4, 3, donor=["a"] * 4)), **options)  # pyright: ignore[reportArgumentType]
 
 
 def test_one_gene_makes_no_pairs():
@@ -252,7 +322,12 @@ def test_one_gene_makes_no_pairs():
         Paired(held(4, 1, cell_type=["a"] * 4))
 
 
-@pytest.mark.parametrize(("batch_size", "seed", "field"), [(0, 0, "batch_size"), (1, -1, "seed")])
-def test_bad_iteration_is_refused_at_the_call(batch_size: int, seed: int, field: str):
+@pytest.mark.parametrize("engine", ["planned", "streaming"])
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"batch_size": 0}, "batch_size"), ({"seed": -1}, "seed"), ({"start": -1}, "start"), ({"step": 0}, "step")],
+)
+def test_bad_iteration_is_refused_at_the_call(engine: Any, options: dict[str, int], field: str):
+    paired = Paired(IndexedHeld(held(4, 3, cell_type=["a"] * 4)), engine=engine)
     with pytest.raises(InputError, match=f"{field} is"):
-        Paired(held(4, 3, cell_type=["a"] * 4)).pairs(batch_size=batch_size, seed=seed)
+        paired.late_pairs(**({"batch_size": 1, "seed": 0} | options))

@@ -139,8 +139,8 @@ def plain_reading(uri: Path, *, io_batch_size: int, shuffle: bool, seed: int) ->
                 shuffle=shuffle,
                 seed=seed,
             )
-            for values_BG, _ in dataset:
-                yield values_BG
+            for values, _ in dataset:
+                yield values
 
 
 def computing(seconds: float) -> None:

@@ -20,6 +20,7 @@ from gpcp.errors import InputError
 from gpcp.pairs import PairBatch
 from gpcp.predictors import Predictor, control_of, perturbation_of
 from gpcp.randomness import stream
+from gpcp.selection import gene_statistics
 from gpcp.subsets import OnlyCells
 
 _BLOCK_CELLS = 2048
@@ -154,23 +155,17 @@ def choose_panel(training: CellSource, n_genes: int = 50, *, min_expressed: floa
     Raises
     ------
     InputError
-        Fewer genes than asked for meet the conditions; the message says how many do.
+        Fewer genes than asked for meet the conditions (the message says how many do), or there is no cell.
     """
     if n_genes < 2:
         raise InputError(f"n_genes is {n_genes}: a panel needs at least 2, one to tell and one to score")
     n_all = len(training.vocab)
-    n_cells, sum_G, square_G = 0, np.zeros(n_all), np.zeros(n_all)
-    measured_G, expressed_G = np.zeros(n_all, dtype=np.int64), np.zeros(n_all, dtype=np.int64)
-    for batch in training.cells(batch_size=_BLOCK_CELLS, seed=0):
-        value_BG = batch.expression_BG.astype(np.float64)
-        n_cells += len(batch)
-        sum_G += value_BG.sum(axis=0)
-        square_G += (value_BG**2).sum(axis=0)
-        measured_G += batch.measured_BG.sum(axis=0)
-        expressed_G += (value_BG > 0).sum(axis=0)
-    variance_G = square_G / max(n_cells, 1) - (sum_G / max(n_cells, 1)) ** 2
-    # Sums of squares lose what is 1e-12 of them to rounding: below that a gene is constant.
-    usable_G = (measured_G == n_cells) & (expressed_G >= min_expressed * n_cells) & (variance_G > 1e-12 * square_G)
+    found = gene_statistics(training)
+    n_cells, variance_G = found.n_cells, found.variance_G
+    # A mean is a rounded sum: what varies by less than 1e-12 of its squares is a constant.
+    square_G = n_cells * (variance_G + found.mean_G**2)
+    usable_G = (found.n_measured_G == n_cells) & (found.n_expressed_G >= min_expressed * n_cells)
+    usable_G &= variance_G > 1e-12 * square_G
     if usable_G.sum() < n_genes:
         raise InputError(
             f"n_genes is {n_genes}, but {int(usable_G.sum())} of {n_all} genes are measured in all {n_cells} training "

@@ -102,9 +102,8 @@ class ReadAhead:
             self.ended = True
             self.changed.notify()
 
-    def take(self) -> PairsToCome | None:
-        """The next batch for the consumer, or None after the last; raises what the source raised."""
-        began = perf_counter()
+    def take(self, began: float) -> PairsToCome | None:
+        """The next batch for who asked at ``began``, or None after the last; raises what the source raised."""
         with self.changed:
             self.n_asked += 1
             self.sum_queued += len(self.ready)
@@ -224,10 +223,12 @@ def read_ahead(reading: ReadAhead, batches: Iterator[PairsToCome]) -> Generator[
     thread = Thread(target=reading.read, args=(batches,), name="gpcp.prefetch", daemon=True)
     del batches  # the thread's own from here on: it closes the iterator, or drops it where it cannot be closed
     try:
+        began = perf_counter()
         _RUNNING[thread] = reading
         thread.start()
-        while (pairs := reading.take()) is not None:
+        while (pairs := reading.take(began)) is not None:
             yield pairs if reading.dense_ahead else _Timed(pairs, reading)
+            began = perf_counter()
     finally:
         reading.stop()
         if thread.is_alive() and thread is not current_thread():

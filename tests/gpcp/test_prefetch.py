@@ -215,7 +215,7 @@ def test_garbage_that_the_reading_thread_collects_is_its_own_consumer():
 
 
 def test_an_error_of_closing_is_not_lost():
-    batches = Prefetched(WatchedLate(8, fails_at_end=True)).pairs(batch_size=2, seed=0)
+    batches = Prefetched(WatchedLate(8, fails_at_end=True), depth=1).pairs(batch_size=2, seed=0)
     next(batches)
     with pytest.raises(OSError, match="the file cannot be closed"):
         batches.close()

@@ -4,22 +4,73 @@ import json
 import os
 import subprocess
 import sys
+from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from gpcp.cache_build import build_cache
+from gpcp.pairs import PairSource
+from gpcp.shares import epoch_seed
+from tests.verification.two_ranks_pairs import BATCH, N_STEPS, cells, sources
+
+
+def under_torchrun(script: str, folder: Path, repo: Path) -> list[dict[str, Any]]:
+    """What each of two processes found."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repo)}
+    done = subprocess.run(
+        [*launch, str(repo / "tests" / "verification" / script), str(folder)],
+        env=environment, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path, repo: Path) -> None:
-    script = repo / "tests" / "verification" / "two_ranks.py"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repo)}
-    done = subprocess.run(
-        [*launch, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    first, second = under_torchrun("two_ranks.py", tmp_path, repo)
     assert len(first["losses"]) == len(second["losses"]) == 10
     assert set(first["losses"]).isdisjoint(second["losses"])
     assert first["weights"] == second["weights"]
     assert (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_pairs_of_every_source(tmp_path: Path, repo: Path) -> None:
+    """9 batches, an odd number: none is lost where that is asked for, and nobody waits where it is not."""
+    build_cache(cells(), tmp_path / "cache")
+    first, second = under_torchrun("two_ranks_pairs.py", tmp_path, repo)
+    for name, source in sources(tmp_path / "cache").items():
+        alone = one_pass(source)
+        assert [len(batch) for batch in alone] == [BATCH] * 8 + [1], name
+        assert in_turn(first[name]["all"], second[name]["all"]) == alone
+        assert in_turn(first[name]["even"], second[name]["even"]) == alone[:8]
+        seen, others = (set(chain.from_iterable(rank[name]["all"])) for rank in map(as_tuples, (first, second)))
+        assert seen.isdisjoint(others)
+        assert len(seen | others) == 65
+        assert (first[name]["loop"], second[name]["loop"]) == (4, 4)
+        losses, other_losses = first[name]["fit"]["losses"], second[name]["fit"]["losses"]
+        assert len(losses) == len(other_losses) == N_STEPS
+        assert set(losses).isdisjoint(other_losses)
+        assert first[name]["fit"]["weights"] == second[name]["fit"]["weights"]
+    for name in ("planned", "streamed"):
+        for rank in (first, second):
+            assert rank[name] == rank[f"{name}, read ahead"]
+
+
+def one_pass(source: PairSource) -> list[list[list[int]]]:
+    """The cells of each pair of each batch that one process alone gets, as JSON has them."""
+    batches = source.pairs(batch_size=BATCH, seed=epoch_seed(1, 3))
+    return [[list(ids) for ids in zip(b.before_id_B.tolist(), b.after_id_B.tolist(), strict=True)] for b in batches]
+
+
+def in_turn(first: list[Any], second: list[Any]) -> list[Any]:
+    """A batch of the first, one of the second, and so on."""
+    return [batch for both in zip_longest(first, second) for batch in both if batch is not None]
+
+
+def as_tuples(rank: dict[str, Any]) -> dict[str, Any]:
+    """Pairs that can be members of a set."""
+    return {name: {"all": [[tuple(pair) for pair in batch] for batch in found["all"]]} for name, found in rank.items()}

@@ -15,6 +15,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/loss  checks/inputs  checks/told_inputs
                        checks/invariances  checks/paths
                        checks/outputs  checks/wiring  checks/step_sizes
+                       checks/signal  checks/ladder
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and

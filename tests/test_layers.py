@@ -35,18 +35,16 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "baselines forests_and_covariances matched_linear partial_graph "
         "audit_intervals audit_sample audit_expressed audit_parts audit_noise audit_partners audit_gain"
     ),
-    (
-        "diagnostics",
-        2,
-    ): "standing readings methods limits verdicts real_cells trained runs progress tables figures "
-    "source_names audit audit_verdicts audit_table audit_figure",
+    ("diagnostics", 2): (
+        "standing readings methods limits verdicts real_cells trained runs progress tables figures "
+        "source_names audit audit_verdicts audit_table audit_figure"
+    ),
     ("diagnostics", 3): "recovery cells_recovery input_speeds",
-    (
-        "diagnostics",
-        4,
-    ): "checks/check checks/weights checks/subject checks/probe checks/cascade checks/altered checks/identities "
-    "checks/loss checks/inputs checks/told_inputs checks/invariances checks/paths checks/outputs "
-    "checks/wiring checks/step_sizes",
+    ("diagnostics", 4): (
+        "checks/check checks/weights checks/subject checks/probe checks/cascade checks/altered checks/identities "
+        "checks/signal checks/loss checks/inputs checks/told_inputs checks/invariances checks/paths checks/outputs "
+        "checks/wiring checks/step_sizes checks/ladder"
+    ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""

@@ -1,7 +1,7 @@
 """The first pass over a source: how often each gene is measured and expressed, and how it varies.
 
-Dimension key: ``B`` cells of a block, ``N`` all cells, ``G`` genes of the vocabulary, ``S`` measured sets, ``E`` stored
-values.
+Dimension key: ``B`` cells of a block, ``N`` all cells, ``G`` genes of the vocabulary, ``S`` measured sets,
+``K`` datasets, ``E`` stored values.
 
 Nothing is made dense: memory is a few numbers for each gene beside the source's own blocks, so that all 60,000 genes
 of a Census are tallied at once. What is chosen from them: :func:`gpcp.gene_panel.choose_genes`.

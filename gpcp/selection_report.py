@@ -105,21 +105,22 @@ def ranked(panel: GenePanel, by: str) -> NDArray[np.int64]:
 def _top(panel: GenePanel, by: str) -> str:
     """The first genes of the panel, by what they were ranked."""
     found = panel.statistics
-    n_datasets = f"{'datasets':>10}" if found.dataset_K else ""
-    titles = f"{'measured':>10}{'expressed':>11}{'mean':>9}{'SD':>9}{n_datasets}"
-    lines = [f"{'first by ' + by:<20}{'symbol':<16}{'biotype':<18}{titles}"]
+    known = bool(found.dataset_K)
+    titles = f"{'measured':>9}{'expressed':>10}{'mean':>9}{'SD':>9}{'datasets' if known else '':>10}"
+    lines = [f"{'first by ' + by:<20}{'symbol':<14}{'biotype':<16}{titles}".rstrip()]
     for token in map(int, ranked(panel, by)[:N_SHOWN]):
         gene = panel.feature_id[token]
+        name = f"{gene}*" if gene in panel.kept else gene
         symbol, biotype = panel.about.symbol_of.get(gene, "-"), panel.about.biotype_of.get(gene, "-")
         numbers = (
-            f"{found.measured_share_G[token]:>10.3f}{found.expressed_share_G[token]:>11.3f}"
+            f"{found.measured_share_G[token]:>9.3f}{found.expressed_share_G[token]:>10.3f}"
             f"{found.mean_G[token]:>9.3f}{np.sqrt(found.variance_G[token]):>9.3f}"
         )
-        datasets = f"{found.n_datasets_G[token]:>10,}" if found.dataset_K else ""
-        kept = " named" if gene in panel.kept else ""
-        lines.append(f"{gene:<20}{_cut(symbol, 15):<16}{_cut(biotype, 17):<18}{numbers}{datasets}{kept}")
+        datasets = f"{found.n_datasets_G[token]:>10,}" if known else ""
+        lines.append(f"{name:<20}{_cut(symbol, 13):<14}{_cut(biotype, 15):<16}{numbers}{datasets}")
     left = len(panel) - N_SHOWN
-    return "\n".join([*lines, *([f"and {left:,} more"] if left > 0 else [])])
+    more = [f"and {left:,} more"] if left > 0 else []
+    return "\n".join([*lines, *more, *(["* named, and so in whatever the rules say"] if panel.kept else [])])
 
 
 def _cut(text: str, longest: int) -> str:
@@ -172,8 +173,9 @@ def draw(
     ):
         if which_G.any():
             _draw_dots(middle, x_G[which_G], y_G[which_G], colour, size, label)
-    _draw_margin(above, x_G[some_G], chosen_G[some_G], orientation="vertical")
-    _draw_margin(right, y_G[some_G], chosen_G[some_G], orientation="horizontal")
+    if some_G.any():
+        _draw_margin(above, x_G[some_G], chosen_G[some_G], orientation="vertical")
+        _draw_margin(right, y_G[some_G], chosen_G[some_G], orientation="horizontal")
     corner = figure.add_subplot(grid[0, 1])
     corner.axis("off")
     handles, labels = middle.get_legend_handles_labels()
@@ -200,7 +202,7 @@ def _across(axes: "Axes", statistics: GeneStatistics, min_measured: float | None
     """Where each gene lies from left to right; the axis says what that is."""
     measured_G = statistics.measured_share_G
     some_G = statistics.n_measured_G > 0
-    if np.ptp(measured_G[some_G]) == 0:
+    if some_G.any() and np.ptp(measured_G[some_G]) == 0:
         axes.set_xlabel(
             f"standard deviation of log expression (each gene is measured in {measured_G[some_G][0]:.0%} of the cells)"
         )

@@ -1,4 +1,4 @@
-"""Symbols and kinds of genes from tables, AnnData files and Censuses."""
+"""Symbols and kinds of genes from tables and AnnData files; those of a Census are in test_source_names."""
 
 from pathlib import Path
 

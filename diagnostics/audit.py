@@ -32,30 +32,33 @@ class HowPaired:
 
     Parameters
     ----------
-    match_on, differ_on : tuple of str
+    match_on, differ_on, prefer_on : tuple of str
     best_of : int
-    engine : str
     told : (int, int), optional
     """
 
     match_on: tuple[str, ...]
     differ_on: tuple[str, ...] = ()
+    prefer_on: tuple[str, ...] = ()
     best_of: int = 1
-    engine: str = "auto"
     told: tuple[int, int] | None = None
 
     def source(self, cells: SampledCells) -> PairSource:
-        """The pairs of some cells."""
+        """The pairs of some cells: planned, since they lie in memory."""
         return Paired(
             cells,
             told=self.told,
             match_on=self.match_on,
+            differ_on=self.differ_on,
+            prefer_on=self.prefer_on,
+            best_of=self.best_of,
         )
 
     def in_words(self) -> str:
         """In a few words, such as ``"same cell_type; other disease"``."""
         words = [f"same {', '.join(self.match_on)}" if self.match_on else "any two cells"]
         words += [f"other {', '.join(self.differ_on)}"] if self.differ_on else []
+        words += [f"same {', '.join(self.prefer_on)} if it can be had"] if self.prefer_on else []
         words += [f"best of {self.best_of}"] if self.best_of > 1 else []
         return "; ".join(words)
 

@@ -152,11 +152,13 @@ def _notes(arguments: argparse.Namespace, options: dict[str, Any]) -> GeneNotes:
 
 def _paired(arguments: argparse.Namespace) -> HowPaired | None:
     """How the chosen panel is paired; None where nothing was asked."""
-    if arguments.match_on is None and not arguments.differ_on and arguments.best_of == 1 and not arguments.told:
+    other = (arguments.differ_on, arguments.prefer_on, arguments.told)
+    if arguments.match_on is None and not any(other) and arguments.best_of == 1:
         return None
     return HowPaired(
         match_on=MATCH if arguments.match_on is None else tuple(arguments.match_on),
         differ_on=tuple(arguments.differ_on),
+        prefer_on=tuple(arguments.prefer_on),
         best_of=arguments.best_of,
         told=arguments.told,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from diagnostics.audit import PanelAudit
 from diagnostics.audit_parts import CHANGE, DEPTH, REGRESSION, REMAINS
+from diagnostics.audit_verdicts import percent
 from gpcp.atomic import write_with
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _mark_noise(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
         if full is None:
             continue
         middle = 1 - _parts(audit).get(REMAINS, 0.0)
+        if audit.paired.best_of > 1:
+            middle = 0.5
         ends = (max(middle - full.value / 2, 0.0), min(middle + full.value / 2, 1.0))
         style = {"arrowstyle": "|-|, widthA=.25, widthB=.25", "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", (ends[0], row + 0.33), (ends[1], row + 0.33), arrowprops=style)
@@ -116,7 +119,7 @@ def _mark_noise(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
 
 
 def _gains(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
-    """The gain of each linear predictor with its interval, and the smallest that would have been seen."""
+    """The gain of each linear predictor with its interval; in words, how much of it is from what is told."""
     names = list(dict.fromkeys(name for audit in audits for name in audit.gain.gain_of))
     colours = dict(zip(names, ("#6baed6", "#08519c", "#d94801"), strict=False))
     for row, audit in enumerate(audits):
@@ -128,10 +131,9 @@ def _gains(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
             ax.errorbar(
                 [gain.value], [y], xerr=reach, fmt="o", markersize=4, color=colours[name], capsize=2, label=label
             )
-        if audit.gain.best is not None:
-            seen = audit.gain.smallest_visible
-            label = None if row else "smallest gain that\nwould be seen"
-            ax.plot([seen, seen], [row - 0.35, row + 0.35], color="black", linestyle=":", linewidth=1, label=label)
+        if audit.gain.told_gain is not None:
+            told = f"what is told: {percent(audit.gain.told_gain)} of the loss without it"
+            ax.text(0.99, row - 0.38, told, transform=ax.get_yaxis_transform(), ha="right", va="center", fontsize=8)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.set_title(

@@ -2,13 +2,18 @@
 
 Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``T`` cell types, ``S`` measured sets.
 
-*Baseline*: the better, on held-out pairs, of the mean change and of ``mean - before``; the second has all that is free.
-*Gain*: share of the baseline's loss that a linear predictor takes away. It is given ``before`` and the genes told, as a
-model is. Training and held-out cells are different cells; genes that do not vary, or are not measured in every cell,
-are left at the baseline.
+*Baseline*: the better, on held-out pairs, of the mean change and of ``mean - before``.
+*Gain*: share of the baseline's loss that a linear predictor takes away. Part of it is free: ``before`` alone, all its
+genes together, says how it will regress to the mean of its kind.
+*Gain of what is told*: share of the loss of the best answer that is told nothing (a baseline, or the best linear one
+from ``before`` alone) that the best linear predictor which is told takes away. Only this is about genes that go
+together, and by it pairs are judged.
+
+Training and held-out cells are different cells; genes that do not vary, or are not measured in every cell, are left at
+the mean.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import final
@@ -31,6 +36,7 @@ from gpcp.sparse_cells import SparseCells
 
 HELD_OUT_SHARE = 0.3
 MOST_TRAINING_PAIRS = 8_000
+BEFORE_ALONE = "linear, before alone"
 POWER = 0.8
 """With which the smallest gain that could have been seen would have been."""
 
@@ -53,11 +59,14 @@ class LinearGain:
         ``no change``, ``mean change``, ``mean``, and each linear predictor by name.
     gain_of : mapping of str to Estimate
         Of each linear predictor, share of the baseline's loss; intervals hold for all of them at once.
+    untold : str
+        The best answer that is told nothing.
+    told_gain_of : mapping of str to Estimate
+        Of each linear predictor that is told, share of the loss of ``untold``; intervals hold for all at once.
     best : str or None
-        The linear predictor of the highest lower end; None where none could be fitted.
+        The one with the highest lower end of the latter; None where none could be fitted.
     smallest_visible : float
-        Share of the baseline's loss that would have been seen with probability .8: ``(z_a + z_.8)`` standard errors of
-        the best one's gain; infinite where none could be fitted.
+        Gain of what is told that would have been seen with probability .8; infinite where none could be fitted.
     n_held_out, n_training : int
         Pairs.
     says : str
@@ -67,6 +76,8 @@ class LinearGain:
     baseline: str
     loss_of: dict[str, float]
     gain_of: dict[str, Estimate]
+    untold: str
+    told_gain_of: dict[str, Estimate]
     best: str | None
     smallest_visible: float
     n_held_out: int
@@ -75,13 +86,18 @@ class LinearGain:
 
     @property
     def gain(self) -> Estimate | None:
-        """That of the best."""
+        """That of the best over the baseline."""
         return None if self.best is None else self.gain_of[self.best]
 
     @property
+    def told_gain(self) -> Estimate | None:
+        """That of the best over what is told nothing."""
+        return None if self.best is None else self.told_gain_of[self.best]
+
+    @property
     def seen(self) -> bool:
-        """Whether there is something linear to learn: the best gain's interval lies above 0."""
-        return self.gain is not None and self.gain.above(0)
+        """Whether there is something linear to learn from what is told: the interval of its gain lies above 0."""
+        return self.told_gain is not None and self.told_gain.above(0)
 
 
 def linear_gain(cells: SampledCells, make_pairs: MakePairs, *, max_pairs: int, seed: int) -> LinearGain:
@@ -116,14 +132,19 @@ def linear_gain(cells: SampledCells, make_pairs: MakePairs, *, max_pairs: int, s
     fitted, says = _linear(training_cells, training, held_out, knowing_nothing["mean"])
     no_change = errors_of(held_out.before_BG, held_out)
     losses = {"no change": no_change, **knowing_nothing, **fitted}
-    gain_of = _gains(base, fitted, seed)
-    best = max(gain_of, key=lambda name: gain_of[name].low, default=None)
+    told = {name: errors for name, errors in fitted.items() if name != BEFORE_ALONE}
+    answers = {name: losses[name] for name in (baseline, BEFORE_ALONE) if name in losses}
+    untold = min(answers, key=lambda name: answers[name].loss)
+    told_gain_of = _gains(answers[untold], told, seed)
+    best = max(told_gain_of, key=lambda name: told_gain_of[name].low, default=None)
     return LinearGain(
         baseline=baseline,
         loss_of={name: errors.loss for name, errors in losses.items()},
-        gain_of=gain_of,
+        gain_of=_gains(base, fitted, seed),
+        untold=untold,
+        told_gain_of=told_gain_of,
         best=best,
-        smallest_visible=float("inf") if best is None else _smallest_visible(base, fitted[best], len(fitted)),
+        smallest_visible=smallest_visible(answers[untold], list(told.values())),
         n_held_out=len(held_out),
         n_training=len(training),
         says=says,
@@ -173,13 +194,31 @@ def _gains(base: Errors, fitted: dict[str, Errors], seed: int) -> dict[str, Esti
     return dict(zip(fitted, found, strict=True))
 
 
-def _smallest_visible(base: Errors, best: Errors, n_fitted: int) -> float:
-    """``(z_{1 - a / 2} + z_power) se``, with the standard error of the share by linearisation over pairs."""
-    share = 1 - best.sum_B.sum() / base.sum_B.sum()
-    residual_P = base.sum_B - best.sum_B - share * base.sum_B
-    error = float(np.sqrt((residual_P**2).sum()) / base.sum_B.sum())
+def smallest_visible(untold: Errors, told: Sequence[Errors]) -> float:
+    """The smallest gain that would have been seen with probability .8, as a share of the loss.
+
+    With ``z = z_{1 - a / 2} + z_.8`` the larger of two numbers: ``z`` standard errors of the gains that were measured;
+    and ``4 z^2 / n`` for ``n`` scored entries. A predictor that gains the share ``g`` of the loss ``L`` shifts
+    predictions by ``d`` of mean square ``g L``, and its gain, the mean of ``2 e d - d^2`` with residuals ``e`` of
+    variance ``L``, has the standard error ``2 L sqrt(g / n)``: seen where ``g L > z 2 L sqrt(g / n)``. The second
+    number matters where a predictor was shrunk to telling nothing, so that its gain is 0 without error.
+
+    Parameters
+    ----------
+    untold : Errors
+    told : sequence of Errors
+        On the same pairs; the level is shared among them. None give infinity.
+    """
+    if not told:
+        return float("inf")
     normal = NormalDist()
-    return (normal.inv_cdf(1 - (1 - LEVEL) / n_fitted / 2) + normal.inv_cdf(POWER)) * error
+    z = normal.inv_cdf(1 - (1 - LEVEL) / len(told) / 2) + normal.inv_cdf(POWER)
+    total = untold.sum_B.sum()
+    errors = [0.0]
+    for one in told:
+        gained_P = untold.sum_B - one.sum_B
+        errors.append(float(np.sqrt(((gained_P - gained_P.sum() / total * untold.sum_B) ** 2).sum()) / total))
+    return max(z * max(errors), 4 * z**2 / float(untold.n_B.sum()))
 
 
 def _linear(
@@ -212,7 +251,7 @@ def _linear(
     )
     untold_PG = law.predict(control_of(held_out_kept), nothing)
     fitted = {
-        "linear, before alone": whole(errors_of(untold_PG, held_out_kept)),
+        BEFORE_ALONE: whole(errors_of(untold_PG, held_out_kept)),
         "linear, before and told": whole(losses_of(law, held_out_kept)),
     }
     says = f"{n_all - len(token_G)} of {n_all} genes left at the mean" if len(token_G) < n_all else ""

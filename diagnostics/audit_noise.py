@@ -21,6 +21,9 @@ those measured within and across cells,
 
 The model enters as a ratio of two of its own numbers; where it is wrong at both depths alike, that cancels.
 
+Both hold for partners that are independent given their key. Partners chosen by what they express are chosen by their
+noise, too: they may differ by less than two measurements of one cell, and half depth is no bound.
+
 What is counted is Poisson: counts that vary more than that from one droplet of the same cell to the next (negative
 binomial, dropout) have more noise than this says.
 """

@@ -12,10 +12,10 @@ from pathlib import Path
 import diagnostics.source_names  # noqa: F401  # pyright: ignore[reportUnusedImport]
 import gpcp
 from diagnostics.audit_verdicts import marks_text
-from gpcp.cells import COVARIATES
 from gpcp.command_line import BAD_USE, INTERRUPTED, Parser, positive, whole
 from gpcp.errors import InputError, nearest
 from gpcp.gene_panel import ORDERS
+from gpcp.pairing_keys import KEYS, PairRule
 from gpcp.source_names import add_source_arguments
 
 _EXAMPLES = """examples:
@@ -50,9 +50,10 @@ def parser() -> argparse.ArgumentParser:
     add("--by", metavar="ORDER", default="variance", help=f"ranked by one of {orders} (default variance)")
     add("--gene-table", metavar="FILE", help="CSV of genes with their biotypes, where the source does not give them")
     add = made.add_argument_group("the pairs of the chosen panel").add_argument
-    names = ", ".join(COVARIATES)
+    names = ", ".join(KEYS)
     add("--match-on", metavar="NAME", nargs="*", help=f"what both cells share: {names} (default cell_type)")
-    add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in")
+    add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
+    add("--prefer-on", metavar="NAME", nargs="+", default=[], help="what they share if it can be had")
     add("--best-of", metavar="K", type=positive, default=1, help="most alike of K candidates (default 1: any)")
     add("--told", metavar="N", type=positive, nargs=2, help="fewest and most genes told (default: 1 to all but one)")
     add = made.add_argument_group("size and output").add_argument
@@ -73,6 +74,11 @@ def _checked(argv: Sequence[str]) -> argparse.Namespace:
         raise InputError(f"--by is {arguments.by!r}; {nearest(arguments.by, ORDERS)}")
     if arguments.panel is not None and arguments.n_genes is not None:
         raise InputError("--panel and --n-genes both say which genes: give one of them")
+    PairRule(
+        match_on=("cell_type",) if arguments.match_on is None else tuple(arguments.match_on),
+        differ_on=tuple(arguments.differ_on),
+        prefer_on=tuple(arguments.prefer_on),
+    )
     if arguments.told is not None:
         arguments.told = tuple(arguments.told)
     return arguments

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from diagnostics.audit_intervals import Estimate, bootstrap
 from diagnostics.audit_sample import SampledPairs
 from gpcp.cell_index import CellIndex
+from gpcp.pairing_keys import MEASURED
 
 N_DEALS = 3
 """Random partners of each cell."""
@@ -35,7 +36,7 @@ class Partners:
     choice_buys : Estimate
         ``1 - square_chosen / square_same_key``: what the choice of a partner within the key takes away beyond it.
     says : str
-        What the key is.
+        What the key is, and how many of it there are.
     """
 
     square_chosen: Estimate
@@ -56,10 +57,11 @@ def partners(sampled: SampledPairs, match_on: Sequence[str], rng: np.random.Gene
     ----------
     sampled : SampledPairs
     match_on : sequence of str
-        The covariates that make the key; names that the cells do not have are passed over.
+        What makes the key: covariates, and the set of genes measured. Anything else that partners share, such as the
+        depth, counts as the choice within the key.
     rng : numpy.random.Generator
     """
-    known = [name for name in match_on if name in sampled.cells.index.covariates]
+    known = [name for name in match_on if name == MEASURED or name in sampled.cells.index.covariates]
     key_P = key_codes(sampled.cells.index, known)[sampled.before_row_P]
     anyone_P = np.zeros(len(sampled), dtype=np.int64)
     deals = [_sums(sampled, np.arange(len(sampled)))]
@@ -82,8 +84,11 @@ def key_codes(index: CellIndex, match_on: Sequence[str]) -> NDArray[np.int64]:
     """The number of each cell's key, int64 (B,): equal where all of ``match_on`` are equal."""
     key_B = np.zeros(len(index), dtype=np.int64)
     for name in match_on:
-        labels = index.labels(name)
-        both_B = key_B * len(labels.name_K) + labels.code_B
+        if name == MEASURED:
+            n_codes, code_B = len(index.measured_SG), index.set_B
+        else:
+            n_codes, code_B = len(index.labels(name).name_K), index.labels(name).code_B
+        both_B = key_B * n_codes + code_B
         key_B = np.unique(both_B, return_inverse=True)[1].reshape(-1).astype(np.int64)
     return key_B
 

@@ -84,8 +84,8 @@ def _beside() -> list[_Row]:
             lambda a: "-" if a.parts is None else percent(a.parts.before_alone),
             f"{FREE:.0%}",
         ),
-        ("counting noise, half depth (bound)", lambda a: _maybe(a.noise.half_depth), "100 %"),
-        ("counting noise, full (extrapolated)", lambda a: _maybe(a.noise.full_depth), "100 %"),
+        ("counting noise at half depth", lambda a: _maybe(a.noise.half_depth), "100 %"),
+        ("counting noise, extrapolated to full", lambda a: _maybe(a.noise.full_depth), "100 %"),
     ]
 
 
@@ -106,7 +106,8 @@ def _losses(audits: Sequence[PanelAudit]) -> list[_Row]:
     ]
     rows.append(("baseline: the better of the means", lambda a: a.gain.baseline, ""))
     rows.append(("gain of the best linear over it", lambda a: _maybe(a.gain.gain), "0 %"))
-    rows.append(("smallest gain that would be seen", _visible, ""))
+    rows.append(("gain of what is told", lambda a: _maybe(a.gain.told_gain), "0 %"))
+    rows.append(("  smallest that would be seen", _visible, ""))
     rows.append(("pairs held out / to fit on", lambda a: f"{a.gain.n_held_out:,} / {a.gain.n_training:,}", ""))
     return rows
 

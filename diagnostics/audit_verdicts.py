@@ -45,9 +45,10 @@ def marks_text() -> str:
         f"  counting noise                       {NOISE_MARK:.0%} of the squared change\n"
         f"  a context that the pair differs in   {CONTEXT_MARK:.0%} of it (cell type, dataset, ...)\n"
         f"  depth                                {DEPTH_MARK:.0%} of it\n"
-        "the pairs cannot teach (exit code 1) where no linear predictor's gain on held-out cells has an interval\n"
-        "above 0; the smallest gain that would have been seen is printed beside it; a gain whose interval ends\n"
-        f"below {LITTLE:.0%} of the loss is called little\n"
+        "the pairs cannot teach (exit code 1) where what is told takes nothing off the loss, that is, where no\n"
+        "linear predictor that is told has a gain on held-out cells, over the best that is told nothing, whose\n"
+        "interval lies above 0; the smallest gain that would have been seen is printed. A gain whose interval\n"
+        f"ends below {LITTLE:.0%} of the loss is called little\n"
     )
 
 
@@ -59,17 +60,18 @@ def can_teach(audit: PanelAudit) -> bool:
 def verdict(audit: PanelAudit) -> str:
     """The one sentence."""
     gain = audit.gain
-    if gain.gain is None:
+    if gain.told_gain is None or gain.gain is None:
         return f"these pairs cannot teach: {gain.says}"
     if can_teach(audit):
-        little = " little" if gain.gain.high < LITTLE else ""
+        little = " little" if gain.told_gain.high < LITTLE else ""
         return (
-            f"these pairs can teach{little}: {gain.best!r} takes {percent(gain.gain)} off the loss of "
-            f"{gain.baseline!r} on cells it has not seen"
+            f"these pairs can teach{little}: what is told takes {percent(gain.told_gain)} off the loss of the best "
+            f"answer without it, {gain.untold!r}, on cells not seen before ({percent(gain.gain)} off the baseline)"
         )
     return (
-        f"nothing linear to learn was seen in these pairs: the best gain is {percent(gain.gain)} of the loss, no more "
-        f"than chance; {gain.smallest_visible:.1%} or more would have been seen (with probability .8)"
+        "nothing linear to learn was seen in these pairs: what is told takes "
+        f"{percent(gain.told_gain)} off the loss of the best answer without it, {gain.untold!r}, no more than chance; "
+        f"{gain.smallest_visible:.2%} or more would have been seen (with probability .8)"
     )
 
 
@@ -107,11 +109,14 @@ def _of_noise(audit: PanelAudit) -> list[Finding]:
     half, full = audit.noise.half_depth, audit.noise.full_depth
     if half is None or full is None or not full.above(NOISE_MARK):
         return []
+    bound = f"{half.value:.0%} at half depth, an upper bound"
+    if audit.paired.best_of > 1:
+        bound = "partners were chosen by what they express, and so by their noise: it may pass 100 %"
     return [
         Finding(
             share=full.value,
-            says=f"{percent(full)} of delta^2 is counting noise (extrapolated; {half.value:.0%} at half depth, an "
-            "upper bound): two droplets of one and the same cell would differ by as much",
+            says=f"{percent(full)} of delta^2 is counting noise (extrapolated; {bound}): two droplets of one and the "
+            "same cell would differ by as much",
             next_step="genes with more counts, deeper cells, or means over several cells",
         )
     ]
@@ -151,8 +156,10 @@ def _free(audit: PanelAudit) -> list[Finding]:
         return []
     alone, remains = audit.parts.before_alone, audit.parts.share_of[REMAINS]
     regression, noise = audit.parts.share_of[REGRESSION], audit.noise.full_depth
-    # Noise is in both cells alike; regression to the mean takes that of the cell before.
-    less = "" if noise is None else f", of which counting noise is {min(noise.value / 2, remains.value):.0%}"
+    # Noise is in both cells alike, and regression to the mean takes that of the cell before; unless partners were
+    # chosen by it.
+    shared = noise is None or audit.paired.best_of > 1
+    less = "" if noise is None or shared else f", of which counting noise is {min(noise.value / 2, remains.value):.0%}"
     return [
         Finding(
             share=regression.value,

@@ -15,10 +15,10 @@ from simulators.assay import log1p_tpm
 
 def sampled_cells(
     value_BG: NDArray[np.floating],
+    label_of: Mapping[str, NDArray[np.integer]] | None = None,
     *,
     measured_BG: NDArray[np.bool_] | None = None,
     total_B: NDArray[np.float64] | None = None,
-    **label_of: NDArray[np.integer],
 ) -> SampledCells:
     """Cells of these values; labels by number."""
     import scipy.sparse as sp
@@ -28,7 +28,8 @@ def sampled_cells(
     measured_SG, set_B = np.unique(measured_BG, axis=0, return_inverse=True)
     value_BG = np.where(measured_BG, value_BG, 0).astype(np.float32)
     covariates: Mapping[str, Labels] = {
-        name: Labels.of(np.array([f"{name}_{code}" for code in code_B.tolist()])) for name, code_B in label_of.items()
+        name: Labels.of(np.array([f"{name}_{code}" for code in code_B.tolist()]))
+        for name, code_B in (label_of or {}).items()
     }
     index = CellIndex(
         vocab=GeneVocab(feature_id=tuple(f"g{i}" for i in range(n_genes))),
@@ -46,11 +47,9 @@ def sampled_cells(
     )
 
 
-def counted_cells(count_BG: NDArray[np.integer], **label_of: NDArray[np.integer]) -> SampledCells:
+def counted_cells(count_BG: NDArray[np.integer]) -> SampledCells:
     """Cells of these counts, as log1p(counts per million), with their totals."""
-    total_B = count_BG.sum(axis=1).astype(np.float64)
-    value_BG, everything_BG = log1p_tpm(count_BG.astype(np.int64)), np.ones(count_BG.shape, dtype=np.bool_)
-    return sampled_cells(value_BG, measured_BG=everything_BG, total_B=total_B, **label_of)
+    return sampled_cells(log1p_tpm(count_BG.astype(np.int64)), total_B=count_BG.sum(axis=1).astype(np.float64))
 
 
 def neighbours(cells: SampledCells, *, told_PG: NDArray[np.bool_] | None = None) -> SampledPairs:

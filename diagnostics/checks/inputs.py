@@ -7,6 +7,7 @@ row of a batch asks with a gene of its own, so that one pass asks for many.
 """
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -68,28 +69,23 @@ def repeatable(probe: Probe) -> Finding:
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def unmeasured(probe: Probe) -> Finding:
-    """Other values, large ones, other targets and other genes at the places that are not measured."""
+    """Other values, large ones, and other targets at the places that are not measured."""
     batch, usual_BL = _partly_measured(probe)
     rng = probe.rng("unmeasured")
     hidden_BL = ~batch.measured_BL
     where_BL = batch.measured_BL
     found = deviation(usual_BL, usual_BL, where_BL)
     for junk in (float(drawn_values(probe, (1,), rng)[0]), _JUNK):
-        token_BL = batch.token_BL.expand(hidden_BL.shape)
-        other_BL = torch.as_tensor(rng.permutation(token_BL.cpu().numpy().T).T.copy()).to(token_BL)
-        altered = replace(
-            set_before(batch, hidden_BL, junk),
-            token_BL=torch.where(hidden_BL, other_BL, token_BL),
-            target_BL=torch.where(hidden_BL, junk, batch.target_BL),
-        )
+        target_BL = torch.where(hidden_BL, junk, batch.target_BL)
+        altered = replace(set_before(batch, hidden_BL, junk), target_BL=target_BL)
         now = deviation(usual_BL, probe.answer(altered, probe.generic_model), where_BL)
         found = now if now.largest >= found.largest else found
     return must_equal(
         found,
         same="what stands at unmeasured places changes nothing",
         differs="what stands at unmeasured places changes the answers for measured genes",
-        next_step="give attention and every mean or sum over genes measured_BL (True where a gene counts: a mask that "
-        "is missing or inverted lets padding in)",
+        next_step="drop what is not measured with torch.where(measured_BL, value, 0), and give measured_BL to "
+        "attention and to every mean or sum over genes (True where a gene counts)",
     )
 
 
@@ -123,7 +119,7 @@ def _gradient_is_nan(probe: Probe, batch: ModelBatch) -> bool:
     answer = probe.subject.predict(probe.generic_model, batch)[batch.measured_BL]
     if not answer.requires_grad:
         return False
-    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(answer.sum(), parameters, allow_unused=True)
+    gradients = cast("tuple[Tensor | None, ...]", torch.autograd.grad(answer.sum(), parameters, allow_unused=True))
     return any(one is not None and not bool(one.isfinite().all()) for one in gradients)
 
 

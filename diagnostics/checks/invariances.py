@@ -84,19 +84,25 @@ def other_cells(probe: Probe) -> Finding:
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def padding(probe: Probe) -> Finding:
-    """More unmeasured places at the end of a batch in which every gene is measured, and of one in which some are."""
+    """More unmeasured places at the end of a batch, and other genes at those that are unmeasured already."""
     rng = probe.rng("padding")
     parts: list[Deviation] = []
     for p_measured in (1.0, 2 / 3):
         batch = invented(probe, f"padding {p_measured}", p_told=1 / 3, p_measured=p_measured)
         token_L = torch.as_tensor(rng.integers(len(probe.vocab), size=5), device=probe.device)
-        wide_BL = probe.answer(padded(batch, token_L), probe.generic_model)[:, : batch.before_BL.shape[1]]
-        parts.append(deviation(probe.answer(batch, probe.generic_model), wide_BL, batch.measured_BL))
+        token_BL = batch.token_BL.expand(batch.before_BL.shape)
+        other_BL = torch.as_tensor(rng.permutation(token_BL.cpu().numpy(), axis=1), device=probe.device)
+        renamed = replace(batch, token_BL=torch.where(batch.measured_BL, token_BL, other_BL))
+        usual_BL = probe.answer(batch, probe.generic_model)
+        for altered in (padded(batch, token_L), renamed):
+            answer_BL = probe.answer(altered, probe.generic_model)[:, : usual_BL.shape[1]]
+            parts.append(deviation(usual_BL, answer_BL, batch.measured_BL))
     return must_equal(
         max(parts, key=lambda part: part.largest),
         same="padding places change nothing",
         differs="padding places change the answers for measured genes",
-        next_step="leave unmeasured places out of attention, of every mean and of every count of genes",
+        next_step="leave unmeasured places out of attention, of every mean and of every count of genes: the attention "
+        "mask is missing or inverted, or the mean is over all places",
     )
 
 
@@ -160,8 +166,8 @@ def modes(probe: Probe) -> Finding:
     if not found.equal and norms:
         return Finding(
             outcome="not_applicable",
-            says=f"the model has a norm over the batch ({norms[0]}): while training, a pair's answer depends on the others by "
-            "design, and small batches are noisy",
+            says=f"the model has a norm over the batch ({norms[0]}): while training, a pair's answer depends "
+            "on the others by design, and small batches are noisy",
         )
     if not found.equal and not deviation(one_BL, again_BL, batch.measured_BL).equal:
         return Finding(

@@ -3,6 +3,7 @@
 Dimension key: ``B`` pairs, ``L`` state tokens, ``H`` heads, ``Q`` querying and ``K`` attended tokens, ``P`` queries.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,7 +49,7 @@ def answer_range(probe: Probe) -> Finding:
         if _shortfall(wanted, reached) == 0:
             break
     shortfall = _shortfall(wanted, reached)
-    part = 0 if _shortfall(wanted[:1], reached[:1]) else 1
+    part = int(np.argmax([_shortfall([one], [other]) for one, other in zip(wanted, reached, strict=True)]))
     what = ("answers", "changes from the cell before")[part]
     return verdict(
         good=shortfall == 0,

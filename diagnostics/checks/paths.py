@@ -5,6 +5,7 @@ Dimension key: ``B`` pairs, ``L`` state tokens, ``J`` genes asked, ``I`` genes v
 
 import copy
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def gradients(probe: Probe) -> Finding:
             good=True, says=f"all {n_parameters} parameters get a gradient", next_step="",
             statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
         )  # fmt: skip
-    detached = sorted(set(silent) & set(_silent(probe, copy.deepcopy(probe.generic_model)) or ()))
+    detached = _both(silent, _silent(probe, copy.deepcopy(probe.generic_model)))
     if detached:
         return _without(
             detached,
@@ -67,7 +68,7 @@ def gradients(probe: Probe) -> Finding:
         )
     for _ in range(_STEPS):
         _step(probe, model)
-    asleep = sorted(set(silent) & set(_silent(probe, model) or ()))
+    asleep = _both(silent, _silent(probe, model))
     if asleep:
         return _without(
             asleep,
@@ -88,6 +89,10 @@ def _without(names: list[str], n_parameters: int, why: str, next_step: str) -> F
         good=False, says=f"{len(names)} of {n_parameters} parameters {why}: {shown}", next_step=next_step,
         statistic=float(len(names)), null=0.0, tolerance=0.0, n=n_parameters,
     )  # fmt: skip
+
+
+def _both(some: list[str], others: list[str] | None) -> list[str]:
+    return [name for name in some if name in (others or ())]
 
 
 def _questions(probe: Probe) -> list[ModelBatch]:
@@ -203,8 +208,9 @@ def _slopes(probe: Probe, batch: ModelBatch, asked_J: NDArray[np.int64]) -> NDAr
     other_I = np.setdiff1d(np.arange(answer_BL.shape[1]), asked_J)
     rows: list[Tensor] = []
     for place in asked_J.tolist():
-        slopes: tuple[Tensor | None, ...] = torch.autograd.grad(
-            answer_BL[:, place].sum(), inputs, retain_graph=True, allow_unused=True
+        slopes = cast(
+            "tuple[Tensor | None, ...]",
+            torch.autograd.grad(answer_BL[:, place].sum(), inputs, retain_graph=True, allow_unused=True),
         )
         rows.append(torch.cat([torch.zeros_like(batch.before_BL) if one is None else one for one in slopes], dim=1))
     both_I = np.concatenate((other_I, answer_BL.shape[1] + other_I))

@@ -73,7 +73,8 @@ def _parts(probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.float64], NDAr
 @check(
     "optimiser.first_step",
     "Is Adam's first step about as long as the learning rate?",
-    cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
+    cause="optimiser", kind="exact", needs=_PARTS,
+    explained_by=(*_WIRING, "optimiser.decay"),
 )  # fmt: skip
 def first_step(probe: Probe) -> Finding:
     """Where the derivative is not tiny Adam's first update is the rate itself, whatever the derivative's size.

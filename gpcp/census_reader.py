@@ -7,7 +7,9 @@ tiledbsoma-ml's ``ExperimentDataset`` reads, but does not decide the order: the 
 I/O batches and is the same in every epoch (its ``set_epoch`` changes nothing). It is given cells that are in order.
 """
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -148,7 +150,7 @@ def value_blocks(
     blocks: Iterator[tuple[Any, Any]] = iter(reader)
     while True:
         try:
-            with readable(place.uri):
+            with readable(place.uri), _torch_keeps_its_threads():
                 values, table = next(blocks)
         except StopIteration:
             break
@@ -161,6 +163,22 @@ def value_blocks(
         start += len(table)
         yield _canonical(values)
     _check_ids(obs_id_N[:start], obs_id_N)
+
+
+@contextmanager
+def _torch_keeps_its_threads() -> Generator[None]:
+    """Let torch have as many threads after reading as before.
+
+    The first parallel loop of numba, with which tiledbsoma-ml sorts, sets the number of OpenMP threads for torch, too:
+    all cores, where one was asked for. On busy cores a training step then takes ten times as long.
+    """
+    torch: Any = sys.modules["torch"]  # imported by tiledbsoma-ml, and too heavy for this floor
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def _check_ids(got_B: NDArray[np.int64], asked_B: NDArray[np.int64]) -> None:

@@ -85,7 +85,7 @@ def _beside() -> list[_Row]:
             f"{FREE:.0%}",
         ),
         ("counting noise at half depth", lambda a: _maybe(a.noise.half_depth), "100 %"),
-        ("counting noise, extrapolated to full", lambda a: _maybe(a.noise.full_depth), "100 %"),
+        ("counting noise at full, by a model", lambda a: _maybe(a.noise.full_depth), "100 %"),
     ]
 
 

@@ -45,8 +45,8 @@ def marks_text() -> str:
         f"  counting noise                       {NOISE_MARK:.0%} of the squared change\n"
         f"  a context that the pair differs in   {CONTEXT_MARK:.0%} of it (cell type, dataset, ...)\n"
         f"  depth                                {DEPTH_MARK:.0%} of it\n"
-        "the pairs cannot teach (exit code 1) where what is told takes nothing off the loss, that is, where no\n"
-        "linear predictor that is told has a gain on held-out cells, over the best that is told nothing, whose\n"
+        "the pairs cannot teach (exit code 1) where what is told takes nothing off the loss: where no linear\n"
+        "predictor that is told has a gain on held-out cells, over the best that is told nothing, whose\n"
         "interval lies above 0; the smallest gain that would have been seen is printed. A gain whose interval\n"
         f"ends below {LITTLE:.0%} of the loss is called little\n"
     )

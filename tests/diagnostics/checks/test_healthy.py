@@ -1,0 +1,117 @@
+"""Healthy subjects alarm no exact check: every combination of the model's parts, plain modules, few and many genes."""
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+from torch import nn
+
+from diagnostics.checks.subject import Subject
+from gpcp.attention import NORMS
+from gpcp.embedding import VALUE_EMBEDDINGS
+from gpcp.heads import HEADS
+from gpcp.model import GenePerturbationTransformer
+from gpcp.model_config import ModelConfig
+from gpcp.queries import QUERY_FORMS
+from tests.diagnostics.checks.subjects import (
+    Linear,
+    Mlp,
+    PartlyMeasured,
+    failures,
+    found,
+    made,
+    pairs_of,
+    report,
+    subject,
+    transformer,
+)
+
+SEED = {"told_reaches_others", "reads_which", "reads_dose", "reads_sign", "identity", "rank"}
+"""What the seed rightly fails, each query by itself: no path from what is told of one gene to another's answer (and so
+none for its name, dose and sign); identity x value is 0 where the value is 0, so that all genes that are not told ask
+the same question and get the same answer, one number for all."""
+
+COMBINATIONS = [
+    (head, value, form, norm)
+    for head, value, form, norm in product(HEADS, VALUE_EMBEDDINGS, QUERY_FORMS, NORMS)
+    if HEADS[head][0] == "pooled" or form == "all_genes"
+]
+
+
+def rightly(head: str, value: str) -> list[str]:
+    """Where the identity is lost at value 0 and no output of its own gives it back, that is what is found."""
+    return ["architecture.identity"] if value == "product" and head in ("linear", "mlp") else []
+
+
+@pytest.mark.parametrize("measured", ["all", "some"])
+@pytest.mark.parametrize("name", ["default", "seed", "seed_perturbed"])
+def test_the_presets_fail_what_their_architecture_cannot_do_and_nothing_else(name: str, measured: str):
+    pairs = pairs_of(12) if measured == "all" else PartlyMeasured(pairs_of(12))
+    expected = SEED if name == "seed" else set[str]()
+    model = transformer(name, 12)
+    assert set(failures(subject(model, pairs=pairs))) == {f"architecture.{one}" for one in expected}
+
+
+def test_the_seeds_diagnosis_is_the_path_that_is_missing():
+    diagnosis = report(subject(transformer("seed", 12), n_genes=12)).diagnosis
+    assert diagnosis is not None
+    assert (diagnosis.name, diagnosis.cause) == ("architecture.told_reaches_others", "architecture")
+
+
+@pytest.mark.parametrize(("head", "value", "form", "norm"), COMBINATIONS)
+def test_every_combination_of_the_models_parts(head: str, value: str, form: str, norm: str):
+    config = ModelConfig(
+        n_genes=6, width=16, head=head, value_embedding=value, query_form=form, norm=norm, dropout=0.2
+    )  # fmt: skip
+    model = GenePerturbationTransformer(config, seed=1)
+    pairs = PartlyMeasured(pairs_of(6))
+    assert failures(subject(model, pairs=pairs), "architecture", "optimiser.gradients") == rightly(head, value)
+
+
+@pytest.mark.parametrize("n_genes", [2, 3, 4])
+@pytest.mark.parametrize("name", ["default", "seed_perturbed"])
+def test_a_few_genes(n_genes: int, name: str):
+    assert failures(subject(transformer(name, n_genes), n_genes=n_genes)) == []
+
+
+@pytest.mark.parametrize("make", [Linear, Mlp])
+@pytest.mark.parametrize("measured", ["all", "some"])
+@pytest.mark.parametrize("n_genes", [2, 8])
+def test_plain_modules(make: Callable[[int], nn.Module], measured: str, n_genes: int):
+    pairs = pairs_of(n_genes) if measured == "all" else PartlyMeasured(pairs_of(n_genes))
+    assert failures(subject(made(lambda: make(n_genes)), pairs=pairs)) == []
+
+
+def test_a_model_alone_is_asked_what_can_be_asked():
+    results = report(Subject(model=transformer())).results
+    assert {result.outcome for result in results} == {"pass", "not_applicable"}
+    assert sum(result.outcome == "pass" for result in results) > 20
+
+
+def test_single_precision_is_enough_where_a_model_knows_no_other():
+    class Single(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Mlp(8)
+
+        def forward(self, before_BG, target_BG, measured_BG, perturbed_BG):
+            return self.inner.float()(before_BG.float(), target_BG.float(), measured_BG, perturbed_BG)
+
+    assert failures(subject(made(Single))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["default", "seed_perturbed"])
+def test_two_thousand_genes(name: str):
+    assert failures(subject(transformer(name, 2000), pairs=PartlyMeasured(pairs_of(2000, n_pairs=20)))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_other_draws_alarm_no_more(seed: int):
+    assert [one.name for one in report(subject(n_genes=5), seed=seed).results if one.outcome == "fail"] == []
+
+
+def test_a_report_of_exact_checks_is_a_pass():
+    assert report(subject()).passed
+    assert found(subject(), "architecture.finite").seconds is not None

@@ -71,7 +71,11 @@ class Labels:
 
     def rows(self, which: Which) -> "Labels":
         """Those of some cells; the names stay."""
-        return Labels(name_K=self.name_K, code_B=self.code_B[which])
+        # What comes of checked labels needs no check: of a small batch, checks would take most of the time.
+        some = object.__new__(Labels)
+        object.__setattr__(some, "name_K", self.name_K)
+        object.__setattr__(some, "code_B", read_only(self.code_B[which]))
+        return some
 
 
 @final
@@ -143,14 +147,17 @@ class CellIndex:
 
     def rows(self, which: Which) -> "CellIndex":
         """Some cells: of a slice, of an index array (in its order) or of a bool array. The tables stay."""
-        return CellIndex(
-            vocab=self.vocab,
-            cell_id_B=self.cell_id_B[which],
-            measured_SG=self.measured_SG,
-            set_B=self.set_B[which],
-            covariates={name: labels.rows(which) for name, labels in self.covariates.items()},
-            total_B=None if self.total_B is None else self.total_B[which],
-        )
+        some = object.__new__(CellIndex)
+        for name, value in (
+            ("vocab", self.vocab),
+            ("cell_id_B", read_only(self.cell_id_B[which])),
+            ("measured_SG", self.measured_SG),
+            ("set_B", read_only(self.set_B[which])),
+            ("covariates", {name: labels.rows(which) for name, labels in self.covariates.items()}),
+            ("total_B", None if self.total_B is None else read_only(self.total_B[which])),
+        ):
+            object.__setattr__(some, name, value)
+        return some
 
     def compacted(self) -> "CellIndex":
         """The same cells with a table of no measured set that none of them has."""

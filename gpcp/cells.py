@@ -247,6 +247,10 @@ def rebatched_rows(
         if sum(map(len, held)) < batch_size:
             continue
         ready = concatenate(held)
+        if len(ready) == batch_size:
+            yield ready
+            held = []
+            continue
         whole = len(ready) - len(ready) % batch_size
         for start in range(0, whole, batch_size):
             yield ready.rows(slice(start, start + batch_size))

@@ -19,7 +19,7 @@ from gpcp.randomness import stream
 from gpcp.signatures import expressed_words, jaccard, n_bits
 from gpcp.sparse_cells import SparseCells
 
-SAMPLE_PAIRS, SAMPLE_CELLS = 2048, 4096
+SAMPLE_PAIRS, SAMPLE_CELLS = 1024, 2048
 """Pairs whose likeness is looked at, and cells of which random pairs are made to compare."""
 
 
@@ -136,7 +136,7 @@ class Tally:
         chosen = self._cells.choose(len(cells))
         self._measured_SW = keyed.measured_SW
         if len(chosen):
-            self._cells.keep(keyed.hard_B[chosen], keyed.set_B[chosen], expressed_words(cells.rows(chosen)))
+            self._cells.keep(keyed.hard_B[chosen], keyed.set_B[chosen], _words(cells, keyed, chosen))
 
     def add_pairs(
         self, cells: SparseCells, keyed: KeyedCells, pair_PT: NDArray[np.int64], age_P: NDArray[np.int64]
@@ -149,10 +149,9 @@ class Tally:
         self._age_most = max(self._age_most, int(age_P.max()))
         chosen = self._pairs.choose(len(pair_PT))
         if len(chosen):
-            first, second = (cells.rows(pair_PT[chosen, place]) for place in (0, 1))
-            measured = keyed.measured_SW
-            sets_TP = keyed.set_B[pair_PT[chosen]].T
-            likeness_P = jaccard(expressed_words(first), expressed_words(second), *measured[sets_TP])
+            first, second = (_words(cells, keyed, pair_PT[chosen, place]) for place in (0, 1))
+            measured, sets_TP = keyed.measured_SW, keyed.set_B[pair_PT[chosen]].T
+            likeness_P = jaccard(first, second, *measured[sets_TP])
             shared_P = n_bits(measured[sets_TP[0]] & measured[sets_TP[1]])
             self._pairs.keep(likeness_P, shared_P, age_P[chosen])
 
@@ -185,6 +184,11 @@ class Tally:
         measured_BW = self._measured_SW[np.asarray(set_B, dtype=np.int64)]
         first, second, _ = first_come(np.asarray(hard_B, dtype=np.int64))
         return jaccard(words[first], words[second], measured_BW[first], measured_BW[second])
+
+
+def _words(cells: SparseCells, keyed: KeyedCells, row_B: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The expressed genes of some rows, as they are known or as they are read; (B, W)."""
+    return keyed.word_BW[row_B] if keyed.word_BW.shape[1] else expressed_words(cells.rows(row_B))
 
 
 def relaxed_P(keyed: KeyedCells, pair_PT: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -97,11 +97,16 @@ class PlannedPairs:
         number_P = number_P[number_P < len(plan.pair_PT)]
         before_P, after_P = oriented(plan.pair_PT[number_P], seed=plan.seed, number_P=number_P)
         cells = self._cells.sparse_rows(np.concatenate([before_P, after_P]))
-        before, after = cells.rows(slice(0, len(before_P))), cells.rows(slice(len(before_P), None))
-        told_PW = told_bits(before.index, after.index, self._told, seed=plan.seed, number_P=number_P)
-        pairs = SparsePairs(before=before, after=after, told_BW=told_PW)
-        for place in range(0, len(pairs), batch_size):
-            yield pairs.rows(slice(place, place + batch_size))
+        n_pairs = len(number_P)
+        before, after = cells.index.rows(slice(0, n_pairs)), cells.index.rows(slice(n_pairs, None))
+        told_PW = told_bits(before, after, self._told, seed=plan.seed, number_P=number_P)
+        for place in range(0, n_pairs, batch_size):
+            end = min(place + batch_size, n_pairs)
+            yield SparsePairs(
+                before=cells.rows(slice(place, end)),
+                after=cells.rows(slice(n_pairs + place, n_pairs + end)),
+                told_BW=told_PW[place:end],
+            )
 
     def stats(self, seed: int) -> PairingStats:
         """What the plan does with the cells; a sample of pairs is read to see how alike their cells are."""

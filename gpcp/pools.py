@@ -60,9 +60,10 @@ class _Rows:
 
     __slots__ = ("_held", "n")
 
-    def __init__(self, room: int) -> None:
-        self._held = np.empty(room, dtype=np.int64)
-        self.n = 0
+    def __init__(self, rows: NDArray[np.int64], room: int) -> None:
+        self.n = len(rows)
+        self._held = np.empty(max(room, self.n), dtype=np.int64)
+        self._held[: self.n] = rows
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -120,12 +121,13 @@ class Pools:
         self._oldest, self._due = 0, n_due
         self._pairs: list[tuple[int, int]] = []
         self._now: list[int] = []
-        self.n_held = self.most_held = 0
-        for row in range(n_held):
-            self._put(row)
+        self.n_held = self.most_held = n_held
+        self._waits[:n_held] = bytes([1]) * n_held
+        by_key = np.argsort(cells.full_B[:n_held], kind="stable")
+        for rows in np.split(by_key, np.flatnonzero(np.diff(cells.full_B[by_key])) + 1) if n_held else []:
+            self._open(int(rows[0]), rows)
         for row in range(n_due):
             self._overdue.setdefault(self._key[0][row], []).append(row)
-        self.most_held = n_held
 
     @property
     def pair_PT(self) -> NDArray[np.int64]:
@@ -177,14 +179,18 @@ class Pools:
                 if self._waits[row]:
                     self._leave_with(self._best_at(level, row), row, last)
 
+    def _open(self, row: int, rows: NDArray[np.int64]) -> None:
+        """A pool for the key of a row."""
+        pool = self._pool[self._key[-1][row]] = _Rows(rows, min(self._waiting.best_of, 1024))
+        for keys, pools in zip(self._key, self._pools_at, strict=False):
+            pools.setdefault(keys[row], []).append(pool)
+
     def _put(self, row: int) -> None:
-        key = self._key[-1][row]
-        pool = self._pool.get(key)
+        pool = self._pool.get(self._key[-1][row])
         if pool is None:
-            pool = self._pool[key] = _Rows(self._waiting.best_of if self._waiting.best_of < 1024 else 64)
-            for keys, pools in zip(self._key, self._pools_at, strict=False):
-                pools.setdefault(keys[row], []).append(pool)
-        pool.append(row)
+            self._open(row, np.array([row]))
+        else:
+            pool.append(row)
         self._waits[row] = 1
         self.n_held += 1
 

@@ -61,9 +61,16 @@ class StreamingPairs:
                 continue
             number_P = number_P[asked]
             before_P, after_P = oriented(pair_PT[asked], seed=seed, number_P=number_P)
-            before, after = cells.rows(before_P), cells.rows(after_P)
-            told_PW = told_bits(before.index, after.index, self._told, seed=seed, number_P=number_P)
-            yield SparsePairs(before=before, after=after, told_BW=told_PW)
+            before, after = cells.index.rows(before_P), cells.index.rows(after_P)
+            told_PW = told_bits(before, after, self._told, seed=seed, number_P=number_P)
+            # Cut where batches end, so that a batch that lies within a block is copied once.
+            ends = [*(np.flatnonzero(np.diff(number_P // batch_size)) + 1).tolist(), len(number_P)]
+            for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+                yield SparsePairs(
+                    before=cells.rows(before_P[begin:end]),
+                    after=cells.rows(after_P[begin:end]),
+                    told_BW=told_PW[begin:end],
+                )
 
     def _paired(self, tally: Tally, seed: int) -> Iterator[tuple[SparseCells, NDArray[np.int64]]]:
         """Some cells, and rows of the pairs among them, until all have been read and those that wait are paired."""

@@ -58,8 +58,8 @@ def told_bits(
     bits_PW = np.empty((len(number_P), -(-n_genes // 8)), dtype=np.uint8)
     for start in range(0, len(number_P), CHUNK):
         now = slice(start, start + CHUNK)
-        measured_PG = before.measured_SG[before.set_B[now]] & after.measured_SG[after.set_B[now]]
         word_PN = _words(seed, "told", number_P[now], n_words)
+        measured_PG = before.measured_SG[before.set_B[now]] & after.measured_SG[after.set_B[now]]
         bits_PW[now] = np.packbits(told_genes(measured_PG, told, word_PN), axis=1)
     return bits_PW
 
@@ -81,12 +81,14 @@ def told_genes(measured_PG: NDArray[np.bool_], told: tuple[int, int], word_PN: N
     which moves the chance of a set by less than G / 2**32 of it.
     """
     n_genes = measured_PG.shape[1]
-    most_P = np.maximum(measured_PG.sum(axis=1) - 1, 0)
+    whole = bool(measured_PG.all())
+    n_measured_P = np.full(len(word_PN), n_genes) if whole else measured_PG.sum(axis=1)
+    most_P = np.maximum(n_measured_P - 1, 0)
     lo_P, hi_P = np.minimum(told[0], most_P), np.minimum(told[1], most_P)
     share_P = (word_PN[:, 0] >> np.uint64(11)) * 2.0**-53
     size_P = lo_P + np.floor(share_P * (hi_P - lo_P + 1)).astype(np.int64)
-    number_PG = np.ascontiguousarray(word_PN[:, 1:]).view(np.uint32)[:, :n_genes]
-    if not measured_PG.all():
+    number_PG = word_PN[:, 1:].view(np.uint32)[:, :n_genes]
+    if not whole:
         number_PG = np.where(measured_PG, number_PG, UNMEASURED)
     sorted_PG = np.sort(number_PG, axis=1)
     pair_P = np.arange(len(measured_PG))
@@ -101,12 +103,12 @@ def told_genes(measured_PG: NDArray[np.bool_], told: tuple[int, int], word_PN: N
 def _words(seed: int, purpose: str, number_P: NDArray[np.int64], n_words: int) -> NDArray[np.uint64]:
     """Random words of each pair, (P, N): pair ``i`` has those from ``i * N`` of the stream on."""
     bits = cast("np.random.PCG64", stream(seed, "pairing", purpose).bit_generator)
-    word_PN = np.empty((len(number_P), n_words), dtype=np.uint64)
-    begins = np.flatnonzero(np.diff(number_P, prepend=np.int64(-2)) != 1).tolist()
+    begins = [0, *(np.flatnonzero(np.diff(number_P) != 1) + 1).tolist()]
+    runs: list[NDArray[np.uint64]] = []
     place = 0
     for begin, end in zip(begins, [*begins[1:], len(number_P)], strict=True):
-        first = int(number_P[begin])
+        first = int(number_P[begin]) if begin < end else 0
         bits.advance((first - place) * n_words)
-        word_PN[begin:end] = bits.random_raw((end - begin) * n_words).reshape(-1, n_words)
+        runs.append(bits.random_raw((end - begin) * n_words).reshape(-1, n_words))
         place = first + end - begin
-    return word_PN
+    return runs[0] if len(runs) == 1 else np.concatenate(runs)

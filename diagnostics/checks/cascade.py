@@ -40,7 +40,14 @@ def all_checks() -> tuple[Check, ...]:
             module = f"diagnostics.checks.{name}"
             if find_spec(module) is not None:
                 import_module(module)
-    return tuple(sorted(CHECKS, key=lambda check: FAMILIES.index(check.family)))
+    files = [f"diagnostics.checks.{name}" for family in FAMILIES for name in _FILES[family]]
+
+    def place(one: Check) -> tuple[int, int]:
+        # By file, not by when it happened to be imported; a check from elsewhere comes last in its family.
+        module = one.ask.__module__
+        return FAMILIES.index(one.family), files.index(module) if module in files else len(files)
+
+    return tuple(sorted(CHECKS, key=place))
 
 
 def chosen(only: Sequence[str]) -> tuple[Check, ...]:

@@ -1,0 +1,184 @@
+"""The frame of the cascade: the order, what is chosen, what stands, what follows from what, and what breaks."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import diagnostics.checks.check as registry
+from diagnostics.checks.cascade import ALPHA, all_checks, chosen, diagnose, holm, with_consequences
+from diagnostics.checks.check import FAMILIES, Finding, check
+from diagnostics.checks.probe import Probe
+from diagnostics.checks.subject import Subject
+from diagnostics.result import CheckResult, Outcome
+from gpcp.errors import InputError
+from tests.diagnostics.checks.subjects import pairs_of
+
+
+@pytest.fixture
+def own_checks() -> Iterator[None]:
+    """What a test registers is gone afterwards."""
+    all_checks()
+    before = list(registry.CHECKS)
+    yield
+    registry.CHECKS[:] = before
+
+
+def result(name: str, outcome: Outcome = "fail", p: float | None = None) -> CheckResult:
+    return CheckResult(
+        name=name, outcome=outcome, says="said", next_step="do", statistic=1.0, tolerance=0.0, p=p,
+        cause="data" if outcome == "fail" else None,
+    )  # fmt: skip
+
+
+def adjusted(p: list[float]) -> list[float]:
+    """Holm's adjusted p-values, each by its own definition: the largest (m - k + 1) p_(k) up to its rank."""
+    order = sorted(p)
+    return [
+        min(1.0, max((len(p) - k) * order[k] for k in range(len(p)) if order[k] <= one))
+        for one in p
+    ]  # fmt: skip
+
+
+@given(st.lists(st.floats(0, 0.02) | st.sampled_from([0.0, ALPHA, ALPHA / 2, ALPHA / 3, 1.0]), max_size=6))
+def test_holm_agrees_with_adjusted_p_values(p: list[float]):
+    results = [result(f"data.{number}", "fail" if one < ALPHA else "pass", one) for number, one in enumerate(p)]
+    corrected = holm(results, frozenset(one.name for one in results))
+    for one, before, value in zip(corrected, results, adjusted(p), strict=True):
+        if before.outcome == "fail" and value > ALPHA * (1 + 1e-12):
+            assert one.outcome == "inconclusive"
+            assert one.cause is None
+        elif before.outcome == "pass" or value < ALPHA * (1 - 1e-12):
+            assert one == before
+
+
+def test_holm_leaves_exact_checks_and_those_without_p_alone():
+    results = [result("loss.exact"), result("data.open", "inconclusive"), result("data.weak", p=0.009)]
+    results += [result("data.strong", p=1e-6), result("data.none", "pass", p=0.5)]
+    corrected = holm(results, frozenset({"data.open", "data.weak", "data.strong", "data.none"}))
+    assert [one.outcome for one in corrected] == ["fail", "inconclusive", "inconclusive", "fail", "pass"]
+    assert "does not stand among 3 tests" in corrected[2].says
+
+
+def test_every_failure_but_the_first_is_a_consequence():
+    results = with_consequences(
+        [result("data.a", "pass"), result("loss.b"), result("loss.c"), result("loss.d", "pass")]
+    )
+    assert [one.consequence_of for one in results] == ["", "", "loss.b", ""]
+
+
+@pytest.mark.usefixtures("own_checks")
+def test_a_failure_that_a_later_one_explains_is_no_diagnosis():
+    for name, explained_by in (("loss.early", ("loss.late",)), ("loss.late", ())):
+        check(name, "?", cause="bug", kind="exact", needs=("pairs",), explained_by=explained_by)(_fails)
+    found = diagnose(Subject(pairs=pairs_of()), only=["loss.early", "loss.late"])
+    assert [one.consequence_of for one in found.results] == ["loss.late", ""]
+    assert found.diagnosis is not None
+    assert found.diagnosis.name == "loss.late"
+    assert diagnose(Subject(pairs=pairs_of()), only=["loss.early"]).diagnosis is not None
+
+
+def _fails(probe: Probe) -> Finding:
+    return Finding(outcome="fail", says="no", next_step="do", statistic=1.0, tolerance=0.0)
+
+
+@pytest.mark.usefixtures("own_checks")
+def test_a_check_that_raises_is_an_error_with_its_traceback_and_the_rest_runs():
+    @check("data.broken", "?", cause="data", kind="exact", needs=("pairs",))
+    def broken(probe: Probe) -> Finding:
+        raise ValueError("a line\nand another")
+
+    check("loss.after", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
+    heard: list[str] = []
+    found = diagnose(
+        Subject(pairs=pairs_of()), only=["data.broken", "loss.after"], on_check=lambda one: heard.append(one.name)
+    )
+    first, second = found.results
+    assert first.outcome == "error"
+    assert "ValueError: a line and another" in first.says
+    assert "in broken" in first.traceback
+    assert (second.outcome, second.consequence_of) == ("fail", "")
+    assert heard == ["data.broken", "loss.after"]
+    assert not found.passed
+    assert json.loads(json.dumps(found.to_json()))["results"][0]["traceback"] == first.traceback
+
+
+@pytest.mark.usefixtures("own_checks")
+def test_an_interrupt_leaves_a_valid_report_of_what_was_found():
+    check("data.before", "?", cause="data", kind="exact", needs=("pairs",))(_fails)
+
+    @check("data.interrupted", "?", cause="data", kind="exact", needs=("pairs",))
+    def interrupted(probe: Probe) -> Finding:
+        raise KeyboardInterrupt
+
+    check("loss.never", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
+    found = diagnose(Subject(pairs=pairs_of()), only=["data.before", "data.interrupted", "loss.never"])
+    assert [one.name for one in found.results] == ["data.before"]
+    assert found.interrupted
+    assert found.exit_code == 1
+    assert json.loads(json.dumps(found.to_json()))["interrupted"] is True
+    assert found.text()
+
+
+@pytest.mark.parametrize("part", ["pairs", "model", "loss", "optimizer"])
+@pytest.mark.usefixtures("own_checks")
+def test_what_lacks_a_part_is_not_applicable_and_says_which(part):
+    asked: list[Probe] = []
+
+    @check("data.needy", "?", cause="data", kind="exact", needs=("pairs", part))
+    def needy(probe: Probe) -> Finding:
+        asked.append(probe)
+        return Finding(outcome="pass", says="yes", statistic=0.0, tolerance=0.0)
+
+    (one,) = diagnose(Subject(pairs=pairs_of()), only=["data.needy"]).results
+    assert one.outcome == ("pass" if part == "pairs" else "not_applicable")
+    assert bool(asked) == (part == "pairs")
+    assert part == "pairs" or part in one.says
+    assert one.seconds is not None
+
+
+def test_checks_run_in_the_order_of_the_cascade():
+    known = all_checks()
+    places = [FAMILIES.index(one.family) for one in known]
+    assert places == sorted(places)
+    assert len({one.name for one in known}) == len(known)
+    names = {one.name for one in known}
+    assert all(set(one.explained_by) <= names for one in known)
+    assert all(one.question.endswith("?") for one in known)
+
+
+def test_the_order_is_not_that_of_the_imports():
+    code = (
+        "import diagnostics.checks.outputs, diagnostics.checks.paths\n"
+        "from diagnostics.checks.cascade import all_checks\n"
+        "print(*(one.name for one in all_checks()))\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.split() == [one.name for one in all_checks()]
+
+
+def test_what_is_chosen_by_name_family_or_kind():
+    assert chosen([]) == all_checks()
+    assert [one.name for one in chosen(["loss.padding"])] == ["loss.padding"]
+    assert {one.family for one in chosen(["loss", "optimiser"])} == {"loss", "optimiser"}
+    assert {one.kind for one in chosen(["exact"])} == {"exact"}
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"), [("loss.paddin", "loss.padding"), ("optimizer", "optimiser"), ("exat", "exact")]
+)
+def test_an_unknown_word_names_the_nearest(word: str, nearest: str):
+    with pytest.raises(InputError, match=rf"{word}.*nearest: .*{nearest}"):
+        chosen([word])
+
+
+@pytest.mark.usefixtures("own_checks")
+def test_a_check_must_have_a_name_of_its_own_in_a_family():
+    with pytest.raises(InputError, match="registered already"):
+        check("loss.padding", "?", cause="bug", kind="exact", needs=())
+    with pytest.raises(InputError, match="none of the families"):
+        check("luck.padding", "?", cause="bug", kind="exact", needs=())

@@ -35,6 +35,10 @@ _S3_LIMITS: Mapping[str, str | float] = {
 }
 
 
+class UnreachableError(InputError):
+    """A Census that is not to be had now, though what was asked for may well exist: there is no network."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValuesPlace:
@@ -79,7 +83,9 @@ def opened_census(census_version: str | None, uri: str | Path | None) -> Generat
     ------
     InputError
         Not exactly one of the two is given, the release or the folder does not exist (the message names the nearest),
-        what lies there is no Census, or the network does not answer.
+        or what lies there is no Census.
+    UnreachableError
+        The network does not answer; it is an InputError, too.
     """
     if (census_version is None) == (uri is None):
         raise InputError(
@@ -127,7 +133,7 @@ def _opened(census_version: str | None, uri: str | None) -> Any:
     except (tiledbsoma.DoesNotExistError, TypeError) as error:
         raise InputError(f"{(uri or census_version)!r} is no Census: {_one_line(error)}") from None
     except (tiledbsoma.SOMAError, OSError, ValueError) as error:
-        raise InputError(_unreachable(f"Census {uri or census_version}", error)) from None
+        raise _unreachable(f"Census {uri or census_version}", error) from None
 
 
 def _check_folder(uri: str) -> None:
@@ -154,18 +160,18 @@ def _check_release(census_version: str) -> None:
         with build_opener().open(RELEASES_URL, timeout=CONNECT_S) as answer:
             releases = cast("dict[str, object]", json.load(answer))
     except (OSError, ValueError) as error:
-        raise InputError(_unreachable(f"the list of Census releases ({RELEASES_URL})", error)) from None
+        raise _unreachable(f"the list of Census releases ({RELEASES_URL})", error) from None
     if census_version not in releases:
         raise InputError(f"there is no Census release {census_version!r}; {nearest(census_version, releases)}")
 
 
-def _unreachable(what: str, error: Exception) -> str:
+def _unreachable(what: str, error: Exception) -> UnreachableError:
     """What to do without network, in one line."""
-    return (
+    return UnreachableError(
         f"{what} cannot be reached ({_one_line(error)}): check the network, or read a copy on your disk with uri= "
         "(aws s3 sync --no-sign-request s3://cellxgene-census-public-us-west-2/cell-census/"
-        f"{CENSUS_VERSION}/soma/ FOLDER fetches all of it), or a small one of simulated cells that "
-        "simulators.export writes"
+        f"{CENSUS_VERSION}/soma/ FOLDER fetches all of it), or a small one of simulated cells "
+        "(simulators.embedded_census)"
     )
 
 

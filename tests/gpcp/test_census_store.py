@@ -10,7 +10,7 @@ import pytest
 
 from gpcp import census_store
 from gpcp.census import CensusCells
-from gpcp.census_store import CENSUS_VERSION, built_on, opened_census
+from gpcp.census_store import CENSUS_VERSION, UnreachableError, built_on, opened_census
 from gpcp.errors import InputError
 from tests.gpcp import census_cases as cases
 
@@ -32,9 +32,9 @@ def test_without_network_a_release_is_refused_with_what_to_do(monkeypatch: pytes
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         no_answer_from(monkeypatch, closed.getsockname()[1])
-        with pytest.raises(InputError, match="cannot be reached") as caught:
+        with pytest.raises(UnreachableError, match="cannot be reached") as caught:
             CensusCells(census_version=CENSUS_VERSION)
-    for remedy in ("uri=", "aws s3 sync", CENSUS_VERSION, "simulators.export"):
+    for remedy in ("uri=", "aws s3 sync", CENSUS_VERSION, "simulators.embedded_census"):
         assert remedy in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -46,7 +46,7 @@ def test_a_network_that_never_answers_is_not_waited_for(monkeypatch: pytest.Monk
         silent.listen()
         no_answer_from(monkeypatch, silent.getsockname()[1])
         start = time.perf_counter()
-        with pytest.raises(InputError, match=r"cannot be reached \(.*timed out"):
+        with pytest.raises(UnreachableError, match=r"cannot be reached \(.*timed out"):
             CensusCells(census_version="stable")
     # Not a measure of speed: without the limit it would wait until the test run is ended.
     assert time.perf_counter() - start < 60

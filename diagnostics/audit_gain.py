@@ -9,8 +9,8 @@ genes together, says how it will regress to the mean of its kind.
 from ``before`` alone) that the best linear predictor which is told takes away. Only this is about genes that go
 together, and by it pairs are judged.
 
-Training and held-out cells are different cells; genes that do not vary, or are not measured in every cell, are left at
-the mean.
+Training and held-out cells are different cells. The linear law needs genes that vary and are measured in every cell,
+ridge any that are scored; the others are left at the mean.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from diagnostics.audit_intervals import LEVEL, Estimate, bootstrap
 from diagnostics.audit_sample import SampledCells
 from diagnostics.loss_baselines import MeanDeltaPredictor, MeanPredictor, RidgePredictor
-from diagnostics.losses import Errors, errors_of, losses_of
+from diagnostics.losses import Errors, errors_of, losses_of, predictions
 from diagnostics.matched_linear import PairLinearPredictor
 from gpcp.cell_index import CellIndex, Labels
 from gpcp.errors import InputError
@@ -129,7 +129,7 @@ def linear_gain(cells: SampledCells, make_pairs: MakePairs, *, max_pairs: int, s
     }
     baseline = min(knowing_nothing, key=lambda name: knowing_nothing[name].loss)
     base = knowing_nothing[baseline]
-    fitted, says = _linear(training_cells, training, held_out, knowing_nothing["mean"])
+    fitted, says = _linear(training_cells, training, held_out)
     no_change = errors_of(held_out.before_BG, held_out)
     losses = {"no change": no_change, **knowing_nothing, **fitted}
     told = {name: errors for name, errors in fitted.items() if name != BEFORE_ALONE}
@@ -221,46 +221,48 @@ def smallest_visible(untold: Errors, told: Sequence[Errors]) -> float:
     return max(z * max(errors), 4 * z**2 / float(untold.n_B.sum()))
 
 
-def _linear(
-    cells: SampledCells, training: PairBatch, held_out: PairBatch, mean: Errors
-) -> tuple[dict[str, Errors], str]:
-    """Errors of each linear predictor; genes that it cannot use are left to the mean."""
-    held = cells.held
-    kept_G = held.index.measured_SG[np.unique(held.index.set_B)].all(axis=0) & _varies(cells)
+def _linear(cells: SampledCells, training: PairBatch, held_out: PairBatch) -> tuple[dict[str, Errors], str]:
+    """Errors of each linear predictor, and what was left out; genes that it cannot use are left to the mean."""
+    held, n_all = cells.held, len(cells.vocab)
     scored_G = training.scored_BG.any(axis=0)
-    kept_G &= scored_G
-    token_G = np.flatnonzero(kept_G)
-    n_all = len(held.vocab)
-    if len(token_G) < 2:
-        return {}, f"{len(token_G)} of {n_all} genes vary and are measured in every cell: no linear predictor is fitted"
-    training, held_out_kept = _some_genes(training, token_G), _some_genes(held_out, token_G)
-    # The other genes keep the mean's errors, which are those over all genes less those over the genes kept.
-    mean_kept = losses_of(MeanPredictor.fit(training), held_out_kept) if held_out_kept.scored_BG.any() else None
-    if mean_kept is None:
-        return {}, "no held-out entry of a gene that varies is scored"
-    rest_P = mean.sum_B - mean_kept.sum_B
-
-    def whole(kept: Errors) -> Errors:
-        return Errors(sum_B=kept.sum_B + rest_P, n_B=mean.n_B)
-
-    known = cells.genes([held.vocab.feature_id[token] for token in token_G])
-    law = PairLinearPredictor.fit(_typed(known).dense())
-    nothing = Perturbation(
-        perturbed_BG=np.zeros(held_out_kept.perturbed_BG.shape, dtype=np.bool_),
-        target_BG=np.zeros(held_out_kept.before_BG.shape, dtype=np.float32),
-    )
-    untold_PG = law.predict(control_of(held_out_kept), nothing)
-    fitted = {
-        BEFORE_ALONE: whole(errors_of(untold_PG, held_out_kept)),
-        "linear, before and told": whole(losses_of(law, held_out_kept)),
-    }
-    says = f"{n_all - len(token_G)} of {n_all} genes left at the mean" if len(token_G) < n_all else ""
-    work = 16 * len(training) * float(len(token_G)) ** 3
-    if work <= MOST_RIDGE_WORK:
-        fitted["ridge, before and told"] = whole(losses_of(RidgePredictor.fit(training), held_out_kept))
+    varies_G = scored_G & _varies(cells)
+    complete_G = varies_G & held.index.measured_SG[np.unique(held.index.set_B)].all(axis=0)
+    fitted: dict[str, Errors] = {}
+    says: list[str] = []
+    if varies_G.sum() < 2:
+        return fitted, f"{int(varies_G.sum())} of {n_all} genes vary: no linear predictor is fitted"
+    law_G, ridge_G = np.flatnonzero(complete_G), np.flatnonzero(varies_G)
+    if len(law_G) >= 2:
+        known = cells.genes([held.vocab.feature_id[token] for token in law_G])
+        law = PairLinearPredictor.fit(_typed(known).dense())
+        kept = _some_genes(held_out, law_G)
+        nothing = Perturbation(
+            perturbed_BG=np.zeros(kept.perturbed_BG.shape, dtype=np.bool_),
+            target_BG=np.zeros(kept.before_BG.shape, dtype=np.float32),
+        )
+        fitted[BEFORE_ALONE] = _whole(law.predict(control_of(kept), nothing), held_out, law_G, training)
+        fitted["linear, before and told"] = _whole(predictions(law, kept), held_out, law_G, training)
+    if len(law_G) < n_all:
+        says.append(f"the linear law leaves {n_all - len(law_G)} of {n_all} genes at the mean")
+    if 16 * len(training) * float(len(ridge_G)) ** 3 <= MOST_RIDGE_WORK:
+        ridge = RidgePredictor.fit(_some_genes(training, ridge_G))
+        predicted_PG = predictions(ridge, _some_genes(held_out, ridge_G))
+        fitted["ridge, before and told"] = _whole(predicted_PG, held_out, ridge_G, training)
     else:
-        says += ("; " if says else "") + f"{len(token_G)} genes are too many for ridge here"
-    return fitted, says
+        says.append(f"{len(ridge_G)} genes are too many for ridge here")
+    return fitted, "; ".join(says)
+
+
+def _whole(
+    predicted_PG: NDArray[np.float32],
+    held_out: PairBatch,
+    token_G: NDArray[np.int64],
+    training: PairBatch,
+) -> Errors:
+    """Errors over all genes: of some as predicted, of the others those of the training pairs' mean."""
+    all_PG = predictions(MeanPredictor.fit(training), held_out).copy()
+    all_PG[:, token_G] = predicted_PG
+    return errors_of(all_PG, held_out)
 
 
 def _varies(cells: SampledCells) -> NDArray[np.bool_]:

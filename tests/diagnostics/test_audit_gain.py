@@ -82,7 +82,19 @@ def test_genes_that_do_not_vary_or_are_unmeasured_are_left_at_the_mean():
     measured_BG = np.ones(value_BG.shape, dtype=np.bool_)
     measured_BG[:1500, 6] = False
     found = linear_gain(sampled_cells(value_BG, measured_BG=measured_BG), paired, max_pairs=4000, seed=0)
-    assert found.says == "3 of 7 genes left at the mean"
+    assert found.says == "the linear law leaves 3 of 7 genes at the mean"
+    assert found.seen
+
+
+def test_genes_that_no_cell_measures_together_are_ridge_s():
+    """Three datasets, each without a third of the genes: no gene is measured in all, and any two are in one."""
+    rng = np.random.default_rng(4)
+    value_BG = rng.normal(size=(3000, 1)) + 0.3 * rng.normal(size=(3000, 6))
+    measured_BG = np.ones((3000, 6), dtype=np.bool_)
+    for study in range(3):
+        measured_BG[study::3, 2 * study : 2 * study + 2] = False
+    found = linear_gain(sampled_cells(value_BG, measured_BG=measured_BG), paired, max_pairs=4000, seed=0)
+    assert list(found.gain_of) == ["ridge, before and told"]
     assert found.seen
 
 

@@ -89,7 +89,8 @@ def counting_noise(sampled: SampledPairs, rng: np.random.Generator) -> CountingN
     return CountingNoise(
         half_depth=half,
         full_depth=full,
-        says=f"cells of {len(rows_P):,} pairs split in two; median total {float(np.median(total_B)):,.0f} counts",
+        says=f"counting noise: cells of {len(rows_P):,} of {len(sampled):,} pairs split in two, those with total counts; "
+        f"median total {float(np.median(total_B[sampled.before_row_P[rows_P]])):,.0f}",
     )
 
 
@@ -102,7 +103,7 @@ def _shares_of_noise(total_RK: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _not_applicable(why: str) -> CountingNoise:
-    return CountingNoise(half_depth=None, full_depth=None, says=f"not applicable: {why}")
+    return CountingNoise(half_depth=None, full_depth=None, says=f"counting noise: not applicable, {why}")
 
 
 @final

@@ -211,7 +211,7 @@ def _regressors(sampled: SampledPairs) -> _Regressors:
         own.append(indicator_BL[before_P])
     total_B = cells.index.total_B
     known = cells.of_counts and total_B is not None and bool((total_B > 0).all())
-    says = "depth is the log number of the other genes expressed: total counts are not known"
+    says = "depth is the log number of the other genes expressed: total counts are not known of every cell"
     if not cells.of_counts:
         says = "values below 0 are no counts: nothing stands for depth"
     elif known and total_B is not None:

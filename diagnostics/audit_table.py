@@ -144,8 +144,7 @@ def _verdicts(audit: PanelAudit) -> str:
         lines += _wrap(f"{number}. {finding.says}", indent="   ")
         if finding.next_step:
             lines += _wrap(f"   -> {finding.next_step}", indent="      ")
-    notes = [audit.noise.says] if audit.noise.half_depth is None else []
-    notes += [audit.gain.says] if audit.gain.says else []
+    notes = [audit.noise.says, *([audit.gain.says] if audit.gain.says else [])]
     lines += [line for note in notes for line in _wrap(f"   ({note})", indent="   ")]
     return "\n".join(lines)
 

@@ -124,8 +124,19 @@ def test_where_counts_are_not_known_it_is_said(cells: object, says: str):
     found = counting_noise(neighbours(cells), np.random.default_rng(0))  # pyright: ignore[reportArgumentType]
     assert found.half_depth is None
     assert found.full_depth is None
-    assert found.says.startswith("not applicable")
+    assert found.says.startswith("counting noise: not applicable")
     assert says in found.says
+
+
+def test_pairs_without_totals_are_left_out():
+    cells = counted_cells(np.random.default_rng(6).poisson(2.0, size=(400, 10)))
+    total_B = np.array(cells.index.total_B)
+    total_B[:100] = np.nan
+    found = counting_noise(
+        neighbours(sampled_cells(cells.held.value_BG.toarray(), total_B=total_B)), np.random.default_rng(0)
+    )
+    assert found.half_depth is not None
+    assert "150 of 200 pairs" in found.says
 
 
 def test_the_source_s_own_counts_come_back():

@@ -89,7 +89,7 @@ def counting_noise(sampled: SampledPairs, rng: np.random.Generator) -> CountingN
     return CountingNoise(
         half_depth=half,
         full_depth=full,
-        says=f"counting noise: cells of {len(rows_P):,} of {len(sampled):,} pairs split in two, those with total counts; "
+        says=f"counting noise: {len(rows_P):,} of {len(sampled):,} pairs have total counts and were split; "
         f"median total {float(np.median(total_B[sampled.before_row_P[rows_P]])):,.0f}",
     )
 

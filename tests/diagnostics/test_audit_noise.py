@@ -136,7 +136,7 @@ def test_pairs_without_totals_are_left_out():
         neighbours(sampled_cells(cells.held.value_BG.toarray(), total_B=total_B)), np.random.default_rng(0)
     )
     assert found.half_depth is not None
-    assert "150 of 200 pairs" in found.says
+    assert "150 of 200 pairs have total counts" in found.says
 
 
 def test_the_source_s_own_counts_come_back():

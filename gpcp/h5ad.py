@@ -1,9 +1,10 @@
 """``H5adCells``: the cells of any AnnData file as a ``CellSource``.
 
-Dimension key: ``B`` cells of a batch, ``N`` cells kept of the file, ``G`` genes of the vocabulary, ``S`` datasets.
+Dimension key: ``B`` cells of a batch, ``N`` cells kept of the file, ``G`` genes of the vocabulary, ``S`` datasets or
+measured sets.
 
 The file is read once, in blocks; what stays in memory is the log expression of the chosen genes as a sparse matrix,
-8 bytes for each value that is not 0. A batch is made dense when it is asked for.
+8 bytes for each value that is not 0. Any cell is given at once, sparse, and made dense when that is asked for.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Literal, cast, final, get_args
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from gpcp.cell_index import CellIndex, Labels
 from gpcp.cells import CellBatch
 from gpcp.errors import InputError, nearest
 from gpcp.genes import GeneVocab, without_version
@@ -20,6 +23,7 @@ from gpcp.h5ad_file import H5adFile, opened
 from gpcp.h5ad_genes import INDEX, MatrixGenes, Missing, genes_of, texts
 from gpcp.h5ad_values import Values, choose_layer, read_log_values
 from gpcp.randomness import stream
+from gpcp.sparse_cells import SparseCells, SparseValues
 
 Absent = Literal["unmeasured", "measured"]
 Nan = Literal["unmeasured", "error"]
@@ -37,8 +41,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 class H5adCells:
     """The cells of an AnnData file.
 
-    Meets :class:`gpcp.cells.CellSource`. A cell's ``cell_id`` is its row in the file, from 0. Everything is read and
-    checked here, so that a source that exists can be iterated.
+    Meets :class:`gpcp.sparse_cells.IndexedCells`. A cell's ``cell_id`` is its row in the file, from 0. Everything is
+    read and checked here, so that a source that exists can be iterated.
 
     Parameters
     ----------
@@ -65,7 +69,7 @@ class H5adCells:
         id still count in totals, as long as their length is not needed.
     genes : sequence of str, optional
         Ensembl ids to keep, in this order; all by default.
-    cell_type, dataset, assay, donor : str, optional
+    cell_type, dataset, assay, donor, tissue, disease : str, optional
         Columns of ``obs``.
     missing_label : {"error", "drop"}
         What to do with cells that have no value, or an empty text, in one of those columns.
@@ -81,6 +85,9 @@ class H5adCells:
     ----------
     vocab : GeneVocab
     n_cells : int
+    index : CellIndex
+        What every cell is; with the totals of its counts where no gene lengths were used, since then they turn log
+        values back into counts.
     provenance : str
         What was read, decided and left out, in one line.
 
@@ -90,7 +97,7 @@ class H5adCells:
         One line naming the file, column, gene or cell, and the remedy or the nearest name that exists.
     """
 
-    __slots__ = ("_code_of", "_log_NG", "_measured_SG", "_names_of", "_row_N", "provenance", "vocab")
+    __slots__ = ("_log_NG", "index", "provenance", "vocab")
 
     def __init__(
         self,
@@ -109,6 +116,8 @@ class H5adCells:
         dataset: str | None = None,
         assay: str | None = None,
         donor: str | None = None,
+        tissue: str | None = None,
+        disease: str | None = None,
         missing_label: Missing = "error",
         absent_genes: Absent = "unmeasured",
         nan: Nan = "unmeasured",
@@ -122,6 +131,7 @@ class H5adCells:
             nan=nan,
         )
         columns = {"cell_type": cell_type, "dataset": dataset, "assay": assay, "donor": donor}
+        columns |= {"tissue": tissue, "disease": disease}
         with opened(path) as file:
             layer, *says = choose_layer(file, values) if layer == "auto" else (layer,)
             file.check_layer(layer)
@@ -135,7 +145,7 @@ class H5adCells:
                 missing_id=missing_id,
                 missing_length=missing_length,
             )
-            self._row_N, self._code_of, self._names_of, dropped = _labels(file, columns, missing_label)
+            row_N, labels, dropped = _labels(file, columns, missing_label)
             panel_G = _panel(file.name, found, genes)
             read = read_log_values(
                 file,
@@ -143,17 +153,19 @@ class H5adCells:
                 values=values,
                 genes=found,
                 panel_P=panel_G,
-                row_N=self._row_N,
-                dataset_N=self._code_of.get("dataset", np.zeros(len(self._row_N), dtype=np.int64)),
+                row_N=row_N,
+                dataset_N=_datasets(labels, len(row_N)).astype(np.int64),
                 refuse_nan=nan == "error",
             )
         self.vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
-        self._log_NG = read.log_NP
-        self._measured_SG: NDArray[np.bool_] | None = None
         says += [*read.says, *found.says, *dropped]
+        sets_SG = None
         if dataset is not None and absent_genes == "unmeasured":
-            self._measured_SG = read.expressed_SP
-            says.append(_absence(self._names_of["dataset"], read.expressed_SP))
+            sets_SG = read.expressed_SP
+            says.append(_absence(labels["dataset"].name_K, sets_SG))
+        # Without lengths a total turns a log value back into a count; with lengths it would not.
+        totals_N = read.total_N if gene_length is None else None
+        self._log_NG, self.index = _indexed(read.log_NP, self.vocab, row_N, labels, sets_SG, totals_N)
         self.provenance = "; ".join(says)
 
     def __repr__(self) -> str:
@@ -162,7 +174,12 @@ class H5adCells:
     @property
     def n_cells(self) -> int:
         """Cells that one pass gives."""
-        return len(self._row_N)
+        return len(self.index)
+
+    @property
+    def cheap_rows(self) -> bool:
+        """All cells are in memory."""
+        return True
 
     def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
         """Every cell once, permuted by ``seed``; the last batch may be smaller.
@@ -172,24 +189,18 @@ class H5adCells:
         InputError
             ``batch_size`` is below 1, or ``seed`` is negative.
         """
+        return (cells.dense() for cells in self.sparse_cells(batch_size=batch_size, seed=seed))
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """What :meth:`cells` gives, before it is made dense; see there for the errors."""
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}: it must be at least 1")
         order_N = stream(seed, "h5ad", "cells").permutation(self.n_cells)
-        return (self._batch(order_N[start : start + batch_size]) for start in range(0, self.n_cells, batch_size))
+        return (self.sparse_rows(order_N[start : start + batch_size]) for start in range(0, self.n_cells, batch_size))
 
-    def _batch(self, which_B: NDArray[np.int64]) -> CellBatch:
-        """Some cells, dense."""
-        log_BG = cast("NDArray[np.float32]", self._log_NG[which_B].toarray())
-        measured_BG = ~np.isnan(log_BG)
-        if self._measured_SG is not None:
-            measured_BG &= self._measured_SG[self._code_of["dataset"][which_B]]
-        return CellBatch(
-            vocab=self.vocab,
-            expression_BG=np.where(measured_BG, log_BG, np.float32(0)),
-            measured_BG=measured_BG,
-            cell_id_B=self._row_N[which_B],
-            covariates={name: self._names_of[name][code_N[which_B]] for name, code_N in self._code_of.items()},
-        )
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        """The cells of some rows of :attr:`index`, in the order asked for."""
+        return SparseCells(index=self.index.rows(row_B), value_BG=self._log_NG[row_B])
 
 
 def _check_choices(**choices: str) -> None:
@@ -201,8 +212,8 @@ def _check_choices(**choices: str) -> None:
 
 def _labels(
     file: H5adFile, columns: Mapping[str, str | None], missing_label: Missing
-) -> tuple[NDArray[np.int64], dict[str, NDArray[np.int64]], dict[str, NDArray[np.str_]], list[str]]:
-    """Rows kept; for each covariate the code of each of them, and the names of the codes; what was dropped."""
+) -> tuple[NDArray[np.int64], dict[str, Labels], list[str]]:
+    """Rows kept; the labels of each for each covariate; what was dropped."""
     texts_of: dict[str, NDArray[np.str_]] = {}
     labelled_N = np.ones(len(file.obs), dtype=np.bool_)
     for covariate, column in columns.items():
@@ -222,13 +233,49 @@ def _labels(
     row_N = np.flatnonzero(labelled_N).astype(np.int64)
     if not len(row_N):
         raise InputError(f"{file.name!r} has no cell{' with all the labels asked for' if len(labelled_N) else ''}")
-    names_of: dict[str, NDArray[np.str_]] = {}
-    code_of: dict[str, NDArray[np.int64]] = {}
-    for covariate, texts_N in texts_of.items():
-        names_of[covariate], code_N = np.unique(texts_N[row_N], return_inverse=True)
-        code_of[covariate] = code_N.astype(np.int64)
+    labels = {covariate: Labels.of(texts_N[row_N]) for covariate, texts_N in texts_of.items()}
     n_dropped = len(labelled_N) - len(row_N)
-    return row_N, code_of, names_of, [f"{n_dropped} cells without a label dropped"] if n_dropped else []
+    return row_N, labels, [f"{n_dropped} cells without a label dropped"] if n_dropped else []
+
+
+def _datasets(labels: Mapping[str, Labels], n_cells: int) -> NDArray[np.int32]:
+    """The number of each cell's dataset; 0 where none is known."""
+    return labels["dataset"].code_B if "dataset" in labels else np.zeros(n_cells, dtype=np.int32)
+
+
+def _indexed(
+    log_NG: SparseValues,
+    vocab: GeneVocab,
+    row_N: NDArray[np.int64],
+    labels: Mapping[str, Labels],
+    sets_SG: NDArray[np.bool_] | None,
+    total_N: NDArray[np.float64] | None,
+) -> tuple[SparseValues, CellIndex]:
+    """Values without NaN, which says that a gene was not measured in a cell, and what is known of every cell."""
+    log_NG.sum_duplicates()
+    set_N = np.zeros(len(row_N), dtype=np.int32) if sets_SG is None else _datasets(labels, len(row_N)).copy()
+    measured_SG = np.ones((1, len(vocab)), dtype=np.bool_) if sets_SG is None else sets_SG
+    unknown = np.isnan(log_NG.data)
+    if unknown.any():
+        row_of = np.repeat(np.arange(len(row_N)), np.diff(log_NG.indptr))
+        some_N, place = np.unique(row_of[unknown], return_inverse=True)
+        own_SG = measured_SG[set_N[some_N]]
+        own_SG[place, log_NG.indices[unknown]] = False
+        _, first_S, set_S = np.unique(np.packbits(own_SG, axis=1), axis=0, return_index=True, return_inverse=True)
+        set_N[some_N] = len(measured_SG) + set_S.reshape(-1)
+        measured_SG = np.concatenate([measured_SG, own_SG[first_S]])
+        indptr = np.concatenate([[0], np.cumsum(~unknown)])[log_NG.indptr].astype(log_NG.indptr.dtype)
+        known = (log_NG.data[~unknown], log_NG.indices[~unknown], indptr)
+        log_NG = cast("SparseValues", sp.csr_array(known, shape=log_NG.shape))
+    index = CellIndex(
+        vocab=vocab,
+        cell_id_B=row_N,
+        measured_SG=measured_SG,
+        set_B=set_N,
+        covariates=labels,
+        total_B=total_N,
+    )
+    return log_NG, index.compacted()
 
 
 def _panel(name: str, found: MatrixGenes, genes: Sequence[str] | None) -> NDArray[np.int64]:

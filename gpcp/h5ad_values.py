@@ -34,11 +34,14 @@ class LogValues:
         True where any cell of the dataset has a value other than 0.
     says : tuple of str
         What the values are taken to be.
+    total_N : float64, (N,), optional
+        Counts of each cell over all genes of the layer; None where the values were log values.
     """
 
     log_NP: LogSparse
     expressed_SP: NDArray[np.bool_]
     says: tuple[str, ...]
+    total_N: NDArray[np.float64] | None = None
 
 
 def choose_layer(file: H5adFile, values: Values) -> tuple[str, str]:
@@ -96,6 +99,7 @@ def read_log_values(
     seen, n_empty, n_done = ValueTally(), 0, 0
     taken_as = values
     parts: list[LogSparse] = []
+    totals: list[NDArray[np.float64]] = []
     for start, block in file.blocks(layer):
         here_B = np.flatnonzero(kept_N[start : start + block.shape[0]])
         block_BG: Sparse = block[here_B]
@@ -109,6 +113,9 @@ def read_log_values(
         real = ~np.isnan(block_BG.data)
         expressed_SG[dataset_B[real], block_BG.indices[real]] = True
         if taken_as == "counts":
+            row_of = np.repeat(np.arange(len(here_B)), np.diff(block_BG.indptr))
+            count_of = np.where(real, block_BG.data, 0.0)
+            totals.append(np.bincount(row_of, weights=count_of, minlength=len(here_B)).astype(np.float64))
             block_BG, n_zero = log1p_tpm(block_BG, genes.length_G)
             n_empty += n_zero
         parts.append(block_BG[:, panel_P].astype(np.float32))
@@ -121,6 +128,7 @@ def read_log_values(
         log_NP=sp.vstack(parts, format="csr"),
         expressed_SP=expressed_SG[:, panel_P],
         says=tuple(says),
+        total_N=np.concatenate(totals) if taken_as == "counts" else None,
     )
 
 

@@ -1,7 +1,8 @@
 """Who may meet whom: what the cells of a pair share, what they differ in, and what they share if it can be had.
 
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``L`` levels from the hard key to the fullest, ``C``
-covariates to differ in, ``K`` names of a covariate, ``S`` measured sets, ``W`` words of 64 bits that hold G bits.
+covariates to differ in, ``K`` names of a covariate, ``U`` distinct keys, ``S`` measured sets, ``W`` words of 64
+bits that hold G bits.
 
 Everything is a number here. Numbers are given in the order in which names are met, and decide nothing: that is left
 to the order of the cells.

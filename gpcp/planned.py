@@ -7,7 +7,7 @@ bits that hold the genes.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from gpcp.pairing_stats import SAMPLE_PAIRS, PairingStats, mean_and_error, relax
 from gpcp.planning import Planning
 from gpcp.randomness import stream
 from gpcp.signatures import expressed_words, jaccard, n_bits, words_of
-from gpcp.sparse_cells import IndexedCells
+from gpcp.sparse_cells import IndexedCells, signatures_of
 from gpcp.sparse_pairs import SparsePairs
 from gpcp.told import oriented, told_bits
 
@@ -144,7 +144,7 @@ class PlannedPairs:
 
 def signature_words(cells: IndexedCells) -> NDArray[np.uint64]:
     """The expressed genes of all cells of a source, uint64 (N, W): as it keeps them, or else read once."""
-    kept = cast("NDArray[np.uint8] | None", getattr(cells, "signature_NW", None))
+    kept = signatures_of(cells)
     if kept is not None:
         return words_of(kept)
     n_cells = len(cells.index)

@@ -1,6 +1,7 @@
 """Who waits and who meets: a pool of cells for each key, of which a newly come one takes the best.
 
-Dimension key: ``B`` cells, the earliest first, ``P`` pairs, ``T`` 2, the two cells of a pair, ``L`` levels of keys.
+Dimension key: ``B`` cells, the earliest first, ``P`` pairs, ``T`` 2, the two cells of a pair, ``L`` levels of keys,
+``S`` measured sets, ``W`` words of 64 bits that hold the genes.
 
 A pool fills up to ``best_of`` cells. From then on a cell that comes takes the best that it may meet and leaves with
 it: the highest Jaccard index of expressed genes, of equals the oldest; with ``best_of=1`` simply the oldest, so that
@@ -62,7 +63,7 @@ class _Rows:
 
     def __init__(self, rows: NDArray[np.int64], room: int) -> None:
         self.n = len(rows)
-        self._held = np.empty(max(room, self.n), dtype=np.int64)
+        self._held: NDArray[np.int64] = np.empty(max(room, self.n), dtype=np.int64)
         self._held[: self.n] = rows
 
     @property

@@ -6,6 +6,8 @@ Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes of the vocabulary, ``W`` wo
 At 2,000 genes a cell is 32 words: less than a sketch of the same error, and exact. Expressed is a value above 0.
 """
 
+from typing import cast
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ def expressed_words(cells: SparseCells) -> NDArray[np.uint64]:
     parts = ((value_BG.data > 0).view(np.int8), value_BG.indices, value_BG.indptr)
     expressed_BG = sp.csr_array(parts, shape=value_BG.shape)
     for start in range(0, len(cells), CHUNK):
-        block_BG: NDArray[np.int8] = expressed_BG[start : start + CHUNK].toarray()
+        block_BG = cast("NDArray[np.int8]", expressed_BG[start : start + CHUNK].toarray())
         word_BW[start : start + CHUNK] = packed(block_BG.view(np.bool_))
     return word_BW
 

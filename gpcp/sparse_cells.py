@@ -1,6 +1,7 @@
 """Cells as stores hold them: a sparse matrix, a table of measured sets, and covariates as codes.
 
-Dimension key: ``B`` cells of a block, ``N`` cells of a source, ``G`` genes of the vocabulary, ``S`` measured sets.
+Dimension key: ``B`` cells of a block, ``N`` cells of a source, ``G`` genes of the vocabulary, ``S`` measured sets,
+``W`` bytes that hold G bits.
 
 What cells are read, kept, queued and cached as; :class:`gpcp.cells.CellBatch` is what they become when a model, or a
 person, looks at them. A value that is not stored is 0 where the cell's set measures the gene, and nothing elsewhere.
@@ -8,7 +9,7 @@ person, looks at them. A value that is not stored is 0 where the cell's set meas
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, final, runtime_checkable
+from typing import Protocol, TypeAlias, cast, final, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -151,6 +152,14 @@ def indexed(cells: CellSource) -> IndexedCells | None:
     if isinstance(cells, PerhapsIndexed):
         return cells.indexed()
     return cells if isinstance(cells, IndexedCells) else None
+
+
+def signatures_of(cells: IndexedCells) -> NDArray[np.uint8] | None:
+    """``numpy.packbits`` of the expressed genes of every cell, uint8 (N, W), where a source keeps it; else None.
+
+    Sources that do give it as ``signature_NW``.
+    """
+    return cast("NDArray[np.uint8] | None", getattr(cells, "signature_NW", None))
 
 
 def sparse_of(batch: CellBatch) -> SparseCells:

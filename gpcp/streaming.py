@@ -1,6 +1,6 @@
 """The streaming engine: cells of any source, read once and in turn, each kept until its partner comes.
 
-Dimension key: ``B`` cells, ``P`` pairs, ``T`` 2, the two cells of a pair.
+Dimension key: ``B`` cells, ``P`` pairs, ``T`` 2, the two cells of a pair, ``W`` bytes that hold the genes.
 
 Cells that wait are copies of their rows. A block is paired as if its cells had come one by one, so that nothing
 depends on where one block ends and the next begins.

@@ -1,6 +1,6 @@
-"""Some of a source's cells, or some of its genes, as a source again.
+"""Some of a source's cells, or some of its genes, as a source again; indexed if the source is.
 
-Dimension key: ``B`` cells of a batch, ``N`` cells kept, ``G`` genes.
+Dimension key: ``B`` cells of a batch, ``N`` cells kept, ``G`` genes, ``W`` bytes that hold G bits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,16 +9,25 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.cells import CellBatch, CellSource, rebatched_cells
+from gpcp.cell_index import CellIndex
+from gpcp.cells import CellBatch, CellSource, rebatched_cells, rebatched_rows
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
+from gpcp.sparse_cells import (
+    IndexedCells,
+    SparseCells,
+    concatenate_sparse,
+    indexed,
+    signatures_of,
+    sparse_batches,
+)
 
 
 @final
 class OnlyCells:
     """The cells of a source whose names are given; the others are read and passed over.
 
-    Meets :class:`gpcp.cells.CellSource`.
+    Meets :class:`gpcp.sparse_cells.SparseCellSource` and :class:`gpcp.sparse_cells.PerhapsIndexed`.
 
     Parameters
     ----------
@@ -54,19 +63,34 @@ class OnlyCells:
 
     def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
         """The cells kept, in the order of the source; see :class:`gpcp.cells.CellSource`."""
-        return rebatched_cells(self._kept(batch_size, seed), batch_size=batch_size)
+        batches = self._cells.cells(batch_size=batch_size, seed=seed)
+        return rebatched_cells((batch.rows(self._named(batch.cell_id_B)) for batch in batches), batch_size=batch_size)
 
-    def _kept(self, batch_size: int, seed: int) -> Iterator[CellBatch]:
-        for batch in self._cells.cells(batch_size=batch_size, seed=seed):
-            place_B = np.minimum(np.searchsorted(self.cell_id_N, batch.cell_id_B), self.n_cells - 1)
-            yield batch.rows(self.cell_id_N[place_B] == batch.cell_id_B)
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """What :meth:`cells` gives, before it is made dense."""
+        batches = sparse_batches(self._cells, batch_size=batch_size, seed=seed)
+        kept = (batch.rows(self._named(batch.index.cell_id_B)) for batch in batches)
+        return rebatched_rows(kept, concatenate_sparse, batch_size=batch_size)
+
+    def indexed(self) -> IndexedCells | None:
+        """The same cells as an indexed source, if the whole source is one."""
+        whole = indexed(self._cells)
+        if whole is None:
+            return None
+        row_N = np.flatnonzero(self._named(whole.index.cell_id_B)).astype(np.int64)
+        return _SomeRows(self, whole, row_N)
+
+    def _named(self, cell_id_B: NDArray[np.int64]) -> NDArray[np.bool_]:
+        place_B = np.minimum(np.searchsorted(self.cell_id_N, cell_id_B), self.n_cells - 1)
+        return self.cell_id_N[place_B] == cell_id_B
 
 
 @final
 class OnlyGenes:
     """The cells of a source with some of their genes.
 
-    Meets :class:`gpcp.cells.CellSource`. Values are not normalised anew: totals stay those of all genes.
+    Meets :class:`gpcp.sparse_cells.SparseCellSource` and :class:`gpcp.sparse_cells.PerhapsIndexed`. Values are not
+    normalised anew: totals stay those of all genes.
 
     Parameters
     ----------
@@ -97,3 +121,68 @@ class OnlyGenes:
                 cell_id_B=batch.cell_id_B,
                 covariates=batch.covariates,
             )
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """What :meth:`cells` gives, before it is made dense."""
+        return map(self._chosen, sparse_batches(self._cells, batch_size=batch_size, seed=seed))
+
+    def indexed(self) -> IndexedCells | None:
+        """The same cells as an indexed source, if the whole source is one."""
+        whole = indexed(self._cells)
+        return None if whole is None else _SomeGenes(self, whole, self._token_G)
+
+    def _chosen(self, cells: SparseCells) -> SparseCells:
+        return chosen_genes(cells, self.vocab, self._token_G)
+
+
+@final
+class _SomeRows:
+    """Some rows of an indexed source, as an indexed source."""
+
+    def __init__(self, some: OnlyCells, whole: IndexedCells, row_N: NDArray[np.int64]) -> None:
+        self._some, self._whole, self._row_N = some, whole, row_N
+        self.vocab, self.cheap_rows = whole.vocab, whole.cheap_rows
+        self.index = whole.index.rows(row_N)
+        self.cells, self.sparse_cells = some.cells, some.sparse_cells
+
+    @property
+    def signature_NW(self) -> NDArray[np.uint8] | None:
+        """The expressed genes of each cell as bits, if the whole source keeps them."""
+        kept = signatures_of(self._whole)
+        return None if kept is None else kept[self._row_N]
+
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        return self._whole.sparse_rows(self._row_N[row_B])
+
+
+@final
+class _SomeGenes:
+    """Some genes of an indexed source, as an indexed source."""
+
+    def __init__(self, some: OnlyGenes, whole: IndexedCells, token_G: NDArray[np.int64]) -> None:
+        self._whole, self._token_G = whole, token_G
+        self.vocab, self.cheap_rows = some.vocab, whole.cheap_rows
+        self.index = index_of_genes(whole.index, some.vocab, token_G)
+        self.cells, self.sparse_cells = some.cells, some.sparse_cells
+
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        return chosen_genes(self._whole.sparse_rows(row_B), self.vocab, self._token_G)
+
+
+def index_of_genes(index: CellIndex, vocab: GeneVocab, token_G: NDArray[np.int64]) -> CellIndex:
+    """What is known of some cells, as far as some genes go; ``token_G`` are their places, int64 (G,)."""
+    return CellIndex(
+        vocab=vocab,
+        cell_id_B=index.cell_id_B,
+        measured_SG=index.measured_SG[:, token_G],
+        set_B=index.set_B,
+        covariates=index.covariates,
+        total_B=index.total_B,
+    )
+
+
+def chosen_genes(cells: SparseCells, vocab: GeneVocab, token_G: NDArray[np.int64]) -> SparseCells:
+    """Some genes of some cells; ``token_G`` are their places, int64 (G,)."""
+    value_BG = cells.value_BG[:, token_G]
+    value_BG.sort_indices()
+    return SparseCells(index=index_of_genes(cells.index, vocab, token_G), value_BG=value_BG)

@@ -216,7 +216,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _shared(of_input, genes=2_000, cells=60_000, repeats=3)
-    of_input.add_argument("--io", type=_at_least(64), default=8_192, metavar="N", help="cells of an I/O batch")
+    of_input.add_argument("--io", type=_at_least(64), default=16_384, metavar="N", help="cells of an I/O batch")
     of_input.add_argument("--store", metavar="FOLDER", help="keep store and cache here, and use what is here already")
     of_input.set_defaults(run=_input)
     return top

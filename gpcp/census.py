@@ -7,6 +7,7 @@ Of the store, only what the cells are is read at once: about 40 bytes a cell sta
 every pass, some thousand cells at a time, by tiledbsoma-ml; the store is open for as long as a pass lasts.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, final
@@ -22,6 +23,7 @@ from gpcp.census_reader import full_length, layer_of, log_values, order_of, valu
 from gpcp.census_store import ValuesPlace, built_on, experiment_of, genes_of, opened_census, presence
 from gpcp.errors import InputError, nearest
 from gpcp.genes import GeneVocab, without_version
+from gpcp.read_ahead import ReadAhead, read_ahead
 from gpcp.sparse_cells import SparseCells, SparseValues, concatenate_sparse
 
 IO_BATCH_SIZE = 16_384
@@ -223,10 +225,17 @@ class CensusCells:
         return concatenate_sparse(list(self._blocks(row_B.astype(np.int64))))
 
     def _blocks(self, row_N: NDArray[np.int64], *, io_batch_size: int | None = None) -> Iterator[SparseCells]:
-        """Some rows in their order, an I/O batch at a time."""
+        """Some rows in their order, an I/O batch at a time, of which the next is read while one is made use of."""
+        size = io_batch_size or self.io_batch_size
+        blocks = self._read(row_N, size)
+        if len(row_N) <= size:
+            return blocks
+        return read_ahead(ReadAhead(1, 1, math.inf, weight=_bytes), blocks)
+
+    def _read(self, row_N: NDArray[np.int64], size: int) -> Iterator[SparseCells]:
+        """What the thread does."""
         from tqdm import tqdm
 
-        size = io_batch_size or self.io_batch_size
         blocks = value_blocks(self._place, self.index.cell_id_B[row_N], self._var_id_G, io_batch_size=size)
         with tqdm(total=len(row_N), unit=" cells", desc="Census", disable=not self._progress) as bar:
             start = 0
@@ -241,6 +250,10 @@ class CensusCells:
                     raise
                 yield block
                 bar.update(len(index))
+
+
+def _bytes(block: SparseCells) -> int:
+    return block.value_BG.data.nbytes
 
 
 def _check_batch_size(batch_size: int) -> None:

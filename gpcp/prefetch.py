@@ -6,6 +6,8 @@ batches of 128 pairs of 2,000 genes, a tenth of them expressed, are 28 MB while 
 """
 
 from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import final
 
@@ -13,6 +15,7 @@ from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch, PairSource, PairsToCome, late_pairs
 from gpcp.read_ahead import PrefetchStats, ReadAhead, made_dense, read_ahead
+from gpcp.sparse_pairs import SparsePairs
 
 __all__ = ["PrefetchStats", "Prefetched"]
 
@@ -76,7 +79,7 @@ class Prefetched:
             raise InputError(f"Prefetched.stall_s is {stall_s}: it must be 0 or more")
         self._pairs = pairs
         self._depth, self._max_bytes, self._dense_ahead, self._stall_s = depth, max_bytes, dense_ahead, stall_s
-        self._last: ReadAhead | None = None
+        self._last: ReadAhead[PairsToCome] | None = None
 
     def __reduce__(self) -> "tuple[object, ...]":
         """What pickle keeps: the source and the settings, not the passes under way."""
@@ -106,5 +109,53 @@ class Prefetched:
         """Batches ``start``, ``start + step``, ... of a pass; the others are not queued."""
         # Asked for here, not in the thread, so that wrong use is refused where it is written.
         batches = late_pairs(self._pairs, batch_size=batch_size, seed=seed, start=start, step=step)
-        self._last = reading = ReadAhead(self._depth, self._max_bytes, self._stall_s, dense_ahead=self._dense_ahead)
-        return read_ahead(reading, batches)
+        prepare = _dense if self._dense_ahead else None
+        reading: ReadAhead[PairsToCome] = ReadAhead(
+            self._depth, self._max_bytes, self._stall_s, weight=_n_bytes, prepare=prepare
+        )
+        self._last = reading
+        ahead = read_ahead(reading, batches)
+        return ahead if self._dense_ahead else _timed(ahead, reading)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A batch that waits, and whose making dense is to be timed."""
+
+    pairs: PairsToCome
+    reading: ReadAhead[PairsToCome]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def dense(self) -> PairBatch:
+        return self.reading.timed(_made, self.pairs)
+
+
+def _made(pairs: PairsToCome) -> PairBatch:
+    return pairs.dense()
+
+
+def _dense(pairs: PairsToCome) -> PairsToCome:
+    return pairs.dense()
+
+
+def _timed(ahead: Generator[PairsToCome], reading: ReadAhead[PairsToCome]) -> Generator[PairsToCome]:
+    """Each batch as one whose making dense is timed; left early, the pass is ended at once."""
+    with closing(ahead):
+        for pairs in ahead:
+            yield _Timed(pairs, reading)
+
+
+def _n_bytes(pairs: PairsToCome) -> int:
+    """Bytes of what the types of gpcp hold for each pair."""
+    if isinstance(pairs, _Timed):
+        return _n_bytes(pairs.pairs)
+    if isinstance(pairs, PairBatch):
+        values = pairs.before_BG.nbytes + pairs.after_BG.nbytes
+        return values + pairs.measured_BG.nbytes + pairs.perturbed_BG.nbytes + 16 * len(pairs)
+    if isinstance(pairs, SparsePairs):
+        parts = (pairs.before.value_BG, pairs.after.value_BG)
+        return pairs.told_BW.nbytes + sum(v.data.nbytes + v.indices.nbytes + v.indptr.nbytes for v in parts)
+    return 0

@@ -8,15 +8,14 @@ import atexit
 import os
 import sys
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Condition, Thread, current_thread
 from time import perf_counter
-from typing import final
+from typing import Any, Generic, TypeVar, final
 
 from gpcp.pairs import PairBatch, PairsToCome
-from gpcp.sparse_pairs import SparsePairs
 
 
 @final
@@ -61,23 +60,39 @@ class PrefetchStats:
     most_bytes: int = 0
 
 
+ItemT = TypeVar("ItemT")
+MadeT = TypeVar("MadeT")
+
+
 @final
-class ReadAhead:
+class ReadAhead(Generic[ItemT]):
     """One pass under way: what its thread and its consumer share.
 
     Parameters
     ----------
     depth, max_bytes : int
     stall_s : float
-    dense_ahead : bool
         See :class:`gpcp.prefetch.Prefetched`.
+    weight : callable
+        Bytes of an item.
+    prepare : callable, optional
+        What the thread does with each item before it waits; its time is counted as ``dense_s``.
     """
 
-    def __init__(self, depth: int, max_bytes: int, stall_s: float, *, dense_ahead: bool) -> None:
-        self.depth, self.max_bytes, self.stall_s, self.dense_ahead = depth, max_bytes, stall_s, dense_ahead
+    def __init__(
+        self,
+        depth: int,
+        max_bytes: int,
+        stall_s: float,
+        *,
+        weight: Callable[[ItemT], int],
+        prepare: Callable[[ItemT], ItemT] | None = None,
+    ) -> None:
+        self.depth, self.max_bytes, self.stall_s = depth, max_bytes, stall_s
+        self.weight, self.prepare = weight, prepare
         # A lock that its holder may take again: garbage collection can close this pass while its thread holds it.
         self.changed = Condition()
-        self.ready: deque[tuple[PairsToCome, int]] = deque()
+        self.ready: deque[tuple[ItemT, int]] = deque()
         self.bytes_ready, self.stopped, self.ended = 0, False, False
         self.failure: BaseException | None = None
         self.failure_of_closing: BaseException | None = None
@@ -87,7 +102,7 @@ class ReadAhead:
         self.waited_s, self.longest_wait_s, self.read_s, self.longest_read_s = 0.0, 0.0, 0.0, 0.0
         self.no_room_s, self.dense_s = 0.0, 0.0
 
-    def read(self, batches: Iterator[PairsToCome]) -> None:
+    def read(self, batches: Iterator[ItemT]) -> None:
         """What the thread does."""
         try:
             while self._has_room() and self._read_one(batches):
@@ -102,18 +117,18 @@ class ReadAhead:
             self.ended = True
             self.changed.notify()
 
-    def take(self, began: float) -> PairsToCome | None:
+    def take(self, began: float) -> ItemT | None:
         """The next batch for who asked at ``began``, or None after the last; raises what the source raised."""
         with self.changed:
             self.n_asked += 1
             self.sum_queued += len(self.ready)
             while not (self.ready or self.ended):
                 self.changed.wait()
-            pairs, n_bytes = self.ready.popleft() if self.ready else (None, 0)
+            item, n_bytes = self.ready.popleft() if self.ready else (None, 0)
             self.bytes_ready -= n_bytes
             self.changed.notify()
         self._count_wait(perf_counter() - began)
-        if pairs is not None:
+        if item is not None:
             self.n_batches += 1
         elif self.failure is not None:
             failure, self.failure = self.failure, None
@@ -121,7 +136,7 @@ class ReadAhead:
                 raise failure
             finally:
                 del failure  # its traceback holds this frame
-        return pairs
+        return item
 
     def stop(self) -> None:
         """Tell the thread to go no further."""
@@ -149,12 +164,12 @@ class ReadAhead:
                 most_bytes=self.most_bytes,
             )
 
-    def densified(self, pairs: PairsToCome) -> PairBatch:
-        """The pairs, and the time it took counted."""
+    def timed(self, made: Callable[[ItemT], MadeT], item: ItemT) -> MadeT:
+        """``made(item)``, the time that it takes counted as ``dense_s``."""
         began = perf_counter()
-        batch = pairs.dense()
+        result = made(item)
         self.dense_s += perf_counter() - began
-        return batch
+        return result
 
     def _has_room(self) -> bool:
         """Wait for room; False when the consumer has gone."""
@@ -170,18 +185,18 @@ class ReadAhead:
     def _full(self) -> bool:
         return len(self.ready) >= self.depth or bool(self.ready and self.bytes_ready >= self.max_bytes)
 
-    def _read_one(self, batches: Iterator[PairsToCome]) -> bool:
+    def _read_one(self, batches: Iterator[ItemT]) -> bool:
         began = perf_counter()
-        pairs = next(batches, None)
+        item = next(batches, None)
         read_s = perf_counter() - began
         self.read_s, self.longest_read_s = self.read_s + read_s, max(self.longest_read_s, read_s)
-        if pairs is None:
+        if item is None:
             return False
-        pairs = self.densified(pairs) if self.dense_ahead else pairs
-        n_bytes = _n_bytes(pairs)
+        item = item if self.prepare is None else self.timed(self.prepare, item)
+        n_bytes = self.weight(item)
         with self.changed:
             if not self.stopped:
-                self.ready.append((pairs, n_bytes))
+                self.ready.append((item, n_bytes))
                 self.bytes_ready += n_bytes
                 self.most_queued = max(self.most_queued, len(self.ready))
                 self.most_bytes = max(self.most_bytes, self.bytes_ready)
@@ -196,25 +211,10 @@ class ReadAhead:
         self.n_stalls += wait_s > self.stall_s
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Timed:
-    """A batch that waits, and whose making dense is to be timed."""
-
-    pairs: PairsToCome
-    reading: ReadAhead
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def dense(self) -> PairBatch:
-        return self.reading.densified(self.pairs)
+_RUNNING: dict[Thread, ReadAhead[Any]] = {}
 
 
-_RUNNING: dict[Thread, ReadAhead] = {}
-
-
-def read_ahead(reading: ReadAhead, batches: Iterator[PairsToCome]) -> Generator[PairsToCome]:
+def read_ahead(reading: ReadAhead[ItemT], batches: Iterator[ItemT]) -> Generator[ItemT]:
     """The consumer's side of a pass: what ``batches`` gives, run by a thread that starts with the first one asked for.
 
     Neither the thread nor ``reading`` knows the iterator that is returned, so that it can be collected.
@@ -226,8 +226,8 @@ def read_ahead(reading: ReadAhead, batches: Iterator[PairsToCome]) -> Generator[
         began = perf_counter()
         _RUNNING[thread] = reading
         thread.start()
-        while (pairs := reading.take(began)) is not None:
-            yield pairs if reading.dense_ahead else _Timed(pairs, reading)
+        while (item := reading.take(began)) is not None:
+            yield item
             began = perf_counter()
     finally:
         reading.stop()
@@ -246,24 +246,11 @@ def made_dense(batches: Generator[PairsToCome]) -> Generator[PairBatch]:
             yield pairs.dense()
 
 
-def closed(batches: Iterator[PairsToCome]) -> None:
+def closed(batches: Iterator[Any]) -> None:
     """End a pass now, where it can be ended: one that is read ahead lives as long as a traceback holds it."""
     close = getattr(batches, "close", None)
     if close is not None:
         close()
-
-
-def _n_bytes(pairs: PairsToCome) -> int:
-    """Bytes of what the types of gpcp hold for each pair."""
-    if isinstance(pairs, _Timed):
-        return _n_bytes(pairs.pairs)
-    if isinstance(pairs, PairBatch):
-        values = pairs.before_BG.nbytes + pairs.after_BG.nbytes
-        return values + pairs.measured_BG.nbytes + pairs.perturbed_BG.nbytes + 16 * len(pairs)
-    if isinstance(pairs, SparsePairs):
-        parts = (pairs.before.value_BG, pairs.after.value_BG)
-        return pairs.told_BW.nbytes + sum(v.data.nbytes + v.indices.nbytes + v.indptr.nbytes for v in parts)
-    return 0
 
 
 def _stop_all() -> None:

@@ -42,6 +42,9 @@ SHORT = {
 
 NO_WARNING = {"PYTHONWARNINGS": "error"}
 
+OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+"""A proxy that nobody runs: what an example would fetch from elsewhere is not there, on any machine."""
+
 
 def run(command: list[str], folder: Path, **added: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder of its own, with this interpreter first on the path."""
@@ -73,7 +76,7 @@ def beside_the_data(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs(example: Path, tmp_path: Path):
     folder = beside_the_data(tmp_path, example.read_text(encoding="utf-8"))
-    done = run([sys.executable, str(example)], folder, **NO_WARNING)
+    done = run([sys.executable, str(example)], folder, **NO_WARNING, **OFFLINE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip(), "an example shows something"
     assert done.stderr == ""

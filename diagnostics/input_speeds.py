@@ -2,9 +2,9 @@
 
 No dimension key: speeds are in cells per second of wall time, since reading waits for disks and for other threads.
 
-Every row goes over the same Census-shaped store. The bar is the store's own reader, ``tiledbsoma_ml.ExperimentDataset``,
-and what is asked for are ratios to it, since speeds are those of one machine. It fetches ahead in a thread, by its
-default; pairs that are streamed are read ahead by :class:`gpcp.prefetch.Prefetched`.
+Every row goes over the same Census-shaped store. The bar is ``tiledbsoma_ml.ExperimentDataset``, the store's own
+reader, and what is asked for are ratios to it, since speeds are those of one machine. It fetches ahead in a thread, by
+its default; pairs that are streamed are read ahead by :class:`gpcp.prefetch.Prefetched`.
 """
 
 import statistics

@@ -42,7 +42,7 @@ SHORT = {
 
 NO_WARNING = {"PYTHONWARNINGS": "error"}
 
-OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 """A proxy that nobody runs: what an example would fetch from elsewhere is not there, on any machine."""
 
 

@@ -160,14 +160,11 @@ class PanelCells:
         InputError
             ``batch_size`` is below 1, ``seed`` is negative, or a file was altered.
         """
-        return (cells.dense() for cells in self.sparse_cells(batch_size=batch_size, seed=seed))
+        return (self._dense(row_B) for row_B in self._order(batch_size, seed))
 
     def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
         """What :meth:`cells` gives, before it is made dense; see there for the errors."""
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
-        order_N = stream(seed, "cache", "cells").permutation(self.n_cells)
-        return (self.sparse_rows(order_N[start : start + batch_size]) for start in range(0, self.n_cells, batch_size))
+        return (self.sparse_rows(row_B) for row_B in self._order(batch_size, seed))
 
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
         """The cells of some rows, in the order asked for.
@@ -182,22 +179,49 @@ class PanelCells:
         InputError
             A row does not exist, or a file was altered.
         """
+        n_values_B, gene_E, value_E = self._values(row_B)
+        indptr = np.zeros(len(row_B) + 1, dtype=np.int64)
+        np.cumsum(n_values_B, out=indptr[1:])
+        narrow = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64
+        parts = (value_E, gene_E.astype(np.int32), indptr.astype(narrow))
+        value_BG = cast("SparseValues", sp.csr_array(parts, shape=(len(row_B), len(self.vocab))))
+        return SparseCells(index=self.index.rows(row_B), value_BG=value_BG)
+
+    def _order(self, batch_size: int, seed: int) -> Iterator[NDArray[np.int64]]:
+        """Rows of each batch of a pass."""
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
+        order_N = stream(seed, "cache", "cells").permutation(self.n_cells)
+        return (order_N[start : start + batch_size] for start in range(0, self.n_cells, batch_size))
+
+    def _values(self, row_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.integer], NDArray[np.float32]]:
+        """How many values each row has, and the gene and the size of each value, row by row."""
         held = self._open
         if len(row_B) and not (int(row_B.min()) >= 0 and int(row_B.max()) < self.n_cells):
             raise InputError(f"rows {row_B.min()} .. {row_B.max()} were asked for, and the cache has {self.n_cells}")
         n_values_B = held.n_values_N[row_B]
-        indptr = np.zeros(len(row_B) + 1, dtype=np.int64)
-        np.cumsum(n_values_B, out=indptr[1:])
         # Where each value lies: the row's start, and how many values of the row come before it.
-        place_E = np.repeat(held.start_N[row_B] - indptr[:-1], n_values_B)
+        place_E = np.repeat(held.start_N[row_B] - (np.cumsum(n_values_B) - n_values_B), n_values_B)
         place_E += np.arange(len(place_E), dtype=np.int64)
-        gene_E = held.gene_E[place_E].astype(np.int32)
+        gene_E = held.gene_E[place_E]
         if len(gene_E) and not (int(gene_E.max()) < len(self.vocab) and int(gene_E.min()) >= 0):
             raise refused(self.folder, "indices.npy names a gene outside the panel, so its bytes are not those written")
-        narrow = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64
-        parts = (held.value_E[place_E], gene_E, indptr.astype(narrow))
-        value_BG = cast("SparseValues", sp.csr_array(parts, shape=(len(row_B), len(self.vocab))))
-        return SparseCells(index=held.index.rows(row_B), value_BG=value_BG)
+        return n_values_B, gene_E, held.value_E[place_E]
+
+    def _dense(self, row_B: NDArray[np.int64]) -> CellBatch:
+        """``sparse_rows(row_B).dense()`` at two thirds of its cost: nothing sparse is made, and all is checked once."""
+        n_values_B, gene_E, value_E = self._values(row_B)
+        expression_BG = np.zeros((len(row_B), len(self.vocab)), dtype=np.float32)
+        first_B = np.arange(len(row_B), dtype=np.int64) * len(self.vocab)
+        expression_BG.reshape(-1)[np.repeat(first_B, n_values_B) + gene_E] = value_E
+        index = self.index
+        return CellBatch(
+            vocab=self.vocab,
+            expression_BG=expression_BG,
+            measured_BG=index.measured_SG[index.set_B[row_B]],
+            cell_id_B=index.cell_id_B[row_B],
+            covariates={name: labels.name_K[labels.code_B[row_B]] for name, labels in index.covariates.items()},
+        )
 
 
 def _opened(folder: Path, *, verify: bool) -> _Opened:

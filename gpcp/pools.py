@@ -231,7 +231,7 @@ class Pools:
         # gpcp.signatures.jaccard with the numbers of expressed genes at hand: this is where the time goes.
         word_W, held_BW = cells.word_BW[row], cells.word_BW.take(rows, axis=0)
         both_B = np.bitwise_count(held_BW & word_W).sum(axis=1, dtype=np.int32)
-        if self._mixed:
+        if self._mixed and (cells.set_B.take(rows) != cells.set_B[row]).any():
             measured_W, measured_BW = cells.measured_SW[cells.set_B[row]], cells.measured_SW[cells.set_B[rows]]
             either_B = n_bits(held_BW & measured_W) + n_bits(measured_BW & word_W) - both_B
         else:

@@ -203,22 +203,33 @@ class PanelCells:
         # Where each value lies: the row's start, and how many values of the row come before it.
         place_E = np.repeat(held.start_N[row_B] - (np.cumsum(n_values_B) - n_values_B), n_values_B)
         place_E += np.arange(len(place_E), dtype=np.int64)
-        gene_E = held.gene_E[place_E]
+        gene_E = held.gene_E.take(place_E)
         if len(gene_E) and not (int(gene_E.max()) < len(self.vocab) and int(gene_E.min()) >= 0):
             raise refused(self.folder, "indices.npy names a gene outside the panel, so its bytes are not those written")
-        return n_values_B, gene_E, held.value_E[place_E]
+        return n_values_B, gene_E, held.value_E.take(place_E)
 
     def _dense(self, row_B: NDArray[np.int64]) -> CellBatch:
-        """``sparse_rows(row_B).dense()`` at two thirds of its cost: nothing sparse is made, and all is checked once."""
+        """``sparse_rows(row_B).dense()`` at half of its cost: nothing sparse is made, and stored values alone checked.
+
+        Raises
+        ------
+        InputError
+            As :meth:`sparse_rows`.
+        """
         n_values_B, gene_E, value_E = self._values(row_B)
-        expression_BG = np.zeros((len(row_B), len(self.vocab)), dtype=np.float32)
-        first_B = np.arange(len(row_B), dtype=np.int64) * len(self.vocab)
-        expression_BG.reshape(-1)[np.repeat(first_B, n_values_B) + gene_E] = value_E
         index = self.index
-        return CellBatch(
+        expression_BG = np.zeros((len(row_B), len(self.vocab)), dtype=np.float32)
+        measured_BG = index.measured_SG[index.set_B[row_B]]
+        first_B = np.arange(len(row_B), dtype=np.int64) * len(self.vocab)
+        place_E = np.repeat(first_B, n_values_B) + gene_E
+        expression_BG.reshape(-1)[place_E] = value_E
+        if not (np.isfinite(value_E).all() and measured_BG.reshape(-1).take(place_E).all()):
+            # The sparse way finds the value and says where it lies.
+            return self.sparse_rows(row_B).dense()
+        return CellBatch.checked_before(
             vocab=self.vocab,
             expression_BG=expression_BG,
-            measured_BG=index.measured_SG[index.set_B[row_B]],
+            measured_BG=measured_BG,
             cell_id_B=index.cell_id_B[row_B],
             covariates={name: labels.name_K[labels.code_B[row_B]] for name, labels in index.covariates.items()},
         )

@@ -140,6 +140,31 @@ class CellBatch:
         frozen = {name: read_only(values_B) for name, values_B in self.covariates.items()}
         object.__setattr__(self, "covariates", MappingProxyType(frozen))
 
+    @classmethod
+    def checked_before(
+        cls,
+        *,
+        vocab: GeneVocab,
+        expression_BG: NDArray[np.float32],
+        measured_BG: NDArray[np.bool_],
+        cell_id_B: NDArray[np.int64],
+        covariates: Mapping[str, NDArray[np.str_]],
+    ) -> "CellBatch":
+        """A batch of arrays whose every promise the caller has checked where they were sparse, at a tenth of the cost.
+
+        For sources inside the library only.
+        """
+        batch = object.__new__(cls)
+        for name, value in (
+            ("vocab", vocab),
+            ("expression_BG", read_only(expression_BG)),
+            ("measured_BG", read_only(measured_BG)),
+            ("cell_id_B", read_only(cell_id_B)),
+            ("covariates", MappingProxyType({name: read_only(text_B) for name, text_B in covariates.items()})),
+        ):
+            object.__setattr__(batch, name, value)
+        return batch
+
     def __len__(self) -> int:
         return len(self.cell_id_B)
 

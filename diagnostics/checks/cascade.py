@@ -22,7 +22,7 @@ from diagnostics.result import CheckResult
 from gpcp.errors import InputError, nearest
 
 _FILES = {
-    "data": ("provenance", "contents", "signal"),
+    "data": ("provenance", "step_inputs", "passes", "contents", "signal", "relations"),
     "loss": ("loss",),
     "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs"),
     "optimiser": ("wiring", "step_sizes"),

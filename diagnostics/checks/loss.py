@@ -50,15 +50,18 @@ def _case(probe: Probe, purpose: str, *, distance: float = 0.3) -> _Case:
     They miss by 1 to 2 times ``distance``, in units of the values' range.
     """
     batch, after_BL = probe.subject.collate(probe.masked)
-    after_BL = after_BL.to("cpu", torch.float64)
+    device = torch.device("cpu") if probe.subject.model is None else probe.device
+    after_BL = after_BL.to(device, torch.float64)
     rng = probe.rng("loss", purpose)
     lo, hi = probe.value_range
     shape = tuple(after_BL.shape)
     miss_BL = rng.choice([-1.0, 1.0], shape) * rng.uniform(1, 2, shape) * distance * (hi - lo)
-    scored_BL = batch.scored_BL.cpu().clone()
+    scored_BL = batch.scored_BL.to(device).clone()
     if len(scored_BL) > 1:
         scored_BL[-1] = False
-    return _Case(prediction_BL=after_BL + torch.as_tensor(miss_BL), after_BL=after_BL, scored_BL=scored_BL)
+    return _Case(
+        prediction_BL=after_BL + torch.as_tensor(miss_BL, device=device), after_BL=after_BL, scored_BL=scored_BL
+    )
 
 
 def _gap(one: float, other: float) -> float:

@@ -19,12 +19,14 @@ from gpcp.errors import InputError
 from gpcp.loss import masked_loss
 from gpcp.model import GenePerturbationTransformer
 from gpcp.pairs import PairBatch, PairSource
+from simulators.bayes import BayesAnswer
 
 Collate: TypeAlias = Callable[[PairBatch], tuple[ModelBatch, Tensor]]
 Forward: TypeAlias = Callable[[nn.Module, ModelBatch], Tensor]
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
 TrainingStep: TypeAlias = Callable[[nn.Module, torch.optim.Optimizer, PairBatch], float | Tensor]
+ExactAnswer: TypeAlias = Callable[[PairBatch], BayesAnswer]
 
 DENSE_NAMES = ("before_BG", "target_BG", "measured_BG", "perturbed_BG")
 """What a plain module is called with, in this order, where it takes more than one argument."""
@@ -53,6 +55,9 @@ class Subject:
         ``model -> optimizer``, fresh; or an optimiser that exists, through :func:`existing`.
     training_step : callable, optional
         ``(model, optimizer, PairBatch) -> loss``: one whole update. By default it is composed of the other parts.
+    exact : callable, optional
+        ``PairBatch -> BayesAnswer``: the exact answer and its risk, where the world that made the pairs is known,
+        such as :func:`simulators.bayes.bayes` with its first two arguments.
     name : str
         What reports call it.
 
@@ -70,6 +75,7 @@ class Subject:
     loss: Loss | None = None
     make_optimizer: MakeOptimizer | None = None
     training_step: TrainingStep | None = None
+    exact: ExactAnswer | None = None
     name: str = "the model"
 
     def __post_init__(self) -> None:

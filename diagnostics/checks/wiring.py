@@ -1,6 +1,6 @@
 """From the loss to the weights: whether the training step reaches every parameter, with the gradient of the loss.
 
-Dimension key: ``N`` entries of every parameter, one after the other.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` entries of every parameter, one after the other.
 
 A step is taken on a few pairs without dropout, and put back. Its gradients are read where autograd has just added
 them up, whether the step clears them afterwards or not, so that any training step of one's own can be asked.

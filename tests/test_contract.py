@@ -152,7 +152,6 @@ def test_ranks_share_the_pairs_and_a_pass_is_resumed(
     assert [bytes_of(batch) for batch in source.pairs(batch_size=batch_size, seed=seed)] == batches
     late = late_pairs(source, batch_size=batch_size, seed=seed, start=start, step=n_ranks)
     assert [bytes_of(batch.dense()) for batch in late] == batches[start::n_ranks]
-    sizes = {"batch_size": batch_size, "seed": seed}
     shared = [
         [
             bytes_of(b.dense())

@@ -36,7 +36,7 @@ def pairs_of(n_genes: int = 8, *, n_pairs: int = 200) -> SimulatedPairs:
 @final
 @dataclass(frozen=True, slots=True)
 class PartlyMeasured:
-    """The pairs of a source, of which every other one measures about two thirds of the genes."""
+    """The pairs of a source, of which up to every other one measures about two thirds of the genes."""
 
     source: PairSource
 
@@ -49,9 +49,17 @@ class PartlyMeasured:
         return self.source.n_pairs
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
+        # One generator for the pass, a row of numbers for each pair: the same whatever the batch size.
+        rng = stream(seed, "partly measured")
+        n_seen = 0
         for batch in self.source.pairs(batch_size=batch_size, seed=seed):
-            measured_BG = stream(seed, "partly measured").random(batch.before_BG.shape) < 2 / 3
-            measured_BG[::2] = True
+            measured_BG = rng.random(batch.before_BG.shape) < 2 / 3
+            told_B = (measured_BG & batch.perturbed_BG).any(axis=1)
+            scored_B = (measured_BG & batch.scored_BG).any(axis=1)
+            odd_B = (n_seen + np.arange(len(batch))) % 2 == 1
+            # A pair that would lose all that is told, or all that is scored, keeps everything.
+            measured_BG |= ~(odd_B & told_B & scored_B)[:, None]
+            n_seen += len(batch)
             yield replace(
                 batch,
                 before_BG=np.where(measured_BG, batch.before_BG, np.float32(0)),

@@ -73,13 +73,13 @@ def test_every_failure_but_the_first_is_a_consequence():
 
 @pytest.mark.usefixtures("own_checks")
 def test_a_failure_that_a_later_one_explains_is_no_diagnosis():
-    for name, explained_by in (("loss.early", ("loss.late",)), ("loss.late", ())):
+    for name, explained_by in (("loss.tests_early", ("loss.tests_late",)), ("loss.tests_late", ())):
         check(name, "?", cause="bug", kind="exact", needs=("pairs",), explained_by=explained_by)(_fails)
-    found = diagnose(Subject(pairs=pairs_of()), only=["loss.early", "loss.late"])
-    assert [one.consequence_of for one in found.results] == ["loss.late", ""]
+    found = diagnose(Subject(pairs=pairs_of()), only=["loss.tests_early", "loss.tests_late"])
+    assert [one.consequence_of for one in found.results] == ["loss.tests_late", ""]
     assert found.diagnosis is not None
-    assert found.diagnosis.name == "loss.late"
-    assert diagnose(Subject(pairs=pairs_of()), only=["loss.early"]).diagnosis is not None
+    assert found.diagnosis.name == "loss.tests_late"
+    assert diagnose(Subject(pairs=pairs_of()), only=["loss.tests_early"]).diagnosis is not None
 
 
 def _fails(probe: Probe) -> Finding:
@@ -88,36 +88,40 @@ def _fails(probe: Probe) -> Finding:
 
 @pytest.mark.usefixtures("own_checks")
 def test_a_check_that_raises_is_an_error_with_its_traceback_and_the_rest_runs():
-    @check("data.broken", "?", cause="data", kind="exact", needs=("pairs",))
+    @check("data.tests_broken", "?", cause="data", kind="exact", needs=("pairs",))
     def broken(probe: Probe) -> Finding:
         raise ValueError("a line\nand another")
 
-    check("loss.after", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
+    check("loss.tests_after", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
     heard: list[str] = []
     found = diagnose(
-        Subject(pairs=pairs_of()), only=["data.broken", "loss.after"], on_check=lambda one: heard.append(one.name)
+        Subject(pairs=pairs_of()),
+        only=["data.tests_broken", "loss.tests_after"],
+        on_check=lambda one: heard.append(one.name),
     )
     first, second = found.results
     assert first.outcome == "error"
     assert "ValueError: a line and another" in first.says
     assert "in broken" in first.traceback
     assert (second.outcome, second.consequence_of) == ("fail", "")
-    assert heard == ["data.broken", "loss.after"]
+    assert heard == ["data.tests_broken", "loss.tests_after"]
     assert not found.passed
     assert json.loads(json.dumps(found.to_json()))["results"][0]["traceback"] == first.traceback
 
 
 @pytest.mark.usefixtures("own_checks")
 def test_an_interrupt_leaves_a_valid_report_of_what_was_found():
-    check("data.before", "?", cause="data", kind="exact", needs=("pairs",))(_fails)
+    check("data.tests_before", "?", cause="data", kind="exact", needs=("pairs",))(_fails)
 
-    @check("data.interrupted", "?", cause="data", kind="exact", needs=("pairs",))
+    @check("data.tests_interrupted", "?", cause="data", kind="exact", needs=("pairs",))
     def interrupted(probe: Probe) -> Finding:
         raise KeyboardInterrupt
 
-    check("loss.never", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
-    found = diagnose(Subject(pairs=pairs_of()), only=["data.before", "data.interrupted", "loss.never"])
-    assert [one.name for one in found.results] == ["data.before"]
+    check("loss.tests_never", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
+    found = diagnose(
+        Subject(pairs=pairs_of()), only=["data.tests_before", "data.tests_interrupted", "loss.tests_never"]
+    )
+    assert [one.name for one in found.results] == ["data.tests_before"]
     assert found.interrupted
     assert found.exit_code == 1
     assert json.loads(json.dumps(found.to_json()))["interrupted"] is True
@@ -129,12 +133,12 @@ def test_an_interrupt_leaves_a_valid_report_of_what_was_found():
 def test_what_lacks_a_part_is_not_applicable_and_says_which(part):
     asked: list[Probe] = []
 
-    @check("data.needy", "?", cause="data", kind="exact", needs=("pairs", part))
+    @check("data.tests_needy", "?", cause="data", kind="exact", needs=("pairs", part))
     def needy(probe: Probe) -> Finding:
         asked.append(probe)
         return Finding(outcome="pass", says="yes", statistic=0.0, tolerance=0.0)
 
-    (one,) = diagnose(Subject(pairs=pairs_of()), only=["data.needy"]).results
+    (one,) = diagnose(Subject(pairs=pairs_of()), only=["data.tests_needy"]).results
     assert one.outcome == ("pass" if part == "pairs" else "not_applicable")
     assert bool(asked) == (part == "pairs")
     assert part == "pairs" or part in one.says

@@ -1,5 +1,6 @@
 """A subject and its parts: how plain modules are called, what is refused, and the step that is made of the parts."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -153,3 +154,13 @@ def test_a_step_of_ones_own_may_report_a_tensor_with_its_graph():
 def test_an_optimiser_that_exists_is_handed_out_as_it_is():
     optimizer = adamw(transformer())
     assert existing(optimizer)(transformer()) is optimizer
+
+
+def test_the_partly_measured_pairs_of_these_tests_keep_a_sources_promises():
+    source = PartlyMeasured(pairs_of(3))
+    whole = next(source.pairs(batch_size=200, seed=1))
+    parts = list(source.pairs(batch_size=7, seed=1))
+    assert (whole.measured_BG == np.concatenate([part.measured_BG for part in parts])).all()
+    assert not whole.measured_BG.all()
+    assert whole.perturbed_BG.any(axis=1).all()
+    assert whole.scored_BG.any(axis=1).all()

@@ -12,7 +12,7 @@ from pathlib import Path
 import diagnostics.source_names  # noqa: F401  # pyright: ignore[reportUnusedImport]
 import gpcp
 from diagnostics.audit_verdicts import marks_text
-from gpcp.command_line import BAD_USE, INTERRUPTED, Parser, positive, whole
+from gpcp.command_line import Parser, exit_code_of, positive, whole
 from gpcp.errors import InputError, nearest
 from gpcp.gene_panel import ORDERS
 from gpcp.pairing_keys import KEYS, PairRule
@@ -98,18 +98,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 ran, 1 ran and the pairs cannot teach, 2 bad use, 130 interrupted.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def run() -> int:
         arguments = _checked(given)
         # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
         from diagnostics.audit_command import execute
 
         return execute(arguments, given)
-    except InputError as error:
-        print(f"audit_pairs: error: {error}", file=sys.stderr)
-        return BAD_USE
-    except KeyboardInterrupt:
-        print("\naudit_pairs: interrupted; nothing has been written", file=sys.stderr)
-        return INTERRUPTED
+
+    return exit_code_of("audit_pairs", run, interrupted="nothing has been written")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,8 @@ from diagnostics.runs import run_all
 from diagnostics.tables import WIDTH, header, table
 from diagnostics.verdicts import verdicts
 from gpcp.atomic import write_json, write_text
+from gpcp.command_line import INTERRUPTED
 from gpcp.errors import InputError
-
-INTERRUPTED = 130
-"""Exit code of a command that was interrupted, as shells give it."""
 
 
 def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:

@@ -7,13 +7,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, final
 
 import gpcp
 from diagnostics.verdicts import marks_text
-from gpcp.errors import InputError, nearest
-
-BAD_USE = 2
+from gpcp.command_line import Parser, exit_code_of, positive, whole
 
 _EXAMPLES = """examples:
   three regimes, three seeds, 20 genes, in less than 4 minutes on 2 cores
@@ -32,28 +29,12 @@ _EXAMPLES = """examples:
 """
 
 
-@final
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like every other error of bad input."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what :func:`main` prints; an unknown option names the nearest."""
-        _, found, unknown = message.partition("unrecognized arguments: ")
-        if found:
-            option = unknown.split()[0].partition("=")[0]
-            message = f"unknown option {option}; {nearest(option, self._option_string_actions)}"
-        raise InputError(message)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m diagnostics.recover_graph",
-        usage="%(prog)s [options]",
         description="Train a model on a world whose graph is known, read the graph out of it, and show every number\n"
         "between what knowing nothing scores and what the exact answer scores.",
         epilog=_EXAMPLES + marks_text() + "\nexit code: 0 pass, 1 fail, 2 bad use, 130 interrupted",
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=100),
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
     _add_world_options(parser.add_argument_group("the data: a simulated world").add_argument)
@@ -86,44 +67,31 @@ def _add_cell_options(add: Callable[..., object]) -> None:
     add("--layer", metavar="NAME", help=layers)
     add("--values", metavar="KIND", help="what the values are: auto, counts or log (default auto)")
     add("--nan", metavar="KIND", help="NaN in the file: error, or unmeasured (default error)")
-    add("--n-genes", metavar="N", type=_positive, help="keep the N genes of largest variance (default 20)")
+    add("--n-genes", metavar="N", type=positive, help="keep the N genes of largest variance (default 20)")
 
 
 def _add_training_options(add: Callable[..., object]) -> None:
     add("--preset", default="default", metavar="NAME", help="architecture: default, seed, seed_perturbed")
-    add("--steps", metavar="N", type=_positive, help="training steps (default: by preset and regime)")
-    add("--batch-size", metavar="N", type=_positive, help="pairs a step (default: by preset and regime)")
+    add("--steps", metavar="N", type=positive, help="training steps (default: by preset and regime)")
+    add("--batch-size", metavar="N", type=positive, help="pairs a step (default: by preset and regime)")
     add("--lr", metavar="RATE", type=float, help="learning rate (default: by preset and regime)")
     seeds = "each seed is a world, its data and a model's beginning (default 0 1 2)"
-    add("--seed", metavar="N", type=_whole, nargs="+", default=[0, 1, 2], help=seeds)
+    add("--seed", metavar="N", type=whole, nargs="+", default=[0, 1, 2], help=seeds)
 
 
 def _add_output_options(add: Callable[..., object]) -> None:
     place = "figures, results, checkpoints and histories (default runs/recover_graph)"
     add("--out", metavar="DIR", type=Path, default=Path("runs/recover_graph"), help=place)
     add("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
-    add("--jobs", metavar="N", type=_positive, help="worker processes (default: one for each core)")
+    add("--jobs", metavar="N", type=positive, help="worker processes (default: one for each core)")
     add("--resume", action="store_true", help="keep finished runs of the same settings, continue others")
     add("--quiet", action="store_true", help="no progress; the table and the verdict alone")
 
 
-def _number(kind: str, least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) < 2**31):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {kind}")
-        return int(text)
-
-    return parse
-
-
-_positive = _number("a whole number from 1 up", 1)
-_whole = _number("a whole number from 0 up", 0)
-
-
 def _range(text: str) -> tuple[int, int]:
     low, dash, high = text.partition("-")
-    least = _positive(low)
-    most = _positive(high) if dash else least
+    least = positive(low)
+    most = positive(high) if dash else least
     if most < least:
         raise argparse.ArgumentTypeError(f"{text!r} runs backwards: write the smaller number first")
     return least, most
@@ -143,15 +111,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 pass, 1 fail, 2 bad use, 130 interrupted.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def run() -> int:
         arguments = _parser().parse_args(given)
         # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
         from diagnostics.command import execute
 
         return execute(arguments, given)
-    except InputError as error:
-        print(f"recover_graph: error: {error}", file=sys.stderr)
-        return BAD_USE
+
+    return exit_code_of("recover_graph", run, interrupted="nothing has been trained")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What every command's arguments share: errors of one line that name the nearest option, and numbers within bounds."""
+"""What every command shares: errors of one line that name the nearest option, exit codes, and numbers within bounds."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import NoReturn, final
 
@@ -41,6 +42,33 @@ class Parser(argparse.ArgumentParser):
             known = [name for name in self._option_string_actions if name.startswith("--")]
             message = f"unknown option {option}; {nearest(option, known)}"
         raise InputError(message)
+
+
+def exit_code_of(name: str, run: Callable[[], int], *, interrupted: str) -> int:
+    """Run a command's work, and print what ends it early in one line.
+
+    Parameters
+    ----------
+    name : str
+        What messages begin with.
+    run : callable
+        Gives the exit code.
+    interrupted : str
+        What Ctrl-C has left behind, or where to go on.
+
+    Returns
+    -------
+    int
+        That of ``run``, :data:`BAD_USE` or :data:`INTERRUPTED`.
+    """
+    try:
+        return run()
+    except InputError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return BAD_USE
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _number(kind: str, least: int) -> Callable[[str], int]:

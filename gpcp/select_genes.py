@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import gpcp
-from gpcp.command_line import BAD_USE, INTERRUPTED, Parser, positive, share, whole
+from gpcp.command_line import Parser, exit_code_of, positive, share, whole
 from gpcp.errors import InputError, nearest
 from gpcp.gene_notes import PROTEIN_CODING, GeneNotes, notes_of_h5ad, notes_of_table
 from gpcp.gene_panel import ORDERS, GenePanel, choose_genes
@@ -306,15 +306,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done, 2 bad use, 130 interrupted.
     """
-    try:
+
+    def run() -> int:
         execute(_parser().parse_args(argv))
-    except InputError as error:
-        print(f"select_genes: error: {error}", file=sys.stderr)
-        return BAD_USE
-    except KeyboardInterrupt:
-        print("\nselect_genes: interrupted; no panel was written", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+        return 0
+
+    return exit_code_of("select_genes", run, interrupted="no panel was written")
 
 
 if __name__ == "__main__":

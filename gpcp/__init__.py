@@ -15,7 +15,14 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/loss  checks/inputs  checks/told_inputs
                        checks/invariances  checks/paths
                        checks/outputs  checks/wiring  checks/step_sizes
-                       checks/signal  checks/ladder
+                       checks/provenance  checks/step_inputs
+                       checks/passes  checks/units
+                       checks/contents  checks/relations
+                       checks/signal  checks/linear  checks/gains
+                       checks/cell_names  checks/transforms
+                       checks/ladder  checks/one_batch
+                       checks/learning  checks/short_training
+                       checks/answers  checks/paces
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and

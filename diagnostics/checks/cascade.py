@@ -26,7 +26,7 @@ _FILES = {
     "loss": ("loss",),
     "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs"),
     "optimiser": ("wiring", "step_sizes"),
-    "learning": ("ladder", "learning"),
+    "learning": ("ladder", "one_batch", "learning"),
 }
 """Files of each family, in the order in which their checks run."""
 

@@ -1,4 +1,4 @@
-"""The learning-rate ladder: a few dozen steps at every decade, then between the best and its neighbours.
+"""The learning-rate ladder: a few dozen steps at each of some decades, then between the best and its neighbours.
 
 Dimension key: ``B`` pairs, ``R`` rates.
 
@@ -8,22 +8,29 @@ model is trained by. What a rung *wins* is how far that error falls.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import erfc, sqrt
 from typing import final
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
-
+from diagnostics.checks.answers import judged_errors
 from diagnostics.checks.check import ALPHA, Finding, check
+from diagnostics.checks.paces import answer_size, batch_size, steps_within
 from diagnostics.checks.probe import Probe
-from diagnostics.losses import Errors, errors_of
+from diagnostics.losses import Errors
 from gpcp.pairs import PairBatch
 
-DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+DECADES = (-4, -3, -2, -1)
+"""Powers of ten that are always tried; the best of them is never the last: more follow, up to :data:`OUTERMOST`."""
+
+OUTERMOST = (-8, 1)
 N_STEPS = 50
+"""Steps of a rung, fewer of a model that is slow."""
+
+SECONDS = 40.0
+"""What all rungs may cost, about."""
+
+_N_RUNGS = 10
 N_JUDGED = 256
 """Pairs by which a rung is judged."""
 
@@ -62,15 +69,18 @@ class Ladder:
 
     Parameters
     ----------
-    start : Errors
-        Before any step.
+    start : Errors or None
+        Before any step; None where the untrained model's answers are not finite.
+    n_steps : int
+        Of every rung.
     rungs : tuple of Rung
         In the order of their rates.
     repeats : tuple of float
         Losses of the best rate with other batches: the spread between seeds.
     """
 
-    start: Errors
+    start: Errors | None
+    n_steps: int
     rungs: tuple[Rung, ...]
     repeats: tuple[float, ...]
 
@@ -81,13 +91,14 @@ class Ladder:
 
     def gain(self, rung: Rung) -> float:
         """How far the loss fell; minus infinity where it blew up."""
-        return self.start.loss - rung.loss
+        return -math.inf if self.start is None else self.start.loss - rung.loss
 
     @property
     def learns(self) -> bool:
         """Whether the best rung wins anything beyond chance: four standard errors, for the best of some ten rungs."""
-        best = self.best
-        return best.errors is not None and best.errors.below(self.start) > 4
+        if self.start is None or not self.rungs or self.best.errors is None:
+            return False
+        return self.best.errors.below(self.start) > 4
 
     @property
     def usable(self) -> tuple[float, float]:
@@ -109,46 +120,45 @@ class Ladder:
         return self.best.rate / 3 if edge else self.best.rate
 
 
-def judged_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> Errors | None:
-    """Squared errors of the model in evaluation mode on some pairs; None where an answer is not finite."""
-    was_training = model.training
-    model.eval()
-    try:
-        answer_BG = trained_answer(probe, model, pairs)
-    finally:
-        model.train(was_training)
-    scored_BG = pairs.scored_BG
-    # Beyond float32's range squared there is nothing left to compare.
-    if not np.isfinite(answer_BG[scored_BG]).all() or np.abs(answer_BG[scored_BG]).max(initial=0) > 1e15:
-        return None
-    return errors_of(np.where(scored_BG, answer_BG, 0.0), pairs)
-
-
-def trained_answer(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.float64]:
-    """The answer of a model as it is now, (B, G); NaN where a gene has no place."""
-    batch, _ = probe.subject.collate(pairs)
-    with torch.no_grad():
-        answer_BL = probe.subject.predict(model, batch.to(probe.device))
-    return probe.unpacked(answer_BL.float(), batch)
+def ladder_of(probe: Probe) -> Ladder:
+    """The ladder of a subject, climbed once."""
+    return probe.once("ladder", climbed)
 
 
 def climbed(probe: Probe) -> Ladder:
-    """Try every decade, half decades about the best, and the best with two other streams of batches."""
-    judged = probe.drawn(N_JUDGED, "ladder judged")
+    """Try decades until the best has neighbours, half decades about it, and the best with other streams of batches."""
+    judged = probe.drawn(min(N_JUDGED, 4 * answer_size(probe)), "ladder judged")
+    n_steps = steps_within(probe, N_STEPS, SECONDS / _N_RUNGS)
     with probe.trial("ladder start") as (model, _):
         start = judged_errors(probe, model, judged)
     if start is None:
-        raise ValueError("the untrained model's answers are not finite: see the check architecture.finite")
-    rungs = {rate: _rung(probe, rate, judged, start, "ladder") for rate in DECADES}
-    best = min(rungs.values(), key=lambda rung: rung.loss).rate
-    for factor in (10**-0.5, 10**0.5):
-        rungs[best * factor] = _rung(probe, best * factor, judged, start, "ladder")
+        return Ladder(start=None, n_steps=n_steps, rungs=(), repeats=())
+    rungs: dict[float, Rung] = {}
+
+    def tried(rate: float) -> Rung:
+        if rate not in rungs:
+            rungs[rate] = _rung(probe, rate, judged, n_steps, "ladder")
+        return rungs[rate]
+
+    def best_of(rates: Iterable[float]) -> float:
+        return min(rates, key=lambda rate: tried(rate).loss)
+
+    lo, hi = DECADES[0], DECADES[-1]
+    while True:
+        best = best_of(10.0**power for power in range(lo, hi + 1))
+        if best == 10.0**lo and lo > OUTERMOST[0]:
+            lo -= 1
+        elif best == 10.0**hi and hi < OUTERMOST[1]:
+            hi += 1
+        else:
+            break
+    best = best_of((best, best * 10**-0.5, best * 10**0.5))
     given = given_rate(probe)
     if given is not None and all(abs(math.log10(given / rate)) > 0.05 for rate in rungs):
-        rungs[given] = _rung(probe, given, judged, start, "ladder")
-    best = min(rungs.values(), key=lambda rung: rung.loss).rate
-    repeats = tuple(_rung(probe, best, judged, start, f"ladder again {turn}").loss for turn in range(2))
-    return Ladder(start=start, rungs=tuple(rungs[rate] for rate in sorted(rungs)), repeats=repeats)
+        tried(given)
+    best = best_of(tuple(rungs))
+    repeats = tuple(_rung(probe, best, judged, n_steps, f"ladder again {turn}").loss for turn in range(2))
+    return Ladder(start=start, n_steps=n_steps, rungs=tuple(rungs[rate] for rate in sorted(rungs)), repeats=repeats)
 
 
 def given_rate(probe: Probe) -> float | None:
@@ -160,10 +170,10 @@ def given_rate(probe: Probe) -> float | None:
     return rate if rate > 0 and math.isfinite(rate) else None
 
 
-def _rung(probe: Probe, rate: float, judged: PairBatch, start: Errors, batches: str) -> Rung:
+def _rung(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batches: str) -> Rung:
     with probe.trial("ladder", learning_rate=rate) as (model, optimizer):
-        stream = probe.batches(batches)
-        for _ in range(N_STEPS):
+        stream = probe.batches(batches, batch_size=batch_size(probe))
+        for _ in range(n_steps):
             loss = probe.subject.step(model, optimizer, next(stream))
             if not math.isfinite(loss):
                 return Rung(rate=rate, errors=None)
@@ -184,12 +194,18 @@ def rate(probe: Probe) -> Finding:
         return Finding(
             outcome="not_applicable", says="the training step holds its own optimiser: give it too, to try other rates"
         )
-    ladder = probe.once("ladder", climbed)
+    ladder = ladder_of(probe)
+    if ladder.start is None:
+        return Finding(
+            outcome="inconclusive",
+            says="the untrained model's answers are not finite: there is nothing to compare a rate by",
+            next_step="see the check architecture.finite",
+        )
     if not ladder.learns:
         return Finding(
             outcome="inconclusive",
-            says=f"no rate from {DECADES[0]:g} to {DECADES[-1]:g} lowers the error within {N_STEPS} steps: whatever "
-            "the cause, it is not the rate",
+            says=f"no rate from {ladder.rungs[0].rate:.0e} to {ladder.rungs[-1].rate:.0e} lowers the error within "
+            f"{ladder.n_steps} steps: whatever the cause, it is not the rate",
             next_step="see the checks of the architecture and of the training step",
             n=N_JUDGED,
         )
@@ -199,8 +215,8 @@ def rate(probe: Probe) -> Finding:
     advice = f"use about {ladder.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
     spread = max((ladder.best.loss, *ladder.repeats)) - min((ladder.best.loss, *ladder.repeats))
     seen = (
-        f"{N_STEPS} steps at {given:.2g} win {max(share, -1.0):.1%} of what the best rate, {ladder.best.rate:.2g}, "
-        f"wins ({ladder.start.loss:.4g} -> {ladder.best.loss:.4g}, seeds {spread:.2g} apart)"
+        f"{ladder.n_steps} steps at {given:.2g} win {max(share, -1.0):.1%} of what the best rate wins, "
+        f"{ladder.best.rate:.2g} ({ladder.start.loss:.4g} -> {ladder.best.loss:.4g}, seeds {spread:.2g} apart)"
     )
     p = _p_hopeless(ladder, rung)
     hopeless = p < ALPHA and not low <= given <= high
@@ -217,11 +233,11 @@ def rate(probe: Probe) -> Finding:
 
 def _p_hopeless(ladder: Ladder, rung: Rung) -> float:
     """Probability of so small a gain if it were :data:`HOPELESS` of the best one's; 0 where the training blew up."""
-    best = ladder.best.errors
-    if rung.errors is None or best is None:
+    start, best = ladder.start, ladder.best.errors
+    if rung.errors is None or best is None or start is None:
         return 0.0
     # Per pair: gain at the rate, less a tenth of the gain at the best rate; healthy where its mean is above 0.
-    excess_B = (ladder.start.sum_B - rung.errors.sum_B) - HOPELESS * (ladder.start.sum_B - best.sum_B)
+    excess_B = (start.sum_B - rung.errors.sum_B) - HOPELESS * (start.sum_B - best.sum_B)
     error = float(excess_B.std(ddof=1)) / sqrt(len(excess_B))
     z = float(excess_B.mean()) / error if error > 0 else math.inf
     return 0.5 * erfc(-z / sqrt(2))

@@ -1,0 +1,147 @@
+"""Whether the model can learn a few pairs by heart: what it cannot say of sixteen, it cannot say of any number.
+
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.checks.answers import judged_errors
+from diagnostics.checks.cell_names import row_codes
+from diagnostics.checks.check import Finding, check
+from diagnostics.checks.identities import LARGEST, verdict
+from diagnostics.checks.ladder import ladder_of
+from diagnostics.checks.paces import BATCH_ENTRIES, steps_within
+from diagnostics.checks.probe import Probe
+from diagnostics.checks.short_training import best_rate
+from diagnostics.checks.weights import without_dropout
+from gpcp.pairs import PairBatch
+
+N_PAIRS = 16
+N_STEPS = 240
+SECONDS = 10.0
+LOOK_EVERY = 20
+
+ENOUGH = 0.5
+"""Share of the constants' error that may be left. One number a pair, pooled over its genes, takes the largest of the
+deviations' 16 directions, a third of their squares or less in any world of this library; who tells pairs and genes
+apart takes all of it, and a tenth is left after a hundred steps or so."""
+
+LEAST_LEFT = 0.05
+"""Share of the constants' error that pairs must not have in common with others that look the same to the model."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learnt:
+    """How far some pairs were learnt.
+
+    Parameters
+    ----------
+    left : float
+        Share of the error of the best constant for each gene that is left, the least seen; less what pairs that look
+        the same to the model leave in any case.
+    rate : float or None
+        At which that was.
+    n_steps : int
+        After how many steps.
+    """
+
+    left: float
+    rate: float | None
+    n_steps: int
+
+
+@check(
+    "learning.one_batch",
+    "Can the model learn a few pairs by heart?",
+    cause="architecture",
+    kind="statistical",
+    needs=("pairs", "model", "optimizer"),
+)
+def one_batch(probe: Probe) -> Finding:
+    """Without dropout, at the ladder's rate and a third of it, against the best constant for each gene."""
+    pairs = probe.drawn(max(4, min(N_PAIRS, BATCH_ENTRIES // len(probe.vocab))), "one batch")
+    constant = float(group_errors(pairs, np.zeros(len(pairs), dtype=np.uint64)).sum())
+    floor = float(group_errors(pairs, looks(pairs)).sum())
+    if not constant > 0 or constant - floor < LEAST_LEFT * constant:
+        return Finding(
+            outcome="not_applicable",
+            says=f"{len(pairs)} pairs look the same to the model, or end the same: there is nothing to tell apart",
+            n=len(pairs),
+        )
+    n_steps = steps_within(probe, N_STEPS, SECONDS)
+    found = Learnt(left=LARGEST, rate=None, n_steps=0)
+    for rate in _rates(probe):
+        found = min(found, _learnt(probe, pairs, rate, n_steps, constant, floor), key=_left)
+        if found.left <= ENOUGH:
+            break
+    what = f"of {len(pairs)} pairs, {found.left:.1%} of the error of the best constant for each gene is left after "
+    what += f"{found.n_steps} steps" + ("" if found.rate is None else f" at {found.rate:.2g}")
+    if found.left > ENOUGH and n_steps < N_STEPS:
+        return Finding(
+            outcome="inconclusive", says=f"{what}: each step is too slow to make more", statistic=found.left,
+            tolerance=ENOUGH, n=len(pairs), next_step="ask a smaller model of the same make",
+        )  # fmt: skip
+    return verdict(
+        good=found.left <= ENOUGH,
+        says=what + ("" if found.left <= ENOUGH else ": it cannot say what tells these pairs apart"),
+        next_step="look for what all genes or all pairs have to pass through: a pooled number, an activation that is "
+        "dead or saturated, a gradient that does not arrive; the exact checks of the architecture name most of them",
+        statistic=found.left, tolerance=ENOUGH, n=len(pairs),
+    )  # fmt: skip
+
+
+def _left(found: Learnt) -> float:
+    return found.left
+
+
+def _rates(probe: Probe) -> list[float | None]:
+    """In the order in which they are tried."""
+    rate = best_rate(probe)
+    if rate is None:
+        return [None]
+    return list(dict.fromkeys([rate, rate / 3] if ladder_of(probe).learns else [rate, 1e-2, 1e-3]))
+
+
+def _learnt(probe: Probe, pairs: PairBatch, rate: float | None, n_steps: int, constant: float, floor: float) -> Learnt:
+    best = Learnt(left=LARGEST, rate=rate, n_steps=0)
+    with (
+        probe.trial("one batch", learning_rate=rate, dropout=False) as (model, optimizer),
+        without_dropout(model),
+    ):
+        for step in range(1, n_steps + 1):
+            if not math.isfinite(probe.subject.step(model, optimizer, pairs)):
+                break
+            if step % LOOK_EVERY and step != n_steps:
+                continue
+            errors = judged_errors(probe, model, pairs)
+            if errors is None:
+                break
+            left = (float(errors.sum_B.sum()) - floor) / (constant - floor)
+            best = min(best, Learnt(left=left, rate=rate, n_steps=step), key=_left)
+            if best.left < ENOUGH / 2:
+                break
+    return best
+
+
+def looks(pairs: PairBatch) -> NDArray[np.uint64]:
+    """A number for all that the model is shown of each pair, uint64 (B,)."""
+    told_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
+    masks_BG = pairs.measured_BG.astype(np.float32) + 2 * pairs.perturbed_BG
+    return row_codes(np.hstack((pairs.before_BG, told_BG, masks_BG.astype(np.float32))))
+
+
+def group_errors(pairs: PairBatch, group_B: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Squared errors of each gene's best constant within each group of pairs, summed over scored genes, (B,)."""
+    error_B = np.zeros(len(pairs))
+    for group in np.unique(group_B):
+        rows = np.flatnonzero(group_B == group)
+        scored_BG, after_BG = pairs.scored_BG[rows], pairs.after_BG[rows].astype(np.float64)
+        mean_G = np.where(scored_BG, after_BG, 0).sum(axis=0) / np.maximum(scored_BG.sum(axis=0), 1)
+        error_B[rows] = np.where(scored_BG, (after_BG - mean_G) ** 2, 0).sum(axis=1)
+    return error_B

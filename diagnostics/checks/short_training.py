@@ -1,0 +1,263 @@
+"""One short training that several checks judge: at the ladder's rate, by the subject's own step, on unseen pairs.
+
+Dimension key: ``B`` pairs, ``G`` genes asked, ``R`` answers of one pair.
+
+The rate rises over a tenth of the steps and falls along a half cosine afterwards, whatever was given: what a constant
+rate leaves is its own noise. Where one source serves for training and judging, pairs are kept that hold cells of one
+side only (:class:`diagnostics.checks.cell_names.Sides`).
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from diagnostics.checks.answers import answers, errors_if_finite, told_otherwise
+from diagnostics.checks.cell_names import names_of, sides_of
+from diagnostics.checks.gains import Cells, Gain, gain_of
+from diagnostics.checks.ladder import given_rate, ladder_of
+from diagnostics.checks.linear import LinearFit, judged_pairs, linear_fit, some_genes
+from diagnostics.checks.paces import batch_size, steps_within
+from diagnostics.checks.probe import Probe
+from diagnostics.checks.signal import Taken, of_another_pair, of_other_genes
+from diagnostics.losses import Errors, errors_of, losses_of
+from gpcp.pairs import PairBatch, concatenate, rebatched
+from gpcp.predictors import control_of, perturbation_of
+
+N_STEPS = 300
+SECONDS = 20.0
+"""What a training may cost, about: more than twice that of the default model and 20 genes."""
+
+LONGER = 3
+"""How much longer a training goes on a second try, where the first has not shown that the model learns."""
+
+ENOUGH_STEPS = 150
+"""Steps without which a model that has learnt nothing is not blamed for it."""
+
+N_SEEN = 512
+"""The last training pairs that its memory is judged by."""
+
+WARM_UP = 0.1
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Judged:
+    """One predictor's errors on the judged pairs, and what becomes of them if something is taken from what is told.
+
+    Parameters
+    ----------
+    errors : Errors
+    other_pair, other_genes : Gain
+        How much the loss rises if another pair's perturbation is told; if the told genes' labels are shuffled within
+        each pair. Of the entries that are told neither way, as shares of the loss of knowing nothing.
+    response_BG : float64, (B, G)
+        How the answer changes if another pair's perturbation is told; NaN where either way is not scored.
+    """
+
+    errors: Errors
+    other_pair: Gain
+    other_genes: Gain
+    response_BG: NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ShortTraining:
+    """What a short training left.
+
+    Parameters
+    ----------
+    n_steps, batch_size : int
+    rate : float or None
+        The highest; None where the step holds its own optimiser.
+    diverged : bool
+        A loss or an answer was not finite: nothing else is meant then.
+    judged, pairs : PairBatch
+        Held-out pairs, of all genes, and of the genes asked.
+    cells : Codes, Codes
+        Theirs.
+    baseline : Errors
+        Of knowing nothing, see :class:`diagnostics.checks.linear.LinearFit`.
+    fit : LinearFit
+    model, linear : Judged or None
+        The model after training, and the linear fit; the first is None where it diverged.
+    seen, seen_baseline : Errors or None
+        Of the last training pairs, by the trained model and by knowing nothing.
+    waited_s, worked_s : float
+        Seconds spent on waiting for batches and in steps, without the first.
+    n_timed : int
+        Steps that these are of.
+    """
+
+    n_steps: int
+    batch_size: int
+    rate: float | None
+    diverged: bool
+    judged: PairBatch
+    pairs: PairBatch
+    cells: Cells
+    baseline: Errors
+    fit: LinearFit
+    model: Judged | None
+    linear: Judged
+    seen: Errors | None
+    seen_baseline: Errors | None
+    waited_s: float
+    worked_s: float
+    n_timed: int
+
+    def gain(self, worse: Errors, better: Errors) -> Gain:
+        """A difference of losses on the judged pairs as a share of that of knowing nothing."""
+        return gain_of(worse, better, self.baseline.loss, self.cells)
+
+
+def short_training(probe: Probe) -> ShortTraining | None:
+    """The training that the checks share: the longer one where the first did not show that the model learns.
+
+    None where nothing is scored.
+    """
+    return probe.once("short training", _trained_long_enough)
+
+
+def _trained_long_enough(probe: Probe) -> ShortTraining | None:
+    fit = linear_fit(probe)
+    if fit is None:
+        return None
+    n_steps, rate = steps_within(probe, N_STEPS, SECONDS), best_rate(probe)
+    found = _trained(probe, fit, n_steps, rate)
+    if found.diverged and rate is not None:
+        # A few dozen steps may end before what a rate does shows.
+        rate /= 3
+        found = _trained(probe, fit, n_steps, rate)
+    if n_steps < N_STEPS or not fit.gain.clear or _learns(found):
+        return found
+    return _trained(probe, fit, steps_within(probe, LONGER * N_STEPS, LONGER * SECONDS), rate)
+
+
+def best_rate(probe: Probe) -> float | None:
+    """The rate that the ladder suggests; None where the training step holds its own optimiser."""
+    own = given_rate(probe)
+    if own is None:
+        return None
+    ladder = ladder_of(probe)
+    return ladder.suggestion if ladder.learns else own
+
+
+def _learns(found: ShortTraining) -> bool:
+    """Whether the model has clearly begun to learn, and from what it is told."""
+    if found.model is None:
+        return False
+    beats = found.gain(found.baseline, found.model.errors)
+    return beats.clear and found.model.other_pair.clear
+
+
+def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> ShortTraining:
+    size = batch_size(probe)
+    judged = judged_pairs(probe)
+    part = some_genes(judged, fit.token_G)
+    seen: deque[PairBatch] = deque(maxlen=-(-N_SEEN // size))
+    waited_s, worked_s, n_timed, diverged = 0.0, 0.0, 0, False
+    with probe.trial("short training", learning_rate=rate) as (model, optimizer):
+        batches = training_batches(probe, size)
+        for step in range(n_steps):
+            start_s = time.perf_counter()
+            pairs = next(batches)
+            ready_s = time.perf_counter()
+            if rate is not None:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * pace(step, n_steps)
+            loss = probe.subject.step(model, optimizer, pairs)
+            if not math.isfinite(loss):
+                diverged = True
+                break
+            seen.append(pairs)
+            # The first batch pays for opening the source.
+            if step:
+                waited_s, worked_s = waited_s + ready_s - start_s, worked_s + time.perf_counter() - ready_s
+                n_timed += 1
+        found = None if diverged else _judged_model(probe, model, judged, fit)
+        last = None if found is None else _on_seen(probe, model, concatenate(seen), fit)
+    baseline = fit.baseline.first(len(part))
+    return ShortTraining(
+        n_steps=n_steps, batch_size=size, rate=rate, diverged=found is None, judged=judged, pairs=part,
+        cells=names_of(probe).codes(judged), baseline=baseline, fit=fit, model=found,
+        linear=_judged_linear(probe, judged, fit), seen=None if last is None else last[0],
+        seen_baseline=None if last is None else last[1], waited_s=waited_s, worked_s=worked_s, n_timed=n_timed,
+    )  # fmt: skip
+
+
+def pace(step: int, n_steps: int) -> float:
+    """Share of the rate at a step: a linear rise, then a half cosine."""
+    return min(1.0, (step + 1) / (WARM_UP * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+
+
+def training_batches(probe: Probe, size: int) -> Iterator[PairBatch]:
+    """Batches for ever, of cells that may be trained on."""
+    batches = probe.batches("short training", batch_size=size)
+    sides = sides_of(probe)
+    return rebatched(map(sides.training, batches), batch_size=size) if sides.apart else batches
+
+
+Otherwise = tuple[str, Taken]
+OTHERWISE: tuple[Otherwise, ...] = (("other pair", of_another_pair), ("other genes", of_other_genes))
+
+
+def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
+    """The judged pairs with something else told, in the order of :data:`OTHERWISE`; the same for every predictor."""
+    return [told_otherwise(judged, taken(judged, probe.rng("short training", name))) for name, taken in OTHERWISE]
+
+
+def _judged_model(probe: Probe, model: nn.Module, judged: PairBatch, fit: LinearFit) -> Judged | None:
+    """None where an answer is not finite."""
+    otherwise = _asked_otherwise(probe, judged)
+    answer_BG, *others = (answers(probe, model, pairs)[:, fit.token_G] for pairs in (judged, *otherwise))
+    part = some_genes(judged, fit.token_G)
+    if any(errors_if_finite(one_BG, part) is None for one_BG in (answer_BG, *others)):
+        return None
+    return _judged(probe, fit, part, answer_BG, [some_genes(pairs, fit.token_G) for pairs in otherwise], others)
+
+
+def _judged_linear(probe: Probe, judged: PairBatch, fit: LinearFit) -> Judged:
+    part, *otherwise = (some_genes(pairs, fit.token_G) for pairs in (judged, *_asked_otherwise(probe, judged)))
+    answer_BG, *others = (
+        fit.predictor.predict(control_of(pairs), perturbation_of(pairs)).astype(np.float64)
+        for pairs in (part, *otherwise)
+    )
+    return _judged(probe, fit, part, answer_BG, otherwise, others)
+
+
+def _judged(
+    probe: Probe, fit: LinearFit, part: PairBatch, answer_BG: NDArray[np.float64],
+    otherwise: list[PairBatch], others: list[NDArray[np.float64]],
+) -> Judged:  # fmt: skip
+    cells = names_of(probe).codes(part)
+    gains: list[Gain] = []
+    for pairs, other_BG in zip(otherwise, others, strict=True):
+        both_BG = part.scored_BG & ~pairs.perturbed_BG
+        n_B = both_BG.sum(axis=1)
+        usual, worse = (
+            Errors(sum_B=np.where(both_BG, (one_BG - part.after_BG) ** 2, 0).sum(axis=1), n_B=n_B)
+            for one_BG in (answer_BG, other_BG)
+        )
+        gains.append(gain_of(worse, usual, fit.baseline.loss, cells))
+    both_BG = part.scored_BG & ~otherwise[0].perturbed_BG
+    return Judged(
+        errors=errors_of(np.where(part.scored_BG, answer_BG, 0.0), part), other_pair=gains[0], other_genes=gains[1],
+        response_BG=np.where(both_BG, answer_BG - others[0], np.nan),
+    )  # fmt: skip
+
+
+def _on_seen(probe: Probe, model: nn.Module, seen: PairBatch, fit: LinearFit) -> tuple[Errors, Errors] | None:
+    """Errors of the model and of knowing nothing on pairs that were trained on; None where nothing is scored."""
+    part = some_genes(seen, fit.token_G)
+    if not part.scored_BG.any():
+        return None
+    own = errors_if_finite(answers(probe, model, seen)[:, fit.token_G], part)
+    return None if own is None else (own, losses_of(fit.nothing, part))

@@ -1,20 +1,26 @@
 """Every shared Hypothesis strategy: vocabularies, cells, pairs and perturbations, small and never NaN.
 
-Dimension key: ``B`` cells or pairs, ``G`` genes of the vocabulary.
+Dimension key: ``B`` cells or pairs, ``G`` genes of the vocabulary, ``S`` measured sets, ``K`` names of a
+covariate.
 
 The corners that break code are drawn often: one gene, no cell, a cell with nothing measured, a pair with nothing
 told, a pair with everything measured told. Magnitudes stay below ``LARGEST``, so that differences stay finite.
 """
 
+from collections.abc import Collection
+
 import numpy as np
+import scipy.sparse as sp
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from gpcp.cell_index import CellIndex, Labels
 from gpcp.cells import COVARIATES, CellBatch
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch
 from gpcp.predictors import Perturbation
+from gpcp.sparse_cells import SparseCells
 
 MOST_GENES = 6
 MOST_ROWS = 5
@@ -74,6 +80,42 @@ def cell_batches(
         measured_BG=measured_BG,
         cell_id_B=draw(ids(n_cells)),
         covariates={name: np.array(draw(words), dtype=np.str_) for name in names},
+    )
+
+
+@st.composite
+def sparse_cells(
+    draw: st.DrawFn,
+    *,
+    vocab: GeneVocab | None = None,
+    covariates: Collection[str] | None = None,
+    min_cells: int = 0,
+    max_cells: int = MOST_ROWS,
+) -> SparseCells:
+    """Sparse cells with measured sets that several, one or no cell has, totals or none, and zeros that are stored."""
+    known = draw(vocabs()) if vocab is None else vocab
+    n_cells, n_sets = draw(st.integers(min_cells, max_cells)), draw(st.integers(1, 3))
+    measured_SG = draw(adjectives(n_sets, len(known)))
+    set_B = draw(hnp.arrays(np.int32, n_cells, elements=st.integers(0, n_sets - 1)))
+    value_BG = np.where(measured_SG[set_B], draw(values(n_cells, len(known))), np.float32(0))
+    names = draw(st.lists(st.sampled_from(COVARIATES), unique=True)) if covariates is None else covariates
+    name_K = np.array(WORDS)
+    codes = hnp.arrays(np.int32, n_cells, elements=st.integers(0, len(WORDS) - 1))
+    totals = hnp.arrays(np.float64, n_cells, elements=st.floats(0, LARGEST))
+    stored = draw(adjectives(n_cells, len(known))) | (value_BG != 0)
+    row, gene = np.nonzero(stored)
+    indptr = np.concatenate([[0], np.cumsum(stored.sum(axis=1))]).astype(np.int32)
+    parts = (value_BG[row, gene], gene.astype(np.int32), indptr)
+    return SparseCells(
+        index=CellIndex(
+            vocab=known,
+            cell_id_B=draw(ids(n_cells)),
+            measured_SG=measured_SG,
+            set_B=set_B,
+            covariates={name: Labels(name_K=name_K, code_B=draw(codes)) for name in names},
+            total_B=draw(st.one_of(st.none(), totals)),
+        ),
+        value_BG=sp.csr_array(parts, shape=value_BG.shape),
     )
 
 

@@ -16,6 +16,7 @@ from tests.strategies import (
     gene_ids,
     pair_batches,
     perturbations,
+    sparse_cells,
     vocabs,
 )
 
@@ -83,3 +84,18 @@ def test_pairs_reach_their_corners(corner):
 )
 def test_cells_reach_their_corners(corner):
     assert corner(find(cell_batches(), corner, settings=WITHOUT_SHRINKING))
+
+
+@pytest.mark.parametrize(
+    "corner",
+    [
+        lambda c: len(c) == 0,
+        lambda c: len(c) > 1 and not c.measured_BG[0].any() and c.measured_BG[1].any(),
+        lambda c: len(c) > 0 and bool((c.value_BG.data == 0).any()),
+        lambda c: len(c) > 0 and len(set(c.index.set_B.tolist())) < len(c.index.measured_SG),
+        lambda c: len(c) > 0 and c.index.total_B is not None and len(c.index.covariates) > 1,
+    ],
+    ids=["no cell", "nothing measured", "a zero stored", "a set that no cell has", "totals and covariates"],
+)
+def test_sparse_cells_reach_their_corners(corner):
+    assert corner(find(sparse_cells(), corner, settings=WITHOUT_SHRINKING))

@@ -2,12 +2,13 @@
 
 Dimension key: ``B`` cells, ``G`` genes of the store, ``C`` cell types, ``S`` datasets.
 
-The world's genes are few among background genes that nothing acts on. TPM are shares of a whole, so that genes which
-make up much of it go down when others go up; among many, the planted graph is the only one there is to find.
+The world's genes are few among background genes that nothing acts on and that vary little. TPM are shares of a whole:
+when a gene that makes up much of it goes up, all others go down together, which to a partial correlation is an edge
+between any two. Against a steady background, the planted graph is the only one there is to find.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
 
@@ -34,7 +35,7 @@ TISSUES: Final = ("blood", "lung")
 WORLD_SHARE = 0.1
 """Share of a cell's transcripts that the world's genes have together, at latent value 0."""
 
-BACKGROUND_SD = 2.0
+BACKGROUND_RATE_SD = 2.0
 """Standard deviation of the log rates of the background genes: most are rare, a few are common."""
 
 
@@ -68,6 +69,7 @@ def embedded_census(
     n_cell_types: int = 2,
     n_donors: int = 4,
     p_unmeasured: float = 0.2,
+    background_sd: float = 0.05,
     p_duplicate: float = 0.0,
     scale: float = 0.5,
     library_size: float = 20_000.0,
@@ -88,6 +90,9 @@ def embedded_census(
         :data:`DISEASES` in turn.
     p_unmeasured : float
         Share of the background genes that a dataset does not measure, each dataset others.
+    background_sd : float
+        Standard deviation of the latent expression of background genes; that of the world's is 1, but in raw scaling.
+        At 1, what the shares have in common hides part of the graph, at any depth.
     p_duplicate : float
         Share of the cells that are marked as copies, ``is_primary_data`` False.
     scale : float
@@ -116,6 +121,7 @@ def embedded_census(
         n_datasets=n_datasets,
         n_cell_types=n_cell_types,
         p_unmeasured=p_unmeasured,
+        background_sd=background_sd,
         scale=scale,
         library_size=library_size,
     )
@@ -154,6 +160,7 @@ def embedded_cells(
     n_datasets: int = 3,
     n_cell_types: int = 2,
     p_unmeasured: float = 0.2,
+    background_sd: float = 0.05,
     scale: float = 0.5,
     library_size: float = 20_000.0,
 ) -> SimulatedCells:
@@ -167,13 +174,16 @@ def embedded_cells(
         scaling=known.scm.scaling,
         rng=generator("embedded scm", *key),
     )
+    check_range("embedded_census", "background_sd", background_sd, low=0.0, open_low=True)
+    in_world_G = np.arange(n_genes) < known.graph.n_genes
+    scm = replace(scm, spread_G=np.where(in_world_G, scm.spread_G, scm.noise_scale_G / background_sd))
     for what, count in (("n_datasets", n_datasets), ("n_cell_types", n_cell_types)):
         check_range("embedded_census", what, count, low=1)
     check_range("embedded_census", "p_unmeasured", p_unmeasured, low=0.0, high=1.0)
     rng = generator("embedded assay", *key)
     n_world = known.graph.n_genes
     n_background = n_genes - n_world
-    rate_G = np.exp(BACKGROUND_SD * rng.standard_normal(n_genes))
+    rate_G = np.exp(BACKGROUND_RATE_SD * rng.standard_normal(n_genes))
     if n_background:
         rate_G[n_world:] *= (1 - WORLD_SHARE) / rate_G[n_world:].sum()
     # The world's genes are about as common as each other, so that none is lost for want of counts.

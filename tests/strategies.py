@@ -8,6 +8,7 @@ told, a pair with everything measured told. Magnitudes stay below ``LARGEST``, s
 """
 
 from collections.abc import Collection
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,7 +21,7 @@ from gpcp.cells import COVARIATES, CellBatch
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch
 from gpcp.predictors import Perturbation
-from gpcp.sparse_cells import SparseCells
+from gpcp.sparse_cells import SparseCells, SparseValues
 
 MOST_GENES = 6
 MOST_ROWS = 5
@@ -115,7 +116,7 @@ def sparse_cells(
             covariates={name: Labels(name_K=name_K, code_B=draw(codes)) for name in names},
             total_B=draw(st.one_of(st.none(), totals)),
         ),
-        value_BG=sp.csr_array(parts, shape=value_BG.shape),
+        value_BG=cast("SparseValues", sp.csr_array(parts, shape=value_BG.shape)),
     )
 
 

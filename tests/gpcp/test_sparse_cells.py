@@ -1,6 +1,7 @@
 """Cells kept sparse are the same cells: rows, blocks, sets and the way back to dense."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,7 +148,7 @@ def test_impossible_cells_are_refused(value: np.ndarray, message: str):
         ({"covariates": {"donor": Labels.of(np.array(["a"]))}}, r"\['donor'\] has 1 cells, expected 2"),
     ],
 )
-def test_an_impossible_index_is_refused(other: dict[str, object], message: str):
+def test_an_impossible_index_is_refused(other: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         index(**other)
 

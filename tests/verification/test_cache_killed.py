@@ -58,7 +58,7 @@ def test_killed_at_random_moments(tmp_path: Path, repo: Path, seed: int) -> None
         if not died:
             break
         n_parts.append(sum(name.startswith("part-") for name in names_in(work)) or n_parts[-1])
-    assert len(n_parts) > 1 or folder.exists(), "it was never killed"
+    assert len(n_parts) > 1, "it was never killed"
     assert n_parts == sorted(n_parts), "a kill cost parts that were written before"
     if not folder.exists():
         build_cache(killed_cells(), folder)

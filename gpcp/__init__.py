@@ -23,6 +23,9 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/ladder  checks/one_batch
                        checks/learning  checks/short_training
                        checks/answers  checks/paces
+                       fault  faults  faults_shown                     planted faults, which
+                       faults_data  faults_loss                        say how good the checks are
+                       faults_model  faults_optimiser
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and

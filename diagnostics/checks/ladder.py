@@ -89,6 +89,10 @@ class Ladder:
         """The rung of the lowest loss."""
         return min(self.rungs, key=lambda rung: rung.loss)
 
+    def nearest(self, rate: float) -> Rung:
+        """The rung whose rate is nearest, by ratio."""
+        return min(self.rungs, key=lambda one: abs(math.log10(one.rate / rate)))
+
     def gain(self, rung: Rung) -> float:
         """How far the loss fell; minus infinity where it blew up."""
         return -math.inf if self.start is None else self.start.loss - rung.loss
@@ -161,6 +165,16 @@ def climbed(probe: Probe) -> Ladder:
     return Ladder(start=start, n_steps=n_steps, rungs=tuple(rungs[rate] for rate in sorted(rungs)), repeats=repeats)
 
 
+def best_rate(probe: Probe) -> float | None:
+    """The rate that the ladder suggests; None where the training step holds its own optimiser."""
+    own = given_rate(probe)
+    if own is None:
+        return None
+    ladder = ladder_of(probe)
+    # Even where no rung learns, the best one does not blow up, which the given rate may.
+    return ladder.suggestion if ladder.rungs and ladder.best.errors is not None else own
+
+
 def given_rate(probe: Probe) -> float | None:
     """The rate that the subject's optimiser is set to; None where there is none, or it is 0."""
     if probe.subject.make_optimizer is None:
@@ -209,7 +223,7 @@ def rate(probe: Probe) -> Finding:
             next_step="see the checks of the architecture and of the training step",
             n=N_JUDGED,
         )
-    rung = min(ladder.rungs, key=lambda one: abs(math.log10(one.rate / given)))
+    rung = ladder.nearest(given)
     low, high = ladder.usable
     share = ladder.gain(rung) / ladder.gain(ladder.best)
     advice = f"use about {ladder.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
@@ -221,7 +235,7 @@ def rate(probe: Probe) -> Finding:
     p = _p_hopeless(ladder, rung)
     hopeless = p < ALPHA and not low <= given <= high
     return Finding(
-        outcome="fail" if hopeless else "pass" if low / 10 <= given <= high else "inconclusive",
+        outcome="fail" if hopeless else "pass" if low <= given <= high else "inconclusive",
         says=seen if share >= 0 else f"{seen}: the loss rises",
         next_step="" if low <= given <= high and not hopeless else advice,
         statistic=max(share, -1.0),

@@ -4,7 +4,7 @@ Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -14,10 +14,9 @@ from diagnostics.checks.answers import judged_errors
 from diagnostics.checks.cell_names import row_codes
 from diagnostics.checks.check import Finding, check
 from diagnostics.checks.identities import LARGEST, verdict
-from diagnostics.checks.ladder import ladder_of
+from diagnostics.checks.ladder import best_rate, ladder_of
 from diagnostics.checks.paces import BATCH_ENTRIES, steps_within
 from diagnostics.checks.probe import Probe
-from diagnostics.checks.short_training import best_rate
 from diagnostics.checks.weights import without_dropout
 from gpcp.pairs import PairBatch
 
@@ -47,13 +46,21 @@ class Learnt:
         the same to the model leave in any case.
     rate : float or None
         At which that was.
-    n_steps : int
-        After how many steps.
+    n_steps, n_afforded : int
+        After how many steps, of how many that could be made.
+    n_pairs : int
     """
 
     left: float
     rate: float | None
     n_steps: int
+    n_afforded: int
+    n_pairs: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether the model can tell them apart."""
+        return self.left <= ENOUGH
 
 
 @check(
@@ -65,35 +72,46 @@ class Learnt:
 )
 def one_batch(probe: Probe) -> Finding:
     """Without dropout, at the ladder's rate and a third of it, against the best constant for each gene."""
+    found = learnt_by_heart(probe)
+    if found is None:
+        return Finding(
+            outcome="not_applicable",
+            says="a few pairs look the same to the model, or end the same: there is nothing to tell apart",
+        )
+    what = f"of {found.n_pairs} pairs, {found.left:.1%} of the error of the best constant for each gene is left after "
+    what += f"{found.n_steps} steps" + ("" if found.rate is None else f" at {found.rate:.2g}")
+    if not found.enough and found.n_afforded < N_STEPS:
+        return Finding(
+            outcome="inconclusive", says=f"{what}: each step is too slow to make more", statistic=found.left,
+            tolerance=ENOUGH, n=found.n_pairs, next_step="ask a smaller model of the same make",
+        )  # fmt: skip
+    return verdict(
+        good=found.enough,
+        says=what + ("" if found.enough else ": it cannot say what tells these pairs apart"),
+        next_step="look for what all genes or all pairs have to pass through: a pooled number, an activation that is "
+        "dead or saturated, a gradient that does not arrive; the exact checks of the architecture name most of them",
+        statistic=found.left, tolerance=ENOUGH, n=found.n_pairs,
+    )  # fmt: skip
+
+
+def learnt_by_heart(probe: Probe) -> Learnt | None:
+    """How far a few pairs can be learnt; None where they look the same to the model, or end the same."""
+    return probe.once("learnt by heart", _tried)
+
+
+def _tried(probe: Probe) -> Learnt | None:
     pairs = probe.drawn(max(4, min(N_PAIRS, BATCH_ENTRIES // len(probe.vocab))), "one batch")
     constant = float(group_errors(pairs, np.zeros(len(pairs), dtype=np.uint64)).sum())
     floor = float(group_errors(pairs, looks(pairs)).sum())
     if not constant > 0 or constant - floor < LEAST_LEFT * constant:
-        return Finding(
-            outcome="not_applicable",
-            says=f"{len(pairs)} pairs look the same to the model, or end the same: there is nothing to tell apart",
-            n=len(pairs),
-        )
+        return None
     n_steps = steps_within(probe, N_STEPS, SECONDS)
-    found = Learnt(left=LARGEST, rate=None, n_steps=0)
+    found = Learnt(left=LARGEST, rate=None, n_steps=0, n_afforded=n_steps, n_pairs=len(pairs))
     for rate in _rates(probe):
-        found = min(found, _learnt(probe, pairs, rate, n_steps, constant, floor), key=_left)
-        if found.left <= ENOUGH:
+        found = min(found, _learnt(probe, pairs, replace(found, rate=rate, left=LARGEST), constant, floor), key=_left)
+        if found.enough:
             break
-    what = f"of {len(pairs)} pairs, {found.left:.1%} of the error of the best constant for each gene is left after "
-    what += f"{found.n_steps} steps" + ("" if found.rate is None else f" at {found.rate:.2g}")
-    if found.left > ENOUGH and n_steps < N_STEPS:
-        return Finding(
-            outcome="inconclusive", says=f"{what}: each step is too slow to make more", statistic=found.left,
-            tolerance=ENOUGH, n=len(pairs), next_step="ask a smaller model of the same make",
-        )  # fmt: skip
-    return verdict(
-        good=found.left <= ENOUGH,
-        says=what + ("" if found.left <= ENOUGH else ": it cannot say what tells these pairs apart"),
-        next_step="look for what all genes or all pairs have to pass through: a pooled number, an activation that is "
-        "dead or saturated, a gradient that does not arrive; the exact checks of the architecture name most of them",
-        statistic=found.left, tolerance=ENOUGH, n=len(pairs),
-    )  # fmt: skip
+    return found
 
 
 def _left(found: Learnt) -> float:
@@ -108,22 +126,23 @@ def _rates(probe: Probe) -> list[float | None]:
     return list(dict.fromkeys([rate, rate / 3] if ladder_of(probe).learns else [rate, 1e-2, 1e-3]))
 
 
-def _learnt(probe: Probe, pairs: PairBatch, rate: float | None, n_steps: int, constant: float, floor: float) -> Learnt:
-    best = Learnt(left=LARGEST, rate=rate, n_steps=0)
+def _learnt(probe: Probe, pairs: PairBatch, asked: Learnt, constant: float, floor: float) -> Learnt:
+    """The least that is left at one rate, looked at every few steps."""
+    best = asked
     with (
-        probe.trial("one batch", learning_rate=rate, dropout=False) as (model, optimizer),
+        probe.trial("one batch", learning_rate=asked.rate, dropout=False) as (model, optimizer),
         without_dropout(model),
     ):
-        for step in range(1, n_steps + 1):
+        for step in range(1, asked.n_afforded + 1):
             if not math.isfinite(probe.subject.step(model, optimizer, pairs)):
                 break
-            if step % LOOK_EVERY and step != n_steps:
+            if step % LOOK_EVERY and step != asked.n_afforded:
                 continue
             errors = judged_errors(probe, model, pairs)
             if errors is None:
                 break
             left = (float(errors.sum_B.sum()) - floor) / (constant - floor)
-            best = min(best, Learnt(left=left, rate=rate, n_steps=step), key=_left)
+            best = min(best, replace(asked, left=left, n_steps=step), key=_left)
             if best.left < ENOUGH / 2:
                 break
     return best

@@ -21,8 +21,9 @@ from torch import nn
 from diagnostics.checks.answers import answers, errors_if_finite, told_otherwise
 from diagnostics.checks.cell_names import names_of, sides_of
 from diagnostics.checks.gains import Cells, Gain, gain_of
-from diagnostics.checks.ladder import given_rate, ladder_of
+from diagnostics.checks.ladder import best_rate, ladder_of
 from diagnostics.checks.linear import LinearFit, judged_pairs, linear_fit, some_genes
+from diagnostics.checks.one_batch import learnt_by_heart
 from diagnostics.checks.paces import batch_size, steps_within
 from diagnostics.checks.probe import Probe
 from diagnostics.checks.signal import Taken, of_another_pair, of_other_genes
@@ -35,7 +36,10 @@ SECONDS = 20.0
 """What a training may cost, about: more than twice that of the default model and 20 genes."""
 
 LONGER = 3
-"""How much longer a training goes on a second try, where the first has not shown that the model learns."""
+"""How much longer a training goes on the last try, where others have not shown that the model learns."""
+
+BEGUN = 0.25
+"""Share of what a linear fit gains, and of what it loses if told something else, that shows that a model learns."""
 
 ENOUGH_STEPS = 150
 """Steps without which a model that has learnt nothing is not blamed for it."""
@@ -127,27 +131,37 @@ def short_training(probe: Probe) -> ShortTraining | None:
 
 
 def _trained_long_enough(probe: Probe) -> ShortTraining | None:
+    """At the ladder's rate; at others, which a few dozen steps on a plateau do not tell apart; then for longer."""
     fit = linear_fit(probe)
     if fit is None:
         return None
     n_steps, rate = steps_within(probe, N_STEPS, SECONDS), best_rate(probe)
     found = _trained(probe, fit, n_steps, rate)
     if found.diverged and rate is not None:
-        # A few dozen steps may end before what a rate does shows.
-        rate /= 3
-        found = _trained(probe, fit, n_steps, rate)
-    if n_steps < N_STEPS or not fit.gain.clear or _learns(found):
+        found = _trained(probe, fit, n_steps, rate / 3)
+    learnt = learnt_by_heart(probe)
+    # More time is for models of which it is open whether they learn: not for those that cannot say sixteen pairs.
+    if n_steps < N_STEPS or not fit.gain.clear or _learns(found) or learnt is None or not learnt.enough:
         return found
-    return _trained(probe, fit, steps_within(probe, LONGER * N_STEPS, LONGER * SECONDS), rate)
+    for other in _other_rates(probe, found.rate):
+        found = min(found, _trained(probe, fit, n_steps, other), key=_loss)
+        if _learns(found):
+            return found
+    longer = _trained(probe, fit, steps_within(probe, LONGER * N_STEPS, LONGER * SECONDS), found.rate)
+    return min(found, longer, key=_loss)
 
 
-def best_rate(probe: Probe) -> float | None:
-    """The rate that the ladder suggests; None where the training step holds its own optimiser."""
-    own = given_rate(probe)
-    if own is None:
-        return None
+def _loss(found: ShortTraining) -> float:
+    return math.inf if found.model is None else found.model.errors.loss
+
+
+def _other_rates(probe: Probe, rate: float | None) -> list[float]:
+    """Half a decade to either side and a decade above, where the ladder's next rung does not blow up."""
+    if rate is None:
+        return []
     ladder = ladder_of(probe)
-    return ladder.suggestion if ladder.learns else own
+    wanted = [rate * 10**power for power in (0.5, -0.5, 1.0)]
+    return [one for one in wanted if ladder.gain(ladder.nearest(one)) > 0]
 
 
 def _learns(found: ShortTraining) -> bool:
@@ -155,7 +169,12 @@ def _learns(found: ShortTraining) -> bool:
     if found.model is None:
         return False
     beats = found.gain(found.baseline, found.model.errors)
-    return beats.clear and found.model.other_pair.clear
+    linear = found.gain(found.baseline, found.linear.errors)
+    told, linear_told = found.model.other_pair, found.linear.other_pair
+    return all(
+        own.value > BEGUN * ridge.value and (own.clear or not ridge.clear)
+        for own, ridge in ((beats, linear), (told, linear_told))
+    )
 
 
 def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> ShortTraining:

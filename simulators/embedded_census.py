@@ -112,6 +112,9 @@ def embedded_census(
     Genes have lengths from 500 to 8,000 bases; an eighth of the background are ``lncRNA``, the other genes
     ``protein_coding``. What a mechanism draws besides the graph's weights is drawn anew for the larger graph, so of
     worlds that are not linear use ``cells.scm``.
+
+    Datasets divide by the totals of other genes, which shifts all values of a cell together. So the planted graph is
+    that of cells of one type *and* one dataset; cells matched on type alone show edges that datasets make.
     """
     known = world(name, seed=seed)
     cells = embedded_cells(

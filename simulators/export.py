@@ -3,7 +3,8 @@
 Dimension key: ``B`` cells of a dataset, ``G`` genes of the vocabulary, ``F`` genes of the store, ``S`` datasets.
 
 ``cellxgene_census.open_soma(uri=path)`` opens it. What the Census loader makes of ``X/normalized``, log1p(TPM), is what
-the source gave, to float32 rounding; ``obs.observation_joinid`` is the source's ``cell_id``, as text.
+the source gave: above 1 to the last bit, below to float32 rounding. ``obs.observation_joinid`` is the source's
+``cell_id``, as text.
 """
 
 import re

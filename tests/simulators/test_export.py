@@ -77,7 +77,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportSummary, St
 def test_the_loaders_formula_gives_the_values_back(written: tuple[ExportSummary, Store]):
     store, whole = written[1], counted(SOURCE)
     value_BF = np.log1p(1e6 * store.normalised_BF[by_id(store.obs)].astype(np.float64)).astype(np.float32)
-    # The share is off by 2^-24 of itself at most, its logarithm by less than half of float32's last bit from 1 up.
+    # The share is off by 2^-24 of itself at most, its logarithm by less than half of float32's last bit above 1.
     assert np.array_equal(value_BF, whole.cells.expression_BG)
     assert np.array_equal(store.normalised_BF > 0, store.raw_BF > 0)
 
@@ -218,8 +218,8 @@ def test_any_values_come_back_and_fillers_make_up_the_million(source: Listed, fu
     rows = by_id(store.obs)
     shares_BF = store.normalised_BF[rows].astype(np.float64)
     value_BG = np.log1p(1e6 * shares_BF[:, :n_genes]).astype(np.float32)
-    # To the last bit from 1 up, as above; below, the share's own rounding of 2^-24 of the value and that of float32.
-    assert np.array_equal(value_BG[batch.expression_BG >= 1], batch.expression_BG[batch.expression_BG >= 1])
+    # To the last bit above 1, as above; below, the share's own rounding of 2^-24 of the value and that of float32.
+    assert np.array_equal(value_BG[batch.expression_BG > 1], batch.expression_BG[batch.expression_BG > 1])
     assert np.allclose(value_BG, batch.expression_BG, rtol=2e-7, atol=0)
     assert np.abs(shares_BF.sum(axis=1) - 1).max() < 1e-5
     assert summary.n_fillers in (0, N_FILLERS)

@@ -162,7 +162,7 @@ def test_in_orders_of_their_own_store_and_simulator_teach_the_same_graph(ways):
         ]
     )
     gap = auprc[:, 0] - auprc[:, 1]
-    # Two trainings of one world differ by about .02 in AUPRC (standard deviation .015 each over orders of the cells,
-    # measured): three standard errors of the mean of four such gaps.
-    assert abs(gap.mean()) < 3 * 0.02 / np.sqrt(len(SEEDS))
+    # Over five orders of its cells, the AUPRC of one world has standard deviation .019 (pooled over these worlds), so a
+    # gap .027: three standard errors of the mean of four gaps.
+    assert abs(gap.mean()) < 3 * 0.027 / np.sqrt(len(SEEDS))
     assert auprc.min() > 0.75

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from diagnostics.checks.subject import Subject
 from diagnostics.result import Cause
-from gpcp.batches import model_batch
+from gpcp.batches import ModelBatch, model_batch
 from gpcp.errors import InputError
 from gpcp.model import GenePerturbationTransformer
 from gpcp.pairs import PairSource
@@ -157,4 +157,8 @@ def answers_with(subject: Subject, change: Callable[[Tensor, Any], Tensor]) -> S
     forward = subject.forward
     if forward is None:
         raise InputError("this fault is planted in a model: the subject has none")
-    return replace(subject, forward=lambda model, batch: change(forward(model, batch), batch))
+
+    def changed(model: nn.Module, batch: ModelBatch) -> Tensor:
+        return change(forward(model, batch), batch)
+
+    return replace(subject, forward=changed)

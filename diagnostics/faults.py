@@ -6,9 +6,9 @@ No dimension key: nothing here is an array.
 from dataclasses import replace
 
 # Each file enters its faults; the catalogue is in their order.
-import diagnostics.faults_data
-import diagnostics.faults_loss
-import diagnostics.faults_model
+import diagnostics.faults_data  # pyright: ignore[reportUnusedImport]
+import diagnostics.faults_loss  # pyright: ignore[reportUnusedImport]
+import diagnostics.faults_model  # pyright: ignore[reportUnusedImport]
 import diagnostics.faults_optimiser  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.checks.subject import Subject
 from diagnostics.fault import ENTERED, Fault

@@ -126,7 +126,11 @@ def _collate(name: str, plants: str, *expected: str) -> Callable[..., Any]:
     def enter(alter: Callable[[ModelBatch, Tensor], _Collated]) -> Callable[[ModelBatch, Tensor], _Collated]:
         def apply(subject: Subject) -> Subject:
             collate = subject.collate
-            return replace(subject, collate=lambda pairs: alter(*collate(pairs)))
+
+            def altered(pairs: PairBatch) -> _Collated:
+                return alter(*collate(pairs))
+
+            return replace(subject, collate=altered)
 
         fault(name, plants, part="data", expected=expected, cause="data", shows=collated_differ)(apply)
         return alter

@@ -1,6 +1,6 @@
 """Faults of the optimiser and of the training step: what it holds, how far it goes, and which way.
 
-No dimension key: parameters have shapes of their own.
+Dimension key: ``B`` pairs, ``L`` state tokens; parameters have shapes of their own.
 """
 
 import copy
@@ -41,9 +41,10 @@ def _step(name: str, plants: str, *expected: str) -> Callable[[_Update], _Update
 
     def enter(update: _Update) -> _Update:
         def apply(subject: Subject) -> Subject:
-            return replace(
-                subject, training_step=lambda model, optimizer, pairs: update(subject, model, optimizer, pairs)
-            )
+            def training_step(model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
+                return update(subject, model, optimizer, pairs)
+
+            return replace(subject, training_step=training_step)
 
         fault(name, plants, part="optimiser", expected=expected, cause="optimiser", shows=steps_differ)(apply)
         return update

@@ -8,6 +8,7 @@ These look at the part that a fault alters, never at what a check says of it.
 import copy
 from dataclasses import fields, replace
 from itertools import islice
+from typing import cast
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ def losses_differ(healthy: Subject, faulty: Subject) -> bool:
         for subject in (healthy, faulty):
             prediction_BL = (after_BL + miss_BL).requires_grad_()
             value = subject.scalar_loss(prediction_BL, after_BL, batch.scored_BL)
-            (gradient_BL,) = torch.autograd.grad(value, prediction_BL, allow_unused=True)
+            (gradient_BL,) = cast("tuple[Tensor | None]", torch.autograd.grad(value, prediction_BL, allow_unused=True))
             found.append((value.detach(), torch.zeros_like(after_BL) if gradient_BL is None else gradient_BL))
     return any(not _same(a, b) for one in (0, 2) for a, b in zip(found[one], found[one + 1], strict=True))
 
@@ -101,7 +102,7 @@ def _gradients(subject: Subject) -> dict[str, Tensor]:
     loss = subject.composed_loss(model, Probe(subject).few)
     names = [name for name, one in model.named_parameters() if one.requires_grad]
     wanted = [one for one in model.parameters() if one.requires_grad]
-    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    found = cast("tuple[Tensor | None, ...]", torch.autograd.grad(loss, wanted, allow_unused=True))
     return {name: one for name, one in zip(names, found, strict=True) if one is not None and bool((one != 0).any())}
 
 

@@ -9,6 +9,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        \                            /
     diagnostics   5    recover_graph  command  plan  benchmark         the commands
                        audit_pairs  audit_command
+                       selftest  selftest_runs  selftest_table
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
                        checks/cascade  checks/weights
                        checks/altered  checks/identities
@@ -25,7 +26,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/answers  checks/paces
                        fault  faults  faults_shown                     planted faults, which
                        faults_data  faults_loss                        say how good the checks are
-                       faults_model  faults_optimiser
+                       faults_model  faults_optimiser  healthy
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and

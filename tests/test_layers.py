@@ -43,13 +43,14 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("diagnostics", 4): (
         "checks/check checks/weights checks/subject checks/probe checks/cascade checks/altered checks/identities "
         "checks/signal checks/loss checks/inputs checks/told_inputs checks/invariances checks/paths checks/outputs "
-        "fault faults_shown faults_data faults_loss faults_model faults_optimiser faults "
+        "fault faults_shown faults_data faults_loss faults_model faults_optimiser faults healthy "
         "checks/wiring checks/step_sizes checks/ladder "
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
         "checks/short_training checks/one_batch checks/learning"
     ),
-    ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs",
+    ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
+    "selftest selftest_runs selftest_table",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""
 

@@ -102,9 +102,11 @@ def held(
 
 
 @st.composite
-def held_cells(draw: st.DrawFn, *, max_cells: int = 14, all_measured: bool | None = None) -> HeldCells:
+def held_cells(
+    draw: st.DrawFn, *, max_cells: int = 14, max_genes: int = 5, all_measured: bool | None = None
+) -> HeldCells:
     """Sources of few cells with cell types, donors and diseases, some of them measured for few genes."""
-    n_cells, n_genes = draw(st.integers(0, max_cells)), draw(st.integers(2, 5))
+    n_cells, n_genes = draw(st.integers(0, max_cells)), draw(st.integers(2, max_genes))
 
     def words(*of: str) -> list[str]:
         return draw(st.lists(st.sampled_from(of), min_size=n_cells, max_size=n_cells))

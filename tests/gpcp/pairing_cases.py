@@ -44,8 +44,8 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    cells = draw(held_cells())
+def cases(draw: st.DrawFn, *, max_cells: int = 14, max_genes: int = 5) -> Case:
+    cells = draw(held_cells(max_cells=max_cells, max_genes=max_genes))
     n_genes = len(cells.vocab)
     names = draw(st.permutations((*COVARIATES, "measured", "depth")))
     n_match, n_prefer, n_differ = draw(st.integers(0, 2)), draw(st.integers(0, 2)), draw(st.integers(0, 2))

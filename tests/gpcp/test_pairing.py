@@ -121,6 +121,18 @@ def test_planned_pairs_read_no_other_cell():
     assert len(source.asked) == 40
 
 
+def test_a_cell_that_waits_keeps_no_measured_set_of_another(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpcp.streaming, "BLOCK_CELLS", 4)
+    measured = np.unpackbits(np.arange(1, 201, dtype=np.uint8)[:, None], axis=1).astype(np.bool_)
+    measured = np.concatenate([measured, np.ones((200, 2), dtype=np.bool_)], axis=1)
+    alone = [f"type {i}" for i in range(9)]
+    paired = Paired(held(200, 10, measured=measured, cell_type=["a"] * 191 + alone))
+    # At most ten wait, and three blocks of four are as many: no table holds a set of more than these.
+    for pairs in paired.late_pairs(batch_size=1, seed=0):
+        assert len(pairs.before.index.measured_SG) <= 22
+    assert paired.stats.n_paired == 190
+
+
 def test_the_engine_is_chosen_by_what_the_source_can_do():
     cells = held(6, 3, cell_type=["a"] * 6)
     assert not Paired(cells).planned

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from gpcp.cells import CellBatch, CellSource, concatenate_cells, rebatched_cells
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
+from gpcp.sparse_cells import IndexedCells, indexed
 from gpcp.subsets import OnlyCells, OnlyGenes
+from tests.gpcp.held_cells import FIRST, HeldCells, IndexedHeld, held, held_cells
 from tests.strategies import cell_batches
 
 
@@ -55,6 +57,51 @@ def test_only_some_genes(held: CellBatch, data: st.DataObject):
     np.testing.assert_array_equal(cells.cell_id_B, whole.cell_id_B)
     np.testing.assert_array_equal(cells.expression_BG, whole.expression_BG[:, tokens])
     np.testing.assert_array_equal(cells.measured_BG, whole.measured_BG[:, tokens])
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["in turn", "indexed"])
+@given(source=held_cells(), batch_size=st.integers(1, 4), seed=st.integers(0, 99), data=st.data())
+def test_subsets_are_sparse_and_indexed_where_the_source_is(
+    known: bool, source: HeldCells, batch_size: int, seed: int, data: st.DataObject
+):
+    whole = IndexedHeld(source) if known else source
+    genes = data.draw(st.lists(st.sampled_from(source.vocab.feature_id), min_size=1, unique=True))
+    subsets: list[OnlyCells | OnlyGenes] = [OnlyGenes(whole, genes)]
+    if len(source):
+        rows = data.draw(st.lists(st.integers(0, len(source) - 1), min_size=1, unique=True))
+        some = OnlyCells(whole, FIRST + np.array(rows))
+        subsets += [some, OnlyGenes(some, genes), OnlyCells(OnlyGenes(whole, genes), FIRST + np.array(rows))]
+    for subset in subsets:
+        dense = list(subset.cells(batch_size=batch_size, seed=seed))
+        sparse = [batch.dense() for batch in subset.sparse_cells(batch_size=batch_size, seed=seed)]
+        assert list(map(bytes_of, sparse)) == list(map(bytes_of, dense))
+        part = indexed(subset)
+        assert (part is not None) == known
+        if part is None:
+            continue
+        assert isinstance(part, IndexedCells)
+        assert part.cheap_rows
+        assert part.vocab == subset.vocab
+        given_ids = [i for batch in dense for i in batch.cell_id_B.tolist()]
+        assert sorted(part.index.cell_id_B.tolist()) == sorted(given_ids)
+        row_of = {name: row for row, name in enumerate(part.index.cell_id_B.tolist())}
+        rows = np.array([row_of[name] for name in given_ids], dtype=np.int64)
+        if dense:
+            assert bytes_of(part.sparse_rows(rows).dense()) == bytes_of(concatenate_cells(dense))
+        again = [batch.dense() for batch in part.sparse_cells(batch_size=batch_size, seed=seed)]
+        assert list(map(bytes_of, again)) == list(map(bytes_of, dense))
+
+
+def test_rows_that_cost_much_still_do():
+    part = indexed(OnlyGenes(IndexedHeld(held(3, 3), cheap_rows=False), ["g1"]))
+    assert part is not None
+    assert not part.cheap_rows
+
+
+def bytes_of(cells: CellBatch) -> bytes:
+    parts = (cells.expression_BG, cells.measured_BG, cells.cell_id_B)
+    named = "|".join(f"{name}:{','.join(cells.covariates[name])}" for name in sorted(cells.covariates))
+    return b"".join(part.tobytes() for part in parts) + named.encode()
 
 
 def test_bad_use():

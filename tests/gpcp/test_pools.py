@@ -77,9 +77,10 @@ class Desk:
             self.waiting.append(row)
         else:
             self.pair(row, partner, now)
-        max_age = self.options["max_age"]
-        for old in list(self.waiting) if max_age is not None else []:
-            expired = old in self.waiting and old not in self.overdue and now - self.came[old] >= max_age
+        max_age: int | None = self.options["max_age"]
+        for old in list(self.waiting):
+            waits = old in self.waiting and old not in self.overdue
+            expired = waits and max_age is not None and now - self.came[old] >= max_age
             if expired and not self.leaves_relaxed(old, now):
                 self.overdue.add(old)
         while len(self.waiting) > self.options["max_held"]:

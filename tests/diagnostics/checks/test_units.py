@@ -60,7 +60,7 @@ def test_values_scaled_by_hand_stay_open():
 
 
 def test_a_lattice_is_seen_through_rounding():
-    value_BG = np.round(log_per(1e4, counts(1)), 3)
+    value_BG = np.round(log_per(1e4, counts(1)), 3).astype(np.float64)
     assert on_lattice(value_BG, np.expm1)
     assert not on_lattice(np.random.default_rng(0).uniform(0.5, 3, (300, 30)), np.expm1)
 

@@ -52,6 +52,11 @@ class Report:
         return next((one for one in self.results if one.outcome == "fail" and not one.consequence_of), None)
 
     @property
+    def consequences(self) -> tuple[CheckResult, ...]:
+        """Failing results that are put down to the diagnosis."""
+        return tuple(one for one in self.results if one.outcome == "fail" and one.consequence_of)
+
+    @property
     def passed(self) -> bool:
         """True where something passed, nothing failed and nothing broke: a report of open questions is not a pass."""
         broken = self.interrupted or any(result.outcome == "error" for result in self.results)
@@ -85,6 +90,8 @@ class Report:
             "interrupted": self.interrupted,
             "verdict": "pass" if self.passed else "fail",
             "diagnosis": None if self.diagnosis is None else self.diagnosis.name,
+            "cause": None if self.diagnosis is None else self.diagnosis.cause,
+            "consequences": [one.name for one in self.consequences],
             "results": [result.to_json() for result in self.results],
         }
 

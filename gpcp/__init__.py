@@ -10,6 +10,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
     diagnostics   5    recover_graph  command  plan  benchmark         the commands
                        audit_pairs  audit_command
                        selftest  selftest_runs  selftest_table
+                       __main__  diagnosis_command  verdict_page
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
                        checks/cascade  checks/weights
                        checks/altered  checks/identities
@@ -27,6 +28,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        fault  faults  faults_shown                     planted faults, which
                        faults_data  faults_loss                        say how good the checks are
                        faults_model  faults_optimiser  healthy
+                       fitted_subject  named_model  named_subject      what a user's words name,
+                       verdict_figures                                 and its figures
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
@@ -41,7 +44,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_expressed  audit_parts  audit_noise       cells is made of
                        audit_partners  audit_gain
                   0    result  report  record  settings                values
-                       checks/__init__
+                       verdict_card  svg_figures  checks/__init__
                       /                               \
     simulators                              gpcp, upper floors
       2  assay  sources  worlds               4  select_genes          a command

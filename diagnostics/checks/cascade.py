@@ -75,6 +75,7 @@ def diagnose(
     seed: int = 0,
     n_sample: int | None = None,
     on_check: OnCheck | None = None,
+    probe: Probe | None = None,
 ) -> Report:
     """Say why a model does not learn, or that nothing was found that keeps it from it.
 
@@ -90,6 +91,9 @@ def diagnose(
         Pairs that a statistic rests on.
     on_check : callable, optional
         Called with each result as it is found, before the correction for their number.
+    probe : Probe, optional
+        Of the same subject; it keeps what the checks have made, for whoever draws it. ``seed`` and ``n_sample`` are
+        its own then.
 
     Returns
     -------
@@ -102,23 +106,24 @@ def diagnose(
         ``only`` names what does not exist.
     """
     checks = chosen(only)
-    probe = Probe(subject, seed=seed) if n_sample is None else Probe(subject, seed=seed, n_sample=n_sample)
+    if probe is None:
+        probe = Probe(subject, seed=seed) if n_sample is None else Probe(subject, seed=seed, n_sample=n_sample)
     results: list[CheckResult] = []
     interrupted = False
     for one in checks:
         try:
             results.append(carried_out(one, probe))
+            if on_check is not None:
+                on_check(results[-1])
         except KeyboardInterrupt:
             interrupted = True
             break
-        if on_check is not None:
-            on_check(results[-1])
     kinds = {check.name: check.kind for check in checks}
     corrected = holm(results, frozenset(name for name, kind in kinds.items() if kind == "statistical"))
     return Report(
         results=with_consequences(corrected),
         world=subject.name,
-        seed=(seed,),
+        seed=(probe.seed,),
         interrupted=interrupted,
     )
 

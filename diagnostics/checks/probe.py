@@ -63,6 +63,10 @@ class Probe:
             self._made[name] = make(self)
         return self._made[name]
 
+    def made(self, name: str) -> Any:
+        """What :meth:`once` has made under a name; None where no check has asked for it."""
+        return self._made.get(name)
+
     def rng(self, *purpose: str | int) -> np.random.Generator:
         """Random numbers of one purpose."""
         return stream(self.seed, "checks", *purpose)

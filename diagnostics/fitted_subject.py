@@ -1,0 +1,91 @@
+"""A transformer as :func:`gpcp.training.fit` trains it, as a subject: its units, its loss, its optimiser, its step.
+
+Dimension key: ``B`` pairs, ``L`` state tokens.
+
+All is as in ``fit`` but the schedule of the rate, which the checks vary themselves.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+import torch
+from torch import nn
+
+from diagnostics.checks.subject import Subject
+from gpcp.batches import model_batch
+from gpcp.fit_config import FitConfig
+from gpcp.loss import masked_loss
+from gpcp.model import GenePerturbationTransformer
+from gpcp.pairs import PairBatch, PairSource, concatenate
+from gpcp.shares import epoch_seed
+from simulators.bayes import BayesAnswer
+
+_UNITS_PAIRS = 2048
+
+
+def fitted_subject(
+    model: nn.Module,
+    pairs: PairSource | None,
+    config: FitConfig,
+    *,
+    learn_units: bool = True,
+    exact: Callable[[PairBatch], BayesAnswer] | None = None,
+    name: str = "the model",
+) -> Subject:
+    """A subject whose training is that of ``fit``.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A transformer learns the units of the first pairs, unless it is told not to.
+    pairs : PairSource or None
+    config : FitConfig
+    learn_units : bool
+        False where the weights, units among them, are those of a checkpoint.
+    exact, name
+        As in :class:`diagnostics.checks.subject.Subject`.
+
+    Raises
+    ------
+    InputError
+        The model cannot be called in a way that is known.
+    """
+    if learn_units and pairs is not None and isinstance(model, GenePerturbationTransformer):
+        model.learn_units(model_batch(concatenate(_first(pairs, config)))[0])
+
+    def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            model.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+    subject = Subject(
+        pairs=pairs,
+        model=model,
+        loss=partial(masked_loss, weight=config.pair_weight),
+        make_optimizer=make_optimizer,
+        exact=exact,
+        name=name,
+    )
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
+        loss = subject.composed_loss(model, pairs)
+        optimizer.zero_grad()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]  (torch's own hole)
+        if config.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+        optimizer.step()
+        return float(loss.detach())
+
+    return replace(subject, training_step=step)
+
+
+def _first(pairs: PairSource, config: FitConfig) -> list[PairBatch]:
+    """The batches by which ``fit`` learns units."""
+    batches = pairs.pairs(batch_size=config.batch_size, seed=epoch_seed(config.seed, 0))
+    return list(islice(batches, -(-_UNITS_PAIRS // config.batch_size)))

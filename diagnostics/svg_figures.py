@@ -1,0 +1,142 @@
+"""Small figures as inline SVG that take the page's own colours, in the light and in the dark.
+
+No dimension key: nothing here is an array.
+"""
+# pyright: reportUnknownMemberType=false
+# Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK = "#010203"
+"""Stands for the colour of the page's text, which matplotlib cannot name."""
+
+_BAR, _BEST, _WRONG, _SPAN = "#3b7dd8", "#2e9d5b", "#d64545", "#2e9d5b"
+
+
+def _figure(height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.add_subplot()
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(_INK)
+    ax.tick_params(colors=_INK, which="both", labelsize=9)
+    ax.xaxis.label.set_color(_INK)
+    ax.yaxis.label.set_color(_INK)
+    return figure, ax
+
+
+def _svg(figure: "Figure", title: str) -> str:
+    """The drawing alone: text stays text, and nothing points outside the page."""
+    import matplotlib as mpl
+
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    text = out.getvalue()
+    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    # Inside HTML an svg needs no name spaces; the addresses that name them would look like links.
+    text = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", text, count=2).replace("xlink:href", "href")
+    text = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{title}">', text, count=1
+    )
+    # Ids are of their own drawing: several stand on one page.
+    mark = re.sub(r"\W+", "-", title)
+    text = re.sub(r'\bid="', f'id="{mark}-', text)
+    return re.sub(r'(href="|url\()#', rf"\1#{mark}-", text)
+
+
+def levels_figure(levels: Mapping[str, float]) -> str:
+    """Losses as bars; the first is the baseline, the last the best that can be had where it is the exact answer's."""
+    figure, ax = _figure(0.42 * len(levels) + 0.9)
+    names, values = list(levels), list(levels.values())
+    exact = names[-1].startswith("the exact")
+    place = list(range(len(names)))
+    colours = [_BEST if exact and one == names[-1] else _BAR for one in names]
+    ax.barh(place, values, color=colours, height=0.6)
+    for row, value in zip(place, values, strict=True):
+        ax.text(value, row, f" {value:.4g}", va="center", color=_INK, fontsize=9)
+    ax.axvline(values[0], color=_INK, linestyle="--", linewidth=1)
+    if exact:
+        ax.axvline(values[-1], color=_BEST, linewidth=1)
+    ax.set_yticks(place, names)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.15 * max([*values, 1e-12]))
+    ax.set_xlabel("mean squared error, held out")
+    return _svg(figure, "losses")
+
+
+def ladder_figure(
+    loss_of: Mapping[float, float | None],
+    *,
+    start: float,
+    repeats: tuple[float, Sequence[float]],
+    usable: tuple[float, float] | None,
+    given: float | None,
+    suggestion: float | None,
+) -> str:
+    """Loss by learning rate, with what is usable, given and suggested."""
+    figure, ax = _figure(3.2)
+    shown = {rate: loss for rate, loss in loss_of.items() if loss is not None and loss <= 2 * start}
+    low = min([*shown.values(), start])
+    top = start + 0.25 * max(start - low, 0.1 * start, 1e-12)
+    inside = {rate: min(loss, top) for rate, loss in shown.items()}
+    ax.plot(list(inside), list(inside.values()), color=_BAR, marker="o", markersize=4, linewidth=1.5)
+    wild = [rate for rate in loss_of if rate not in shown]
+    ax.plot(wild, [top] * len(wild), color=_WRONG, marker="x", linestyle="none", markersize=7)
+    ax.plot(
+        [repeats[0]] * len(repeats[1]), list(repeats[1]), color=_INK, marker="o", fillstyle="none", linestyle="none"
+    )
+    ax.axhline(start, color=_INK, linestyle="--", linewidth=1)
+    ax.set_xscale("log")
+    edge = min(loss_of)
+    ax.text(edge, start, "untrained", color=_INK, fontsize=8, va="bottom")
+    if usable is not None:
+        ax.axvspan(usable[0] / 1.1, usable[1] * 1.1, color=_SPAN, alpha=0.15, linewidth=0)
+    bottom = low - 0.15 * (top - low)
+    for rate, word, colour, row in ((given, "given", _INK, 0.02), (suggestion, "suggested", _BEST, 0.10)):
+        if rate is not None:
+            ax.axvline(rate, color=colour, linewidth=1.2, linestyle=":")
+            ax.text(rate, bottom + row * (top - bottom), f" {word} {rate:.2g}", color=colour, fontsize=9)
+    ax.set_ylim(bottom, top + 0.05 * (top - bottom))
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("mean squared error")
+    return _svg(figure, "learning rates")
+
+
+def bars(value_of: Mapping[str, float], *, unit: str, must_be_0: Sequence[str] = ()) -> str:
+    """Values by name on a logarithmic scale; what is 0, or not finite, is said in words.
+
+    What must be 0 and is not is red, and so is what must not and is.
+    """
+    figure, ax = _figure(0.27 * len(value_of) + 0.8)
+    seen = [value for value in value_of.values() if 0 < value < math.inf]
+    # A decade below the least: what is next to nothing still has a bar, beside what is nothing.
+    left = 10.0 ** math.floor(math.log10(min(seen)) - 0.5) if seen else 1e-3
+    right = 10.0 ** math.ceil(math.log10(max(seen)) + 0.5) if seen else 1.0
+    for row, (name, value) in enumerate(value_of.items()):
+        finite = 0 < value < math.inf
+        wrong = not math.isfinite(value) or (value == 0) != (name in must_be_0)
+        if finite:
+            ax.barh(row, value - left, left=left, color=_WRONG if wrong else _BAR, height=0.65)
+        word = f"{value:.2g}" if finite else "0" if value == 0 else "not finite"
+        ax.text(value if finite else left, row, f" {word}", va="center", fontsize=8, color=_WRONG if wrong else _INK)
+    ax.set_xscale("log")
+    ax.set_xlim(left, right * 3)
+    ax.set_yticks(range(len(value_of)), list(value_of))
+    ax.set_ylim(len(value_of) - 0.5, -0.5)
+    ax.set_xlabel(unit)
+    return _svg(figure, unit)

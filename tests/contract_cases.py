@@ -1,6 +1,6 @@
 """Every source of cells that the library has, small, over the same world: what one contract is tested on.
 
-A source is made once a test session, in a temporary folder, and read many times.
+A source is made once a run, in a temporary folder, and read many times.
 """
 
 import atexit

@@ -25,11 +25,12 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/ladder  checks/one_batch
                        checks/learning  checks/short_training
                        checks/answers  checks/paces
+                       checks/directions
                        fault  faults  faults_shown                     planted faults, which
                        faults_data  faults_loss                        say how good the checks are
                        faults_model  faults_optimiser  healthy
                        fitted_subject  named_model  named_subject      what a user's words name,
-                       verdict_figures                                 and its figures
+                       verdict_figures  diagnose  checks/predictor     and its figures
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and

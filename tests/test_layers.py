@@ -47,8 +47,8 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "checks/wiring checks/step_sizes checks/ladder "
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
-        "checks/short_training checks/one_batch checks/learning "
-        "fitted_subject named_model named_subject verdict_figures"
+        "checks/short_training checks/one_batch checks/learning checks/directions "
+        "fitted_subject named_model named_subject verdict_figures diagnose checks/predictor"
     ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
     "selftest selftest_runs selftest_table "

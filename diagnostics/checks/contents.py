@@ -13,6 +13,7 @@ from diagnostics.checks.linear import linear_fit
 from diagnostics.checks.probe import Probe
 from diagnostics.checks.signal import of_another_pair
 from diagnostics.checks.units import LARGEST_LOG_LOG, member_units, units_in_words
+from diagnostics.losses import errors_of
 from gpcp.expression_values import LARGEST_LOG
 
 ENOUGH_SCORED = 20
@@ -21,8 +22,8 @@ ENOUGH_SCORED = 20
 MOST_CONSTANT = 0.01
 """Share of the scored entries that may be of genes that never move."""
 
-MOST_UNTOLD = 0.05
-"""Share of pairs that may tell nothing, or score nothing: controls, and cells with few measured genes."""
+UNTOLD_MARK, UNTOLD_LIMIT = 0.05, 0.5
+"""Shares of pairs that tell nothing, or score nothing: more than controls and sparse cells make up; most pairs."""
 
 SILENT_MARK, SILENT_LIMIT = 0.5, 0.8
 """Shares of scored entries that are 0 in both cells: most of the loss is about nothing; nearly all of it."""
@@ -69,12 +70,19 @@ def tells_and_scores(probe: Probe) -> Finding:
     untold = float((~pairs.perturbed_BG.any(axis=1)).mean())
     unscored = float((~pairs.scored_BG.any(axis=1)).mean())
     worst = max(untold, unscored)
+    says = f"{untold:.1%} of {len(pairs)} pairs tell nothing, {unscored:.1%} score nothing"
+    next_step = (
+        "look at how told genes are chosen: one at least, and not all that are measured; a perturbed gene outside the "
+        "panel cannot be told"
+    )
+    if UNTOLD_MARK < worst <= UNTOLD_LIMIT:
+        return Finding(
+            outcome="inconclusive", says=f"{says}: these are no use", next_step=next_step,
+            statistic=worst, tolerance=UNTOLD_LIMIT, n=len(pairs),
+        )  # fmt: skip
     return verdict(
-        good=worst <= MOST_UNTOLD,
-        says=f"{untold:.1%} of {len(pairs)} pairs tell nothing, {unscored:.1%} score nothing",
-        next_step="look at how told genes are chosen: one at least, and not all that are measured; a perturbed gene "
-        "outside the panel cannot be told",
-        statistic=worst, tolerance=MOST_UNTOLD, n=len(pairs),
+        good=worst <= UNTOLD_LIMIT, says=says, next_step=next_step,
+        statistic=worst, tolerance=UNTOLD_LIMIT, n=len(pairs),
     )  # fmt: skip
 
 
@@ -174,7 +182,8 @@ def copied_answer(probe: Probe) -> Finding:
     spread_B = np.where(scored_BG, (pairs.after_BG - mean_G) ** 2, 0).sum(axis=1)
     if not spread_B.sum() > 0:
         return Finding(outcome="not_applicable", says="nothing that is scored varies after")
-    left_B = fit.errors_if(of_another_pair(pairs, probe.rng("copied answer"))).sum_B
+    told = of_another_pair(pairs, probe.rng("copied answer"))
+    left_B = errors_of(fit.predicted(told), pairs).sum_B
     left = ratio_of(left_B, spread_B, fit.cells)
     return decided(
         left.p_below(LEFT_OVER),

@@ -15,18 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.checks.check import Finding, check
+from diagnostics.checks.directions import beside_main
 from diagnostics.checks.gains import SMALLEST, Gain, decided, ratio_of
 from diagnostics.checks.identities import verdict
-from diagnostics.checks.linear import MEAN, LinearFit, some_genes
+from diagnostics.checks.linear import MEAN, LinearFit
 from diagnostics.checks.probe import Probe
 from diagnostics.checks.relations import exact_errors
 from diagnostics.checks.short_training import ENOUGH_STEPS, Judged, ShortTraining, short_training
 from diagnostics.losses import Errors
 
-SMALL_SHARE = 0.1
+SMALL_SHARE = 0.05
 """Of what the linear fit gains, or of what it loses if something is taken from what is told: a model that learns gets
 more than this in some hundred steps. Healthy models of every head, norm and embedding, in worlds of every mechanism
-and regime, get from .5 to 1.3 (tests/diagnostics/checks/test_learning.py)."""
+and regime, got from .29 to 1.3 of the gain and from .15 to 1.5 of the loss; without a way from what is told to the
+answer it is 0."""
 
 GOOD_SHARE = 0.5
 
@@ -125,7 +127,7 @@ def beats_nothing(probe: Probe) -> Finding:
         nothing += f", which explains {free:.0%} of the change for free"
     says = f"{asked.after} the loss is {gain} below that of {nothing}; {asked.fit.name} gets {linear}"
     plateau = f"the plateau at R2 = {free:.2f}" if free > 0 else "the mean change"
-    bound = max(SMALLEST, SMALL_SHARE / 2 * linear.value)
+    bound = max(SMALLEST, SMALL_SHARE * linear.value)
     found = decided(
         gain.p_below(bound), healthy=says, faulty=f"{says}: the model knows no more than {plateau}",
         next_step="the data hold more and the rate is right: look at what reaches the answer (checks of the "
@@ -163,7 +165,7 @@ def uses_perturbation(probe: Probe) -> Finding:
             ("another pair's perturbation", own.other_pair, linear.other_pair),
             ("the same doses of other genes", own.other_genes, linear.other_genes),
         )
-        if ridge.clear and ridge.value > WORTH
+        if model is not None and ridge is not None and ridge.clear and ridge.value > WORTH
     ]
     if not parts:
         return Finding(outcome="not_applicable", says="a linear fit loses nothing if it is told something else")
@@ -190,7 +192,7 @@ def uses_perturbation(probe: Probe) -> Finding:
     explained_by=("learning.rate",),
 )  # fmt: skip
 def reaches_linear(probe: Probe) -> Finding:
-    """A share of ridge's gain; below half of it more steps are called for, below a tenth another model."""
+    """A share of ridge's gain; below half of it more steps are called for, below a twentieth another model."""
     asked = _asked(probe)
     if isinstance(asked, Finding):
         return asked
@@ -239,27 +241,6 @@ def rank(probe: Probe) -> Finding:
     return asked.short(found)
 
 
-def beside_main(response_BG: NDArray[np.float64], *, n_rounds: int = 20) -> float | None:
-    """Share of the squares that no product ``u_b v_g`` takes, over the entries that are numbers; None without any.
-
-    Alternating least squares from the first singular vector. Pairs with fewer than three numbers are left out: one
-    factor fits them anyhow.
-    """
-    known_BG = ~np.isnan(response_BG)
-    enough_B = known_BG.sum(axis=1) >= 3
-    known_BG, value_BG = known_BG[enough_B], np.where(known_BG, response_BG, 0.0)[enough_B]
-    total = float((value_BG**2).sum())
-    if not total > 0:
-        return None
-    v_G: NDArray[np.float64] = np.linalg.svd(value_BG, full_matrices=False)[2][0]
-    u_B = np.zeros(len(value_BG))
-    for _ in range(n_rounds):
-        u_B = (value_BG @ v_G) / np.maximum(known_BG @ v_G**2, 1e-30)
-        v_G = (value_BG.T @ u_B) / np.maximum(known_BG.T @ u_B**2, 1e-30)
-    left_BG = np.where(known_BG, value_BG - np.outer(u_B, v_G), 0.0)
-    return float((left_BG**2).sum()) / total
-
-
 @check(
     "learning.generalises",
     "Does what training wins hold on unseen pairs?",
@@ -303,7 +284,7 @@ def too_good(probe: Probe) -> Finding:
     if training is None or training.model is None:
         return Finding(outcome="not_applicable", says="there is no finite training to judge")
     pairs, answer = known
-    part, token_G = some_genes(pairs, training.fit.token_G), training.fit.token_G
+    part, token_G = training.fit.part.of(pairs), training.fit.part.token_G
     miss_BG = np.where(part.scored_BG, (answer.mean_BG[:, token_G] - part.after_BG) ** 2, 0)
     # A simulated answer has an error of its own, which the true one does not have.
     own_BG = np.where(part.scored_BG, answer.standard_error_BG[:, token_G] ** 2, 0)

@@ -1,9 +1,9 @@
-"""What a statistician would learn from the pairs: ridge, and ridge on bent features, held against knowing nothing.
+"""What a statistician would learn from the pairs: ridge, and ridge with squares, held against knowing nothing.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary or of a part of it, ``F`` features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -11,21 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.checks.cell_names import names_of, sides_of
-from diagnostics.checks.gains import Cells, Gain, gain_of
+from diagnostics.checks.gains import Cells, Gain, gain_of, ratio_of
 from diagnostics.checks.probe import Probe
-from diagnostics.loss_baselines import MeanDeltaPredictor, MeanPredictor, RidgePredictor
-from diagnostics.losses import Errors, errors_of, losses_of
-from diagnostics.ridge import RidgeFit, fit_ridge
+from diagnostics.loss_baselines import MeanDeltaPredictor, MeanPredictor
+from diagnostics.losses import Errors, losses_of
+from diagnostics.ridge import fit_ridge
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch
 from gpcp.predictors import Perturbation, Predictor, control_of, perturbation_of
 
 MOST_GENES = 40
-"""Ridge takes (4 G)^2 multiplications a scored entry: of larger vocabularies a random part is asked."""
+"""Ridge takes (4 G)^2 multiplications a scored entry: of larger vocabularies a part is asked."""
 
 FEWEST_SCORED = 5
-"""Pairs that must score a gene, on either side, for it to take part."""
-
+"""Pairs that must score a gene, on either side, for it to be asked."""
 
 N_JUDGED = 1_000
 JUDGED_ENTRIES = 200_000
@@ -37,18 +36,48 @@ MEAN, CHANGE = "mean - x", "mean change"
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Part:
+    """The genes that a linear fit knows.
+
+    Parameters
+    ----------
+    token_G : int64, (G,)
+        In the vocabulary of the pairs: told or scored.
+    asked_G : bool, (G,)
+        Scored in enough pairs to be asked. A gene that is always told still says what it says.
+    """
+
+    token_G: NDArray[np.int64]
+    asked_G: NDArray[np.bool_]
+
+    def of(self, pairs: PairBatch) -> PairBatch:
+        """The pairs with these genes; entries that would be scored of a gene that is not asked count as unmeasured."""
+        part = some_genes(pairs, self.token_G)
+        hidden_BG = part.scored_BG & ~self.asked_G
+        if not hidden_BG.any():
+            return part
+        return replace(
+            part,
+            measured_BG=part.measured_BG & ~hidden_BG,
+            before_BG=np.where(hidden_BG, np.float32(0), part.before_BG),
+            after_BG=np.where(hidden_BG, np.float32(0), part.after_BG),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class LinearFit:
-    """The better of ridge and bent ridge, fitted on training pairs, and its errors on unseen ones.
+    """The better of ridge and ridge with squares, fitted on training pairs, and its errors on unseen ones.
 
     Parameters
     ----------
     predictor : Predictor
     name : str
         ``"ridge"`` or ``"ridge with squares"``.
-    token_G : int64, (G,)
-        The genes asked, in the vocabulary of the pairs.
+    part : Part
+        The genes that it knows.
     sample, held_out : PairBatch
-        Of the genes asked.
+        Of these genes.
     cells : Codes, Codes
         The held-out pairs' cells.
     nothing : Predictor
@@ -66,7 +95,7 @@ class LinearFit:
 
     predictor: Predictor
     name: str
-    token_G: NDArray[np.int64]
+    part: Part
     sample: PairBatch
     held_out: PairBatch
     cells: Cells
@@ -85,36 +114,75 @@ class LinearFit:
         """What the predictor takes off another loss on the same pairs, as a share of that of knowing nothing."""
         return gain_of(worse, self.errors, self.baseline.loss, self.cells)
 
-    def errors_if(self, told: Perturbation) -> Errors:
-        """The predictor's errors on the held-out pairs if something else were told."""
-        return errors_of(self.predictor.predict(control_of(self.held_out), told), self.held_out)
+    def predicted(self, told: Perturbation | None = None) -> NDArray[np.float32]:
+        """Its answers to the held-out pairs, (B, G), if something else were told."""
+        return self.predictor.predict(
+            control_of(self.held_out), perturbation_of(self.held_out) if told is None else told
+        )
+
+    def rise_if(self, told: Sequence[Perturbation]) -> Gain | None:
+        """How much the loss rises if something else is told, as a share of that of knowing nothing; see :func:`rise`.
+
+        The mean over several draws: one draw alone adds its own chance.
+        """
+        others = [self.predicted(one) for one in told]
+        return rise(self.held_out, told, self.predicted(), others, self.baseline.loss, self.cells)
+
+
+def rise(
+    pairs: PairBatch, told: Sequence[Perturbation], answer_BG: NDArray[np.floating],
+    others: Sequence[NDArray[np.floating]], baseline: float, cells: Cells,
+) -> Gain | None:  # fmt: skip
+    """By how much the loss of other answers lies above that of one, over the entries that are told neither way.
+
+    What is said of a gene that is told is never scored, so that it may be anything; None where no entry is left.
+    """
+    usual_BG = (answer_BG - pairs.after_BG).astype(np.float64) ** 2
+    worse_B, n_B = np.zeros(len(pairs)), np.zeros(len(pairs))
+    for one, other_BG in zip(told, others, strict=True):
+        both_BG = pairs.scored_BG & ~one.perturbed_BG
+        n_B += both_BG.sum(axis=1)
+        worse_BG = (other_BG - pairs.after_BG).astype(np.float64) ** 2
+        worse_B += np.where(both_BG, worse_BG - usual_BG, 0).sum(axis=1)
+    return ratio_of(worse_B, n_B * baseline, cells) if n_B.any() else None
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class BentPredictor:
-    """Ridge on each gene's value before and told change, and their squares: what a dose does may have a middle.
+class RidgeOfPart:
+    """Ridge on what a model is given: before, which genes are told, the values told, and before where told.
 
     Parameters
     ----------
     vocab : GeneVocab
     mean_G : float64, (G,)
         Before, for unmeasured genes.
-    fit : RidgeFit
+    bent : bool
+        With the squares of the deviation before, of the told value and of the told change: what a dose does may turn
+        back.
+    coefficient_FG : float64, (F, G)
+    intercept_G : float64, (G,)
+        0 at genes that no pair scores.
     """
 
     vocab: GeneVocab
     mean_G: NDArray[np.float64]
-    fit: RidgeFit
+    bent: bool
+    coefficient_FG: NDArray[np.float64]
+    intercept_G: NDArray[np.float64]
 
     @classmethod
-    def fitted(cls, pairs: PairBatch) -> "BentPredictor":
-        """On the pairs that score each gene; every gene is scored by one."""
-        measured_BG = pairs.measured_BG
+    def fitted(cls, pairs: PairBatch, *, bent: bool = False) -> "RidgeOfPart":
+        """Each gene on the pairs that score it; penalties by generalised cross-validation."""
+        measured_BG, scored_G = pairs.measured_BG, pairs.scored_BG.any(axis=0)
         sum_G = np.where(measured_BG, pairs.before_BG, 0).sum(axis=0, dtype=np.float64)
         mean_G = sum_G / np.maximum(measured_BG.sum(axis=0), 1)
-        feature_BF = _bent(control_of(pairs), perturbation_of(pairs), mean_G)
-        return cls(vocab=pairs.vocab, mean_G=mean_G, fit=fit_ridge(feature_BF, pairs.after_BG, pairs.scored_BG))
+        feature_BF = _features(control_of(pairs), perturbation_of(pairs), mean_G, bent=bent)
+        fit = fit_ridge(feature_BF, pairs.after_BG[:, scored_G], pairs.scored_BG[:, scored_G])
+        coefficient_FG = np.zeros((feature_BF.shape[1], len(pairs.vocab)))
+        intercept_G = np.zeros(len(pairs.vocab))
+        coefficient_FG[:, scored_G], intercept_G[scored_G] = fit.coefficient_FY, fit.intercept_Y
+        return cls(vocab=pairs.vocab, mean_G=mean_G, bent=bent, coefficient_FG=coefficient_FG, intercept_G=intercept_G)
 
     def predict(
         self,
@@ -124,21 +192,20 @@ class BentPredictor:
     ) -> NDArray[np.float32]:
         """Expected expression, float32 (B, G)."""
         del covariates
-        feature_BF = _bent(control_BG, perturbation, self.mean_G)
-        return (feature_BF @ self.fit.coefficient_FY + self.fit.intercept_Y).astype(np.float32)
+        feature_BF = _features(control_BG, perturbation, self.mean_G, bent=self.bent)
+        return (feature_BF @ self.coefficient_FG + self.intercept_G).astype(np.float32)
 
 
-def _bent(
-    control_BG: NDArray[np.float32], perturbation: Perturbation, mean_G: NDArray[np.float64]
+def _features(
+    control_BG: NDArray[np.float32], perturbation: Perturbation, mean_G: NDArray[np.float64], *, bent: bool
 ) -> NDArray[np.float64]:
     before_BG = np.where(np.isnan(control_BG), mean_G, control_BG).astype(np.float64)
-    told_BG = perturbation.perturbed_BG
-    # Unlike told x value and told x before apart, the change alone is centred where doses are: its square is a new
-    # direction.
-    delta_BG = np.where(told_BG, perturbation.target_BG - before_BG, 0.0)
-    target_BG = perturbation.target_BG.astype(np.float64)
-    squares = ((before_BG - mean_G) ** 2, target_BG**2, delta_BG**2)
-    return np.hstack((before_BG, told_BG.astype(np.float64), target_BG, delta_BG, *squares))
+    told_BG, target_BG = perturbation.perturbed_BG, perturbation.target_BG.astype(np.float64)
+    straight = (before_BG, told_BG.astype(np.float64), target_BG, told_BG * before_BG)
+    if not bent:
+        return np.hstack(straight)
+    delta_BG = np.where(told_BG, target_BG - before_BG, 0.0)
+    return np.hstack((*straight, (before_BG - mean_G) ** 2, target_BG**2, delta_BG**2))
 
 
 def some_genes(pairs: PairBatch, token_G: NDArray[np.int64]) -> PairBatch:
@@ -173,21 +240,18 @@ def linear_fit(probe: Probe) -> LinearFit | None:
 def _fitted(probe: Probe) -> LinearFit | None:
     sides = sides_of(probe)
     sample, held_out = sides.training(probe.sample), sides.held_out(probe.held_out)
-    token_G = _asked_genes(probe, sample, held_out)
-    if not len(token_G):
+    part = _part(probe, sample, held_out)
+    if part is None:
         return None
-    sample, held_out = some_genes(sample, token_G), some_genes(held_out, token_G)
-    nothing: dict[str, Predictor] = {
-        MEAN: MeanPredictor.fit(sample),
-        CHANGE: MeanDeltaPredictor.fit(sample),
-    }
+    sample, held_out = part.of(sample), part.of(held_out)
+    nothing: dict[str, Predictor] = {MEAN: MeanPredictor.fit(sample), CHANGE: MeanDeltaPredictor.fit(sample)}
     baselines = {name: losses_of(predictor, held_out) for name, predictor in nothing.items()}
     name = min(baselines, key=lambda name: baselines[name].loss)
-    ridge = RidgePredictor.fit(sample)
+    ridge = RidgeOfPart.fitted(sample)
     fit = LinearFit(
         predictor=ridge,
         name="ridge",
-        token_G=token_G,
+        part=part,
         sample=sample,
         held_out=held_out,
         cells=names_of(probe).codes(held_out),
@@ -198,23 +262,30 @@ def _fitted(probe: Probe) -> LinearFit | None:
         errors=losses_of(ridge, held_out),
     )
     # Squares are tried only where a straight line finds nothing: they cost, and add noise where it finds something.
-    return fit if fit.gain.clear else _bent_if_better(fit)
+    return fit if fit.gain.clear else _with_squares_if_better(fit)
 
 
-def _bent_if_better(fit: LinearFit) -> LinearFit:
-    bent = BentPredictor.fitted(fit.sample)
+def _with_squares_if_better(fit: LinearFit) -> LinearFit:
+    bent = RidgeOfPart.fitted(fit.sample, bent=True)
     errors = losses_of(bent, fit.held_out)
     if errors.loss >= fit.errors.loss:
         return fit
     return replace(fit, predictor=bent, name="ridge with squares", errors=errors)
 
 
-def _asked_genes(probe: Probe, sample: PairBatch, held_out: PairBatch) -> NDArray[np.int64]:
-    """Genes that are scored often enough on both sides; of many, those that are told most often, then any."""
+def _part(probe: Probe, sample: PairBatch, held_out: PairBatch) -> Part | None:
+    """All genes that are told or scored; of many, those told most often and those scored most often, half and half."""
+    told_G = sample.perturbed_BG.sum(axis=0)
     n_G = np.minimum(sample.scored_BG.sum(axis=0), held_out.scored_BG.sum(axis=0))
-    token_G = np.flatnonzero(n_G >= FEWEST_SCORED).astype(np.int64)
-    if len(token_G) <= MOST_GENES:
-        return token_G
-    # A part in which nothing is told would show no perturbation.
-    told_G = sample.perturbed_BG[:, token_G].sum(axis=0) + probe.rng("part").random(len(token_G))
-    return np.sort(token_G[np.argsort(-told_G, kind="stable")[:MOST_GENES]])
+    chosen_G = (told_G > 0) | (n_G >= FEWEST_SCORED)
+    if chosen_G.sum() > MOST_GENES:
+        # Equal numbers in an order of their own.
+        chance_G = probe.rng("part").random(len(chosen_G))
+        by_told = np.argsort(-(told_G + chance_G), kind="stable")[: MOST_GENES // 2]
+        chosen_G = np.zeros(len(chosen_G), dtype=np.bool_)
+        chosen_G[by_told] = True
+        by_scored = np.argsort(-(np.where(chosen_G, -1.0, n_G + chance_G)), kind="stable")
+        chosen_G[by_scored[: MOST_GENES - len(by_told)]] = True
+    token_G = np.flatnonzero(chosen_G).astype(np.int64)
+    asked_G = n_G[token_G] >= FEWEST_SCORED
+    return Part(token_G=token_G, asked_G=asked_G) if asked_G.any() else None

@@ -22,7 +22,7 @@ from diagnostics.checks.answers import answers, errors_if_finite, told_otherwise
 from diagnostics.checks.cell_names import names_of, sides_of
 from diagnostics.checks.gains import Cells, Gain, gain_of
 from diagnostics.checks.ladder import best_rate, ladder_of
-from diagnostics.checks.linear import LinearFit, judged_pairs, linear_fit, some_genes
+from diagnostics.checks.linear import LinearFit, judged_pairs, linear_fit, rise
 from diagnostics.checks.one_batch import learnt_by_heart
 from diagnostics.checks.paces import batch_size, steps_within
 from diagnostics.checks.probe import Probe
@@ -58,16 +58,16 @@ class Judged:
     Parameters
     ----------
     errors : Errors
-    other_pair, other_genes : Gain
+    other_pair, other_genes : Gain or None
         How much the loss rises if another pair's perturbation is told; if the told genes' labels are shuffled within
-        each pair. Of the entries that are told neither way, as shares of the loss of knowing nothing.
+        each pair. Of the entries that are told neither way, as shares of the loss of knowing nothing; None without any.
     response_BG : float64, (B, G)
         How the answer changes if another pair's perturbation is told; NaN where either way is not scored.
     """
 
     errors: Errors
-    other_pair: Gain
-    other_genes: Gain
+    other_pair: Gain | None
+    other_genes: Gain | None
     response_BG: NDArray[np.float64]
 
 
@@ -171,16 +171,17 @@ def _learns(found: ShortTraining) -> bool:
     beats = found.gain(found.baseline, found.model.errors)
     linear = found.gain(found.baseline, found.linear.errors)
     told, linear_told = found.model.other_pair, found.linear.other_pair
-    return all(
-        own.value > BEGUN * ridge.value and (own.clear or not ridge.clear)
-        for own, ridge in ((beats, linear), (told, linear_told))
-    )
+    return _begun(beats, linear) and (told is None or linear_told is None or _begun(told, linear_told))
+
+
+def _begun(own: Gain, linear: Gain) -> bool:
+    return own.value > BEGUN * linear.value and (own.clear or not linear.clear)
 
 
 def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> ShortTraining:
     size = batch_size(probe)
     judged = judged_pairs(probe)
-    part = some_genes(judged, fit.token_G)
+    part = fit.part.of(judged)
     seen: deque[PairBatch] = deque(maxlen=-(-N_SEEN // size))
     waited_s, worked_s, n_timed, diverged = 0.0, 0.0, 0, False
     with probe.trial("short training", learning_rate=rate) as (model, optimizer):
@@ -236,47 +237,44 @@ def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
 def _judged_model(probe: Probe, model: nn.Module, judged: PairBatch, fit: LinearFit) -> Judged | None:
     """None where an answer is not finite."""
     otherwise = _asked_otherwise(probe, judged)
-    answer_BG, *others = (answers(probe, model, pairs)[:, fit.token_G] for pairs in (judged, *otherwise))
-    part = some_genes(judged, fit.token_G)
-    if any(errors_if_finite(one_BG, part) is None for one_BG in (answer_BG, *others)):
+    answer_BG, *others = (answers(probe, model, pairs)[:, fit.part.token_G] for pairs in (judged, *otherwise))
+    part, *told = (fit.part.of(pairs) for pairs in (judged, *otherwise))
+    if any(
+        errors_if_finite(one_BG, pairs) is None
+        for one_BG, pairs in zip((answer_BG, *others), (part, *told), strict=True)
+    ):
         return None
-    return _judged(probe, fit, part, answer_BG, [some_genes(pairs, fit.token_G) for pairs in otherwise], others)
+    return _judged(probe, fit, part, answer_BG, told, others)
 
 
 def _judged_linear(probe: Probe, judged: PairBatch, fit: LinearFit) -> Judged:
-    part, *otherwise = (some_genes(pairs, fit.token_G) for pairs in (judged, *_asked_otherwise(probe, judged)))
+    part, *told = (fit.part.of(pairs) for pairs in (judged, *_asked_otherwise(probe, judged)))
     answer_BG, *others = (
-        fit.predictor.predict(control_of(pairs), perturbation_of(pairs)).astype(np.float64)
-        for pairs in (part, *otherwise)
+        fit.predictor.predict(control_of(pairs), perturbation_of(pairs)).astype(np.float64) for pairs in (part, *told)
     )
-    return _judged(probe, fit, part, answer_BG, otherwise, others)
+    return _judged(probe, fit, part, answer_BG, told, others)
 
 
 def _judged(
     probe: Probe, fit: LinearFit, part: PairBatch, answer_BG: NDArray[np.float64],
-    otherwise: list[PairBatch], others: list[NDArray[np.float64]],
+    told: list[PairBatch], others: list[NDArray[np.float64]],
 ) -> Judged:  # fmt: skip
     cells = names_of(probe).codes(part)
-    gains: list[Gain] = []
-    for pairs, other_BG in zip(otherwise, others, strict=True):
-        both_BG = part.scored_BG & ~pairs.perturbed_BG
-        n_B = both_BG.sum(axis=1)
-        usual, worse = (
-            Errors(sum_B=np.where(both_BG, (one_BG - part.after_BG) ** 2, 0).sum(axis=1), n_B=n_B)
-            for one_BG in (answer_BG, other_BG)
-        )
-        gains.append(gain_of(worse, usual, fit.baseline.loss, cells))
-    both_BG = part.scored_BG & ~otherwise[0].perturbed_BG
+    rises = [
+        rise(part, [perturbation_of(pairs)], answer_BG, [other_BG], fit.baseline.loss, cells)
+        for pairs, other_BG in zip(told, others, strict=True)
+    ]
+    both_BG = part.scored_BG & ~told[0].perturbed_BG
     return Judged(
-        errors=errors_of(np.where(part.scored_BG, answer_BG, 0.0), part), other_pair=gains[0], other_genes=gains[1],
+        errors=errors_of(np.where(part.scored_BG, answer_BG, 0.0), part), other_pair=rises[0], other_genes=rises[1],
         response_BG=np.where(both_BG, answer_BG - others[0], np.nan),
     )  # fmt: skip
 
 
 def _on_seen(probe: Probe, model: nn.Module, seen: PairBatch, fit: LinearFit) -> tuple[Errors, Errors] | None:
     """Errors of the model and of knowing nothing on pairs that were trained on; None where nothing is scored."""
-    part = some_genes(seen, fit.token_G)
+    part = fit.part.of(seen)
     if not part.scored_BG.any():
         return None
-    own = errors_if_finite(answers(probe, model, seen)[:, fit.token_G], part)
+    own = errors_if_finite(answers(probe, model, seen)[:, fit.part.token_G], part)
     return None if own is None else (own, losses_of(fit.nothing, part))

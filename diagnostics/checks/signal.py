@@ -7,27 +7,42 @@ told; *which* genes are told, their doses kept; how much, the genes kept. Shuffl
 that had been shuffled alone.
 
 The fault is that what was taken away mattered less than :data:`diagnostics.checks.gains.SMALLEST` of the baseline's
-loss, and ``p`` the probability of a gain as small as the one seen if the true gain were that smallest one (one-sided,
-normal, over pairs and the cells that they share).
+loss, or than :data:`PART` of all that is told, and ``p`` the probability of a gain as small as the one seen if the true
+gain were that smallest one (one-sided, normal, over pairs and the cells that they share).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from diagnostics.checks.check import Finding, check
-from diagnostics.checks.gains import SMALLEST, judged
+from diagnostics.checks.gains import SMALLEST, Gain, judged
 from diagnostics.checks.linear import LinearFit, linear_fit
 from diagnostics.checks.probe import Probe
-from diagnostics.losses import Errors
 from gpcp.pairs import PairBatch
 from gpcp.predictors import Perturbation, perturbation_of
+
+PART = 0.1
+"""Of what all that is told is worth: identities and doses that matter are worth more (half of it and more in worlds of
+every mechanism and regime), those that were shuffled nothing."""
 
 VARIED = 0.5
 """Doses vary where their spread about each gene's mean is at least this share of that gene's spread before."""
 
-Taken = Callable[[PairBatch, np.random.Generator], Perturbation]
+N_DRAWS = 8
+"""Shuffles that a loss is averaged over."""
+
+
+class Taken(Protocol):
+    """Takes something from what some pairs tell."""
+
+    @property
+    def __name__(self) -> str: ...
+
+    def __call__(self, pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
+        """What is told instead."""
+        ...
 
 
 @check(
@@ -88,6 +103,7 @@ def identity(probe: Probe) -> Finding:
         what="knowing which genes are told, doses being known, is worth",
         matters="the labels of the perturbed genes say nothing",
         next_step="check the gene order between the perturbation's labels and the expression columns",
+        part=PART,
     )
 
 
@@ -112,6 +128,7 @@ def dose(probe: Probe) -> Finding:
         matters="doses that vary say nothing",
         next_step="check that values after belong to their own cells and are in their units; if all perturbations are "
         "meant to be equally strong, tell which genes alone",
+        part=PART,
     )
     fit = linear_fit(probe)
     if found.outcome != "fail" or fit is None:
@@ -158,17 +175,27 @@ def _nothing_scored() -> Finding:
     )
 
 
-def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str) -> Finding:
+def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str, part: float = 0.0) -> Finding:
+    """What knowing something is worth; to matter it must be worth ``part`` of all that is told."""
     fit = linear_fit(probe)
     if fit is None or not fit.held_out.perturbed_BG.any():
         return Finding(outcome="not_applicable", says="no gene is told, or none is scored, in any pair")
-    gain = fit.without(errors_without(fit, taken, probe.rng("taken", what)))
-    return judged(gain, what=what, matters=matters, next_step=next_step, n=len(fit.held_out))
+    gain = worth(probe, fit, taken)
+    if gain is None:
+        return Finding(outcome="not_applicable", says="every gene is told one way or the other: none is left to score")
+    whole = worth(probe, fit, of_another_pair) if part else None
+    smallest = SMALLEST if whole is None else max(SMALLEST, part * whole.value)
+    return judged(gain, what=what, matters=matters, next_step=next_step, n=len(fit.held_out), smallest=smallest)
 
 
-def errors_without(fit: LinearFit, taken: Taken, rng: np.random.Generator) -> Errors:
-    """The fitted predictor's errors on the held-out pairs if something is taken from what it is told."""
-    return fit.errors_if(taken(fit.held_out, rng))
+def worth(probe: Probe, fit: LinearFit, taken: Taken) -> Gain | None:
+    """By how much the fit's loss rises without something; None where no entry is left to score."""
+
+    def rise(probe: Probe) -> Gain | None:
+        draws = (probe.rng("taken", taken.__name__, turn) for turn in range(N_DRAWS))
+        return fit.rise_if([taken(fit.held_out, rng) for rng in draws])
+
+    return probe.once(f"worth {taken.__name__}", rise)
 
 
 def of_another_pair(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:

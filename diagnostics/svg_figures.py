@@ -59,6 +59,24 @@ def _svg(figure: "Figure", title: str) -> str:
     return re.sub(r'(href="|url\()#', rf"\1#{mark}-", text)
 
 
+def _beside(
+    ax: "Axes", text: str, place: tuple[float, float], colour: str, *, left: bool = False, above: bool = False
+) -> None:
+    """A few points from a place in data coordinates; ``above``: its height is a share of the axes'."""
+    ax.annotate(
+        text,
+        place,
+        xycoords=("data", "axes fraction") if above else "data",
+        xytext=(-5 if left else 5, 4 if above else 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="bottom" if above else "center",
+        color=colour,
+        fontsize=9,
+        annotation_clip=False,
+    )
+
+
 def levels_figure(levels: Mapping[str, float]) -> str:
     """Losses as bars; the first is the baseline, the last the best that can be had where it is the exact answer's."""
     figure, ax = _figure(0.42 * len(levels) + 0.9)
@@ -68,7 +86,7 @@ def levels_figure(levels: Mapping[str, float]) -> str:
     colours = [_BEST if exact and one == names[-1] else _BAR for one in names]
     ax.barh(place, values, color=colours, height=0.6)
     for row, value in zip(place, values, strict=True):
-        ax.text(value, row, f" {value:.4g}", va="center", color=_INK, fontsize=9)
+        _beside(ax, f"{value:.4g}", (value, row), _INK)
     ax.axvline(values[0], color=_INK, linestyle="--", linewidth=1)
     if exact:
         ax.axvline(values[-1], color=_BEST, linewidth=1)
@@ -90,12 +108,12 @@ def ladder_figure(
 ) -> str:
     """Loss by learning rate, with what is usable, given and suggested."""
     figure, ax = _figure(3.2)
-    shown = {rate: loss for rate, loss in loss_of.items() if loss is not None and loss <= 2 * start}
-    low = min([*shown.values(), start])
+    known = [loss for loss in loss_of.values() if loss is not None]
+    low = min([*known, *repeats[1], start])
     top = start + 0.25 * max(start - low, 0.1 * start, 1e-12)
-    inside = {rate: min(loss, top) for rate, loss in shown.items()}
+    inside = {rate: loss for rate, loss in loss_of.items() if loss is not None and loss <= top}
     ax.plot(list(inside), list(inside.values()), color=_BAR, marker="o", markersize=4, linewidth=1.5)
-    wild = [rate for rate in loss_of if rate not in shown]
+    wild = [rate for rate in loss_of if rate not in inside]
     ax.plot(wild, [top] * len(wild), color=_WRONG, marker="x", linestyle="none", markersize=7)
     ax.plot(
         [repeats[0]] * len(repeats[1]), list(repeats[1]), color=_INK, marker="o", fillstyle="none", linestyle="none"
@@ -106,12 +124,12 @@ def ladder_figure(
     ax.text(edge, start, "untrained", color=_INK, fontsize=8, va="bottom")
     if usable is not None:
         ax.axvspan(usable[0] / 1.1, usable[1] * 1.1, color=_SPAN, alpha=0.15, linewidth=0)
-    bottom = low - 0.15 * (top - low)
-    for rate, word, colour, row in ((given, "given", _INK, 0.02), (suggestion, "suggested", _BEST, 0.10)):
+    lower = min(rate for rate in (given, suggestion, math.inf) if rate is not None)
+    for rate, word, colour in ((given, "given", _INK), (suggestion, "suggested", _BEST)):
         if rate is not None:
             ax.axvline(rate, color=colour, linewidth=1.2, linestyle=":")
-            ax.text(rate, bottom + row * (top - bottom), f" {word} {rate:.2g}", color=colour, fontsize=9)
-    ax.set_ylim(bottom, top + 0.05 * (top - bottom))
+            _beside(ax, f"{word} {rate:.2g}", (rate, 1.0), colour, left=rate == lower, above=True)
+    ax.set_ylim(low - 0.15 * (top - low), top + 0.06 * (top - low))
     ax.set_xlabel("learning rate")
     ax.set_ylabel("mean squared error")
     return _svg(figure, "learning rates")
@@ -133,7 +151,7 @@ def bars(value_of: Mapping[str, float], *, unit: str, must_be_0: Sequence[str] =
         if finite:
             ax.barh(row, value - left, left=left, color=_WRONG if wrong else _BAR, height=0.65)
         word = f"{value:.2g}" if finite else "0" if value == 0 else "not finite"
-        ax.text(value if finite else left, row, f" {word}", va="center", fontsize=8, color=_WRONG if wrong else _INK)
+        _beside(ax, word, (value if finite else left, row), _WRONG if wrong else _INK)
     ax.set_xscale("log")
     ax.set_xlim(left, right * 3)
     ax.set_yticks(range(len(value_of)), list(value_of))

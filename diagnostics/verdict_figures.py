@@ -112,7 +112,7 @@ def rates(probe: Probe) -> Shown:
     return Shown(
         title="",
         says=f"Loss after {ladder.n_steps} steps at each rate, all from the same weights; a cross at the top is a "
-        "training that blew up or ended above twice its start; open circles are the best rate with other batches. "
+        "training that blew up or ended well above its start; open circles are the best rate with other batches. "
         f"{said[0].upper()}{said[1:]}.",
         svg=ladder_figure(
             rung_of,

@@ -66,6 +66,11 @@ def parser() -> argparse.ArgumentParser:
     add("--learning-rate", metavar="RATE", type=float, help=_RATE)
     add = made.add_argument_group("the checks").add_argument
     add("--only", metavar="NAME", nargs="+", default=[], help="names, families or kinds (exact, statistical)")
+    add(
+        "--stop-early",
+        action="store_true",
+        help="train nothing on trial once a check has failed: the same diagnosis, sooner",
+    )
     add("--list", action="store_true", help="show every check and what it asks, and end")
     add("--seed", metavar="N", type=whole, default=0, help="decides every draw (default 0)")
     add = made.add_argument_group("output").add_argument

@@ -31,6 +31,7 @@ def diagnose(
     held_out: PairSource | None = None,
     only: Sequence[str] = (),
     seed: int = 0,
+    stop_early: bool = False,
 ) -> Report:
     """Say why a model does not learn; what is not given is not judged.
 
@@ -55,6 +56,8 @@ def diagnose(
     only : sequence of str
         Names, families or kinds of checks.
     seed : int
+    stop_early : bool
+        Train nothing on trial once a check has failed.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def diagnose(
         training_step=None if training_step is None else whole_step(training_step, has_optimizer=optimizer is not None),
         name="the pairs" if model is None else type(model).__name__,
     )
-    return cascade.diagnose(subject, only=only, seed=seed)
+    return cascade.diagnose(subject, only=only, seed=seed, stop_early=stop_early)
 
 
 def whole_step(step: UsersStep, *, has_optimizer: bool) -> TrainingStep:

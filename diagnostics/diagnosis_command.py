@@ -54,7 +54,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     subject = subject_named(arguments)
     probe = Probe(subject, seed=arguments.seed)
     with Lines(checks, quiet=arguments.quiet) as lines:
-        report = diagnose(subject, only=arguments.only, on_check=lines, probe=probe)
+        report = diagnose(subject, only=arguments.only, stop_early=arguments.stop_early, on_check=lines, probe=probe)
     seconds = time.perf_counter() - start_s
     card = Card.of(report, {check.name: check.question for check in checks})
     print(f"{subject.name}: {len(report.results)} checks in {seconds:.1f} s")

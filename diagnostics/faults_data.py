@@ -19,6 +19,7 @@ from gpcp.batches import ModelBatch
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch, PairSource, concatenate, rebatched
 from gpcp.randomness import stream
+from simulators.regimes import Regime
 
 _BLOCK = 256
 _Alter = Callable[[PairBatch, np.random.Generator], PairBatch]
@@ -42,6 +43,11 @@ class AlteredPairs:
     def n_pairs(self) -> int | None:
         """The source's."""
         return self.source.n_pairs
+
+    @property
+    def regime(self) -> Regime | None:
+        """What the source says of itself."""
+        return getattr(self.source, "regime", None)
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
         """One pass."""
@@ -94,6 +100,11 @@ class SlowPairs:
     def n_pairs(self) -> int | None:
         """The source's."""
         return self.source.n_pairs
+
+    @property
+    def regime(self) -> Regime | None:
+        """What the source says of itself."""
+        return getattr(self.source, "regime", None)
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
         """One pass."""

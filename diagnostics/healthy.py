@@ -5,6 +5,7 @@ Dimension key: ``B`` pairs, ``G`` genes, ``L`` state tokens.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import final
 
@@ -22,6 +23,7 @@ from gpcp.model import GenePerturbationTransformer
 from gpcp.model_config import ModelConfig, preset
 from gpcp.pairs import PairBatch, PairSource
 from gpcp.randomness import stream
+from simulators.bayes import bayes, is_exact
 from simulators.regimes import REGIMES, Regime
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
@@ -51,6 +53,11 @@ class OtherPasses:
         """The source's."""
         return self.source.n_pairs
 
+    @property
+    def regime(self) -> Regime | None:
+        """The source's, where it has one."""
+        return getattr(self.source, "regime", None)
+
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
         """One pass."""
         return self.source.pairs(batch_size=batch_size, seed=seed + 1_000_003)
@@ -67,7 +74,7 @@ def _config(name: str, n_genes: int) -> ModelConfig:
 def healthy_subject(
     world_name: str, *, regime: Regime, model: str = "default", world_seed: int = 0, model_seed: int = 0
 ) -> Subject:
-    """A model with the units of its pairs, AdamW at a usable rate, and the library's loss.
+    """A model with the units of its pairs, AdamW at a usable rate, the library's loss, and the world's exact answer.
 
     Parameters
     ----------
@@ -77,7 +84,8 @@ def healthy_subject(
         One of :data:`MODELS`.
     world_seed, model_seed : int
     """
-    pairs = SimulatedPairs(scm=world(world_name, seed=world_seed).scm, regime=regime, n_pairs=_N_PAIRS)
+    scm = world(world_name, seed=world_seed).scm
+    pairs = SimulatedPairs(scm=scm, regime=regime, n_pairs=_N_PAIRS)
     made = GenePerturbationTransformer(_config(model, len(pairs.vocab)), seed=model_seed)
     made.learn_units(model_batch(next(pairs.pairs(batch_size=2048, seed=0)))[0])
     rate = _RATES.get(model, 1e-2)
@@ -91,6 +99,7 @@ def healthy_subject(
         model=made,
         loss=masked_loss,
         make_optimizer=make_optimizer,
+        exact=partial(bayes, scm, regime) if is_exact(scm, regime) else None,
         name=f"{model} on {world_name} ({regime}, world {world_seed}, weights {model_seed})",
     )
 

@@ -22,9 +22,8 @@ from gpcp.fit_config import FitConfig
 from gpcp.pairing import Paired
 from gpcp.pairs import PairSource
 from gpcp.source_names import cells_named, source_options
-from simulators.bayes import bayes
-from simulators.regimes import Regime, regime_of
-from simulators.scm import Scm
+from simulators.bayes import bayes, is_exact
+from simulators.regimes import regime_of
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 
@@ -167,14 +166,9 @@ def _of_world(source: str, arguments: argparse.Namespace, options: dict[str, Any
     pairs = SimulatedPairs(
         scm=made.scm, regime=regime, n_pairs=n_pairs, told=None if arguments.told is None else tuple(arguments.told)
     )
-    exact = partial(bayes, made.scm, regime) if _has_exact_answer(made.scm, regime) else None
+    # A simulated answer would cost more than it shows here.
+    exact = partial(bayes, made.scm, regime) if is_exact(made.scm, regime) else None
     return NamedPairs(pairs=pairs, exact=exact, name=f"{source} ({regime} pairs)")
-
-
-def _has_exact_answer(scm: Scm, regime: Regime) -> bool:
-    """The table of :mod:`simulators.bayes`: a simulated answer would cost more than it shows here."""
-    linear = scm.mechanism.name == "linear"
-    return regime == "counterfactual" or (linear and (regime == "interventional" or scm.noise.name == "gaussian"))
 
 
 def checked_place(path: Path | None, flag: str) -> None:

@@ -74,6 +74,12 @@ class BayesAnswer:
         return float(self.variance_BG[scored_BG].mean()) if scored_BG.any() else float("nan")
 
 
+def is_exact(scm: Scm, regime: Regime) -> bool:
+    """Whether :func:`bayes` is exact for any pairs of a regime: the table of this module."""
+    linear = scm.mechanism.name == "linear"
+    return regime == "counterfactual" or (linear and (regime == "interventional" or scm.noise.name == "gaussian"))
+
+
 def bayes(
     scm: Scm,
     regime: Regime,

@@ -186,3 +186,43 @@ def test_a_check_must_have_a_name_of_its_own_in_a_family():
         check("loss.padding", "?", cause="bug", kind="exact", needs=())
     with pytest.raises(InputError, match="none of the families"):
         check("luck.padding", "?", cause="bug", kind="exact", needs=())
+
+
+def test_stopping_early_trains_nothing_after_a_failure_and_changes_no_diagnosis(own_checks: None):
+    asked: list[str] = []
+
+    def finding(outcome: Outcome, p: float | None = None) -> Finding:
+        return Finding(outcome=outcome, says="said", next_step="do", statistic=1.0, tolerance=0.0, p=p)
+
+    registry.CHECKS.clear()
+
+    @check("data.chance", "?", cause="data", kind="statistical", needs=())
+    def chance(probe: Probe) -> Finding:
+        return finding("fail", 0.009)
+
+    @check("learning.first", "?", cause="optimiser", kind="statistical", needs=())
+    def first(probe: Probe) -> Finding:
+        asked.append("first")
+        return finding("fail", 0.0)
+
+    @check("learning.second", "?", cause="optimiser", kind="statistical", needs=())
+    def second(probe: Probe) -> Finding:
+        asked.append("second")
+        return finding("pass", 1.0)
+
+    subject = Subject(pairs=pairs_of())
+    usual, early = (diagnose(subject, stop_early=stop) for stop in (False, True))
+    # What may not stand among three tests stops nothing; what stands does.
+    assert asked == ["first", "second", "first"]
+    assert usual.diagnosis is not None
+    assert early.diagnosis is not None
+    assert usual.diagnosis.name == early.diagnosis.name == "learning.first"
+    assert [one.outcome for one in early.results] == ["inconclusive", "fail", "not_applicable"]
+    assert "learning.first" in early.results[-1].says
+
+
+def test_no_training_explains_what_was_found_before_it():
+    """So that stopping early loses no diagnosis."""
+    for one in all_checks():
+        if one.family != "learning":
+            assert not [name for name in one.explained_by if name.startswith("learning.")], one.name

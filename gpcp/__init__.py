@@ -30,7 +30,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        faults_data  faults_loss                        say how good the checks are
                        faults_model  faults_optimiser  healthy
                        fitted_subject  named_model  named_subject      what a user's words name,
-                       verdict_figures  diagnose  checks/predictor     and its figures
+                       verdict_figures  diagnose                       and its figures
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
@@ -46,6 +46,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_partners  audit_gain
                   0    result  report  record  settings                values
                        verdict_card  svg_figures  checks/__init__
+                       checks/predictor
                       /                               \
     simulators                              gpcp, upper floors
       2  assay  sources  worlds               4  select_genes          a command

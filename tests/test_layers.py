@@ -29,7 +29,8 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("simulators", 1): "laws conditioning equations monte_carlo particles quadrature bayes",
     ("simulators", 2): "assay sources worlds census_tables census_labels census_values census_spool census_writer "
     "export embedded_census",
-    ("diagnostics", 0): "__init__ result report record settings verdict_card svg_figures checks/__init__",
+    ("diagnostics", 0): "__init__ result report record settings verdict_card svg_figures checks/__init__ "
+    "checks/predictor",
     ("diagnostics", 1): (
         "losses ridge loss_baselines rankings graph_scores readouts implied_law torch_readouts oracles "
         "baselines forests_and_covariances matched_linear partial_graph "
@@ -48,7 +49,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
         "checks/short_training checks/one_batch checks/learning checks/directions "
-        "fitted_subject named_model named_subject verdict_figures diagnose checks/predictor"
+        "fitted_subject named_model named_subject verdict_figures diagnose"
     ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
     "selftest selftest_runs selftest_table "

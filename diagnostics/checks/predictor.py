@@ -4,6 +4,8 @@ Dimension key: ``B`` cells, ``G`` genes.
 
 In the manner of scikit-learn's ``parametrize_with_checks``::
 
+    from diagnostics.checks import check_predictor
+
     @pytest.mark.parametrize(("name", "check"), check_predictor(MyPredictor(...)))
     def test_my_predictor(name, check):
         check()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diagnostics.checks.predictor import check_predictor
+from diagnostics.checks import check_predictor
 from diagnostics.loss_baselines import MeanDeltaPredictor, MeanPredictor, NoChangePredictor, RidgePredictor
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab

@@ -119,11 +119,16 @@ def _broadcast(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Te
     return torch.where(counts_BBL, error_BBL, 0.0).square().sum() / counts_BBL.sum().clamp(min=1)
 
 
-@_loss("loss_of_means", "only the mean over a cell's scored genes is compared, not each gene", "every_scored",
-       "least_at_target")  # fmt: skip
+@_loss("loss_of_means", "only the mean over a cell's scored genes is compared, not each gene", "every_direction")
 def _means(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     total_B = torch.where(scored_BL, prediction_BL - after_BL, 0.0).sum(dim=1)
     return (total_B / scored_BL.sum(dim=1).clamp(min=1)).square().mean()
+
+
+@_loss("loss_of_the_batch", "only each gene's mean over the batch is compared, not each cell", "every_direction")
+def _of_the_batch(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
+    total_L = torch.where(scored_BL, prediction_BL - after_BL, 0.0).sum(dim=0)
+    return (total_L / scored_BL.sum(dim=0).clamp(min=1)).square().sum() / scored_BL.any(dim=0).sum().clamp(min=1)
 
 
 @_loss("loss_times_a_thousand", "the loss is multiplied by 1,000, which Adam does not notice", equivalent=True)

@@ -25,7 +25,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/ladder  checks/one_batch
                        checks/learning  checks/short_training
                        checks/answers  checks/paces
-                       checks/directions
+                       checks/directions  checks/loss_directions
                        fault  faults  faults_shown                     planted faults, which
                        faults_data  faults_loss                        say how good the checks are
                        faults_model  faults_optimiser  healthy

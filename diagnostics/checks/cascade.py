@@ -23,7 +23,7 @@ from gpcp.errors import InputError, nearest
 
 _FILES = {
     "data": ("provenance", "step_inputs", "passes", "contents", "signal", "relations"),
-    "loss": ("loss",),
+    "loss": ("loss", "loss_directions"),
     "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs"),
     "optimiser": ("wiring", "step_sizes"),
     "learning": ("ladder", "one_batch", "learning"),

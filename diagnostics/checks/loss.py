@@ -27,8 +27,14 @@ _REPAIR = "score torch.where(scored, prediction - after, 0): choose before any a
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Case:
-    """Answers for some pairs, and the arguments of a loss beside them."""
+class Case:
+    """Answers for some pairs, and the arguments of a loss beside them.
+
+    Parameters
+    ----------
+    prediction_BL, after_BL : float64, (B, L)
+    scored_BL : bool, (B, L)
+    """
 
     prediction_BL: Tensor
     after_BL: Tensor
@@ -44,7 +50,7 @@ class _Case:
         return float(value.detach()), torch.zeros_like(prediction_BL) if gradient_BL is None else gradient_BL
 
 
-def _case(probe: Probe, purpose: str, *, distance: float = 0.3) -> _Case:
+def case_of(probe: Probe, purpose: str, *, distance: float = 0.3) -> Case:
     """Pairs with partial masks, the last of which scores nothing, and answers that miss everywhere on either side.
 
     They miss by 1 to 2 times ``distance``, in units of the values' range.
@@ -59,7 +65,7 @@ def _case(probe: Probe, purpose: str, *, distance: float = 0.3) -> _Case:
     scored_BL = batch.scored_BL.to(device).clone()
     if len(scored_BL) > 1:
         scored_BL[-1] = False
-    return _Case(
+    return Case(
         prediction_BL=after_BL + torch.as_tensor(miss_BL, device=device), after_BL=after_BL, scored_BL=scored_BL
     )
 
@@ -78,7 +84,7 @@ def _gap(one: float, other: float) -> float:
 )  # fmt: skip
 def finite(probe: Probe) -> Finding:
     """On real pairs with partial masks, one of which scores nothing; and there must be a gradient at all."""
-    case = _case(probe, "finite")
+    case = case_of(probe, "finite")
     value, gradient_BL = case.asked(probe)
     n_wrong = int((~gradient_BL[case.scored_BL].isfinite()).sum()) + (not np.isfinite(value))
     silent = not bool(gradient_BL.any())
@@ -116,7 +122,7 @@ def nan_unscored(probe: Probe) -> Finding:
 
 
 def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
-    case = _case(probe, "unscored")
+    case = case_of(probe, "unscored")
     value, gradient_BL = case.asked(probe)
     if bool(case.scored_BL.all()):
         return Finding(outcome="not_applicable", says="every place of these pairs is scored")
@@ -146,7 +152,7 @@ def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
 )  # fmt: skip
 def every_scored(probe: Probe) -> Finding:
     """The derivative by every scored answer that misses is not 0."""
-    case = _case(probe, "every scored")
+    case = case_of(probe, "every scored")
     _, gradient_BL = case.asked(probe)
     n = int(case.scored_BL.sum())
     n_left_out = int((gradient_BL[case.scored_BL] == 0).sum())
@@ -173,7 +179,7 @@ def least_at_target(probe: Probe) -> Finding:
     """
     n_wrong, n = 0, 0
     for distance in (1e-4, 1e-2, 1.0):
-        case = _case(probe, f"least {distance}", distance=distance)
+        case = case_of(probe, f"least {distance}", distance=distance)
         _, gradient_BL = case.asked(probe)
         miss_BL = case.prediction_BL - case.after_BL
         wrong_BL = case.scored_BL & ((gradient_BL * miss_BL) < 0)
@@ -193,7 +199,7 @@ def least_at_target(probe: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _leads_away_alone(probe: Probe, case: _Case, place: Tensor) -> bool:
+def _leads_away_alone(probe: Probe, case: Case, place: Tensor) -> bool:
     """Whether descent leads away from the target where all other answers are right."""
     row, column = (int(i) for i in place)
     prediction_BL = case.after_BL.clone()
@@ -209,8 +215,8 @@ def _leads_away_alone(probe: Probe, case: _Case, place: Tensor) -> bool:
 )  # fmt: skip
 def batch_size(probe: Probe) -> Finding:
     """A sum over pairs would make the learning rate a matter of the batch size."""
-    case = _case(probe, "twice")
-    twice = _Case(**{name: torch.cat([getattr(case, name)] * 2) for name in _Case.__dataclass_fields__})
+    case = case_of(probe, "twice")
+    twice = Case(**{name: torch.cat([getattr(case, name)] * 2) for name in Case.__dataclass_fields__})
     return _same_value(
         probe, case, twice, "holding every pair twice",
         "take a mean over scored entries or over pairs, not a sum: the rate that works would depend on the batch size",
@@ -224,11 +230,11 @@ def batch_size(probe: Probe) -> Finding:
 )  # fmt: skip
 def padding(probe: Probe) -> Finding:
     """A mean over all places, scored or not, would be diluted by them."""
-    case = _case(probe, "padding")
-    wide = _Case(
+    case = case_of(probe, "padding")
+    wide = Case(
         **{
             name: torch.cat([value := getattr(case, name), torch.zeros_like(value)], dim=1)
-            for name in _Case.__dataclass_fields__
+            for name in Case.__dataclass_fields__
         }
     )
     return _same_value(
@@ -237,7 +243,7 @@ def padding(probe: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _same_value(probe: Probe, case: _Case, other: _Case, what: str, next_step: str) -> Finding:
+def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str) -> Finding:
     (value, _), (now, _) = case.asked(probe), other.asked(probe)
     gap = _gap(value, now)
     return verdict(

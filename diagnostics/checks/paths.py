@@ -187,6 +187,8 @@ def rank(probe: Probe) -> Finding:
         return Finding(
             outcome="not_applicable", says="the answers have no derivatives by the inputs of other genes to count"
         )
+    if not np.isfinite(slope_BJI).all():
+        return Finding(outcome="not_applicable", says="some derivatives are not finite: see architecture.gradients")
     singular_BJ = np.linalg.svd(slope_BJI, compute_uv=False)
     slack = _RANK_SLACK if probe.exact_dtype == torch.float64 else 1e-4
     found = int((singular_BJ > slack * singular_BJ[:, :1]).sum(axis=1).max())

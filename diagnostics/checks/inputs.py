@@ -160,9 +160,8 @@ def reads_expression(probe: Probe) -> Finding:
     batch = invented(probe, "reads expression", p_told=1 / 3)
     other = invented(probe, "other expression", p_told=1 / 3)
     altered = set_before(batch, batch.measured_BL & ~batch.perturbed_BL, other.before_BL)
-    usual_BL, other_BL = (probe.answer(one, probe.generic_model) for one in (batch, altered))
     return must_move(
-        deviation(usual_BL, other_BL),
+        probe.most_moved(lambda model: deviation(probe.answer(batch, model), probe.answer(altered, model))),
         moves="answers move with the expression of the cell before",
         stays="the answers are the same whatever the cell before expresses",
         next_step="feed before_BL to the model, and look for a detour that drops it",
@@ -206,9 +205,8 @@ def reads_measured(probe: Probe) -> Finding:
 def _moved_by_one_gene(probe: Probe, batch: ModelBatch, rng: np.random.Generator) -> Deviation:
     chosen_BL = at(batch, one_of_each(batch.measured_BL, rng))
     value_BL = torch.as_tensor(drawn_values(probe, tuple(batch.before_BL.shape), rng))
-    usual_BL = probe.answer(batch, probe.generic_model)
-    other_BL = probe.answer(set_before(batch, chosen_BL, value_BL), probe.generic_model)
-    return deviation(usual_BL, other_BL, batch.measured_BL & ~chosen_BL)
+    altered, where_BL = set_before(batch, chosen_BL, value_BL), batch.measured_BL & ~chosen_BL
+    return probe.most_moved(lambda model: deviation(probe.answer(batch, model), probe.answer(altered, model), where_BL))
 
 
 def one_of_each(among_BL: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:

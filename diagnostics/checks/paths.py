@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from diagnostics.checks.altered import invented, set_before
 from diagnostics.checks.check import Finding, check
-from diagnostics.checks.identities import deviation, must_move, verdict
+from diagnostics.checks.identities import Deviation, deviation, must_move, verdict
 from diagnostics.checks.probe import Probe
 from gpcp.batches import ModelBatch
 
@@ -148,8 +148,13 @@ def identity(probe: Probe) -> Finding:
     found = deviation(batch.before_BL, batch.before_BL)
     # A half of the range is 0 nowhere but where the range is symmetric.
     for value in (0.0, 0.25 * probe.value_range[0] + 0.75 * probe.value_range[1]):
-        answer_BL = probe.answer(set_before(batch, batch.measured_BL, value), probe.generic_model)
-        found = deviation(answer_BL, answer_BL[:, :1].expand_as(answer_BL))
+        question = set_before(batch, batch.measured_BL, value)
+
+        def apart(model: nn.Module, question: ModelBatch = question) -> Deviation:
+            answer_BL = probe.answer(question, model)
+            return deviation(answer_BL, answer_BL[:, :1].expand_as(answer_BL))
+
+        found = probe.most_moved(apart)
         if found.equal:
             lost.append(value)
             break
@@ -182,16 +187,16 @@ def rank(probe: Probe) -> Finding:
     asked_J = np.sort(probe.rng("asked").permutation(n_places)[: min(_ASKED, n_places // 2)])
     batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
     batch.perturbed_BL[:, asked_J] = False
-    slope_BJI = _slopes(probe, batch, asked_J)
-    if slope_BJI is None or not slope_BJI.any():
+    found = 0
+    for draw in range(3):
+        # Where most answers are silent, as under a ReLU, another draw of weights wakes others.
+        found = max(found, _rank(probe, _slopes(probe, probe.generic(draw), batch, asked_J)))
+        if found > 1:
+            break
+    if not found:
         return Finding(
             outcome="not_applicable", says="the answers have no derivatives by the inputs of other genes to count"
         )
-    if not np.isfinite(slope_BJI).all():
-        return Finding(outcome="not_applicable", says="some derivatives are not finite: see architecture.gradients")
-    singular_BJ = np.linalg.svd(slope_BJI, compute_uv=False)
-    slack = _RANK_SLACK if probe.exact_dtype == torch.float64 else 1e-4
-    found = int((singular_BJ > slack * singular_BJ[:, :1]).sum(axis=1).max())
     return verdict(
         good=found > 1,
         says=f"other genes reach the answers for {len(asked_J)} genes through {found} independent "
@@ -201,10 +206,21 @@ def rank(probe: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _slopes(probe: Probe, batch: ModelBatch, asked_J: NDArray[np.int64]) -> NDArray[np.float64] | None:
+def _rank(probe: Probe, slope_BJI: NDArray[np.float64] | None) -> int:
+    """The largest of all pairs; 0 where there are no derivatives, or none that is finite."""
+    if slope_BJI is None or not slope_BJI.any() or not np.isfinite(slope_BJI).all():
+        return 0
+    singular_BJ = np.linalg.svd(slope_BJI, compute_uv=False)
+    slack = _RANK_SLACK if probe.exact_dtype == torch.float64 else 1e-4
+    return int((singular_BJ > slack * singular_BJ[:, :1]).sum(axis=1).max())
+
+
+def _slopes(
+    probe: Probe, model: nn.Module, batch: ModelBatch, asked_J: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
     """Derivatives of the asked answers by before and target of all other genes, (B, J, 2 I)."""
     inputs = [batch.before_BL.clone().requires_grad_(), batch.target_BL.clone().requires_grad_()]
-    answer_BL = probe.subject.predict(probe.generic_model, replace(batch, before_BL=inputs[0], target_BL=inputs[1]))
+    answer_BL = probe.subject.predict(model, replace(batch, before_BL=inputs[0], target_BL=inputs[1]))
     if not answer_BL.requires_grad:
         return None
     other_I = np.setdiff1d(np.arange(answer_BL.shape[1]), asked_J)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from diagnostics.checks.identities import Deviation
 from diagnostics.checks.subject import Subject
 from diagnostics.checks.weights import with_generic_weights
 from gpcp.batches import ModelBatch
@@ -180,18 +181,39 @@ class Probe:
         """A copy of the model in :attr:`exact_dtype`, in evaluation mode, that remembers nothing of its training."""
         return copy.deepcopy(self._model).to(self.exact_dtype).eval()
 
-    @cached_property
+    @property
     def generic_model(self) -> nn.Module:
         """The exact copy with weights drawn anew: what it cannot do with these, no training teaches it.
 
         Layers that begin at 0, as the last one of many healthy models does, hide every path behind them.
         """
-        batch, _ = self.exact(self.few)
-        for attempt in range(3):
-            drawn = with_generic_weights(self.exact_model, self.rng("generic", attempt))
-            if bool(torch.isfinite(self.answer(batch, drawn)[batch.measured_BL]).all()):
-                return drawn
-        return self.exact_model
+        return self.generic(0)
+
+    def generic(self, draw: int) -> nn.Module:
+        """One of several draws of generic weights, each made once."""
+
+        def drawn(probe: "Probe") -> nn.Module:
+            batch, _ = probe.exact(probe.few)
+            for attempt in range(3):
+                model = with_generic_weights(probe.exact_model, probe.rng("generic", 3 * draw + attempt))
+                if bool(torch.isfinite(probe.answer(batch, model)[batch.measured_BL]).all()):
+                    return model
+            return probe.exact_model
+
+        return self.once(f"generic weights {draw}", drawn)
+
+    def most_moved(self, ask: Callable[[nn.Module], Deviation]) -> Deviation:
+        """The deviation under the first of three draws of generic weights that shows one, or else the last.
+
+        A ReLU that ends a model can be silent for all that is asked of one draw; a path that is not there is silent
+        for all draws.
+        """
+        found = ask(self.generic(0))
+        for draw in (1, 2):
+            if not found.equal or not found.n:
+                break
+            found = ask(self.generic(draw))
+        return found
 
     @cached_property
     def value_range(self) -> tuple[float, float]:

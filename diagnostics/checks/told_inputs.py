@@ -7,10 +7,11 @@ Each row of a batch tells a gene of its own. Genes that are not told are asked, 
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from diagnostics.checks.altered import at, invented, set_before, told
 from diagnostics.checks.check import Finding, check
-from diagnostics.checks.identities import deviation, must_move
+from diagnostics.checks.identities import Deviation, deviation, must_move
 from diagnostics.checks.probe import Probe
 from gpcp.batches import ModelBatch
 
@@ -25,10 +26,8 @@ _REACHES = "architecture.told_reaches_others"
 def reads_perturbation(probe: Probe) -> Finding:
     """One gene is told or not; its own answer counts, too."""
     batch, place_B, (lo, hi) = _one_gene(probe)
-    usual_BL = probe.answer(batch, probe.generic_model)
-    told_BL = probe.answer(told(batch, place_B, _filled(place_B, hi)), probe.generic_model)
-    again_BL = probe.answer(told(batch, place_B, _filled(place_B, lo)), probe.generic_model)
-    by_flag, by_dose = deviation(usual_BL, told_BL), deviation(again_BL, told_BL)
+    up, down = (told(batch, place_B, _filled(place_B, value)) for value in (hi, lo))
+    by_flag, by_dose = (_moved(probe, one, up) for one in (batch, down))
     return must_move(
         by_flag if by_flag.largest >= by_dose.largest else by_dose,
         moves="answers move when a gene is told",
@@ -45,10 +44,8 @@ def reads_perturbation(probe: Probe) -> Finding:
 def told_reaches_others(probe: Probe) -> Finding:
     """One gene is told or not; its own answer, which is never scored, is left out."""
     batch, place_B, (_, hi) = _one_gene(probe)
-    usual_BL = probe.answer(batch, probe.generic_model)
-    other_BL = probe.answer(told(batch, place_B, _filled(place_B, hi)), probe.generic_model)
     return must_move(
-        deviation(usual_BL, other_BL, ~at(batch, place_B)),
+        _moved(probe, batch, told(batch, place_B, _filled(place_B, hi)), ~at(batch, place_B)),
         moves="what is told of one gene reaches the answers for others",
         stays="what is told of one gene never reaches the answer for another, so that no effect can be learnt",
         next_step="let queries attend to each other (query_attention), put what is told into the state tokens, or "
@@ -70,11 +67,9 @@ def reads_which(probe: Probe) -> Finding:
     other_B = (place_B + 1 + probe.rng("another gene").integers(n_places - 1, size=len(place_B))) % n_places
     both_BL = at(batch, place_B) | at(batch, other_B)
     batch = set_before(batch, both_BL, lo)
-    one_BL, other_BL = (
-        probe.answer(told(batch, where_B, _filled(where_B, hi)), probe.generic_model) for where_B in (place_B, other_B)
-    )
+    one, other = (told(batch, where_B, _filled(where_B, hi)) for where_B in (place_B, other_B))
     return must_move(
-        deviation(one_BL, other_BL, ~both_BL),
+        _moved(probe, one, other, ~both_BL),
         moves="it matters which gene is perturbed",
         stays="the answers are the same whichever gene is perturbed",
         next_step="give each query the identity of its gene, and look whether it is lost on the way",
@@ -90,12 +85,9 @@ def reads_dose(probe: Probe) -> Finding:
     """The same gene told to go half the way and the whole way up."""
     batch, place_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, place_B), lo)
-    one_BL, other_BL = (
-        probe.answer(told(batch, place_B, _filled(place_B, target)), probe.generic_model)
-        for target in ((lo + hi) / 2, hi)
-    )
+    half, whole = (told(batch, place_B, _filled(place_B, target)) for target in ((lo + hi) / 2, hi))
     return must_move(
-        deviation(one_BL, other_BL, ~at(batch, place_B)),
+        _moved(probe, half, whole, ~at(batch, place_B)),
         moves="it matters how far a gene is perturbed",
         stays="the answers are the same however far a gene is perturbed",
         next_step="feed target_BL, or its difference from before_BL, and not the flag perturbed_BL alone",
@@ -111,15 +103,18 @@ def reads_sign(probe: Probe) -> Finding:
     """The same gene told to go up or down from the middle by as much."""
     batch, place_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, place_B), (lo + hi) / 2)
-    one_BL, other_BL = (
-        probe.answer(told(batch, place_B, _filled(place_B, target)), probe.generic_model) for target in (lo, hi)
-    )
+    down, up = (told(batch, place_B, _filled(place_B, target)) for target in (lo, hi))
     return must_move(
-        deviation(one_BL, other_BL, ~at(batch, place_B)),
+        _moved(probe, down, up, ~at(batch, place_B)),
         moves="it matters whether a gene is perturbed up or down",
         stays="the answers are the same whether a gene is perturbed up or down by as much",
         next_step="look for an absolute value, a square or a squared distance of the change",
     )
+
+
+def _moved(probe: Probe, one: ModelBatch, other: ModelBatch, where_BL: Tensor | None = None) -> Deviation:
+    """How far answers move from one question to another, at some places or everywhere."""
+    return probe.most_moved(lambda model: deviation(probe.answer(one, model), probe.answer(other, model), where_BL))
 
 
 def _one_gene(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64], tuple[float, float]]:

@@ -8,10 +8,11 @@ import shutil
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO, final
 
-from diagnostics.checks.cascade import all_checks, chosen, diagnose
+from diagnostics.checks.cascade import all_checks, chosen, diagnose, missing
 from diagnostics.checks.check import Check
 from diagnostics.checks.probe import Probe
 from diagnostics.named_subject import checked_place, subject_named
@@ -53,11 +54,15 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     start_s = time.perf_counter()
     subject = subject_named(arguments)
     probe = Probe(subject, seed=arguments.seed)
-    with Lines(checks, quiet=arguments.quiet) as lines:
+    lacking = Counter(parts for check in checks if (parts := missing(check, subject)))
+    with Lines([check for check in checks if not missing(check, subject)], quiet=arguments.quiet) as lines:
         report = diagnose(subject, only=arguments.only, stop_early=arguments.stop_early, on_check=lines, probe=probe)
     seconds = time.perf_counter() - start_s
+    if not arguments.quiet:
+        for parts, n_checks in lacking.items():
+            print(f"n/a   {n_checks} more checks need {' and '.join(parts)}: not given")
     card = Card.of(report, {check.name: check.question for check in checks})
-    print(f"{subject.name}: {len(report.results)} checks in {seconds:.1f} s")
+    print(f"{subject.name}: {len(report.results) - lacking.total()} checks in {seconds:.1f} s")
     print(card.text(width=_width()))
     _write(arguments, given, report, card, checks, probe, seconds)
     if report.interrupted:
@@ -152,7 +157,9 @@ class Lines:
         self._bar.close()
 
     def __call__(self, found: CheckResult) -> None:
-        """Show a result."""
+        """Show a result, if its check is among those announced: nothing is said of what cannot be asked."""
+        if found.name not in self._names:
+            return
         if not self._quiet:
             self._bar.clear()
             print(line_of(found, _width()), flush=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from diagnostics.checks.subject import Subject
 from diagnostics.fault import fault, source_of, with_source
 from diagnostics.faults_shown import collated_differ, first_pairs, held_out_differs, pairs_differ
+from diagnostics.result import Cause
 from gpcp.batches import ModelBatch
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch, PairSource, concatenate, rebatched
@@ -131,7 +132,7 @@ def _pairs(name: str, plants: str, *expected: str, **more: Any) -> Callable[[_Al
     return enter
 
 
-def _collate(name: str, plants: str, *expected: str) -> Callable[..., Any]:
+def _collate(name: str, plants: str, *expected: str, cause: Cause = "data") -> Callable[..., Any]:
     """Enter an alteration of collated batches as a fault: ``(batch, after_BL) -> (batch, after_BL)``."""
 
     def enter(alter: Callable[[ModelBatch, Tensor], _Collated]) -> Callable[[ModelBatch, Tensor], _Collated]:
@@ -143,7 +144,7 @@ def _collate(name: str, plants: str, *expected: str) -> Callable[..., Any]:
 
             return replace(subject, collate=altered)
 
-        fault(name, plants, part="data", expected=expected, cause="data", shows=collated_differ)(apply)
+        fault(name, plants, part="data", expected=expected, cause=cause, shows=collated_differ)(apply)
         return alter
 
     return enter
@@ -271,7 +272,7 @@ def _leaky(subject: Subject) -> Subject:
 @fault(
     "few_pairs",
     "there are 30 pairs in all: they are learnt by heart",
-    part="data", expected=("learning.generalises",), cause="data", shows=pairs_differ,
+    part="data", expected=("learning.generalises", "data.signal"), cause="data", shows=pairs_differ,
 )  # fmt: skip
 def _few(subject: Subject) -> Subject:
     return with_source(subject, FixedPairs(held=_pool(subject, 30)), subject.held_out or subject.pairs)
@@ -326,19 +327,20 @@ def _misaligned(batch: ModelBatch, after_BL: Tensor) -> _Collated:
     return batch, after_BL.flip(1)
 
 
-@_collate("unmeasured_as_zero", "collation says that every gene is measured, and leaves the zeros", "data.masks")
+@_collate("unmeasured_as_zero", "collation says that every gene is measured, and leaves the zeros", "data.masks",
+          cause="bug")  # fmt: skip
 def _as_zero(batch: ModelBatch, after_BL: Tensor) -> _Collated:
     return replace(batch, measured_BL=torch.ones_like(batch.measured_BL)), after_BL
 
 
-@_collate("told_inverted", "the mask of told genes is inverted", "data.masks")
+@_collate("told_inverted", "the mask of told genes is inverted", "data.masks", cause="bug")
 def _inverted(batch: ModelBatch, after_BL: Tensor) -> _Collated:
     told_BL = batch.measured_BL & ~batch.perturbed_BL
     return replace(batch, perturbed_BL=told_BL, target_BL=torch.where(told_BL, after_BL, 0.0)), after_BL
 
 
 @_collate("unknown_as_control", "perturbations of half of the genes are unknown and are taken for controls",
-          "data.masks", "data.told")  # fmt: skip
+          "data.masks", "data.told", cause="bug")  # fmt: skip
 def _as_control(batch: ModelBatch, after_BL: Tensor) -> _Collated:
     known_BL = batch.perturbed_BL & (batch.token_BL % 2 == 0)
     return replace(batch, perturbed_BL=known_BL, target_BL=torch.where(known_BL, batch.target_BL, 0.0)), after_BL

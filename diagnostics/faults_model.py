@@ -114,7 +114,7 @@ def _softmax(model: GenePerturbationTransformer) -> None:
 
 
 @_layers("attention_over_the_batch", "attention runs over the pairs of a batch instead of the genes of a pair",
-         "reads_other_genes", "other_cells", cause="architecture")  # fmt: skip
+         "reads_other_genes", "other_cells", cause="bug")  # fmt: skip
 def _over_batch(model: GenePerturbationTransformer) -> None:
     def swapped(_: nn.Module, usual: Any, query: Tensor, memory: Tensor, attend: Tensor | None) -> Tensor:
         del attend

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from diagnostics.checks.subject import MakeOptimizer, Subject
 from diagnostics.fault import copied, fault
 from diagnostics.faults_shown import steps_differ
+from diagnostics.result import Cause
 from gpcp.errors import InputError
 from gpcp.pairs import PairBatch
 
@@ -36,7 +37,7 @@ def _optimizer(name: str, plants: str, *expected: str) -> Callable[[MakeOptimize
     return enter
 
 
-def _step(name: str, plants: str, *expected: str) -> Callable[[_Update], _Update]:
+def _step(name: str, plants: str, *expected: str, cause: Cause = "optimiser") -> Callable[[_Update], _Update]:
     """Enter a training step of its own as a fault."""
 
     def enter(update: _Update) -> _Update:
@@ -46,7 +47,7 @@ def _step(name: str, plants: str, *expected: str) -> Callable[[_Update], _Update
 
             return replace(subject, training_step=training_step)
 
-        fault(name, plants, part="optimiser", expected=expected, cause="optimiser", shows=steps_differ)(apply)
+        fault(name, plants, part="optimiser", expected=expected, cause=cause, shows=steps_differ)(apply)
         return update
 
     return enter
@@ -179,7 +180,7 @@ def _without_gradient(subject: Subject, model: nn.Module, optimizer: Optimizer, 
 
 
 @_step("step_on_other_targets", "the training step scores its answers by the targets of the next pair",
-       "loss.reported", "optimiser.gradients")  # fmt: skip
+       "loss.reported", "optimiser.gradients", cause="bug")  # fmt: skip
 def _other_targets(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
     batch, after_BL = subject.collate(pairs)
@@ -227,7 +228,7 @@ def _set_by_step(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs
 
 
 @_step("half_of_the_batch", "the training step learns from the first pair of each batch alone",
-       "loss.reported", "optimiser.gradients")  # fmt: skip
+       "loss.reported", "optimiser.gradients", cause="bug")  # fmt: skip
 def _half(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
     loss = subject.composed_loss(model, pairs.rows(slice(0, 1)))
@@ -246,7 +247,7 @@ def _drawn_again(model: nn.Module, spread: float) -> None:
 @fault(
     "initial_weights_too_large",
     "every weight begins at 30 times a standard normal number",
-    part="optimiser", expected=("learning.rate",), cause="optimiser", shows=steps_differ,
+    part="optimiser", expected=("optimiser.start",), cause="optimiser", shows=steps_differ,
 )  # fmt: skip
 def _bad_init(subject: Subject) -> Subject:
     if subject.model is None:

@@ -12,7 +12,7 @@ from diagnostics.report import Report
 from diagnostics.result import CheckResult
 
 MEANS: Mapping[str, str] = {
-    "data": "the pairs hold too little to learn from, or are not what they are taken for",
+    "data": "the pairs hold too little to learn from, are not what they are taken for, or reach the model otherwise",
     "optimiser": "the updates do not get there",
     "architecture": "the answer is not among what the model can say",
     "bug": "the code does something else than was meant",
@@ -102,8 +102,22 @@ def _verdict(report: Report, errors: tuple[CheckResult, ...]) -> tuple[str, str,
     return (
         "NOTHING FOUND",
         f"{n_passed} checks passed{so_far} and none failed: nothing was found that keeps this from learning",
-        "run it to the end" if report.interrupted else "train it for longer, and hold it against its ceiling",
+        _onwards(report),
     )
+
+
+def _onwards(report: Report) -> str:
+    """What to do where nothing was found."""
+    if report.interrupted:
+        return "run it to the end"
+    judged = {one.name.split(".")[0] for one in report.results if one.outcome != "not_applicable"}
+    if judged == {"data"}:
+        return (
+            "give the model too (--model): its own checks and a short training say whether it learns from these pairs"
+        )
+    if "learning" not in judged:
+        return "give pairs and the training (--source, --learning-rate), so that a short one can be judged"
+    return "train it for longer, and hold it against its ceiling"
 
 
 def numbers(one: CheckResult) -> str:

@@ -46,7 +46,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "checks/signal checks/loss checks/loss_directions checks/inputs checks/told_inputs checks/invariances "
         "checks/paths checks/outputs "
         "fault faults_shown faults_data faults_loss faults_model faults_optimiser faults healthy "
-        "checks/wiring checks/step_sizes checks/ladder "
+        "checks/start checks/wiring checks/step_sizes checks/ladder "
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
         "checks/short_training checks/one_batch checks/learning checks/directions "

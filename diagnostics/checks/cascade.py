@@ -25,7 +25,7 @@ _FILES = {
     "data": ("provenance", "step_inputs", "passes", "contents", "signal", "relations"),
     "loss": ("loss", "loss_directions"),
     "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs"),
-    "optimiser": ("wiring", "step_sizes"),
+    "optimiser": ("start", "wiring", "step_sizes"),
     "learning": ("ladder", "one_batch", "learning"),
 }
 """Files of each family, in the order in which their checks run."""
@@ -151,11 +151,9 @@ def _not_asked(one: Check, cause: str) -> CheckResult:
 def carried_out(one: Check, probe: Probe) -> CheckResult:
     """One check's result: not applicable where a part is missing, an error where it raised."""
     start_s = time.perf_counter()
-    missing = [part for part in one.needs if not _has(probe.subject, part)]
-    if missing:
-        found = Finding(
-            outcome="not_applicable", says=f"needs {' and '.join(missing)}, which the subject does not have"
-        )
+    lacking = missing(one, probe.subject)
+    if lacking:
+        found = Finding(outcome="not_applicable", says=f"needs {' and '.join(lacking)}: not given")
         return _result(one, found, time.perf_counter() - start_s)
     try:
         found = one.ask(probe)
@@ -172,6 +170,11 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
             traceback=traceback.format_exc(),
         )
     return _result(one, found, time.perf_counter() - start_s)
+
+
+def missing(one: Check, subject: Subject) -> tuple[str, ...]:
+    """Parts that a check needs and a subject does not have."""
+    return tuple(part for part in one.needs if not _has(subject, part))
 
 
 def _has(subject: Subject, part: str) -> bool:

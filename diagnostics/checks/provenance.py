@@ -148,7 +148,7 @@ def _packed(mask_BG: Bools) -> NDArray[np.bytes_]:
 @check(
     "data.before",
     "Does the cell before reach the model as the pairs hold it?",
-    cause="bug", kind="exact", needs=("pairs",),
+    cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def before(probe: Probe) -> Finding:
     """At measured genes; a second logarithm, another scale, another order of genes or pairs is named."""
@@ -163,7 +163,7 @@ def before(probe: Probe) -> Finding:
 @check(
     "data.told",
     "Does what is told of the change reach the model as the pairs hold it?",
-    cause="bug", kind="exact", needs=("pairs",),
+    cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def told(probe: Probe) -> Finding:
     """The value after of every told gene: its size and its sign."""
@@ -185,7 +185,7 @@ def told(probe: Probe) -> Finding:
 @check(
     "data.target",
     "Is what is to be predicted the cell after?",
-    cause="bug", kind="exact", needs=("pairs",),
+    cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def target(probe: Probe) -> Finding:
     """At scored genes: not the cell before, not the change, not another pair's."""
@@ -229,7 +229,7 @@ def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _I
 @check(
     "data.leak",
     "Does the model's input stay the same when only the answer changes?",
-    cause="bug", kind="exact", needs=("pairs",),
+    cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def leak(probe: Probe) -> Finding:
     """Other values after at scored genes: the input must not change by a bit."""
@@ -277,7 +277,7 @@ def differing(one: ModelBatch, other: ModelBatch) -> dict[str, int]:
 @check(
     "data.collate_alone",
     "Does a pair look the same to the model whatever pairs are beside it?",
-    cause="bug", kind="exact", needs=("pairs",),
+    cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def collate_alone(probe: Probe) -> Finding:
     """Each pair collated by itself, and all of them a second time: no unit is that of the batch, nothing is drawn."""

@@ -95,6 +95,21 @@ def falling_rate() -> Step:
     return step
 
 
+def rate_of_its_own(rate: float) -> Step:
+    inner = step_with()
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
+        kept = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = inner(model, optimizer, pairs)
+        for group, usual in zip(optimizer.param_groups, kept, strict=True):
+            group["lr"] = usual
+        return loss
+
+    return step
+
+
 def adam(**settings: Any) -> Callable[[nn.Module], torch.optim.Optimizer]:
     return lambda model: torch.optim.AdamW(model.parameters(), **{"lr": 1e-3, **settings})
 
@@ -108,6 +123,7 @@ def decay_inside(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e5)
 
 
+NO_DECAY: dict[str, Any] = {"make_optimizer": adam(weight_decay=0.0)}
 FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("head only", "optimiser.holds_parameters", {"make_optimizer": head_only}),
     ("a copy", "optimiser.holds_parameters", {"make_optimizer": lambda model: adamw(copy.deepcopy(model))}),
@@ -123,6 +139,8 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("decay inside the gradient", "optimiser.decay", {"make_optimizer": decay_inside}),
     ("weights shrunk by hand", "optimiser.decay", {"training_step": step_with(after=shrink)}),
     ("maximize", "optimiser.descends", {"make_optimizer": adam(maximize=True)}),
+    ("clipped away", "optimiser.first_step", {**NO_DECAY, "training_step": step_with(clip=1e-12)}),
+    ("rate below rounding", "optimiser.first_step", {**NO_DECAY, "training_step": rate_of_its_own(1e-10)}),
 ]  # fmt: skip
 
 
@@ -139,6 +157,27 @@ def test_parameters_in_half_precision_are_found():
     result = found(subject(model), "optimiser.precision")
     assert result.outcome == "fail"
     assert result.statistic == 2.0**-8
+
+
+def test_steps_that_rounding_swallows_are_not_steps_that_are_never_taken():
+    def slow(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), lr=1e-12)
+
+    result = found(subject(make_optimizer=slow), "optimiser.moves_parameters")
+    assert result.outcome == "inconclusive"
+    result = found(subject(training_step=step_with(update=False)), "optimiser.moves_parameters")
+    assert result.outcome == "fail"
+    assert "no optimiser takes a step" in result.says
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e3])
+def test_weights_that_begin_too_large_are_found(factor: float):
+    model = made(lambda: Linear(8))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(factor)
+    result = found(subject(model), "optimiser.start")
+    assert result.outcome == ("pass" if factor == 1.0 else "fail"), result.says
 
 
 HEALTHY: list[tuple[str, dict[str, Any]]] = [

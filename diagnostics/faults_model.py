@@ -227,10 +227,16 @@ def _zero(model: GenePerturbationTransformer) -> None:
 
 
 @_layers("pooled_to_a_scalar", "all queries are pooled to one number, which is the answer for every gene", "identity",
-         "rank", "padding", "unmeasured", cause="architecture")  # fmt: skip
+         "rank", cause="architecture")  # fmt: skip
 def _scalar(model: GenePerturbationTransformer) -> None:
     model.skip_G = None
-    reforward(model.out, lambda _, usual, *values: (y := usual(*values)).mean(dim=1, keepdim=True).expand_as(y))
+
+    def pooled(_: nn.Module, usual: Any, decoded: Tensor, attend: Tensor, token: Tensor) -> Tensor:
+        answer = usual(decoded, attend, token)
+        counts = attend.to(answer)
+        return ((answer * counts).sum(dim=1, keepdim=True) / counts.sum(dim=1, keepdim=True)).expand_as(answer)
+
+    reforward(model.out, pooled)
 
 
 @_layers("bottleneck", "one number stands between the genes: their answers can move together only", "rank",

@@ -18,7 +18,7 @@ from diagnostics.checks.probe import Probe
 from diagnostics.checks.weights import flat
 from diagnostics.checks.wiring import one_step, true_gradient
 
-_N_STEPS = 32
+_N_STEPS, _N_PAIRS = 32, 3
 _LEAST_LEFT = 0.1
 """Share of the rate that must be left after so few steps: no run is that short."""
 
@@ -42,7 +42,7 @@ def learning_rate(probe: Probe) -> Finding:
         return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
     rates: list[list[float]] = []
     with probe.trial("learning rate") as (model, optimizer):
-        for pairs in islice(probe.batches("learning rate", batch_size=probe.n_exact), _N_STEPS):
+        for pairs in islice(probe.batches("learning rate", batch_size=_N_PAIRS), _N_STEPS):
             rates.append([float(group["lr"]) for group in optimizer.param_groups])
             # Without a step of its own nothing can change the rate.
             if probe.subject.training_step is None:

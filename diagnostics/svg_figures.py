@@ -45,7 +45,8 @@ def _svg(figure: "Figure", title: str) -> str:
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+        # A margin for browsers whose letters are wider than those that the figure was measured with.
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing, bbox_inches="tight", pad_inches=0.15)
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     # Inside HTML an svg needs no name spaces; the addresses that name them would look like links.

@@ -149,6 +149,18 @@ def _no_step(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: Pa
     return loss
 
 
+@_step("weights_put_back", "after every step the best weights are restored, which are those of the start",
+       "optimiser.moves_parameters")  # fmt: skip
+def _put_back(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
+    kept = copy.deepcopy(model.state_dict())
+    optimizer.zero_grad()
+    loss = subject.composed_loss(model, pairs)
+    backward(loss)
+    optimizer.step()
+    model.load_state_dict(kept)
+    return loss
+
+
 @_step("step_on_a_copy", "the training step computes its gradients on a copy of the model",
        "optimiser.gradients", "optimiser.moves_parameters")  # fmt: skip
 def _on_a_copy(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:

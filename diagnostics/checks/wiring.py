@@ -6,10 +6,10 @@ A step is taken on a few pairs without dropout, and put back. Its gradients are 
 them up, whether the step clears them afterwards or not, so that any training step of one's own can be asked.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -76,22 +76,33 @@ def _watched(model: nn.Module, *, sign: float = 1.0) -> Generator[dict[str, Tens
 
 
 @contextmanager
-def _handed(model: nn.Module) -> Generator[set[str]]:
-    """Names of the parameters that any optimiser steps with a gradient other than 0."""
+def _handed(model: nn.Module) -> Generator[dict[str, bool]]:
+    """Parameters that any optimiser steps with a gradient other than 0, and whether rounding may swallow each step."""
     name_of = {id(one): name for name, one in model.named_parameters()}
-    found: set[str] = set()
+    found: dict[str, bool] = {}
 
     def look(optimizer: torch.optim.Optimizer, *_: object) -> None:
         for group in optimizer.param_groups:
             for one in group["params"]:
                 if id(one) in name_of and one.grad is not None and bool((one.grad != 0).any()):
-                    found.add(name_of[id(one)])
+                    name = name_of[id(one)]
+                    found[name] = found.get(name, True) and _swallowed(one, group)
 
     handle = register_optimizer_step_pre_hook(look)
     try:
         yield found
     finally:
         handle.remove()
+
+
+def _swallowed(parameter: Tensor, group: Mapping[str, Any]) -> bool:
+    """Whether a step is below every weight's rounding: of Adam's kind as its first one, else the rate's share."""
+    assert parameter.grad is not None
+    size = parameter.grad.abs().double()
+    if "betas" in group and "eps" in group:
+        size = size / (size + float(group["eps"]))
+    weight = parameter.detach().abs().double()
+    return bool((float(group["lr"]) * size <= 4 * torch.finfo(parameter.dtype).eps * weight).all())
 
 
 def one_step(probe: Probe, *, sign: float = 1.0) -> Step:
@@ -281,14 +292,16 @@ def moves_parameters(probe: Probe) -> Finding:
             good=False, says="the training step computes no gradient for any parameter", statistic=1.0, tolerance=0.0,
             next_step="call backward() on the loss of the very model that is trained",
         )  # fmt: skip
-    lost = [name for name in still if name not in handed]
+    lost = [name for name in still if not handed.get(name, False)]
     if still and not lost:
         return Finding(
             outcome="inconclusive", says=f"the optimiser steps with the gradient of {_named(still)}, too little to "
             "change it in this precision", next_step="see the checks of how far a step goes, and learning.rate",
             statistic=float(len(still)), null=0.0, n=len(pulled),
         )  # fmt: skip
+    undone = [name for name in lost if name in handed]
     why = "no optimiser takes a step" if not handed else "no optimiser steps with their gradients"
+    why = "what an optimiser does to them is undone" if undone else why
     return verdict(
         good=not still,
         says=f"three steps leave {len(lost)} of {len(pulled)} parameters with a gradient as they were: "

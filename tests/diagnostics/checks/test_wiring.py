@@ -169,6 +169,16 @@ def test_steps_that_rounding_swallows_are_not_steps_that_are_never_taken():
     assert result.outcome == "fail"
     assert "no optimiser takes a step" in result.says
 
+    def put_back(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
+        kept = copy.deepcopy(model.state_dict())
+        loss = step_with()(model, optimizer, pairs)
+        model.load_state_dict(kept)
+        return loss
+
+    result = found(subject(training_step=put_back), "optimiser.moves_parameters")
+    assert result.outcome == "fail"
+    assert "undone" in result.says
+
 
 @pytest.mark.parametrize("factor", [1.0, 1e3])
 def test_weights_that_begin_too_large_are_found(factor: float):

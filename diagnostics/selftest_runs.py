@@ -25,7 +25,7 @@ from gpcp.errors import InputError
 Record = dict[str, Any]
 
 HABITS_EVERY = 5
-"""Of the healthy subjects every so many is asked the two habits, too: they cost as much as the checks."""
+"""Of the worlds every so many is asked the two habits, too: they cost as much as the checks."""
 
 
 @final
@@ -69,7 +69,7 @@ def carry_out(run: Run) -> Record:
         subject = healthy_numbered(run.seed)
     report = diagnose(subject, only=run.only, seed=run.seed, stop_early=True)
     seconds = time.perf_counter() - start_s
-    asked = not run.only and (run.fault != "" or run.seed % HABITS_EVERY == 0)
+    asked = not run.only and run.seed % HABITS_EVERY == 0
     habits = {} if not asked else {"overfits": overfits_one_batch(subject), "beats": beats_a_constant(subject)}
     found = report.diagnosis
     return {

@@ -16,7 +16,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/altered  checks/identities
                        checks/loss  checks/inputs  checks/told_inputs
                        checks/invariances  checks/paths
-                       checks/outputs  checks/start
+                       checks/outputs  checks/told_apart
+                       checks/start
                        checks/wiring  checks/step_sizes
                        checks/provenance  checks/step_inputs
                        checks/passes  checks/units

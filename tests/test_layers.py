@@ -44,7 +44,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("diagnostics", 4): (
         "checks/check checks/weights checks/subject checks/probe checks/cascade checks/altered checks/identities "
         "checks/signal checks/loss checks/loss_directions checks/inputs checks/told_inputs checks/invariances "
-        "checks/paths checks/outputs "
+        "checks/paths checks/outputs checks/told_apart "
         "fault faults_shown faults_data faults_loss faults_model faults_optimiser faults healthy "
         "checks/start checks/wiring checks/step_sizes checks/ladder "
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "

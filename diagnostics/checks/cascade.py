@@ -24,7 +24,7 @@ from gpcp.errors import InputError, nearest
 _FILES = {
     "data": ("provenance", "step_inputs", "passes", "contents", "signal", "relations"),
     "loss": ("loss", "loss_directions"),
-    "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs"),
+    "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs", "told_apart"),
     "optimiser": ("start", "wiring", "step_sizes"),
     "learning": ("ladder", "one_batch", "learning"),
 }

@@ -4,6 +4,7 @@ Dimension key: ``B`` pairs, ``L`` state tokens.
 """
 
 import copy
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,14 @@ from torch import nn
 
 from diagnostics.checks.altered import columns, invented, padded, rows
 from diagnostics.checks.check import Finding, check
-from diagnostics.checks.identities import Deviation, deviation, must_equal, verdict
+from diagnostics.checks.identities import LARGEST, Deviation, deviation, must_equal, verdict
 from diagnostics.checks.probe import Probe
 from diagnostics.checks.weights import unregistered, with_generic_weights, without_dropout
+from gpcp.batches import ModelBatch
+
+_PASSES, _SETTLED = 200, 0.5
+"""Passes after which running statistics are those of the batch, and what may be left in spreads of the answers: they
+take the unbiased variance of a batch, which is normalised by the biased one."""
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -153,7 +159,8 @@ def state_dict(probe: Probe) -> Finding:
 def modes(probe: Probe) -> Finding:
     """A copy in training mode with its dropout at 0 against the model in evaluation mode.
 
-    A norm over the batch differs by design and is named rather than judged.
+    A norm over the batch differs by design; but once it has seen one batch often enough, its running statistics are
+    those of that batch, and the two modes must nearly agree on it.
     """
     model = copy.deepcopy(probe.generic_model)
     batch = invented(probe, "modes", p_told=1 / 3)
@@ -164,6 +171,15 @@ def modes(probe: Probe) -> Finding:
     norms = [type(part).__name__ for part in model.modules() if isinstance(part, _BATCH_NORMS)]
     found = deviation(usual_BL, one_BL, batch.measured_BL)
     if not found.equal and norms:
+        settled = _settled(probe, model, batch)
+        if not settled <= _SETTLED:
+            return verdict(
+                good=False, says=f"after {_PASSES} passes over one batch the answers in evaluation mode are still "
+                f"{settled:.2g} spreads from those in training mode: the running statistics of {norms[0]} do not "
+                "follow", next_step="look at its momentum, at track_running_stats, and at whether the layer that is "
+                "trained is the one that is evaluated",
+                statistic=settled, null=0.0, tolerance=_SETTLED, n=found.n,
+            )  # fmt: skip
         return Finding(
             outcome="not_applicable",
             says=f"the model has a norm over the batch ({norms[0]}): while training, a pair's answer depends "
@@ -182,3 +198,15 @@ def modes(probe: Probe) -> Finding:
         "accounts for it",
         next_step="look for what asks self.training: what is trained is not what is evaluated",
     )
+
+
+def _settled(probe: Probe, model: nn.Module, batch: ModelBatch) -> float:
+    """How far the two modes lie apart, in spreads of the answers, once the running statistics are of this batch."""
+    model.train()
+    with without_dropout(model):
+        for _ in range(_PASSES):
+            trained_BL = probe.answer(batch, model)
+    apart_BL = (probe.answer(batch, model.eval()) - trained_BL)[batch.measured_BL]
+    spread = float(trained_BL[batch.measured_BL].std())
+    size = float(apart_BL.square().mean().sqrt())
+    return size / spread if spread > 0 and math.isfinite(size) else LARGEST

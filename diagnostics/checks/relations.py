@@ -24,6 +24,11 @@ TRAINING_ENTRIES = 4_000_000
 ROW_VALUES = 5
 """Different values other than 0 that make a cell known by its values: silent cells are alike."""
 
+_NEAR = 0.05
+"""Of the usual distance: nearer held-out cells are copies."""
+
+_MOST_NEAR, _MOST_ASKED, _FEWEST_NEAR = 2_000, 300, 50
+
 WORLD_SLACK = 0.05
 """Relative error of the exact answer's own risk, where it is simulated."""
 
@@ -61,6 +66,39 @@ def split(probe: Probe) -> Finding:
         next_step="split by cell, before pairs are made: diagnostics.real_cells.split_cells does; a held-out loss is "
         "one of training otherwise",
         statistic=n_leaked / len(held_out), null=0.0, tolerance=0.0, n=len(held_out),
+    )  # fmt: skip
+
+
+@check(
+    "data.copies",
+    "Are held-out cells more than noisy copies of training cells?",
+    cause="data", kind="exact", needs=("pairs",), explained_by=("data.split", "data.repeats", "data.other_seed"),
+)  # fmt: skip
+def copies(probe: Probe) -> Finding:
+    """The median distance of a held-out cell to the nearest training cell, in medians of all such distances.
+
+    A few thousand cells do not fill a space of six genes or more: in worlds of every mechanism and in real cells it is
+    .2 and more. Augmentation before the split leaves copies on both sides, and everything else follows from them.
+    """
+    sides = sides_of(probe)
+    training, held_out = sides.training(probe.sample), sides.held_out(probe.held_out)
+    # Genes that both measure everywhere, so that a distance is over the same genes for all.
+    whole_G = training.measured_BG.all(axis=0) & held_out.measured_BG.all(axis=0)
+    known = training.after_BG[:_MOST_NEAR][:, whole_G].astype(np.float64)
+    asked = held_out.after_BG[:_MOST_ASKED][:, whole_G].astype(np.float64)
+    # Cells of few different values, as sparse ones are, may be alike by chance.
+    asked = asked[[len(np.unique(row[row != 0])) >= ROW_VALUES for row in asked]]
+    if whole_G.sum() <= ROW_VALUES or len(asked) < _FEWEST_NEAR or len(known) < _FEWEST_NEAR:
+        return Finding(outcome="not_applicable", says="too few cells of enough genes to ask how near they are")
+    square_NN = (asked**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * asked @ known.T
+    distance_NN = np.sqrt(np.maximum(square_NN, 0))
+    usual = float(np.median(distance_NN))
+    nearest = float(np.median(distance_NN.min(axis=1))) / max(usual, 1e-30)
+    return verdict(
+        good=nearest >= _NEAR,
+        says=f"the nearest training cell is {nearest:.2g} times as far from a held-out cell as training cells are",
+        next_step="split cells before they are augmented, imputed or smoothed, and give each once",
+        statistic=nearest, tolerance=_NEAR, n=len(asked),
     )  # fmt: skip
 
 

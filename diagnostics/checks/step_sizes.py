@@ -105,6 +105,39 @@ def first_step(probe: Probe) -> Finding:
 
 
 @check(
+    "optimiser.moments",
+    "Are the optimiser's averages such that its steps converge?",
+    cause="optimiser", kind="exact", needs=("model", "optimizer"),
+)  # fmt: skip
+def moments(probe: Probe) -> Finding:
+    """Of Adam's kind ``beta1^2 < sqrt(beta2)`` (Kingma and Ba 2015, theorem 4.1); of descent a momentum below 1.
+
+    With the two betas swapped the size of a step follows the last gradients and its direction those long past.
+    """
+    if probe.subject.make_optimizer is None:
+        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+    with probe.trial("moments") as (_, optimizer):
+        groups = [dict(group) for group in optimizer.param_groups]
+    betas = [tuple(map(float, group["betas"])) for group in groups if len(group.get("betas", ())) == 2]
+    momenta = [float(group["momentum"]) for group in groups if "momentum" in group]
+    if not betas and not momenta:
+        return Finding(outcome="not_applicable", says="the optimiser keeps no averages that are known")
+    worst = max([*(b1**2 / max(b2, 1e-30) ** 0.5 for b1, b2 in betas), *momenta])
+    said = " and ".join(
+        [
+            *dict.fromkeys(f"betas {b1:g}, {b2:g}" for b1, b2 in betas),
+            *dict.fromkeys(f"momentum {m:g}" for m in momenta),
+        ]
+    )
+    return verdict(
+        good=worst < 1,
+        says=f"{said}: " + ("within" if worst < 1 else "outside") + " the range in which steps converge",
+        next_step="set betas to (0.9, 0.999), in this order, and a momentum below 1",
+        statistic=worst, tolerance=1.0, n=len(groups),
+    )  # fmt: skip
+
+
+@check(
     "optimiser.decay",
     "Does the gradient move the weights more than decay does?",
     cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,

@@ -13,16 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gpcp.model import GenePerturbationTransformer
+
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 def with_generic_weights(model: nn.Module, rng: np.random.Generator) -> nn.Module:
     """A copy whose parameters are all drawn: normal, as wide as keeps a sum over inputs near 1.
 
-    What is 1 throughout, as a norm's scale is, is drawn around 1. Buffers stay as they are.
+    What is 1 throughout, as a norm's scale is, is drawn around 1. Buffers stay as they are, but for the units of our
+    own transformer, by which genes of equal values would be told apart though nothing else does.
     """
     drawn = copy.deepcopy(model)
     with torch.no_grad():
+        if isinstance(drawn, GenePerturbationTransformer):
+            drawn.centre_G.zero_()
+            drawn.spread_G.fill_(1.0)
         for parameter in drawn.parameters():
             if not parameter.is_floating_point():
                 continue

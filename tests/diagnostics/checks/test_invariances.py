@@ -130,3 +130,10 @@ def test_what_differs_between_the_modes_by_design_is_named_and_not_judged(part: 
     asked = subject(made(lambda: Mlp(8, extra=part())))
     assert found(asked, "architecture.modes").outcome == "not_applicable"
     assert failures(asked, "architecture") == []
+
+
+@pytest.mark.parametrize(("momentum", "outcome"), [(0.1, "not_applicable"), (0.0, "fail")])
+def test_running_statistics_must_follow(momentum: float, outcome: str):
+    model = made(lambda: Mlp(8, extra=nn.BatchNorm1d(32, momentum=momentum)))
+    result = found(subject(model), "architecture.modes")
+    assert result.outcome == outcome, result.says

@@ -10,7 +10,7 @@ from gpcp.pairing import Paired
 from gpcp.pairs import PairBatch
 from gpcp.randomness import stream
 from simulators.bayes import bayes
-from simulators.regimes import REGIMES
+from simulators.regimes import REGIMES, Regime
 from simulators.sources import SimulatedCells, SimulatedPairs
 from simulators.worlds import world
 from tests.diagnostics.checks.sources import Changed, Fixed, drawn, pairs_of, with_after, with_before
@@ -126,3 +126,30 @@ def test_less_noise_than_the_world_has_is_found(regime):
 
 def test_without_a_known_world_nothing_is_asked():
     assert found(Subject(pairs=pairs_of()), "data.world").outcome == "not_applicable"
+
+
+def test_noisy_copies_on_both_sides_of_a_split_are_found():
+    """Forty pairs, each a hundred times with a hundredth of noise, split afterwards: no value is the same."""
+    few = drawn(pairs_of(), 40)
+
+    def copies(n_copies: int) -> Changed:
+        def jittered(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+            rows = rng.integers(n_copies, size=len(pairs))
+            held = few.rows(rows)
+            noise_BG = rng.normal(0, 0.01, held.after_BG.shape)
+            id_B = rng.integers(2**62, size=len(pairs))
+            return replace(with_after(held, held.after_BG + noise_BG), before_id_B=id_B, after_id_B=id_B + 1)
+
+        return Changed(pairs_of(), jittered)
+
+    asked = Subject(pairs=copies(40), held_out=copies(40))
+    assert found(asked, "data.split").outcome == "pass"
+    result = found(asked, "data.copies")
+    assert (result.outcome, result.cause) == ("fail", "data")
+    assert found(Subject(pairs=pairs_of(), held_out=pairs_of(seed=0)), "data.copies").outcome == "pass"
+
+
+@pytest.mark.parametrize("regime", ["matched", "counterfactual", "interventional"])
+@pytest.mark.parametrize("name", ["scale_free/8/hill", "chain/8", "erdos_renyi/12/tanh"])
+def test_a_world_gives_no_copies(name: str, regime: Regime):
+    assert found(Subject(pairs=pairs_of(name, regime)), "data.copies").outcome == "pass"

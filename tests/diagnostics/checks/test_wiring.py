@@ -139,6 +139,9 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("decay inside the gradient", "optimiser.decay", {"make_optimizer": decay_inside}),
     ("weights shrunk by hand", "optimiser.decay", {"training_step": step_with(after=shrink)}),
     ("maximize", "optimiser.descends", {"make_optimizer": adam(maximize=True)}),
+    ("betas swapped", "optimiser.moments", {"make_optimizer": adam(betas=(0.999, 0.9))}),
+    ("momentum 1", "optimiser.moments", {"make_optimizer": lambda model: torch.optim.SGD(
+        model.parameters(), lr=1e-3, momentum=1.0)}),
     ("clipped away", "optimiser.first_step", {**NO_DECAY, "training_step": step_with(clip=1e-12)}),
     ("rate below rounding", "optimiser.first_step", {**NO_DECAY, "training_step": rate_of_its_own(1e-10)}),
 ]  # fmt: skip

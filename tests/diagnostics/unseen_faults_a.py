@@ -1,6 +1,6 @@
 """Planted faults of another tester, who has not seen how the checks work; imported by the measurement alone.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes, ``D`` width, ``H`` heads, ``Q`` queries, ``d`` of a head.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes, ``Q`` queries, ``D`` width.
 """
 
 import copy
@@ -132,7 +132,7 @@ def _after(pairs: PairBatch, scored_BG: NDArray[Any]) -> PairBatch:
 def _reordered(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     """Every array with its genes in another order, under the vocabulary as it was."""
     del rng
-    order_G = np.argsort([hash_of(gene) for gene in pairs.vocab.feature_id], kind="stable")
+    order_G = np.argsort([_number(gene) for gene in pairs.vocab.feature_id], kind="stable")
     return replace(
         pairs,
         before_BG=pairs.before_BG[:, order_G],
@@ -142,7 +142,7 @@ def _reordered(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     )
 
 
-def hash_of(gene: str) -> int:
+def _number(gene: str) -> int:
     """A number by which the other file happens to sort its genes."""
     return sum((place + 3) * ord(letter) * 7919 for place, letter in enumerate(gene)) % 101
 
@@ -172,7 +172,7 @@ def _escapers(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return _after(pairs, np.where(escaped_B1, np.roll(pairs.before_BG, 1, axis=0), pairs.after_BG))
 
 
-@_pairs("a_normalised_to_a_signed_total", "each cell is divided by the sum of its centred values, which is often near 0",
+@_pairs("a_normalised_to_a_signed_total", "each cell is divided by the sum of its centred values, often nearly 0",
         "data.units", "data.signal", "data.world")  # fmt: skip
 def _signed_total(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
@@ -266,22 +266,17 @@ def _attentions(model: nn.Module) -> list[MultiHeadAttention]:
     return [one for one in model.modules() if isinstance(one, MultiHeadAttention)]
 
 
-def _not_transposed(self: Any, usual: Any, query: Tensor, memory: Tensor, attend: Tensor | None) -> Tensor:
-    """Attention whose heads are joined by a view of (B, H, Q, d), without the transpose back."""
-    del usual
-    query_BHQd, key_BHKd, value_BHKd = self._projected(query, memory)
-    logit_BHQK = query_BHQd @ key_BHKd.transpose(-1, -2) * query_BHQd.shape[-1] ** -0.5
-    if attend is not None:
-        logit_BHQK = logit_BHQK.masked_fill(~attend[:, None, None, :], torch.finfo(logit_BHQK.dtype).min)
-    gathered_BHQd = torch.softmax(logit_BHQK, dim=-1) @ value_BHKd
-    return self.out(gathered_BHQd.reshape(query.shape))
+@_layers("a_attended_viewed_sequence_first", "what attention gathers is viewed as (genes, pairs) and swapped back",
+         "architecture.other_cells", "architecture.gene_order", "architecture.padding",
+         "architecture.unmeasured")  # fmt: skip
+def _sequence_first(model: GenePerturbationTransformer) -> None:
+    def viewed(_: nn.Module, usual: Any, query: Tensor, memory: Tensor, attend: Tensor | None) -> Tensor:
+        gathered_BQD = usual(query, memory, attend)
+        n_pairs, n_queries, width = gathered_BQD.shape
+        return gathered_BQD.reshape(n_queries, n_pairs, width).transpose(0, 1)
 
-
-@_layers("a_heads_not_transposed", "heads are joined by a view, without the transpose: queries get each other's parts",
-         "architecture.gene_order", "architecture.padding", "architecture.unmeasured")  # fmt: skip
-def _heads(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
-        reforward(one, _not_transposed)
+        reforward(one, viewed)
 
 
 @_layers("a_strongest_told_only", "of several perturbed genes the model hears the one that changes most, and no other",
@@ -318,15 +313,17 @@ def _saturated(model: GenePerturbationTransformer) -> None:
         reforward(one, lambda _, usual, identity, value: usual(identity, torch.tanh(1e6 * value)))
 
 
-@_layers("a_identities_renormed", "the embeddings' max_norm is 1e-6: each call shrinks the genes' identities in place",
-         "architecture.reads_which", "architecture.identity", "architecture.rank", "learning.reaches_linear")  # fmt: skip
+@_layers("a_identities_renormed", "the embeddings' max_norm is 1e-6: each call shrinks the genes' names in place",
+         "architecture.reads_which", "architecture.identity", "architecture.rank",
+         "learning.reaches_linear")  # fmt: skip
 def _renormed(model: GenePerturbationTransformer) -> None:
     for one in (model.state_identity, model.query_identity):
         one.max_norm = 1e-6
 
 
-@_layers("a_batch_norm_never_counts", "a batch norm of momentum 0 stands before the head: its running moments stay 0, 1",
-         "architecture.modes", "architecture.other_cells", "architecture.padding", "architecture.unmeasured")  # fmt: skip
+@_layers("a_batch_norm_never_counts", "a batch norm of momentum 0 stands before the head: its moments stay 0 and 1",
+         "architecture.modes", "architecture.other_cells", "architecture.padding",
+         "architecture.unmeasured")  # fmt: skip
 def _batch_norm(model: GenePerturbationTransformer) -> None:
     def normed(self: Any, usual: Any, decoded: Tensor, attend: Tensor, token: Tensor) -> Tensor:
         return usual(self.batch_norm(decoded.flatten(0, 1)).view_as(decoded), attend, token)

@@ -204,9 +204,9 @@ def _settled(probe: Probe, model: nn.Module, batch: ModelBatch) -> float:
     """How far the two modes lie apart, in spreads of the answers, once the running statistics are of this batch."""
     model.train()
     with without_dropout(model):
-        for _ in range(_PASSES):
-            trained_BL = probe.answer(batch, model)
-    apart_BL = (probe.answer(batch, model.eval()) - trained_BL)[batch.measured_BL]
-    spread = float(trained_BL[batch.measured_BL].std())
-    size = float(apart_BL.square().mean().sqrt())
+        for _ in range(_PASSES - 1):
+            probe.answer(batch, model)
+        trained_N = probe.answer(batch, model)[batch.measured_BL].cpu().numpy()
+    evaluated_N = probe.answer(batch, model.eval())[batch.measured_BL].cpu().numpy()
+    size, spread = float(np.sqrt(np.mean((evaluated_N - trained_N) ** 2))), float(np.std(trained_N))
     return size / spread if spread > 0 and math.isfinite(size) else LARGEST

@@ -354,7 +354,7 @@ def _stale(healthy: Subject, faulty: Subject) -> bool:
         with torch.no_grad():
             subject.predict(model, subject.collate(pairs.rows(slice(0, 32)))[0])
             answers.append(subject.predict(model, subject.collate(pairs.rows(slice(32, 64)))[0]))
-    return not torch.allclose(*answers)
+    return not torch.allclose(answers[0], answers[1])
 
 
 @_layers("a_stale_query_cache", "in evaluation the embedded queries of the first batch of a shape are cached for ever",

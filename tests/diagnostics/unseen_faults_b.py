@@ -497,7 +497,7 @@ def _second_answer_differs(healthy: Subject, faulty: Subject) -> bool:
                 subject.predict(model, model_batch(first_pairs(healthy.pairs, n=32, seed=seed))[0]) for seed in (3, 4)
             ]
         found.append(answers[-1])
-    return not torch.allclose(*found)
+    return not torch.allclose(found[0], found[1])
 
 
 @_layers(

@@ -3,11 +3,9 @@
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import final
 
 import numpy as np
 import pytest
@@ -17,9 +15,9 @@ from torch import Tensor, nn
 from diagnostics.checks.cascade import carried_out, chosen
 from diagnostics.checks.probe import Probe
 from diagnostics.checks.short_training import ShortTraining, pace, short_training
+from diagnostics.faults_data import SlowPairs
 from diagnostics.result import CheckResult
-from gpcp.genes import GeneVocab
-from gpcp.pairs import PairBatch, PairSource
+from gpcp.pairs import PairBatch
 from simulators.bayes import bayes
 from tests.diagnostics.checks.sources import Changed, Fixed, drawn, pairs_of, with_before
 from tests.diagnostics.checks.subjects import Linear, Mlp, failures, found, made, subject
@@ -68,28 +66,6 @@ class OneNumber(nn.Module):
     def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
         told = torch.cat((before_BG, target_BG, perturbed_BG.to(before_BG)), dim=1)
         return self.own_G * before_BG + self.all(self.one(told))
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Slow:
-    """Pairs that take their time."""
-
-    source: PairSource
-    wait_s: float
-
-    @property
-    def vocab(self) -> GeneVocab:
-        return self.source.vocab
-
-    @property
-    def n_pairs(self) -> int | None:
-        return self.source.n_pairs
-
-    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
-        for batch in self.source.pairs(batch_size=batch_size, seed=seed):
-            time.sleep(self.wait_s)
-            yield batch
 
 
 @pytest.mark.parametrize("regime", ["matched", "counterfactual", "interventional"])
@@ -142,7 +118,7 @@ def test_a_loss_below_the_bayes_risk_is_too_good() -> None:
 
 @pytest.mark.slow
 def test_a_source_that_keeps_its_model_waiting_is_found() -> None:
-    slow = Slow(pairs_of(n_pairs=20_000), wait_s=0.02)
+    slow = SlowPairs(source=pairs_of(n_pairs=20_000), wait_s=0.02)
     result = found(learner(made(lambda: Linear(N_GENES)), pairs=slow), "learning.input")
     assert (result.outcome, result.cause) == ("fail", "data"), result.says
 

@@ -6,6 +6,7 @@ Dimension key: ``B`` pairs, ``G`` genes, ``L`` state tokens.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -267,6 +268,29 @@ def _same_order(subject: Subject) -> Subject:
 def _leaky(subject: Subject) -> Subject:
     held = _pool(subject, 8192)
     return with_source(subject, FixedPairs(held=held), FixedPairs(held=held.rows(slice(0, 2048))))
+
+
+def _jittered(held: PairBatch, block: PairBatch, rng: np.random.Generator) -> PairBatch:
+    """As many noisy copies of some pairs as a block has, under names of their own."""
+    copies = held.rows(rng.integers(len(held), size=len(block)))
+    noise_BG = rng.normal(0, 0.01, copies.after_BG.shape).astype(np.float32)
+    return replace(
+        copies,
+        after_BG=np.where(copies.measured_BG, copies.after_BG + noise_BG, copies.after_BG),
+        before_id_B=block.before_id_B,
+        after_id_B=block.after_id_B,
+    )
+
+
+@fault(
+    "augmented_before_the_split",
+    "a hundred pairs are copied with a little noise, and the copies are split into training and held-out ones",
+    part="data", expected=("data.copies", "data.split", "data.repeats"), cause="data", shows=pairs_differ,
+)  # fmt: skip
+def _augmented(subject: Subject) -> Subject:
+    alter = partial(_jittered, _pool(subject, 100))
+    training = AlteredPairs(source=source_of(subject), alter=alter)
+    return with_source(subject, training, AlteredPairs(source=subject.held_out or source_of(subject), alter=alter))
 
 
 @fault(

@@ -148,6 +148,13 @@ def _places(batch: ModelBatch) -> ModelBatch:
     return replace(batch, token_BL=torch.arange(batch.before_BL.shape[1], device=batch.token_BL.device)[None])
 
 
+@_layers("tokens_wrap", "the genes' embeddings have four entries, around which the tokens of all genes wrap",
+         "reads_which", "told_apart")  # fmt: skip
+def _wrap(model: GenePerturbationTransformer) -> None:
+    for one in (model.state_identity, model.query_identity):
+        reforward(one, lambda _, usual, token: usual(token % 4))
+
+
 @_layers("tokens_shuffled", "the decoded queries are shuffled before the head reads them", "gene_order", "repeatable",
          "unmeasured")  # fmt: skip
 def _shuffled(model: GenePerturbationTransformer) -> None:
@@ -283,6 +290,13 @@ def _not_fed(batch: ModelBatch) -> ModelBatch:
 @_asked("dose_dropped", "the model hears which genes are told, not how far they go", "reads_dose", "reads_sign")
 def _dose(batch: ModelBatch) -> ModelBatch:
     return replace(batch, target_BL=batch.before_BL + batch.perturbed_BL.to(batch.before_BL))
+
+
+@_asked("largest_change_only", "of several told genes the model hears the one that changes most", "reads_every_told")
+def _largest(batch: ModelBatch) -> ModelBatch:
+    size_BL = torch.where(batch.perturbed_BL, (batch.target_BL - batch.before_BL).abs(), -1.0)
+    heard_BL = batch.perturbed_BL & (size_BL == size_BL.max(dim=1, keepdim=True).values)
+    return replace(batch, perturbed_BL=heard_BL, target_BL=torch.where(heard_BL, batch.target_BL, 0.0))
 
 
 @_asked("sign_lost", "the model hears by how much a gene changes, not which way", "reads_sign")

@@ -113,6 +113,11 @@ def _maximise(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, maximize=True)
 
 
+@_optimizer("betas_swapped", "Adam's betas stand in the wrong order: 0.999, 0.9", "optimiser.moments")
+def _betas(model: nn.Module) -> Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.999, 0.9), weight_decay=0.0)
+
+
 @fault(
     "parameters_in_bf16",
     "parameters are kept in bfloat16, in which small updates are rounded away",

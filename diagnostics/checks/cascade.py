@@ -111,16 +111,16 @@ def diagnose(
     checks = chosen(only)
     if probe is None:
         probe = Probe(subject, seed=seed) if n_sample is None else Probe(subject, seed=seed, n_sample=n_sample)
+    statistical = frozenset(check.name for check in checks if check.kind == "statistical")
     results: list[CheckResult] = []
-    interrupted, not_asked = False, set[str]()
-    kinds = {check.name: check.kind for check in checks}
-    statistical = frozenset(name for name, kind in kinds.items() if kind == "statistical")
+    not_asked: set[str] = set()
+    interrupted = False
     for one in checks:
-        found = next((found.name for found in results if _stands(found, statistical)), "") if stop_early else ""
+        cause = next((found.name for found in results if _stands(found, statistical)), "") if stop_early else ""
         try:
-            if found and one.family == "learning":
+            if cause and one.family == "learning":
                 not_asked.add(one.name)
-                results.append(_not_asked(one, found))
+                results.append(_not_asked(one, cause))
             else:
                 results.append(carried_out(one, probe))
             if on_check is not None:

@@ -3,152 +3,21 @@
 Dimension key: ``B`` pairs, ``G`` genes, ``L`` state tokens.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from diagnostics.altered_pairs import AlteredPairs, FixedPairs, SlowPairs
 from diagnostics.checks.subject import Subject
 from diagnostics.fault import fault, source_of, with_source
-from diagnostics.faults_shown import collated_differ, first_pairs, held_out_differs, pairs_differ
-from diagnostics.result import Cause
+from diagnostics.fault_entries import Collated, collate_fault, pairs_fault
+from diagnostics.faults_shown import first_pairs, held_out_differs, pairs_differ
 from gpcp.batches import ModelBatch
-from gpcp.genes import GeneVocab
-from gpcp.pairs import PairBatch, PairSource, concatenate, rebatched
-from gpcp.randomness import stream
-from simulators.regimes import Regime
-
-_BLOCK = 256
-_Alter = Callable[[PairBatch, np.random.Generator], PairBatch]
-_Collated = tuple[ModelBatch, Tensor]
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AlteredPairs:
-    """The pairs of a source, altered block by block, whatever the batch size."""
-
-    source: PairSource
-    alter: _Alter
-
-    @property
-    def vocab(self) -> GeneVocab:
-        """The source's."""
-        return self.source.vocab
-
-    @property
-    def n_pairs(self) -> int | None:
-        """The source's."""
-        return self.source.n_pairs
-
-    @property
-    def regime(self) -> Regime | None:
-        """What the source says of itself."""
-        return getattr(self.source, "regime", None)
-
-    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
-        """One pass."""
-        return rebatched(self._blocks(seed), batch_size=batch_size)
-
-    def _blocks(self, seed: int) -> Iterator[PairBatch]:
-        for number, block in enumerate(self.source.pairs(batch_size=_BLOCK, seed=seed)):
-            yield self.alter(block, stream(seed, "altered pairs", number))
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FixedPairs:
-    """Always the same pairs, in an order that the seed decides, or always in the same."""
-
-    held: PairBatch
-    shuffled: bool = True
-
-    @property
-    def vocab(self) -> GeneVocab:
-        """Of the pairs."""
-        return self.held.vocab
-
-    @property
-    def n_pairs(self) -> int | None:
-        """How many they are."""
-        return len(self.held)
-
-    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
-        """One pass."""
-        n = len(self.held)
-        order_B = stream(seed, "fixed pairs").permutation(n) if self.shuffled else np.arange(n)
-        return rebatched(iter([self.held.rows(order_B)]), batch_size=batch_size)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SlowPairs:
-    """The pairs of a source, with a wait before each batch."""
-
-    source: PairSource
-    wait_s: float
-
-    @property
-    def vocab(self) -> GeneVocab:
-        """The source's."""
-        return self.source.vocab
-
-    @property
-    def n_pairs(self) -> int | None:
-        """The source's."""
-        return self.source.n_pairs
-
-    @property
-    def regime(self) -> Regime | None:
-        """What the source says of itself."""
-        return getattr(self.source, "regime", None)
-
-    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
-        """One pass."""
-        for batch in self.source.pairs(batch_size=batch_size, seed=seed):
-            time.sleep(self.wait_s)
-            yield batch
-
-
-def _pairs(name: str, plants: str, *expected: str, **more: Any) -> Callable[[_Alter], _Alter]:
-    """Enter an alteration of training and held-out pairs as a fault."""
-
-    def enter(alter: _Alter) -> _Alter:
-        def apply(subject: Subject) -> Subject:
-            held_out = subject.held_out
-            return with_source(
-                subject,
-                AlteredPairs(source=source_of(subject), alter=alter),
-                None if held_out is None else AlteredPairs(source=held_out, alter=alter),
-            )
-
-        fault(name, plants, part="data", expected=expected, cause="data", shows=pairs_differ, **more)(apply)
-        return alter
-
-    return enter
-
-
-def _collate(name: str, plants: str, *expected: str, cause: Cause = "data") -> Callable[..., Any]:
-    """Enter an alteration of collated batches as a fault: ``(batch, after_BL) -> (batch, after_BL)``."""
-
-    def enter(alter: Callable[[ModelBatch, Tensor], _Collated]) -> Callable[[ModelBatch, Tensor], _Collated]:
-        def apply(subject: Subject) -> Subject:
-            collate = subject.collate
-
-            def altered(pairs: PairBatch) -> _Collated:
-                return alter(*collate(pairs))
-
-            return replace(subject, collate=altered)
-
-        fault(name, plants, part="data", expected=expected, cause=cause, shows=collated_differ)(apply)
-        return alter
-
-    return enter
+from gpcp.pairs import PairBatch, concatenate
 
 
 def _after(pairs: PairBatch, scored_BG: np.ndarray[Any, Any]) -> PairBatch:
@@ -161,23 +30,23 @@ _SIGNAL = ("data.signal",)
 _TOLD = ("data.signal", "data.perturbation", "data.identity", "data.dose")
 
 
-@_pairs("no_signal", "the cell after is noise at every scored gene", *_SIGNAL)
+@pairs_fault("no_signal", "the cell after is noise at every scored gene", *_SIGNAL)
 def _no_signal(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return _after(pairs, rng.standard_normal(pairs.after_BG.shape))
 
 
-@_pairs("signal_buried", "noise of thirty standard deviations is added to the cell after", *_SIGNAL)
+@pairs_fault("signal_buried", "noise of thirty standard deviations is added to the cell after", *_SIGNAL)
 def _buried(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     noise_BG = rng.standard_normal(pairs.after_BG.shape) * 30 * max(1.0, float(pairs.after_BG.std()))
     return _after(pairs, pairs.after_BG + noise_BG)
 
 
-@_pairs("unmatched_pairs", "the cell after belongs to another pair's cell before and perturbation", *_SIGNAL)
+@pairs_fault("unmatched_pairs", "the cell after belongs to another pair's cell before and perturbation", *_SIGNAL)
 def _unmatched(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return _after(pairs, pairs.after_BG[rng.permutation(len(pairs))])
 
 
-@_pairs("label_shuffle", "doses are told of other genes than those that were perturbed", *_TOLD)
+@pairs_fault("label_shuffle", "doses are told of other genes than those that were perturbed", *_TOLD)
 def _labels(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     order_BG = rng.permuted(np.tile(np.arange(len(pairs.vocab)), (len(pairs), 1)), axis=1)
     told_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1)
@@ -186,13 +55,13 @@ def _labels(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return replace(pairs, perturbed_BG=told_BG, after_BG=np.where(told_BG, dose_BG, pairs.after_BG))
 
 
-@_pairs("dose_shuffle", "the doses told are those of other pairs", *_TOLD)
+@pairs_fault("dose_shuffle", "the doses told are those of other pairs", *_TOLD)
 def _doses(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     other_BG = rng.permuted(pairs.after_BG, axis=0)
     return replace(pairs, after_BG=np.where(pairs.perturbed_BG, other_BG, pairs.after_BG))
 
 
-@_pairs("told_of_the_next_pair", "what is told, genes and doses, is joined to the pairs one row off", *_TOLD)
+@pairs_fault("told_of_the_next_pair", "what is told, genes and doses, is joined to the pairs one row off", *_TOLD)
 def _next_row(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
     told_BG = np.roll(pairs.perturbed_BG, 1, axis=0) & pairs.measured_BG
@@ -201,7 +70,7 @@ def _next_row(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     )
 
 
-@_pairs(
+@pairs_fault(
     "zero_genes", "all genes but two are 0 in every cell, and count as measured", "data.constant_genes", "data.silent"
 )
 def _zeros(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
@@ -218,7 +87,7 @@ def _counts(value_BG: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.floor(np.exp(np.clip(1.5 * value_BG + 4, -4, 12))).astype(np.float32)
 
 
-@_pairs("raw_counts", "cells hold counts, up to tens of thousands, instead of their logarithm", "data.units")
+@pairs_fault("raw_counts", "cells hold counts, up to tens of thousands, instead of their logarithm", "data.units")
 def _raw(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
     return replace(
@@ -228,14 +97,14 @@ def _raw(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     )
 
 
-@_pairs("before_of_another_cell", "the cell before belongs to another pair", "data.partners", "data.world",
+@pairs_fault("before_of_another_cell", "the cell before belongs to another pair", "data.partners", "data.world",
         not_in=("matched", "interventional"))  # fmt: skip
 def _before(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
     return replace(pairs, before_BG=np.roll(pairs.before_BG, 1, axis=0))
 
 
-@_pairs("workers_repeat", "four workers share their random numbers: every pair comes four times", "data.repeats")
+@pairs_fault("workers_repeat", "four workers share their random numbers: every pair comes four times", "data.repeats")
 def _repeat(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
     return concatenate([pairs.rows(slice(0, max(1, len(pairs) // 4)))] * 4)
@@ -315,56 +184,56 @@ def _starves(subject: Subject) -> Subject:
     return replace(subject, pairs=SlowPairs(source=source_of(subject), wait_s=0.05))
 
 
-@_collate("double_log", "collation takes the logarithm of the values a second time", "data.before")
-def _double_log(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+@collate_fault("double_log", "collation takes the logarithm of the values a second time", "data.before")
+def _double_log(batch: ModelBatch, after_BL: Tensor) -> Collated:
     def again(value_BL: Tensor) -> Tensor:
         return value_BL.sign() * value_BL.abs().log1p()
 
     return replace(batch, before_BL=again(batch.before_BL), target_BL=again(batch.target_BL)), again(after_BL)
 
 
-@_collate("rounded", "collation makes whole numbers of the cell before", "data.before")
-def _rounded(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+@collate_fault("rounded", "collation makes whole numbers of the cell before", "data.before")
+def _rounded(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, before_BL=batch.before_BL.round()), after_BL
 
 
-@_collate("target_leak", "collation shows the model the cell after in the place of the cell before", "data.before",
+@collate_fault("target_leak", "collation shows the model the cell after in the place of the cell before", "data.before",
           "data.leak", "data.target")  # fmt: skip
-def _leak(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+def _leak(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, before_BL=torch.where(batch.measured_BL, after_BL, 0.0)), after_BL
 
 
-@_collate("wrong_target", "the model is to predict the cell before", "data.target")
-def _wrong_target(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+@collate_fault("wrong_target", "the model is to predict the cell before", "data.target")
+def _wrong_target(batch: ModelBatch, after_BL: Tensor) -> Collated:
     del after_BL
     return batch, batch.before_BL.clone()
 
 
-@_collate("deltas_as_expression", "the model is to predict the change, and is scored as if it were expression",
+@collate_fault("deltas_as_expression", "the model is to predict the change, and is scored as if it were expression",
           "data.target")  # fmt: skip
-def _deltas(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+def _deltas(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return batch, after_BL - batch.before_BL
 
 
-@_collate("columns_misaligned", "the cell after lists its genes in another order", "data.target", "data.told")
-def _misaligned(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+@collate_fault("columns_misaligned", "the cell after lists its genes in another order", "data.target", "data.told")
+def _misaligned(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return batch, after_BL.flip(1)
 
 
-@_collate("unmeasured_as_zero", "collation says that every gene is measured, and leaves the zeros", "data.masks",
+@collate_fault("unmeasured_as_zero", "collation says that every gene is measured, and leaves the zeros", "data.masks",
           cause="bug")  # fmt: skip
-def _as_zero(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+def _as_zero(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, measured_BL=torch.ones_like(batch.measured_BL)), after_BL
 
 
-@_collate("told_inverted", "the mask of told genes is inverted", "data.masks", cause="bug")
-def _inverted(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+@collate_fault("told_inverted", "the mask of told genes is inverted", "data.masks", cause="bug")
+def _inverted(batch: ModelBatch, after_BL: Tensor) -> Collated:
     told_BL = batch.measured_BL & ~batch.perturbed_BL
     return replace(batch, perturbed_BL=told_BL, target_BL=torch.where(told_BL, after_BL, 0.0)), after_BL
 
 
-@_collate("unknown_as_control", "perturbations of half of the genes are unknown and are taken for controls",
+@collate_fault("unknown_as_control", "perturbations of half of the genes are unknown and are taken for controls",
           "data.masks", "data.told", cause="bug")  # fmt: skip
-def _as_control(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+def _as_control(batch: ModelBatch, after_BL: Tensor) -> Collated:
     known_BL = batch.perturbed_BL & (batch.token_BL % 2 == 0)
     return replace(batch, perturbed_BL=known_BL, target_BL=torch.where(known_BL, batch.target_BL, 0.0)), after_BL

@@ -9,7 +9,6 @@ A patched forward takes whatever the layer takes, and so has no types to check.
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,76 +17,25 @@ import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 from torch import Tensor, nn
 
 from diagnostics.checks.subject import Subject
-from diagnostics.fault import answers_with, copied, fault, reforward, with_source
+from diagnostics.fault import copied, fault, reforward, with_source
+from diagnostics.fault_entries import answer_fault, layers_fault, question_fault
 from diagnostics.faults_shown import answers_differ, gradients_differ
-from diagnostics.result import Cause
 from gpcp.attention import MultiHeadAttention, Residual
 from gpcp.batches import ModelBatch
 from gpcp.model import GenePerturbationTransformer
-
-_Inner = Callable[[GenePerturbationTransformer], None]
-_Asked = Callable[[ModelBatch], ModelBatch]
-_Answered = Callable[[Tensor, ModelBatch], Tensor]
-
-
-def _names(expected: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(one if "." in one else f"architecture.{one}" for one in expected)
-
-
-def _layers(name: str, plants: str, *expected: str, cause: Cause = "bug", **more: Any) -> Callable[[_Inner], _Inner]:
-    """Enter a change of the layers of a copy as a fault."""
-
-    def enter(alter: _Inner) -> _Inner:
-        def apply(subject: Subject) -> Subject:
-            model, faulty = copied(subject)
-            alter(model)
-            return faulty
-
-        kept: dict[str, Any] = {"shows": answers_differ, **more}
-        fault(name, plants, part="model", expected=_names(expected), cause=cause, **kept)(apply)
-        return alter
-
-    return enter
-
-
-def _asked(name: str, plants: str, *expected: str, cause: Cause = "bug") -> Callable[[_Asked], _Asked]:
-    """Enter a change of what the model is asked as a fault."""
-
-    def enter(change: _Asked) -> _Asked:
-        def alter(model: GenePerturbationTransformer) -> None:
-            reforward(model, lambda _, usual, batch, *maps: usual(change(batch), *maps))
-
-        _layers(name, plants, *expected, cause=cause)(alter)
-        return change
-
-    return enter
-
-
-def _answered(name: str, plants: str, *expected: str, cause: Cause = "bug", **more: Any) -> Callable[..., Any]:
-    """Enter a change of the model's answers as a fault."""
-
-    def enter(change: _Answered) -> _Answered:
-        def apply(subject: Subject) -> Subject:
-            return answers_with(subject, change)
-
-        kept: dict[str, Any] = {"shows": answers_differ, **more}
-        fault(name, plants, part="model", expected=_names(expected), cause=cause, **kept)(apply)
-        return change
-
-    return enter
 
 
 def _attentions(model: nn.Module) -> list[MultiHeadAttention]:
     return [one for one in model.modules() if isinstance(one, MultiHeadAttention)]
 
 
-@_layers("attention_mask_missing", "attention looks at unmeasured genes and padding, too", "unmeasured", "padding")
+@layers_fault("attention_mask_missing", "attention looks at unmeasured genes and padding, too", "unmeasured", "padding")
 def _mask_missing(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
         reforward(one, lambda _, usual, query, memory, attend: usual(query, memory, None))
 
 
-@_layers("attention_mask_inverted", "attention looks at what is unmeasured only, where there is any",
+@layers_fault("attention_mask_inverted", "attention looks at what is unmeasured only, where there is any",
          "unmeasured", "padding", "reads_measured", "nan_unmeasured")  # fmt: skip
 def _mask_inverted(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
@@ -106,14 +54,14 @@ def _wrong_axis(self: Any, usual: Any, query: Tensor, memory: Tensor, attend: Te
     return self.out((weight @ value_BHKd).transpose(1, 2).flatten(2))
 
 
-@_layers("softmax_over_the_wrong_axis", "attention's softmax runs over the queries instead of the tokens",
+@layers_fault("softmax_over_the_wrong_axis", "attention's softmax runs over the queries instead of the tokens",
          "attention", "padding", "unmeasured")  # fmt: skip
 def _softmax(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
         reforward(one, _wrong_axis)
 
 
-@_layers("attention_over_the_batch", "attention runs over the pairs of a batch instead of the genes of a pair",
+@layers_fault("attention_over_the_batch", "attention runs over the pairs of a batch instead of the genes of a pair",
          "reads_other_genes", "other_cells", cause="bug")  # fmt: skip
 def _over_batch(model: GenePerturbationTransformer) -> None:
     def swapped(_: nn.Module, usual: Any, query: Tensor, memory: Tensor, attend: Tensor | None) -> Tensor:
@@ -124,14 +72,14 @@ def _over_batch(model: GenePerturbationTransformer) -> None:
         reforward(one, swapped)
 
 
-@_layers("no_attention", "every attention adds 0: genes do not hear of each other", "reads_other_genes",
+@layers_fault("no_attention", "every attention adds 0: genes do not hear of each other", "reads_other_genes",
          cause="architecture")  # fmt: skip
 def _no_attention(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
         reforward(one, lambda _, usual, query, memory, attend: 0.0 * usual(query, memory, attend))
 
 
-@_layers("position_leak", "tokens carry their place in the batch", "gene_order")
+@layers_fault("position_leak", "tokens carry their place in the batch", "gene_order")
 def _position(model: GenePerturbationTransformer) -> None:
     reforward(
         model.state_value,
@@ -142,20 +90,22 @@ def _position(model: GenePerturbationTransformer) -> None:
     )
 
 
-@_asked("identity_of_the_place", "genes are known by their place in the batch, not by their token", "gene_order",
+@question_fault("identity_of_the_place",
+         "genes are known by their place in the batch, not by their token", "gene_order",
         "padding")  # fmt: skip
 def _places(batch: ModelBatch) -> ModelBatch:
     return replace(batch, token_BL=torch.arange(batch.before_BL.shape[1], device=batch.token_BL.device)[None])
 
 
-@_layers("tokens_wrap", "the genes' embeddings have four entries, around which the tokens of all genes wrap",
+@layers_fault("tokens_wrap", "the genes' embeddings have four entries, around which the tokens of all genes wrap",
          "reads_which", "told_apart")  # fmt: skip
 def _wrap(model: GenePerturbationTransformer) -> None:
     for one in (model.state_identity, model.query_identity):
         reforward(one, lambda _, usual, token: usual(token % 4))
 
 
-@_layers("tokens_shuffled", "the decoded queries are shuffled before the head reads them", "gene_order", "repeatable",
+@layers_fault("tokens_shuffled",
+         "the decoded queries are shuffled before the head reads them", "gene_order", "repeatable",
          "unmeasured")  # fmt: skip
 def _shuffled(model: GenePerturbationTransformer) -> None:
     def mixed(_: nn.Module, usual: Any, decoded: Tensor, attend: Tensor, token: Tensor) -> Tensor:
@@ -165,18 +115,18 @@ def _shuffled(model: GenePerturbationTransformer) -> None:
     reforward(model.out, mixed)
 
 
-@_layers("dropout_in_evaluation", "dropout stays on in evaluation mode", "repeatable")
+@layers_fault("dropout_in_evaluation", "dropout stays on in evaluation mode", "repeatable")
 def _dropout(model: GenePerturbationTransformer) -> None:
     reforward(model.state_value, lambda _, usual, *values: F.dropout(usual(*values), 0.5, training=True))
 
 
-@_answered("cells_mixed", "the mean over the batch enters every pair's answer", "other_cells", "unmeasured")
+@answer_fault("cells_mixed", "the mean over the batch enters every pair's answer", "other_cells", "unmeasured")
 def _mixed(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return answer_BL + 0.5 * answer_BL.mean(dim=0, keepdim=True)
 
 
-@_layers("first_cell_only", "the encoded state reaches the first cell of a batch only", "other_cells")
+@layers_fault("first_cell_only", "the encoded state reaches the first cell of a batch only", "other_cells")
 def _first_cell(model: GenePerturbationTransformer) -> None:
     def only_first(_: nn.Module, usual: Any, *values: Tensor) -> Tensor:
         state = usual(*values)
@@ -185,7 +135,7 @@ def _first_cell(model: GenePerturbationTransformer) -> None:
     reforward(model.state_value, only_first)
 
 
-@_layers("mask_of_the_first_cell", "the first cell's mask is used for all", "other_cells", "unmeasured", "padding")
+@layers_fault("mask_of_the_first_cell", "the first cell's mask is used for all", "other_cells", "unmeasured", "padding")
 def _first_mask(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
         reforward(
@@ -196,44 +146,47 @@ def _first_mask(model: GenePerturbationTransformer) -> None:
         )
 
 
-@_answered("nan_path", "unmeasured values are multiplied by 0, which keeps NaN", "nan_unmeasured")
+@answer_fault("nan_path", "unmeasured values are multiplied by 0, which keeps NaN", "nan_unmeasured")
 def _nan(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     return answer_BL + (batch.before_BL * 0).sum(dim=1, keepdim=True)
 
 
-@_answered("root_of_zero", "the root of 0 is added, whose derivative is infinite", "gradients", "nan_unmeasured",
+@answer_fault("root_of_zero", "the root of 0 is added, whose derivative is infinite", "gradients", "nan_unmeasured",
            shows=gradients_differ)  # fmt: skip
 def _root(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return answer_BL + (answer_BL * 0).sqrt()
 
 
-@_answered("reads_unmeasured", "the mean over all places, unmeasured ones included, enters the answers", "unmeasured")
+@answer_fault(
+    "reads_unmeasured", "the mean over all places, unmeasured ones included, enters the answers", "unmeasured"
+)
 def _unmeasured(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     return answer_BL + batch.before_BL.mean(dim=1, keepdim=True)
 
 
-@_layers("embedding_frozen", "the genes' embeddings are not trained", "gradients", shows=gradients_differ)
+@layers_fault("embedding_frozen", "the genes' embeddings are not trained", "gradients", shows=gradients_differ)
 def _frozen(model: GenePerturbationTransformer) -> None:
     model.state_identity.weight.requires_grad_(False)
     model.query_identity.weight.requires_grad_(False)
 
 
-@_layers("dead_relu", "a ReLU whose inputs are all far below 0 stands before the head", "gradients",
+@layers_fault("dead_relu", "a ReLU whose inputs are all far below 0 stands before the head", "gradients",
          "reads_expression")  # fmt: skip
 def _dead(model: GenePerturbationTransformer) -> None:
     model.skip_G = None
     reforward(model.out, lambda _, usual, decoded, *rest: usual(torch.relu(decoded - 1e3), *rest))
 
 
-@_layers("zero_weights", "every weight begins at 0", "gradients")
+@layers_fault("zero_weights", "every weight begins at 0", "gradients")
 def _zero(model: GenePerturbationTransformer) -> None:
     with torch.no_grad():
         for one in model.parameters():
             one.zero_()
 
 
-@_layers("pooled_to_a_scalar", "all queries are pooled to one number, which is the answer for every gene", "identity",
+@layers_fault("pooled_to_a_scalar",
+         "all queries are pooled to one number, which is the answer for every gene", "identity",
          "rank", cause="architecture")  # fmt: skip
 def _scalar(model: GenePerturbationTransformer) -> None:
     model.skip_G = None
@@ -246,7 +199,7 @@ def _scalar(model: GenePerturbationTransformer) -> None:
     reforward(model.out, pooled)
 
 
-@_layers("bottleneck", "one number stands between the genes: their answers can move together only", "rank",
+@layers_fault("bottleneck", "one number stands between the genes: their answers can move together only", "rank",
          "unmeasured", "padding", cause="architecture")  # fmt: skip
 def _bottleneck(model: GenePerturbationTransformer) -> None:
     model.skip_G = None
@@ -269,7 +222,8 @@ def _rebuilt(name: str, plants: str, *expected: str, **parts: Any) -> None:
         return changed if changed.pairs is None else with_source(changed, changed.pairs, changed.held_out)
 
     fault(
-        name, plants, part="model", expected=_names(expected), cause="architecture", shows=answers_differ
+        name, plants, part="model", expected=tuple(f"architecture.{one}" for one in expected), cause="architecture",
+        shows=answers_differ,
     )(apply)  # fmt: skip
 
 
@@ -280,31 +234,35 @@ _rebuilt("no_path_between_genes", "queries do not attend to each other: a gene's
          "told_reaches_others", query_attention=False)  # fmt: skip
 
 
-@_asked("perturbation_not_fed", "what is told never enters the model", "reads_perturbation", "told_reaches_others")
+@question_fault(
+    "perturbation_not_fed", "what is told never enters the model", "reads_perturbation", "told_reaches_others"
+)
 def _not_fed(batch: ModelBatch) -> ModelBatch:
     return replace(
         batch, perturbed_BL=torch.zeros_like(batch.perturbed_BL), target_BL=torch.zeros_like(batch.target_BL)
     )
 
 
-@_asked("dose_dropped", "the model hears which genes are told, not how far they go", "reads_dose", "reads_sign")
+@question_fault("dose_dropped", "the model hears which genes are told, not how far they go", "reads_dose", "reads_sign")
 def _dose(batch: ModelBatch) -> ModelBatch:
     return replace(batch, target_BL=batch.before_BL + batch.perturbed_BL.to(batch.before_BL))
 
 
-@_asked("largest_change_only", "of several told genes the model hears the one that changes most", "reads_every_told")
+@question_fault(
+    "largest_change_only", "of several told genes the model hears the one that changes most", "reads_every_told"
+)
 def _largest(batch: ModelBatch) -> ModelBatch:
     size_BL = torch.where(batch.perturbed_BL, (batch.target_BL - batch.before_BL).abs(), -1.0)
     heard_BL = batch.perturbed_BL & (size_BL == size_BL.max(dim=1, keepdim=True).values)
     return replace(batch, perturbed_BL=heard_BL, target_BL=torch.where(heard_BL, batch.target_BL, 0.0))
 
 
-@_asked("sign_lost", "the model hears by how much a gene changes, not which way", "reads_sign")
+@question_fault("sign_lost", "the model hears by how much a gene changes, not which way", "reads_sign")
 def _sign(batch: ModelBatch) -> ModelBatch:
     return replace(batch, target_BL=batch.before_BL + (batch.target_BL - batch.before_BL).abs())
 
 
-@_asked("expression_not_fed", "the cell before never enters the model", "reads_expression")
+@question_fault("expression_not_fed", "the cell before never enters the model", "reads_expression")
 def _expression(batch: ModelBatch) -> ModelBatch:
     return replace(batch, before_BL=torch.zeros_like(batch.before_BL))
 
@@ -318,17 +276,19 @@ def _ignores_cell(model: GenePerturbationTransformer) -> None:
     )
 
 
-_layers("effect_ignores_the_cell", "an effect that does not depend on the cell is added to it", "reads_other_genes",
+layers_fault("effect_ignores_the_cell",
+         "an effect that does not depend on the cell is added to it", "reads_other_genes",
         cause="architecture")(_ignores_cell)  # fmt: skip
 
 
-@_layers("encoder_detached", "no gradient flows back into the encoder", "gradients", shows=gradients_differ)
+@layers_fault("encoder_detached", "no gradient flows back into the encoder", "gradients", shows=gradients_differ)
 def _detached(model: GenePerturbationTransformer) -> None:
     for layer in model.encoder:
         reforward(layer, lambda _, usual, *values: usual(*values).detach())
 
 
-@_layers("layers_in_a_list", "the encoder's layers stand in a plain list, where no optimiser finds them", "state_dict",
+@layers_fault("layers_in_a_list",
+         "the encoder's layers stand in a plain list, where no optimiser finds them", "state_dict",
          shows=gradients_differ)  # fmt: skip
 def _listed(model: GenePerturbationTransformer) -> None:
     layers = list(model.encoder)
@@ -336,35 +296,35 @@ def _listed(model: GenePerturbationTransformer) -> None:
     model.__dict__["encoder"] = layers
 
 
-@_layers("training_mode_differs", "answers are halved in training mode", "modes")
+@layers_fault("training_mode_differs", "answers are halved in training mode", "modes")
 def _modes(model: GenePerturbationTransformer) -> None:
     reforward(model.out, lambda self, usual, *values: usual(*values) * (0.5 if self.training else 1.0))
 
 
-@_layers("division_by_spread_zero", "genes are divided by a spread of 0", "finite")
+@layers_fault("division_by_spread_zero", "genes are divided by a spread of 0", "finite")
 def _spread(model: GenePerturbationTransformer) -> None:
     model.spread_G.zero_()
 
 
-@_answered("relu_on_the_output", "a ReLU ends the model, and expression goes below 0", "range", cause="architecture")
+@answer_fault("relu_on_the_output", "a ReLU ends the model, and expression goes below 0", "range", cause="architecture")
 def _relu(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return torch.relu(answer_BL)
 
 
-@_answered("sigmoid_on_the_output", "a sigmoid ends the model", "range", cause="architecture")
+@answer_fault("sigmoid_on_the_output", "a sigmoid ends the model", "range", cause="architecture")
 def _sigmoid(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return torch.sigmoid(answer_BL)
 
 
-@_layers("residual_dropped", "one block's residual sum is missing", equivalent=True)
+@layers_fault("residual_dropped", "one block's residual sum is missing", equivalent=True)
 def _residual(model: GenePerturbationTransformer) -> None:
     last = [one for one in model.encoder.modules() if isinstance(one, Residual)][-1]
     reforward(last, lambda self, usual, token, *rest: usual(token, *rest) - token)
 
 
-@_layers("attention_sharper", "attention's logits are twice as large", equivalent=True)
+@layers_fault("attention_sharper", "attention's logits are twice as large", equivalent=True)
 def _sharper(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
         reforward(one.query_norm, lambda _, usual, query: 2 * usual(query))

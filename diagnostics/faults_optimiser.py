@@ -4,53 +4,21 @@ Dimension key: ``B`` pairs, ``L`` state tokens; parameters have shapes of their 
 """
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from diagnostics.checks.subject import MakeOptimizer, Subject
+from diagnostics.checks.subject import Subject
 from diagnostics.fault import copied, fault
+from diagnostics.fault_entries import optimizer_fault, step_fault
 from diagnostics.faults_shown import steps_differ
-from diagnostics.result import Cause
 from gpcp.errors import InputError
 from gpcp.pairs import PairBatch
 
 RATE = 1e-2
 """At which the healthy subjects learn."""
-
-_Update = Callable[[Subject, nn.Module, Optimizer, PairBatch], Tensor]
-
-
-def _optimizer(name: str, plants: str, *expected: str) -> Callable[[MakeOptimizer], MakeOptimizer]:
-    """Enter an optimiser of its own as a fault."""
-
-    def enter(make: MakeOptimizer) -> MakeOptimizer:
-        def apply(subject: Subject) -> Subject:
-            return replace(subject, make_optimizer=make)
-
-        fault(name, plants, part="optimiser", expected=expected, cause="optimiser", shows=steps_differ)(apply)
-        return make
-
-    return enter
-
-
-def _step(name: str, plants: str, *expected: str, cause: Cause = "optimiser") -> Callable[[_Update], _Update]:
-    """Enter a training step of its own as a fault."""
-
-    def enter(update: _Update) -> _Update:
-        def apply(subject: Subject) -> Subject:
-            def training_step(model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
-                return update(subject, model, optimizer, pairs)
-
-            return replace(subject, training_step=training_step)
-
-        fault(name, plants, part="optimiser", expected=expected, cause=cause, shows=steps_differ)(apply)
-        return update
-
-    return enter
 
 
 def backward(loss: Tensor) -> None:
@@ -58,44 +26,46 @@ def backward(loss: Tensor) -> None:
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
 
 
-@_optimizer("optimiser_of_the_head", "the optimiser holds the output head alone", "optimiser.holds_parameters")
+@optimizer_fault("optimiser_of_the_head", "the optimiser holds the output head alone", "optimiser.holds_parameters")
 def _head(model: nn.Module) -> Optimizer:
     *_, (_, last) = ((name, part) for name, part in model.named_children() if any(True for _ in part.parameters()))
     return torch.optim.AdamW(last.parameters(), lr=RATE, weight_decay=0.0)
 
 
-@_optimizer("optimiser_of_a_copy", "the optimiser is built on a copy of the model", "optimiser.holds_parameters")
+@optimizer_fault("optimiser_of_a_copy", "the optimiser is built on a copy of the model", "optimiser.holds_parameters")
 def _copy(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(copy.deepcopy(model).parameters(), lr=RATE, weight_decay=0.0)
 
 
-@_optimizer("adam_eps", "Adam's eps is 1 instead of 1e-8, so that small gradients hardly move", "optimiser.first_step")
+@optimizer_fault(
+    "adam_eps", "Adam's eps is 1 instead of 1e-8, so that small gradients hardly move", "optimiser.first_step"
+)
 def _eps(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, eps=1.0, weight_decay=0.0)
 
 
-@_optimizer("rate_too_small", "the learning rate is 1e-7", "learning.rate")
+@optimizer_fault("rate_too_small", "the learning rate is 1e-7", "learning.rate")
 def _too_small(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=1e-7, weight_decay=0.0)
 
 
-@_optimizer("rate_too_large", "the learning rate is 10", "learning.rate")
+@optimizer_fault("rate_too_large", "the learning rate is 10", "learning.rate")
 def _too_large(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=10.0, weight_decay=0.0)
 
 
-@_optimizer("rate_zero", "the learning rate is 0", "optimiser.learning_rate")
+@optimizer_fault("rate_zero", "the learning rate is 0", "optimiser.learning_rate")
 def _zero(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
 
 
-@_optimizer("rate_of_descent_without_momentum", "plain gradient descent at 1e-7, a rate meant for nothing",
+@optimizer_fault("rate_of_descent_without_momentum", "plain gradient descent at 1e-7, a rate meant for nothing",
             "learning.rate")  # fmt: skip
 def _sgd(model: nn.Module) -> Optimizer:
     return torch.optim.SGD(model.parameters(), lr=1e-7)
 
 
-@_optimizer("rate_of_a_group_zero", "one group of parameters, all but the head, has the learning rate 0",
+@optimizer_fault("rate_of_a_group_zero", "one group of parameters, all but the head, has the learning rate 0",
             "optimiser.learning_rate", "optimiser.moves_parameters")  # fmt: skip
 def _group(model: nn.Module) -> Optimizer:
     parameters = list(model.parameters())
@@ -103,17 +73,19 @@ def _group(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(groups, weight_decay=0.0)
 
 
-@_optimizer("weight_decay", "decay of 100 at a rate of 0.01 pulls every weight to 0 at each step", "optimiser.decay")
+@optimizer_fault(
+    "weight_decay", "decay of 100 at a rate of 0.01 pulls every weight to 0 at each step", "optimiser.decay"
+)
 def _decay(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=100.0)
 
 
-@_optimizer("maximise", "the optimiser climbs: maximize is True", "optimiser.descends")
+@optimizer_fault("maximise", "the optimiser climbs: maximize is True", "optimiser.descends")
 def _maximise(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, maximize=True)
 
 
-@_optimizer("betas_swapped", "Adam's betas stand in the wrong order: 0.999, 0.9", "optimiser.moments")
+@optimizer_fault("betas_swapped", "Adam's betas stand in the wrong order: 0.999, 0.9", "optimiser.moments")
 def _betas(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.999, 0.9), weight_decay=0.0)
 
@@ -129,7 +101,7 @@ def _bf16(subject: Subject) -> Subject:
     return faulty
 
 
-@_step("gradients_not_cleared", "gradients are never cleared: each step adds to those before", "optimiser.cleared")
+@step_fault("gradients_not_cleared", "gradients are never cleared: each step adds to those before", "optimiser.cleared")
 def _not_cleared(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     loss = subject.composed_loss(model, pairs)
     backward(loss)
@@ -137,7 +109,7 @@ def _not_cleared(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs
     return loss
 
 
-@_step("cleared_too_late", "gradients are cleared between backward and step", "optimiser.moves_parameters")
+@step_fault("cleared_too_late", "gradients are cleared between backward and step", "optimiser.moves_parameters")
 def _too_late(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     loss = subject.composed_loss(model, pairs)
     backward(loss)
@@ -146,7 +118,7 @@ def _too_late(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: P
     return loss
 
 
-@_step("no_step", "the optimiser's step is never called", "optimiser.moves_parameters")
+@step_fault("no_step", "the optimiser's step is never called", "optimiser.moves_parameters")
 def _no_step(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
     loss = subject.composed_loss(model, pairs)
@@ -154,7 +126,7 @@ def _no_step(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: Pa
     return loss
 
 
-@_step("weights_put_back", "after every step the best weights are restored, which are those of the start",
+@step_fault("weights_put_back", "after every step the best weights are restored, which are those of the start",
        "optimiser.moves_parameters")  # fmt: skip
 def _put_back(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     kept = copy.deepcopy(model.state_dict())
@@ -166,7 +138,7 @@ def _put_back(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: P
     return loss
 
 
-@_step("step_on_a_copy", "the training step computes its gradients on a copy of the model",
+@step_fault("step_on_a_copy", "the training step computes its gradients on a copy of the model",
        "optimiser.gradients", "optimiser.moves_parameters")  # fmt: skip
 def _on_a_copy(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
@@ -176,7 +148,7 @@ def _on_a_copy(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: 
     return loss
 
 
-@_step("step_uphill", "the training step goes backward from the negated loss, and reports the right one",
+@step_fault("step_uphill", "the training step goes backward from the negated loss, and reports the right one",
        "optimiser.gradients", "optimiser.descends")  # fmt: skip
 def _uphill(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
@@ -186,7 +158,7 @@ def _uphill(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: Pai
     return loss
 
 
-@_step("step_without_gradient", "the training step takes the loss as a number, and goes backward from that",
+@step_fault("step_without_gradient", "the training step takes the loss as a number, and goes backward from that",
        "optimiser.gradients", "optimiser.moves_parameters")  # fmt: skip
 def _without_gradient(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
@@ -196,7 +168,7 @@ def _without_gradient(subject: Subject, model: nn.Module, optimizer: Optimizer, 
     return loss
 
 
-@_step("step_on_other_targets", "the training step scores its answers by the targets of the next pair",
+@step_fault("step_on_other_targets", "the training step scores its answers by the targets of the next pair",
        "loss.reported", "optimiser.gradients", cause="bug")  # fmt: skip
 def _other_targets(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
@@ -207,7 +179,7 @@ def _other_targets(subject: Subject, model: nn.Module, optimizer: Optimizer, pai
     return loss
 
 
-@_step("gradients_clipped_away", "gradients are clipped to a norm of 1e-12, far below Adam's eps",
+@step_fault("gradients_clipped_away", "gradients are clipped to a norm of 1e-12, far below Adam's eps",
        "optimiser.first_step")  # fmt: skip
 def _clipped_away(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
@@ -218,7 +190,7 @@ def _clipped_away(subject: Subject, model: nn.Module, optimizer: Optimizer, pair
     return loss
 
 
-@_step("rate_falls_at_once", "a schedule that is meant for epochs halves the rate at every step",
+@step_fault("rate_falls_at_once", "a schedule that is meant for epochs halves the rate at every step",
        "optimiser.learning_rate")  # fmt: skip
 def _falls(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
@@ -230,7 +202,7 @@ def _falls(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: Pair
     return loss
 
 
-@_step("rate_set_by_the_step", "the training step sets a rate of 1e-9 of its own", "optimiser.first_step")
+@step_fault("rate_set_by_the_step", "the training step sets a rate of 1e-9 of its own", "optimiser.first_step")
 def _set_by_step(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     kept = [group["lr"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:
@@ -244,7 +216,7 @@ def _set_by_step(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs
     return loss
 
 
-@_step("half_of_the_batch", "the training step learns from the first pair of each batch alone",
+@step_fault("half_of_the_batch", "the training step learns from the first pair of each batch alone",
        "loss.reported", "optimiser.gradients", cause="bug")  # fmt: skip
 def _half(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()

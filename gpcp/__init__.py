@@ -29,7 +29,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/answers  checks/paces
                        checks/directions  checks/loss_directions
                        fault  faults  faults_shown                     planted faults, which
-                       faults_data  faults_loss                        say how good the checks are
+                       fault_entries  altered_pairs                    say how good the checks are
+                       faults_data  faults_loss
                        faults_model  faults_optimiser  healthy
                        fitted_subject  named_model  named_subject      what a user's words name,
                        verdict_figures  diagnose                       and its figures

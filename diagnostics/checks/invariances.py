@@ -1,6 +1,6 @@
 """What must leave an answer as it is: the order of the genes, the other cells, padding, saving, the mode.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` answers for measured genes.
 """
 
 import copy

@@ -1,6 +1,6 @@
 """How the cells of the pairs belong together: the two of a pair, training and held-out ones, pairs and their world.
 
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``N`` cells.
 """
 
 import numpy as np

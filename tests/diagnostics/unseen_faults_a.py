@@ -4,7 +4,6 @@ Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes, ``Q`` queries, ``D`
 """
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,112 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from diagnostics.checks.subject import Loss, Subject
-from diagnostics.fault import copied, fault, reforward, source_of, with_source
-from diagnostics.faults_data import AlteredPairs
+from diagnostics.altered_pairs import AlteredPairs
+from diagnostics.checks.subject import Subject
+from diagnostics.fault import fault, reforward, source_of
+from diagnostics.fault_entries import Collated, collate_fault, layers_fault, loss_fault, pairs_fault, step_fault
 from diagnostics.faults_optimiser import RATE, backward
 from diagnostics.faults_shown import (
-    answers_differ,
-    collated_differ,
     first_pairs,
     held_out_differs,
-    losses_differ,
-    pairs_differ,
     steps_differ,
 )
-from diagnostics.result import Cause
 from gpcp.attention import MultiHeadAttention
 from gpcp.batches import ModelBatch
 from gpcp.loss import masked_loss
 from gpcp.model import GenePerturbationTransformer
 from gpcp.pairs import PairBatch
 from gpcp.queries import Queries
-
-_Alter = Callable[[PairBatch, np.random.Generator], PairBatch]
-_Collated = tuple[ModelBatch, Tensor]
-_Recollate = Callable[[ModelBatch, Tensor], _Collated]
-_Inner = Callable[[GenePerturbationTransformer], None]
-_Update = Callable[[Subject, nn.Module, Optimizer, PairBatch], Tensor]
-
-
-def _pairs(name: str, plants: str, *expected: str, cause: Cause = "data") -> Callable[[_Alter], _Alter]:
-    """Enter an alteration of training and held-out pairs."""
-
-    def enter(alter: _Alter) -> _Alter:
-        def apply(subject: Subject) -> Subject:
-            held_out = subject.held_out
-            return with_source(
-                subject,
-                AlteredPairs(source=source_of(subject), alter=alter),
-                None if held_out is None else AlteredPairs(source=held_out, alter=alter),
-            )
-
-        fault(name, plants, part="data", expected=expected, cause=cause, shows=pairs_differ)(apply)
-        return alter
-
-    return enter
-
-
-def _collate(name: str, plants: str, *expected: str, cause: Cause) -> Callable[[_Recollate], _Recollate]:
-    """Enter an alteration of collated batches."""
-
-    def enter(alter: _Recollate) -> _Recollate:
-        def apply(subject: Subject) -> Subject:
-            collate = subject.collate
-            return replace(subject, collate=lambda pairs: alter(*collate(pairs)))
-
-        fault(name, plants, part="data", expected=expected, cause=cause, shows=collated_differ)(apply)
-        return alter
-
-    return enter
-
-
-def _loss(name: str, plants: str, *expected: str, equivalent: bool = False) -> Callable[[Loss], Loss]:
-    """Enter a loss of its own."""
-
-    def enter(loss: Loss) -> Loss:
-        def apply(subject: Subject) -> Subject:
-            return replace(subject, loss=loss)
-
-        fault(
-            name, plants, part="loss", expected=expected, cause="bug", shows=losses_differ, equivalent=equivalent
-        )(apply)  # fmt: skip
-        return loss
-
-    return enter
-
-
-def _layers(name: str, plants: str, *expected: str, cause: Cause = "bug", **more: Any) -> Callable[[_Inner], _Inner]:
-    """Enter a change of the layers of a copy."""
-
-    def enter(alter: _Inner) -> _Inner:
-        def apply(subject: Subject) -> Subject:
-            model, faulty = copied(subject)
-            alter(model)
-            return faulty
-
-        kept: dict[str, Any] = {"shows": answers_differ, **more}
-        fault(name, plants, part="model", expected=expected, cause=cause, **kept)(apply)
-        return alter
-
-    return enter
-
-
-def _step(name: str, plants: str, *expected: str, cause: Cause = "optimiser") -> Callable[[_Update], _Update]:
-    """Enter a training step of its own."""
-
-    def enter(update: _Update) -> _Update:
-        def apply(subject: Subject) -> Subject:
-            def training_step(model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
-                return update(subject, model, optimizer, pairs)
-
-            return replace(subject, training_step=training_step)
-
-        fault(name, plants, part="optimiser", expected=expected, cause=cause, shows=steps_differ)(apply)
-        return update
-
-    return enter
-
 
 # ---------------------------------------------------------------- the source of pairs
 
@@ -158,21 +67,21 @@ def _held_out_sorted(subject: Subject) -> Subject:
     return replace(subject, held_out=AlteredPairs(source=held_out, alter=_reordered))
 
 
-@_pairs("a_told_values_of_the_cell_before", "told genes are told with their value before: no change is ever told",
+@pairs_fault("a_told_values_of_the_cell_before", "told genes are told with their value before: no change is ever told",
         "data.signal", "data.perturbation", "data.dose", "data.world")  # fmt: skip
 def _no_change_told(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
     return replace(pairs, after_BG=np.where(pairs.perturbed_BG, pairs.before_BG, pairs.after_BG))
 
 
-@_pairs("a_guides_that_do_not_work", "in 19 of 20 pairs the cell after is a control that escaped the perturbation",
+@pairs_fault("a_guides_that_do_not_work", "in 19 of 20 pairs the cell after is a control that escaped the perturbation",
         "data.signal", "data.perturbation", "data.world", "data.partners")  # fmt: skip
 def _escapers(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     escaped_B1 = rng.random((len(pairs), 1)) < 0.95
     return _after(pairs, np.where(escaped_B1, np.roll(pairs.before_BG, 1, axis=0), pairs.after_BG))
 
 
-@_pairs("a_normalised_to_a_signed_total", "each cell is divided by the sum of its centred values, often nearly 0",
+@pairs_fault("a_normalised_to_a_signed_total", "each cell is divided by the sum of its centred values, often nearly 0",
         "data.units", "data.signal", "data.world")  # fmt: skip
 def _signed_total(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
@@ -185,7 +94,7 @@ def _signed_total(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return replace(pairs, before_BG=normalised(pairs.before_BG), after_BG=normalised(pairs.after_BG))
 
 
-@_pairs("a_pseudobulk_of_all", "scored genes after are averaged over the whole plate: the grouping lost its key",
+@pairs_fault("a_pseudobulk_of_all", "scored genes after are averaged over the whole plate: the grouping lost its key",
         "data.signal", "data.constant_genes", "data.perturbation", "data.world")  # fmt: skip
 def _plate_means(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
@@ -195,22 +104,22 @@ def _plate_means(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 # ---------------------------------------------------------------- collation
 
 
-@_collate("a_tokens_hashed", "tokens are taken modulo 3, the size of another table: genes share their names",
+@collate_fault("a_tokens_hashed", "tokens are taken modulo 3, the size of another table: genes share their names",
           "data.masks", "data.before", "data.told", "data.target", cause="bug")  # fmt: skip
-def _hashed(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+def _hashed(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, token_BL=batch.token_BL % 3), after_BL
 
 
-@_collate("a_after_read_column_major", "the cells after are written row by row and read column by column",
+@collate_fault("a_after_read_column_major", "the cells after are written row by row and read column by column",
           "data.target", "data.collate_alone", cause="data")  # fmt: skip
-def _column_major(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+def _column_major(batch: ModelBatch, after_BL: Tensor) -> Collated:
     n_pairs, n_places = after_BL.shape
     return batch, after_BL.reshape(n_places, n_pairs).T.contiguous()
 
 
-@_collate("a_context_truncated", "only the first four places fit the context: the other genes are cut off",
+@collate_fault("a_context_truncated", "only the first four places fit the context: the other genes are cut off",
           "data.masks", "data.before", "data.told", "data.target", cause="bug")  # fmt: skip
-def _truncated(batch: ModelBatch, after_BL: Tensor) -> _Collated:
+def _truncated(batch: ModelBatch, after_BL: Tensor) -> Collated:
     kept = ModelBatch(
         token_BL=batch.token_BL[:, :4],
         before_BL=batch.before_BL[:, :4],
@@ -224,7 +133,7 @@ def _truncated(batch: ModelBatch, after_BL: Tensor) -> _Collated:
 # ---------------------------------------------------------------- the loss
 
 
-@_loss("a_loss_correlation", "1 minus the correlation over a cell's scored genes: level and size are never heard",
+@loss_fault("a_loss_correlation", "1 minus the correlation over a cell's scored genes: level and size are never heard",
        "loss.every_direction", "loss.every_scored", "loss.least_at_target")  # fmt: skip
 def _correlation(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     n_B1 = scored_BL.sum(dim=1, keepdim=True)
@@ -239,13 +148,15 @@ def _correlation(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> 
     return torch.where(counts_B, 1 - (one_BL * other_BL).sum(dim=1) / size_B, 0.0).sum() / counts_B.sum().clamp(min=1)
 
 
-@_loss("a_loss_of_expressed_genes_only", "only genes whose value after is above 0 count, though values are centred",
+@loss_fault("a_loss_of_expressed_genes_only",
+         "only genes whose value after is above 0 count, though values are centred",
        "loss.every_scored", "loss.every_direction")  # fmt: skip
 def _expressed(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return masked_loss(prediction_BL, after_BL, scored_BL & (after_BL > 0))
 
 
-@_loss("a_loss_relative_to_the_target", "errors are divided by the target, which is often nearly 0: little else counts",
+@loss_fault("a_loss_relative_to_the_target",
+         "errors are divided by the target, which is often nearly 0: little else counts",
        "loss.every_scored", "learning.beats_nothing", "learning.reaches_linear", "learning.rate")  # fmt: skip
 def _relative(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     size_BL = torch.where(scored_BL, after_BL.abs(), 1.0) + 1e-6
@@ -253,7 +164,7 @@ def _relative(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Ten
     return error_BL.square().sum() / scored_BL.sum().clamp(min=1)
 
 
-@_loss("a_loss_root", "the root of the mean squared error is minimised instead of itself", equivalent=True)
+@loss_fault("a_loss_root", "the root of the mean squared error is minimised instead of itself", equivalent=True)
 def _root(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return (masked_loss(prediction_BL, after_BL, scored_BL) + 1e-12).sqrt()
 
@@ -266,7 +177,7 @@ def _attentions(model: nn.Module) -> list[MultiHeadAttention]:
     return [one for one in model.modules() if isinstance(one, MultiHeadAttention)]
 
 
-@_layers("a_attended_viewed_sequence_first", "what attention gathers is viewed as (genes, pairs) and swapped back",
+@layers_fault("a_attended_viewed_sequence_first", "what attention gathers is viewed as (genes, pairs) and swapped back",
          "architecture.other_cells", "architecture.gene_order", "architecture.padding",
          "architecture.unmeasured")  # fmt: skip
 def _sequence_first(model: GenePerturbationTransformer) -> None:
@@ -279,7 +190,8 @@ def _sequence_first(model: GenePerturbationTransformer) -> None:
         reforward(one, viewed)
 
 
-@_layers("a_strongest_told_only", "of several perturbed genes the model hears the one that changes most, and no other",
+@layers_fault("a_strongest_told_only",
+         "of several perturbed genes the model hears the one that changes most, and no other",
          "architecture.reads_perturbation", "architecture.reads_which", "architecture.reads_dose",
          "learning.reaches_linear")  # fmt: skip
 def _strongest(model: GenePerturbationTransformer) -> None:
@@ -299,21 +211,22 @@ def _untold_queries(batch: ModelBatch) -> Queries:
     return Queries(place_BP=None, attend_BP=batch.measured_BL & ~batch.perturbed_BL)
 
 
-@_layers("a_told_genes_masked", "queries attend to scored genes only: told ones are masked as if they were padding",
+@layers_fault("a_told_genes_masked",
+         "queries attend to scored genes only: told ones are masked as if they were padding",
          "architecture.told_reaches_others", "architecture.reads_which", "architecture.reads_perturbation",
          cause="architecture")  # fmt: skip
 def _told_masked(model: GenePerturbationTransformer) -> None:
     model._query_form = _untold_queries  # pyright: ignore[reportPrivateUsage]
 
 
-@_layers("a_inputs_saturate", "values come a million times too large into a tanh: only their signs are left",
+@layers_fault("a_inputs_saturate", "values come a million times too large into a tanh: only their signs are left",
          "architecture.reads_dose", "learning.reaches_linear", "architecture.reads_expression")  # fmt: skip
 def _saturated(model: GenePerturbationTransformer) -> None:
     for one in (model.state_value, model.query_value):
         reforward(one, lambda _, usual, identity, value: usual(identity, torch.tanh(1e6 * value)))
 
 
-@_layers("a_identities_renormed", "the embeddings' max_norm is 1e-6: each call shrinks the genes' names in place",
+@layers_fault("a_identities_renormed", "the embeddings' max_norm is 1e-6: each call shrinks the genes' names in place",
          "architecture.reads_which", "architecture.identity", "architecture.rank",
          "learning.reaches_linear")  # fmt: skip
 def _renormed(model: GenePerturbationTransformer) -> None:
@@ -321,7 +234,8 @@ def _renormed(model: GenePerturbationTransformer) -> None:
         one.max_norm = 1e-6
 
 
-@_layers("a_batch_norm_never_counts", "a batch norm of momentum 0 stands before the head: its moments stay 0 and 1",
+@layers_fault("a_batch_norm_never_counts",
+         "a batch norm of momentum 0 stands before the head: its moments stay 0 and 1",
          "architecture.modes", "architecture.other_cells", "architecture.padding",
          "architecture.unmeasured")  # fmt: skip
 def _batch_norm(model: GenePerturbationTransformer) -> None:
@@ -357,14 +271,15 @@ def _stale(healthy: Subject, faulty: Subject) -> bool:
     return not torch.allclose(answers[0], answers[1])
 
 
-@_layers("a_stale_query_cache", "in evaluation the embedded queries of the first batch of a shape are cached for ever",
+@layers_fault("a_stale_query_cache",
+         "in evaluation the embedded queries of the first batch of a shape are cached for ever",
          "architecture.reads_perturbation", "architecture.modes", "architecture.repeatable", "architecture.reads_dose",
          shows=_stale)  # fmt: skip
 def _cache(model: GenePerturbationTransformer) -> None:
     reforward(model.query_value, _from_cache)
 
 
-@_layers("a_embeddings_tied", "state tokens and queries share one table of identities", equivalent=True)
+@layers_fault("a_embeddings_tied", "state tokens and queries share one table of identities", equivalent=True)
 def _tied(model: GenePerturbationTransformer) -> None:
     model.query_identity = model.state_identity
 
@@ -386,7 +301,8 @@ def _betas(subject: Subject) -> Subject:
     return replace(subject, make_optimizer=make_optimizer)
 
 
-@_step("a_average_written_back", "the average of weights for evaluation, decay 0.9999, is swapped in and never out",
+@step_fault("a_average_written_back",
+         "the average of weights for evaluation, decay 0.9999, is swapped in and never out",
        "optimiser.first_step", "learning.rate", "optimiser.learning_rate", "optimiser.moves_parameters")  # fmt: skip
 def _written_back(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     average = [one.detach().clone() for one in model.parameters()]
@@ -400,7 +316,7 @@ def _written_back(subject: Subject, model: nn.Module, optimizer: Optimizer, pair
     return loss
 
 
-@_step("a_frozen_after_the_first_step", "the first step ends with freezing all but the head, and nothing thaws it",
+@step_fault("a_frozen_after_the_first_step", "the first step ends with freezing all but the head, and nothing thaws it",
        "optimiser.moves_parameters", "architecture.gradients", "optimiser.gradients",
        "learning.reaches_linear")  # fmt: skip
 def _frozen(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
@@ -414,7 +330,8 @@ def _frozen(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: Pai
     return loss
 
 
-@_step("a_scaler_always_overflows", "the loss is scaled by 2**24 in half precision, overflows, and the step is skipped",
+@step_fault("a_scaler_always_overflows",
+         "the loss is scaled by 2**24 in half precision, overflows, and the step is skipped",
        "optimiser.moves_parameters", "optimiser.gradients", "optimiser.first_step")  # fmt: skip
 def _overflows(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     scale = 2.0**24

@@ -11,7 +11,8 @@ import pytest
 # The catalogue is made before these are entered, so that it stays without them.
 import diagnostics.faults  # noqa: F401
 import tests.diagnostics.unseen_faults_a
-import tests.diagnostics.unseen_faults_b  # noqa: F401
+import tests.diagnostics.unseen_faults_b
+import tests.diagnostics.unseen_faults_b_models  # noqa: F401
 from diagnostics.checks.cascade import all_checks, diagnose
 from diagnostics.fault import ENTERED, Fault
 from diagnostics.healthy import ground_of

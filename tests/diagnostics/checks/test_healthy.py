@@ -26,10 +26,13 @@ from tests.diagnostics.checks.subjects import (
     transformer,
 )
 
-SEED = {"told_reaches_others", "reads_which", "reads_dose", "reads_sign", "identity", "rank"}
+SEED = {
+    *("told_reaches_others", "reads_which", "reads_dose", "reads_sign", "identity", "rank"),
+    *("told_apart", "reads_every_told"),
+}
 """What the seed rightly fails, each query by itself: no path from what is told of one gene to another's answer (and so
-none for its name, dose and sign); identity x value is 0 where the value is 0, so that all genes that are not told ask
-the same question and get the same answer, one number for all."""
+none for its name, dose and sign, or for one beside others); identity x value is 0 where the value is 0, so that all
+genes that are not told ask the same question and get the same answer, one number for all."""
 
 COMBINATIONS = [
     (head, value, form, norm)

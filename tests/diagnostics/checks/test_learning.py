@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from diagnostics.altered_pairs import SlowPairs
 from diagnostics.checks.cascade import carried_out, chosen
 from diagnostics.checks.probe import Probe
 from diagnostics.checks.short_training import ShortTraining, pace, short_training
-from diagnostics.faults_data import SlowPairs
 from diagnostics.result import CheckResult
 from gpcp.pairs import PairBatch
 from simulators.bayes import bayes

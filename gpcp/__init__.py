@@ -55,7 +55,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
       2  assay  sources  worlds               4  select_genes          a command
          census_tables  census_labels            selection_report
          census_values  census_spool          3  loss  fit_config      torch: learning
-         census_writer  export                   training  prediction
+         census_writer  export                   training  prediction  replicate
          embedded_census                      2  pair_dataset          torch: pairs for its loader,
       1  laws  conditioning  equations           seeding  batches      the model
          monte_carlo  particles                  attention  embedding
@@ -73,7 +73,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  pools  planning
                                                  planned  streaming
                                                  read_ahead  prefetch
-                                                 shares
+                                                 shares  seed_noise
                                                  census_store  census_query
                                                  census_reader  census
                                                  gene_statistics  selection

@@ -13,6 +13,7 @@ import diagnostics.source_names  # noqa: F401  # pyright: ignore[reportUnusedImp
 import gpcp
 from gpcp.command_line import Parser, exit_code_of, positive, whole
 from gpcp.errors import InputError, nearest
+from gpcp.pair_names import add_pair_arguments
 from gpcp.pairing_keys import PairRule
 from gpcp.source_names import add_source_arguments, source_options
 from simulators.regimes import REGIMES
@@ -53,12 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
     add_source_arguments(made)
-    add = made.add_argument_group("the pairs").add_argument
-    add("--regime", metavar="NAME", help=f"of a simulated world: {', '.join(REGIMES)} (default interventional)")
-    add("--told", metavar="N", type=positive, nargs=2, help="fewest and most genes told (default: 1 to all but one)")
-    add("--match-on", metavar="NAME", nargs="*", help="what two cells share (default cell_type, where it is known)")
-    add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
-    add("--max-cells", metavar="N", type=positive, default=40_000, help="cells to read (default 40,000)")
+    add_pair_arguments(made)
     add = made.add_argument_group("the model").add_argument
     add("--model", metavar="NAME", help=_MODEL)
     add("--n-genes", metavar="N", type=positive, help="genes of the model, where there is no source")

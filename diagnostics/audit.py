@@ -12,11 +12,12 @@ from diagnostics.audit_gain import LinearGain, linear_gain
 from diagnostics.audit_noise import CountingNoise, counting_noise
 from diagnostics.audit_partners import Partners, partners
 from diagnostics.audit_parts import N_GROUPS, Parts, decompose
-from diagnostics.audit_sample import SampledCells, sample_pairs
+from diagnostics.audit_sample import sample_pairs
 from gpcp.errors import InputError
 from gpcp.pairing import Paired
 from gpcp.pairs import PairSource
 from gpcp.randomness import stream
+from gpcp.sampled_cells import SampledCells
 
 MOST_ENTRIES = 20_000_000
 """Pairs times genes that are held dense at once: 80 MB for each of the two cells."""

@@ -16,7 +16,6 @@ import numpy as np
 from diagnostics.audit import STAGES, HowPaired, PanelAudit, audit_panel
 from diagnostics.audit_figure import draw
 from diagnostics.audit_intervals import plain
-from diagnostics.audit_sample import SampledCells, sample_cells
 from diagnostics.audit_table import screen
 from diagnostics.audit_verdicts import can_teach, findings, verdict
 from diagnostics.report import versions
@@ -26,6 +25,7 @@ from gpcp.gene_notes import GeneNotes, notes_of_table
 from gpcp.gene_panel import GenePanel, choose_genes, first_genes
 from gpcp.gene_statistics import GeneStatistics
 from gpcp.panel_file import read_genes
+from gpcp.sampled_cells import SampledCells, sample_cells
 from gpcp.selection import gene_statistics
 from gpcp.source_names import cells_named, notes_named, source_options
 

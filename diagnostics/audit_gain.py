@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit_intervals import LEVEL, Estimate, bootstrap
-from diagnostics.audit_sample import SampledCells
 from diagnostics.loss_baselines import MeanDeltaPredictor, MeanPredictor, RidgePredictor
 from diagnostics.losses import Errors, errors_of, losses_of, predictions
 from diagnostics.matched_linear import PairLinearPredictor
@@ -32,6 +31,7 @@ from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch, PairSource, concatenate
 from gpcp.predictors import Perturbation, control_of
 from gpcp.randomness import stream
+from gpcp.sampled_cells import SampledCells
 from gpcp.sparse_cells import SparseCells
 
 HELD_OUT_SHARE = 0.3

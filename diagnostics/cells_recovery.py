@@ -21,12 +21,13 @@ from diagnostics.matched_linear import PairLinearPredictor, TypeLinearPredictor,
 from diagnostics.methods import method_scores, scores_from_inside
 from diagnostics.partial_graph import PartialGraph, partial_graph
 from diagnostics.readings import Reading, asking_of, effects, speaking, supported, threshold_of
-from diagnostics.real_cells import all_cells, choose_panel, labelled_losses, split_cells
+from diagnostics.real_cells import all_cells, choose_panel, labelled_losses
 from diagnostics.record import RunRecord
 from diagnostics.runs import ARRAYS, HISTORY, OnStep
 from diagnostics.settings import CellsRun
 from diagnostics.standing import standing_of
 from diagnostics.trained import N_CURVE, Trained, configs_of, one_thread, seed_of, train
+from gpcp.cell_split import split_cells
 from gpcp.cells import CellBatch
 from gpcp.errors import InputError
 from gpcp.h5ad import H5adCells, Nan

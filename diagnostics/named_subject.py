@@ -4,47 +4,19 @@ No dimension key: nothing here is an array.
 """
 
 import argparse
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from torch import nn
 
-from diagnostics.audit_sample import sample_cells
-from diagnostics.checks.subject import ExactAnswer, Subject
+from diagnostics.checks.subject import Subject
 from diagnostics.fitted_subject import fitted_subject
 from diagnostics.named_model import fit_config_of, load_weights, model_named, model_of_checkpoint, read_checkpoint
-from diagnostics.source_names import N_CELLS
-from gpcp.cells import CellSource
 from gpcp.errors import InputError
 from gpcp.fit_config import FitConfig
-from gpcp.pairing import Paired
-from gpcp.pairs import PairSource
-from gpcp.source_names import cells_named, source_options
-from simulators.bayes import bayes, is_exact
-from simulators.regimes import regime_of
-from simulators.sources import SimulatedPairs
-from simulators.worlds import world
-
-_SYNTHETIC = "synthetic:"
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class NamedPairs:
-    """The pairs of a source, what is known of them exactly, and what they are called.
-
-    Parameters
-    ----------
-    pairs : PairSource
-    exact : callable or None
-    name : str
-    """
-
-    pairs: PairSource
-    exact: ExactAnswer | None
-    name: str
+from gpcp.pair_names import NamedPairs, pair_wishes, pairs_named
+from gpcp.source_names import source_options
 
 
 def subject_named(arguments: argparse.Namespace) -> Subject:
@@ -55,7 +27,7 @@ def subject_named(arguments: argparse.Namespace) -> Subject:
     InputError
         A name is unknown, a file cannot be read, or parts do not fit together.
     """
-    named = None if arguments.source is None else pairs_named(arguments)
+    named = None if arguments.source is None else pairs_of(arguments)
     checkpoint: Path | None = arguments.checkpoint
     state = None if checkpoint is None else read_checkpoint(checkpoint)
     if arguments.model is None and checkpoint is None:
@@ -119,7 +91,7 @@ def _of_users(
     return replace(subject, pairs=named.pairs, held_out=None, exact=named.exact, name=f"{subject.name} on {named.name}")
 
 
-def pairs_named(arguments: argparse.Namespace) -> NamedPairs:
+def pairs_of(arguments: argparse.Namespace) -> NamedPairs:
     """The pairs of ``--source``: of a world by its regime, or of cells matched two by two.
 
     Raises
@@ -127,48 +99,8 @@ def pairs_named(arguments: argparse.Namespace) -> NamedPairs:
     InputError
         As the source itself; or an option is given that has no meaning for it.
     """
-    source: str = arguments.source
     options = source_options(arguments)
-    if source.startswith(_SYNTHETIC) and "library_size" not in options:
-        return _of_world(source, arguments, options)
-    if arguments.regime is not None:
-        raise InputError(
-            "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
-        )
-    whole = cells_named(source, genes=arguments.genes, **options)
-    # Read once and kept: a training goes through them many times.
-    cells = sample_cells(whole, whole.vocab.feature_id, max_cells=arguments.max_cells, seed=arguments.seed)
-    match_on = tuple(name for name in ("cell_type",) if name in cells.index.covariates)
-    if arguments.match_on is not None:
-        match_on = tuple(arguments.match_on)
-    source_of_cells: CellSource = cells
-    pairs = Paired(
-        source_of_cells,
-        match_on=match_on,
-        differ_on=tuple(arguments.differ_on),
-        told=None if arguments.told is None else tuple(arguments.told),
-    )
-    shared = f"pairs of the same {', '.join(match_on)}" if match_on else "pairs of any two cells"
-    return NamedPairs(pairs=pairs, exact=None, name=f"{source} ({len(cells):,} cells, {shared})")
-
-
-def _of_world(source: str, arguments: argparse.Namespace, options: dict[str, Any]) -> NamedPairs:
-    for given, flag in ((arguments.match_on, "--match-on"), (arguments.differ_on, "--differ-on")):
-        if given:
-            raise InputError(f"{flag} is for cells that are matched: give --library-size too, or leave it out")
-    if arguments.genes is not None:
-        raise InputError("--genes is for sources of cells: give --library-size too, or leave it out")
-    made = world(source.removeprefix(_SYNTHETIC), seed=options.pop("world_seed", 0))
-    n_pairs = max(1, options.pop("n_cells", N_CELLS) // 2)
-    for name in options:
-        raise InputError(f"--{name.replace('_', '-')} is of sequenced cells: give --library-size too")
-    regime = regime_of(arguments.regime or "interventional")
-    pairs = SimulatedPairs(
-        scm=made.scm, regime=regime, n_pairs=n_pairs, told=None if arguments.told is None else tuple(arguments.told)
-    )
-    # A simulated answer would cost more than it shows here.
-    exact = partial(bayes, made.scm, regime) if is_exact(made.scm, regime) else None
-    return NamedPairs(pairs=pairs, exact=exact, name=f"{source} ({regime} pairs)")
+    return pairs_named(arguments.source, pair_wishes(arguments), genes=arguments.genes, seed=arguments.seed, **options)
 
 
 def checked_place(path: Path | None, flag: str) -> None:

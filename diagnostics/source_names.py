@@ -1,12 +1,13 @@
-"""The scheme ``synthetic:`` of :mod:`gpcp.source_names`: cells of a known world, in its own units or as UMI counts.
+"""The scheme ``synthetic:``: cells of a known world, in its own units or as UMI counts, and pairs of its regimes.
 
 Dimension key: ``B`` cells, ``G`` genes.
 
 To import this module is to register it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 from gpcp.cell_index import CellIndex
@@ -14,12 +15,15 @@ from gpcp.cells import CellBatch, CellSource
 from gpcp.command_line import positive, share, whole
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
+from gpcp.pair_names import OWN_PAIRS, NamedPairs, PairWishes
 from gpcp.source_names import OPTIONS, SCHEMES, Option, Scheme
 from gpcp.sparse_cells import SparseCells, sparse_of
 from gpcp.subsets import OnlyGenes
 from simulators.assay import build_assay
+from simulators.bayes import bayes, is_exact
 from simulators.randomness import generator
-from simulators.sources import CountedCells, SimulatedCells
+from simulators.regimes import regime_of
+from simulators.sources import CountedCells, SimulatedCells, SimulatedPairs
 from simulators.worlds import world
 
 N_CELLS = 40_000
@@ -103,10 +107,44 @@ def synthetic(
     return cells if genes is None else OnlyGenes(cells, genes)
 
 
+def synthetic_pairs(
+    place: str,
+    wishes: PairWishes,
+    *,
+    genes: Sequence[str] | str | None = None,
+    n_cells: int = N_CELLS,
+    world_seed: int = 0,
+    **options: Any,
+) -> NamedPairs | None:
+    """Pairs of the world of a name by a regime; None where its cells are sequenced, and then matched.
+
+    Raises
+    ------
+    InputError
+        The world or the regime is unknown, or something is asked that is for cells alone.
+    """
+    if "library_size" in options:
+        return None
+    for given, flag in ((wishes.match_on, "--match-on"), (wishes.differ_on, "--differ-on")):
+        if given:
+            raise InputError(f"{flag} is for cells that are matched: give --library-size too, or leave it out")
+    if genes is not None:
+        raise InputError("--genes is for sources of cells: give --library-size too, or leave it out")
+    made = world(place, seed=world_seed)
+    for name in options:
+        raise InputError(f"--{name.replace('_', '-')} is of sequenced cells: give --library-size too")
+    regime = regime_of(wishes.regime or "interventional")
+    pairs = SimulatedPairs(scm=made.scm, regime=regime, n_pairs=max(1, n_cells // 2), told=wishes.told)
+    # A simulated answer would cost more than it shows.
+    exact = partial(bayes, made.scm, regime) if is_exact(made.scm, regime) else None
+    return NamedPairs(pairs=pairs, exact=exact, name=f"synthetic:{place} ({regime} pairs)")
+
+
 def _counts(text: str) -> float:
     return float(positive(text))
 
 
+OWN_PAIRS.register("synthetic")(synthetic_pairs)
 SCHEMES.register("synthetic")(
     Scheme(
         says="WORLD, cells of a simulated world such as scale_free/20",

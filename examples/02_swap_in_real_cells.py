@@ -6,7 +6,8 @@ from diagnostics.loss_baselines import RidgePredictor, loss_baseline
 from diagnostics.losses import losses_of
 from diagnostics.matched_linear import PairLinearPredictor, TypeMeanPredictor
 from diagnostics.partial_graph import NOT_CAUSAL
-from diagnostics.real_cells import all_cells, choose_panel, labelled_losses, split_cells
+from diagnostics.real_cells import all_cells, choose_panel, labelled_losses
+from gpcp.cell_split import split_cells
 from gpcp.h5ad import H5adCells
 from gpcp.model import GenePerturbationTransformer
 from gpcp.model_config import preset

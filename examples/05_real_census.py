@@ -11,8 +11,8 @@ from pathlib import Path
 
 from diagnostics.loss_baselines import RidgePredictor, loss_baseline
 from diagnostics.losses import losses_of
-from diagnostics.real_cells import split_cells
 from gpcp.cache_build import cached
+from gpcp.cell_split import split_cells
 from gpcp.census import CensusCells
 from gpcp.census_store import CENSUS_VERSION, UnreachableError
 from gpcp.gene_notes import notes_of_census

@@ -74,12 +74,13 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  planned  streaming
                                                  read_ahead  prefetch
                                                  shares  seed_noise
+                                                 sampled_cells  cell_split
                                                  census_store  census_query
                                                  census_reader  census
                                                  gene_statistics  selection
                                                  statistics_file  gene_notes
                                                  gene_panel  panel_file
-                                                 source_names
+                                                 source_names  pair_names
                                                  cache_format  cache_arrays
                                                  cache_parts  cache_rows
                                                  cache_join  cache

@@ -121,7 +121,7 @@ def stamp_of(text: str) -> str:
     InputError
         As :func:`cells_named`.
     """
-    place = Path(_split(text)[1])
+    place = Path(scheme_and_place(text)[1])
     if not place.exists():
         return ""
     files = sorted(place.iterdir()) if place.is_dir() else [place]
@@ -129,8 +129,14 @@ def stamp_of(text: str) -> str:
     return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Scheme and place of a text."""
+def scheme_and_place(text: str) -> tuple[str, str]:
+    """Scheme and place of a source's name.
+
+    Raises
+    ------
+    InputError
+        The scheme is unknown or the place is missing.
+    """
     scheme, colon, place = text.partition(":")
     if colon and scheme in SCHEMES:
         if not place:
@@ -149,7 +155,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _resolved(text: str, options: Mapping[str, Any]) -> tuple[Scheme, str, dict[str, Any]]:
     """The scheme, the place, and the options given, checked."""
-    name, place = _split(text)
+    name, place = scheme_and_place(text)
     scheme = SCHEMES[name]
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:

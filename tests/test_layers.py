@@ -21,7 +21,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
     "sparse_cells sparse_pairs gene_statistics selection statistics_file gene_notes "
     "gene_panel panel_file source_names census census_store census_query census_reader "
     "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build "
-    "read_ahead prefetch shares seed_noise",
+    "read_ahead prefetch shares seed_noise sampled_cells cell_split pair_names",
     ("gpcp", 2): "pair_dataset seeding batches attention embedding queries heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction replicate",
     ("gpcp", 4): "selection_report select_genes",

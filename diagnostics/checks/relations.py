@@ -63,7 +63,7 @@ def split(probe: Probe) -> Finding:
         says=f"{n_leaked} of {len(held_out)} held-out pairs ask for a cell that is in a training pair"
         if n_leaked
         else f"no cell that {len(held_out)} held-out pairs ask for is in any of {len(training)} training pairs{shared}",
-        next_step="split by cell, before pairs are made: diagnostics.real_cells.split_cells does; a held-out loss is "
+        next_step="split by cell, before pairs are made: gpcp.cell_split.split_cells does; a held-out loss is "
         "one of training otherwise",
         statistic=n_leaked / len(held_out), null=0.0, tolerance=0.0, n=len(held_out),
     )  # fmt: skip

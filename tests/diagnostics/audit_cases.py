@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.audit_sample import SampledCells, SampledPairs
+from diagnostics.audit_sample import SampledPairs
 from gpcp.cell_index import CellIndex, Labels
 from gpcp.genes import GeneVocab
 from gpcp.pairs import PairBatch
+from gpcp.sampled_cells import SampledCells
 from gpcp.sparse_cells import SparseCells
 from simulators.assay import log1p_tpm
 

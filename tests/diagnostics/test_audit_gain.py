@@ -5,12 +5,12 @@ import pytest
 from numpy.typing import NDArray
 
 from diagnostics.audit_gain import LinearGain, linear_gain
-from diagnostics.audit_sample import SampledCells
 from diagnostics.losses import losses_of
 from diagnostics.matched_linear import PairLinearPredictor
 from gpcp.errors import InputError
 from gpcp.pairing import Paired
 from gpcp.pairs import PairSource, concatenate
+from gpcp.sampled_cells import SampledCells
 from tests.diagnostics.audit_cases import sampled_cells
 from tests.diagnostics.gaussian_cells import covariance
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.audit_sample import SampledCells, sample_cells, sample_pairs, with_genes
+from diagnostics.audit_sample import sample_pairs
 from diagnostics.source_names import TotalledCells
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab
 from gpcp.pairing import Paired
+from gpcp.sampled_cells import SampledCells, sample_cells, with_genes
 from gpcp.sparse_cells import IndexedCells, sparse_of
 from simulators.assay import build_assay
 from simulators.sources import SimulatedCells

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from diagnostics.losses import errors_of
 from diagnostics.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
-from diagnostics.real_cells import all_cells, choose_panel, labelled_losses, labels_of, split_cells
+from diagnostics.real_cells import all_cells, choose_panel, labelled_losses, labels_of
+from gpcp.cell_split import split_cells
 from gpcp.cells import CellBatch
 from gpcp.errors import InputError
 from gpcp.genes import GeneVocab

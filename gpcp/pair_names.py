@@ -1,0 +1,194 @@
+"""Pairs by name: the source that a text names, how its cells become pairs, and a part of them held out.
+
+No dimension key: nothing here is an array.
+
+Cells are read once, up to a limit, and matched two by two. A source that makes pairs itself, such as a simulated world,
+registers how: ``OWN_PAIRS.register(scheme)(function)``.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, final
+
+from gpcp.cell_split import split_cells
+from gpcp.cells import CellSource
+from gpcp.command_line import positive
+from gpcp.errors import InputError
+from gpcp.pairing import Paired
+from gpcp.pairs import PairBatch, PairSource, concatenate
+from gpcp.randomness import stream
+from gpcp.registry import Registry
+from gpcp.sampled_cells import sample_cells
+from gpcp.source_names import cells_named, scheme_and_place
+
+MAX_CELLS = 40_000
+HELD_OUT_SHARE = 0.2
+"""Of the cells, where there are cells to share out."""
+
+_BLOCK_PAIRS = 512
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairWishes:
+    """What is asked of pairs, beside where they come from.
+
+    Parameters
+    ----------
+    regime : str, optional
+        Of a source that makes pairs itself.
+    told : (int, int), optional
+        Fewest and most genes told; from 1 to all but one by default.
+    match_on : tuple of str, optional
+        What two cells share; ``cell_type`` by default, where it is known.
+    differ_on : tuple of str
+        What they differ in.
+    max_cells : int
+        Cells to read.
+    """
+
+    regime: str | None = None
+    told: tuple[int, int] | None = None
+    match_on: tuple[str, ...] | None = None
+    differ_on: tuple[str, ...] = ()
+    max_cells: int = MAX_CELLS
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NamedPairs:
+    """The pairs that a name stands for.
+
+    Parameters
+    ----------
+    pairs : PairSource
+    name : str
+        What they are called in reports.
+    cells : CellSource or None
+        What they are matched from; None of a source whose every pass draws pairs that were never there before.
+    match : callable or None
+        From some of those cells to their pairs.
+    exact : callable or None
+        The exact answer for some pairs, where it is known.
+    """
+
+    pairs: PairSource
+    name: str
+    cells: CellSource | None = None
+    match: Callable[[CellSource], PairSource] | None = None
+    exact: Callable[[PairBatch], Any] | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SplitPairs:
+    """Pairs to train on, and others to be judged by.
+
+    Parameters
+    ----------
+    training : PairSource
+    held_out : PairBatch
+        No cell of theirs is in a pair of the training.
+    says : str
+        How they were split.
+    """
+
+    training: PairSource
+    held_out: PairBatch
+    says: str
+
+
+OWN_PAIRS: Registry[Callable[..., NamedPairs | None]] = Registry("source of pairs")
+"""``make(place, wishes, genes=..., **options)`` of sources that make pairs themselves; None where, with these options,
+they give cells to be matched."""
+
+
+def pairs_named(
+    text: str, wishes: PairWishes, *, genes: Sequence[str] | str | None = None, seed: int = 0, **options: Any
+) -> NamedPairs:
+    """The pairs of the source that a text names.
+
+    Parameters
+    ----------
+    text : str
+        As :func:`gpcp.source_names.cells_named` takes it.
+    wishes : PairWishes
+    genes : sequence of str, or str, optional
+        Ids, or a file of them.
+    seed : int
+        Which cells are read, where there are more than ``wishes.max_cells``.
+    **options
+        Of the source.
+
+    Raises
+    ------
+    InputError
+        As the source itself; or something is asked that has no meaning for it.
+    """
+    scheme, place = scheme_and_place(text)
+    if scheme in OWN_PAIRS:
+        own = OWN_PAIRS[scheme](place, wishes, genes=genes, **options)
+        if own is not None:
+            return own
+    if wishes.regime is not None:
+        raise InputError(
+            "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
+        )
+    whole = cells_named(text, genes=genes, **options)
+    # Read once and kept: a training goes through them many times.
+    cells = sample_cells(whole, whole.vocab.feature_id, max_cells=wishes.max_cells, seed=seed)
+    match_on = wishes.match_on
+    if match_on is None:
+        match_on = tuple(name for name in ("cell_type",) if name in cells.index.covariates)
+
+    def match(some: CellSource) -> PairSource:
+        return Paired(some, match_on=match_on, differ_on=wishes.differ_on, told=wishes.told)
+
+    shared = f"pairs of the same {', '.join(match_on)}" if match_on else "pairs of any two cells"
+    return NamedPairs(pairs=match(cells), name=f"{text} ({len(cells):,} cells, {shared})", cells=cells, match=match)
+
+
+def split_pairs(named: NamedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
+    """Pairs for training and up to ``n_held_out`` others, apart by cell where the cells are known.
+
+    Raises
+    ------
+    InputError
+        Too few cells for two sides, or one of them makes no pair.
+    """
+    training, judged, says = named.pairs, named.pairs, "held-out pairs are another draw of the same world"
+    if named.cells is not None and named.match is not None:
+        split = split_cells(named.cells, HELD_OUT_SHARE, seed)
+        training, judged, says = named.match(split.training), named.match(split.held_out), split.says
+    # A seed of its own: no epoch of a training has it.
+    one_pass = judged.pairs(
+        batch_size=min(n_held_out, _BLOCK_PAIRS), seed=int(stream(seed, "held out").integers(2**31))
+    )
+    parts = list(islice(one_pass, -(-n_held_out // _BLOCK_PAIRS)))
+    if not parts:
+        raise InputError(f"{named.name}: the cells held out make no pair; give more cells, or match on less")
+    return SplitPairs(training=training, held_out=concatenate(parts).rows(slice(0, n_held_out)), says=says)
+
+
+def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what :class:`PairWishes` holds to a command."""
+    add = parser.add_argument_group("the pairs").add_argument
+    regimes = "counterfactual, interventional or matched (default interventional)"
+    add("--regime", metavar="NAME", help=f"of a simulated world: {regimes}")
+    add("--told", metavar="N", type=positive, nargs=2, help="fewest and most genes told (default: 1 to all but one)")
+    add("--match-on", metavar="NAME", nargs="*", help="what two cells share (default cell_type, where it is known)")
+    add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
+    add("--max-cells", metavar="N", type=positive, default=MAX_CELLS, help=f"cells to read (default {MAX_CELLS:,})")
+
+
+def pair_wishes(arguments: argparse.Namespace) -> PairWishes:
+    """What the arguments of :func:`add_pair_arguments` ask for."""
+    return PairWishes(
+        regime=arguments.regime,
+        told=None if arguments.told is None else tuple(arguments.told),
+        match_on=None if arguments.match_on is None else tuple(arguments.match_on),
+        differ_on=tuple(arguments.differ_on),
+        max_cells=arguments.max_cells,
+    )

@@ -19,12 +19,13 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing cell_index "
     "pairing_keys pairing_stats signatures told matching pools planning planned streaming "
     "sparse_cells sparse_pairs gene_statistics selection statistics_file gene_notes "
-    "gene_panel panel_file source_names census census_store census_query census_reader "
+    "gene_panel panel_file source_names plugins census census_store census_query census_reader "
     "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build "
     "read_ahead prefetch shares seed_noise sampled_cells cell_split pair_names",
     ("gpcp", 2): "pair_dataset seeding batches attention embedding queries heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction replicate",
-    ("gpcp", 4): "selection_report select_genes",
+    ("gpcp", 4): "sweep_space sweep_store sweep_trial sweep_result sweeps offers",
+    ("gpcp", 5): "selection_report select_genes sweep sweep_command sweep_table sweep_figures",
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",
     ("simulators", 1): "laws conditioning equations monte_carlo particles quadrature bayes",
     ("simulators", 2): "assay sources worlds census_tables census_labels census_values census_spool census_writer "
@@ -51,7 +52,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
         "checks/short_training checks/one_batch checks/learning checks/directions "
-        "fitted_subject named_model named_subject verdict_figures diagnose"
+        "fitted_subject named_model named_subject verdict_figures diagnose yardsticks"
     ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
     "selftest selftest_runs selftest_table "
@@ -91,7 +92,7 @@ THIRD_PARTY: Mapping[tuple[str, int], frozenset[str]] = {
 """What the floors may import from outside, wherever in the file; diagnostics may use every dependency."""
 
 HEAVY = frozenset(
-    {"anndata", "cellxgene_census", "h5py", "lightning_fabric", "matplotlib", "pandas", "pyarrow", "sklearn"}
+    {"anndata", "cellxgene_census", "h5py", "lightning_fabric", "matplotlib", "optuna", "pandas", "pyarrow", "sklearn"}
     | {"tiledbsoma", "tiledbsoma_ml", "torch"}
 )
 """Up to seconds to import, each. A command reaches none of them before it has read its arguments."""
@@ -99,6 +100,7 @@ HEAVY = frozenset(
 HEAVY_AT_TOP: Mapping[tuple[str, int], frozenset[str]] = {
     ("gpcp", 2): frozenset({"torch"}),
     ("gpcp", 3): frozenset({"torch", "lightning_fabric"}),
+    ("gpcp", 4): frozenset({"torch", "optuna"}),
     ("diagnostics", 4): frozenset({"torch"}),
 }
 """Floors that are of no use without a heavy package and may import it at the top; elsewhere: inside the function."""

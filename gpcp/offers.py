@@ -41,11 +41,8 @@ class RateAdvice:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON's types."""
-        return {
-            **asdict(self),
-            "losses": {f"{rate:.6g}": loss for rate, loss in self.losses.items()},
-            "usable": [*self.usable],
-        }
+        losses = {f"{rate:.6g}": loss for rate, loss in self.losses.items()}
+        return {**asdict(self), "losses": losses, "usable": list(self.usable)}
 
 
 Adviser: TypeAlias = Callable[[ModelConfig, FitConfig, PairSource, int], RateAdvice | None]

@@ -1,4 +1,4 @@
-"""``python -m gpcp.sweep``: short trainings over learning rate, dropout, architecture and the rest; which are best?
+"""``python -m gpcp.sweep``: short trainings over learning rate, dropout, architecture and the rest, and which are best.
 
 The command line alone: what is asked is checked to the end before anything is trained or written.
 """
@@ -38,9 +38,9 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     made = Parser(
         prog="python -m gpcp.sweep",
-        description="Train many configurations for a few short epochs each, every one from the same seeds, and say which\n"
-        "are best, which tie with the best within the noise between seeds, and at which learning rates the\n"
-        "loss stays flat.",
+        description="Train many configurations for a few short epochs each, every one from the same seeds, and say\n"
+        "which are best, which tie with the best within the noise between seeds, and at which learning\n"
+        "rates the loss stays flat.",
         epilog=_EXAMPLES,
     )
     made.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")

@@ -193,8 +193,8 @@ def accelerator() -> str:
 def _title(name: str, task: Task, config: SweepConfig, advice: RateAdvice | None, split: SplitPairs) -> str:
     lines = [
         f"sweep over {', '.join(task.space.names)}: {name}, {len(split.training.vocab)} genes",
-        f"{config.n_trials} trials x {config.n_seeds} seeds x {config.n_epochs} epochs of {config.epoch_pairs:,} pairs; "
-        f"judged by {len(split.held_out):,} held-out pairs ({split.says})",
+        f"{config.n_trials} trials x {config.n_seeds} seeds x {config.n_epochs} epochs of {config.epoch_pairs:,} "
+        f"pairs; judged by {len(split.held_out):,} held-out pairs ({split.says})",
     ]
     return "\n".join(lines if advice is None else [*lines, advice.says])
 

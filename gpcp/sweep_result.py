@@ -256,27 +256,23 @@ def _edge(one: Hyperparameter, best: SweepRow, result: SweepResult) -> str:
     value = best.values.get(one.name)
     if one.name not in best.values or not one.ordered or len(one.choices) == 1:
         return ""
-    if one.choices:
-        at_low, at_high = value == min(one.choices), value == max(one.choices)  # pyright: ignore[reportArgumentType]
-        low, high = min(one.choices), max(one.choices)  # pyright: ignore[reportArgumentType]
-    else:
-        at_low, at_high = one.place(value) < EDGE, one.place(value) > 1 - EDGE
-        low, high = one.low, one.high
-    if not (at_low or at_high) or (at_low and value == 0):
+    end = _end(one, value)
+    if not end or (end == "lower" and value == 0):
         return ""
-    inside = [row for row in result.ties if not _at_edge(one, row.values.get(one.name), low=at_low)]
-    says = f"the best {one.name}, {_text(value)}, is at the {'lower' if at_low else 'upper'} edge of what was tried, "
-    says += f"{_text(low)} .. {_text(high)}"
+    low, high = (one.choices[0], one.choices[-1]) if one.choices else (one.low, one.high)
+    says = f"the best {one.name}, {_text(value)}, is at the {end} edge of what was tried, {_text(low)} .. {_text(high)}"
+    inside = [row for row in result.ties if _end(one, row.values.get(one.name)) != end]
     if inside:
         return f"{says}; {_text(inside[0].values[one.name])} (trial {inside[0].slot}) ties with it"
     return f"{says}: widen it"
 
 
-def _at_edge(one: Hyperparameter, value: Value, *, low: bool) -> bool:
+def _end(one: Hyperparameter, value: Value) -> str:
+    """At which end of what was tried a value is: ``"lower"``, ``"upper"`` or neither."""
     if one.choices:
-        return value == (min if low else max)(one.choices)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return "lower" if value == one.choices[0] else "upper" if value == one.choices[-1] else ""
     place = one.place(value)
-    return place < EDGE if low else place > 1 - EDGE
+    return "lower" if place < EDGE else "upper" if place > 1 - EDGE else ""
 
 
 def _text(value: object) -> str:

@@ -69,6 +69,8 @@ class Hyperparameter:
         if self.name != JOINT and self.name not in _USUAL:
             raise InputError(f"{self.name!r} is nothing that a sweep can vary; {nearest(self.name, sorted(_USUAL))}")
         if self.choices:
+            if self.ordered:
+                object.__setattr__(self, "choices", tuple(sorted(self.choices, key=lambda one: float(str(one)))))
             if len(set(self.choices)) < len(self.choices):
                 raise InputError(f"{self.name}: a choice is named twice in {', '.join(map(str, self.choices))}")
         elif not (math.isfinite(self.low) and self.low < self.high < math.inf) or (self.log and self.low <= 0):
@@ -171,7 +173,7 @@ def value_of(name: str, text: str) -> Value:
     """
     if name not in _USUAL:
         raise InputError(f"{name!r} is nothing that can be set; {nearest(name, sorted(_USUAL))}")
-    kind = float if name == "gradient_clip" else type(_USUAL[name])
+    kind: type[Any] = float if name == "gradient_clip" else type(_USUAL[name])
     try:
         if name == "gradient_clip" and text == "none":
             return None
@@ -179,7 +181,8 @@ def value_of(name: str, text: str) -> Value:
             return {"true": True, "false": False}[text.lower()]
         return kind(text)
     except (ValueError, KeyError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a name")
+        kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
+        wanted = kinds.get(kind, "a name")
         raise InputError(f"{name}={text}: it must be {wanted}") from None
 
 

@@ -28,7 +28,7 @@ SILENT_S = 180.0
 """Seconds without a sign of life after which a worker on another machine is taken for dead."""
 
 ALIVE_EVERY_S = 20.0
-_SETTINGS, _SLOT, _OWNER = "settings", "slot", "owner"
+_SETTINGS, _POINTS, _SLOT, _OWNER = "settings", "_points", "slot", "owner"
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -140,7 +140,7 @@ class SweepStore:
             self.study = study
             kept: dict[str, Any] = study.user_attrs.get(_SETTINGS, {})
             if not kept:
-                kept = dict(settings)
+                kept = {**settings, _POINTS: [dict(point) for point in points]}
                 study.set_user_attr(_SETTINGS, kept)
             _compare(kept, settings, f"the sweep {self.name!r} in {self.place}")
             there = self._by_slot()
@@ -149,11 +149,11 @@ class SweepStore:
                     f"the sweep {self.name!r} in {self.place} has {len(there)} trials, more than the {n_trials} asked "
                     f"for: ask for {len(there)} or more, or give it another name or place"
                 )
-            points = kept.get("_points", points)
+            planned: Sequence[Mapping[str, Any]] = kept[_POINTS]
             for slot in range(n_trials):
                 if slot not in there:
-                    point = points[slot] if slot < len(points) else {}
-                    study.enqueue_trial(dict(point), user_attrs={_SLOT: slot})
+                    point = dict(planned[slot]) if slot < len(planned) else dict[str, Any]()
+                    study.enqueue_trial(point, user_attrs={_SLOT: slot})
             return kept
 
     def settings(self) -> dict[str, Any] | None:
@@ -200,6 +200,8 @@ class SweepStore:
                         sampler=sampler(trial.user_attrs[_SLOT]),
                         pruner=pruner,
                     )
+                    # A database is read through a cache of the study's own, which knows no trial that it has not listed.
+                    study.get_trials(deepcopy=False)
                     return optuna.Trial(study, trial_id)
         return None
 

@@ -151,7 +151,8 @@ def planned(
         )
     kept = store.settings()
     start_loss = untrained_loss(space, pairs, held_out, config) if kept is None else float(kept["_start_loss"])
-    settings = {
+    points = points_of(space, config, first)
+    settings: dict[str, Any] = {
         "gpcp": gpcp.__version__,
         "seeds": list(config.seeds),
         "epochs": config.n_epochs,
@@ -163,9 +164,8 @@ def planned(
         **about,
         "_start_loss": start_loss,
         "_levels": dict(levels),
-        "_points": points_of(space, config, first),
     }
-    kept = store.plan(settings, settings["_points"], config.n_trials)
+    kept = store.plan(settings, points, config.n_trials)
     return Task(
         space=space,
         pairs=pairs,

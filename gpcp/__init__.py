@@ -33,7 +33,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        faults_data  faults_loss
                        faults_model  faults_optimiser  healthy
                        fitted_subject  named_model  named_subject      what a user's words name,
-                       verdict_figures  diagnose                       and its figures
+                       verdict_figures  diagnose  yardsticks           its figures, what sweeps ask
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
@@ -52,17 +52,23 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        checks/predictor
                       /                               \
     simulators                              gpcp, upper floors
-      2  assay  sources  worlds               4  select_genes          a command
+      2  assay  sources  worlds               5  select_genes  sweep   commands
          census_tables  census_labels            selection_report
-         census_values  census_spool          3  loss  fit_config      torch: learning
-         census_writer  export                   training  prediction  replicate
-         embedded_census                      2  pair_dataset          torch: pairs for its loader,
-      1  laws  conditioning  equations           seeding  batches      the model
-         monte_carlo  particles                  attention  embedding
-         quadrature  bayes                       queries  heads
-      0  randomness  regimes  graphs             model_config  model
-         networks  noises  mechanisms         1  files  gene_table     cells from files,
-         interventions  scm  sortability         expression_values     pairs from cells
+         census_values  census_spool             sweep_command  sweep_table
+         census_writer  export                   sweep_figures
+         embedded_census                      4  sweeps  sweep_space   optuna: many trainings
+      1  laws  conditioning  equations           sweep_store  sweep_trial
+         monte_carlo  particles                  sweep_result  offers
+         quadrature  bayes                    3  loss  fit_config      torch: learning
+      0  randomness  regimes  graphs             training  prediction
+         networks  noises  mechanisms            replicate
+         interventions  scm  sortability      2  pair_dataset          torch: pairs for its loader,
+                                                 seeding  batches      the model
+                                                 attention  embedding
+                                                 queries  heads
+                                                 model_config  model
+                                              1  files  gene_table     cells from files,
+                                                 expression_values     pairs from cells
                                                  h5ad_file  h5ad_genes
                                                  h5ad_values  h5ad
                                                  cell_index  sparse_cells
@@ -81,6 +87,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                                                  statistics_file  gene_notes
                                                  gene_panel  panel_file
                                                  source_names  pair_names
+                                                 plugins
                                                  cache_format  cache_arrays
                                                  cache_parts  cache_rows
                                                  cache_join  cache

@@ -39,9 +39,16 @@ class RateAdvice:
     suggestion: float
     says: str
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "RateAdvice":
+        """The way back from :meth:`to_json`."""
+        losses = {float(rate): loss for rate, loss in value["losses"].items()}
+        low, high = value["usable"]
+        return cls(losses=losses, usable=(low, high), suggestion=value["suggestion"], says=value["says"])
+
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON's types."""
-        losses = {f"{rate:.6g}": loss for rate, loss in self.losses.items()}
+        losses = {repr(rate): loss for rate, loss in self.losses.items()}
         return {**asdict(self), "losses": losses, "usable": list(self.usable)}
 
 

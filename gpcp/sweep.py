@@ -74,7 +74,9 @@ def _add_amount(add: Callable[..., object]) -> None:
     pairs = "pairs of a pass (default: 8,192, or all where there are fewer)"
     add("--epoch-pairs", metavar="N", type=positive, help=pairs)
     add("--held-out", metavar="N", type=positive, default=2_000, help="pairs to be judged by (default 2,000)")
-    add("--workers", metavar="N", type=positive, default=1, help="processes, a thread each (default 1)")
+    add("--workers", metavar="N", type=positive, default=1, help="processes that share the trials (default 1)")
+    threads = "threads of torch in each; small models are fastest with one (default 1)"
+    add("--threads", metavar="N", type=positive, default=1, help=threads)
     add("--seed", metavar="N", type=whole, default=0, help="decides every draw (default 0)")
 
 

@@ -161,7 +161,7 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
             _say(say, "the learning-rate ladder")
             advice = _advice(Space(varied, model, fit), split, arguments.seed)
     elif "_rates" in kept:
-        advice = RateAdvice(**kept["_rates"])
+        advice = RateAdvice.from_json(kept["_rates"])
     if advice is not None and RATE not in [text.partition("=")[0] for text in arguments.over or () if "=" in text]:
         low, high = advice.usable
         wider = Hyperparameter(name=RATE, low=low / _WIDER, high=high * _WIDER, log=True)
@@ -238,10 +238,9 @@ def _say(say: bool, text: str) -> None:
 
 @contextmanager
 def _threads(arguments: argparse.Namespace) -> Generator[None]:
-    """One thread of torch for each of several workers."""
+    """So many threads of torch as were asked for, for as long as the command lasts."""
     before = torch.get_num_threads()
-    if arguments.workers > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     try:
         yield
     finally:
@@ -281,7 +280,7 @@ class _Progress:
 def _work_in_processes(arguments: argparse.Namespace, job: Job, progress: _Progress) -> None:
     """Let worker processes do the trials; what a worker leaves that dies, this process does."""
     context = multiprocessing.get_context("spawn")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     workers = [context.Process(target=_worker, args=(arguments,), daemon=True) for _ in range(arguments.workers)]
     for worker in workers:
         worker.start()
@@ -302,7 +301,7 @@ def _work_in_processes(arguments: argparse.Namespace, job: Job, progress: _Progr
 
 def _worker(arguments: argparse.Namespace) -> None:
     """A worker process: the whole job made anew from the command's arguments."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     load_plugins("gpcp.sources")
     try:
         job = job_of(arguments, say=False)

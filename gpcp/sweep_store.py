@@ -200,7 +200,7 @@ class SweepStore:
                         sampler=sampler(trial.user_attrs[_SLOT]),
                         pruner=pruner,
                     )
-                    # A database is read through a cache of the study's own, which knows no trial that it has not listed.
+                    # A database is read through the study's own cache, which knows no trial that it has not listed.
                     study.get_trials(deepcopy=False)
                     return optuna.Trial(study, trial_id)
         return None

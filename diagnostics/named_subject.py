@@ -130,7 +130,7 @@ def pairs_named(arguments: argparse.Namespace) -> NamedPairs:
     source: str = arguments.source
     options = source_options(arguments)
     if source.startswith(_SYNTHETIC) and "library_size" not in options:
-        return _of_world(source, arguments, options)
+        return of_world(source, arguments, options)
     if arguments.regime is not None:
         raise InputError(
             "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
@@ -152,7 +152,14 @@ def pairs_named(arguments: argparse.Namespace) -> NamedPairs:
     return NamedPairs(pairs=pairs, exact=None, name=f"{source} ({len(cells):,} cells, {shared})")
 
 
-def _of_world(source: str, arguments: argparse.Namespace, options: dict[str, Any]) -> NamedPairs:
+def of_world(source: str, arguments: argparse.Namespace, options: dict[str, Any]) -> NamedPairs:
+    """The pairs of a world in its own units, by the regime that is asked for.
+
+    Raises
+    ------
+    InputError
+        The world is unknown, or an option is given that has no meaning for it.
+    """
     for given, flag in ((arguments.match_on, "--match-on"), (arguments.differ_on, "--differ-on")):
         if given:
             raise InputError(f"{flag} is for cells that are matched: give --library-size too, or leave it out")

@@ -130,7 +130,8 @@ def ways_of_iterables(
         ``seed -> iterable``, which reads when it is asked.
     ahead : callable, optional
         ``seed -> iterable``, which reads ahead by itself, such as a ``DataLoader`` with workers; by default the first,
-        read by a thread.
+        read by a thread. What its workers have read when the first batch comes is not counted against it: measure many
+        more batches than they hold.
     size : callable
         Pairs of a batch.
     depth : int

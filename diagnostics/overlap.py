@@ -1,6 +1,6 @@
 """When each batch of a pass was asked for, came and was done with; and the formulas that say who waited for whom.
 
-Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own.
+Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own, ``E`` changes of the queue.
 
 Two numbers say whether input limits a run, since each is blind alone. The *wait share* is the time blocked in
 ``next()``; where reader and model compete for the same cores it is small although the steps are slow. The

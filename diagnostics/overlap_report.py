@@ -124,7 +124,7 @@ class OverlapReport:
     usable_cores, granted : float
         Processors; share of its time that a thread which only computes was given.
     free_cores : float
-        Processors with nothing to do during synchronous training.
+        Processors with nothing to do while the model trains on a batch that is there: what a reader could have.
     free_known : bool
         Whether that was measured; otherwise it is what this process leaves.
     depth, n_batches, n_rounds : int
@@ -206,7 +206,8 @@ class OverlapReport:
         data, model = self.row("drain"), self.row("cached")
         if self.little_to_hide or self.lost.value < NOT_BOUND or self.why == "saturated":
             return 0
-        asked = max(1, math.ceil(data.batch_s / model.batch_s)) if model.batch_s > 0 else 1
+        # A reader that is a tenth slower than the model is not worth a second one.
+        asked = max(1, math.ceil(data.batch_s / model.batch_s - 0.1))
         if data.cores_used < _BUSY:
             return asked
         return min(asked, max(1, math.floor(self.free_cores / data.cores_used + 0.25)))
@@ -241,13 +242,13 @@ def overlap_report(
         return _estimate([figure(*each) for each in rounds], level)
 
     rows = tuple(RowFigures.of(row, times.passes[row], stall_s=stall_s) for row in ROWS)
-    drain, cached, plain, ahead = rows
+    drain, cached, _, ahead = rows
     little = 1 - least_share(drain.batch_s, cached.batch_s) < NOT_BOUND
     gain = over(lambda _d, _c, s, p: s.batch_s - p.batch_s)
-    idle = plain.idle_cores
+    idle = cached.idle_cores
     late = [one.late_s / one.window_s for one in times.passes["prefetched"] if one.late_s is not None]
     granted = statistics.median(times.granted)
-    free = max(0.0, usable_cores * granted - plain.cores_used if idle is None else min(idle, usable_cores))
+    free = max(0.0, usable_cores * granted - cached.cores_used if idle is None else min(idle, usable_cores))
     return OverlapReport(
         rows=rows,
         ideal_s=_ideal_s(times),

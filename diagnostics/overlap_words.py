@@ -126,8 +126,9 @@ def _cores(report: OverlapReport) -> str:
     known = "" if report.free_known else " (what this process leaves; what others use is not known here)"
     has = "has free capacity" if report.free_cores >= 0.5 else "has no free capacity worth speaking of"
     return (
-        f"The CPU {has}: {report.free_cores:.2f} of {report.usable_cores:g} usable cores were idle during synchronous "
-        f"training{known}; this process used {plain.cores_used:.2f}, and {ahead.cores_used:.2f} prefetched.{others}"
+        f"The CPU {has}: {report.free_cores:.2f} of {report.usable_cores:g} usable cores were idle while the model "
+        f"trained on a cached batch{known}. This process used {plain.cores_used:.2f} in synchronous training and "
+        f"{ahead.cores_used:.2f} in prefetched.{others}"
     )
 
 

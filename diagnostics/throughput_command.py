@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, TextIO, final
 
-import torch
-
 from diagnostics.audit_command import check_folder
 from diagnostics.audit_intervals import plain
 from diagnostics.core_use import usable_cores
@@ -58,7 +56,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         "versions": versions(),
         "name": timed.name,
         "device": timed.device,
-        "torch_threads": torch.get_num_threads(),
+        "torch_threads": timed.n_threads,
         "seed": arguments.seed,
         "batch_size": arguments.batch_size,
         **contents(report, times),
@@ -74,7 +72,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _title(timed: Timed, arguments: argparse.Namespace) -> str:
-    threads = torch.get_num_threads()
+    threads = timed.n_threads
     where = f"{timed.device}, {threads} thread{'' if threads == 1 else 's'} of torch"
     return f"{timed.name}\n{where}, batches of {arguments.batch_size} pairs, depth {arguments.depth}"
 

@@ -51,6 +51,8 @@ class Timed:
     device_times : callable or None
         Seconds the accelerator was busy with the steps since it was last asked.
     name, device : str
+    n_threads : int
+        Of torch, on the CPU.
     """
 
     ways: Ways[Any]
@@ -58,6 +60,7 @@ class Timed:
     device_times: Callable[[], float | None] | None
     name: str
     device: str
+    n_threads: int
 
 
 def timed_named(arguments: argparse.Namespace) -> Timed:
@@ -94,6 +97,7 @@ def timed_named(arguments: argparse.Namespace) -> Timed:
         device_times=None if clock is None else clock.seconds,
         name=f"{arguments.model} on {name}",
         device=str(device),
+        n_threads=torch.get_num_threads(),
     )
 
 
@@ -121,6 +125,7 @@ def _of_users(subject: Subject, pairs: PairSource, arguments: argparse.Namespace
         device_times=None if clock is None else clock.seconds,
         name=f"{subject.name} on {name}",
         device=str(first.device),
+        n_threads=torch.get_num_threads(),
     )
 
 

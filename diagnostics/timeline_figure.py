@@ -45,7 +45,7 @@ def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, 
         ax.set_xlim(0, until_s)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value / unit_s:.3g}")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value / unit_s:g}")
     lower.set_xlabel(f"{unit} since the pass began")
     handles = dict(zip(*reversed(lower.get_legend_handles_labels()), strict=True))
     handles |= dict(zip(*reversed(upper.get_legend_handles_labels()), strict=True))

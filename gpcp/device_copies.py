@@ -22,7 +22,7 @@ _TENSORS = ("token_BL", "before_BL", "target_BL", "measured_BL", "perturbed_BL")
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Copied:
     """A batch under way to its device, and the event after which it is there."""
 
@@ -71,7 +71,7 @@ def _copied(batch: ModelBatch, after_BL: Tensor, device: torch.device, side: tor
         after = after_BL.pin_memory().to(device, non_blocking=True)
         there = torch.cuda.Event()
         there.record(side)
-    return _Copied(moved, after, there)
+    return _Copied(batch=moved, after_BL=after, there=there)
 
 
 def _ready(copied: _Copied, device: torch.device) -> tuple[ModelBatch, Tensor]:

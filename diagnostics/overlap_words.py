@@ -60,6 +60,8 @@ def shares(report: OverlapReport) -> str:
     ]
     lines = [f"{'':<20}{'synchronous':<28}{'prefetched':<28}"]
     lines += [f"{name:<20}{interval(a, percent=True):<28}{interval(b, percent=True):<28}" for name, a, b in rows]
+    if report.late_share is not None:
+        lines.append(f"{'  making it dense':<20}{'':<28}{report.late_share:.1%}")
     lines.append(f"{'first batch':<20}{seconds(plain.first_batch_s):<28}{seconds(ahead.first_batch_s):<28}")
     lines.append(f"{'longest wait after':<20}{seconds(plain.longest_wait_s):<28}{seconds(ahead.longest_wait_s):<28}")
     if ahead.device_share is not None and plain.device_share is not None:
@@ -132,8 +134,8 @@ def _cores(report: OverlapReport) -> str:
     )
 
 
-def advice(report: OverlapReport) -> tuple[str, ...]:
-    """What to do, the most useful first."""
+def advice(report: OverlapReport, *, of_cache: bool = False) -> tuple[str, ...]:
+    """What to do, the most useful first; ``of_cache`` says that a panel cache is read already."""
     data, model = report.row("drain"), report.row("cached")
     said: list[str] = []
     if report.little_to_hide or report.lost.value < NOT_BOUND:
@@ -157,7 +159,7 @@ def advice(report: OverlapReport) -> tuple[str, ...]:
             f"{report.advised_workers} workers (DataLoader over PairDataset, num_workers={report.advised_workers}) "
             "would come nearer to the model's pace, where the source can skip to a batch"
         )
-    if data.batch_s > model.batch_s or (report.why == "saturated" and not report.little_to_hide):
+    if not of_cache and (data.batch_s > model.batch_s or (report.why == "saturated" and not report.little_to_hide)):
         said.append(
             "make reading cheaper: gpcp.cache_build.cached(cells, folder) keeps the panel's values on disk, once"
         )
@@ -175,7 +177,7 @@ def advice(report: OverlapReport) -> tuple[str, ...]:
     return tuple(said) or ("nothing that was measured here speaks for a change",)
 
 
-def screen(report: OverlapReport, *, title: str) -> str:
+def screen(report: OverlapReport, *, title: str, of_cache: bool = False) -> str:
     """All that the command prints of what it measured."""
-    todo = [textwrap.fill(f"- {one}", WIDTH, subsequent_indent="  ") for one in advice(report)]
+    todo = [textwrap.fill(f"- {one}", WIDTH, subsequent_indent="  ") for one in advice(report, of_cache=of_cache)]
     return "\n\n".join([title, table(report), shares(report), verdict(report), "\n".join(["To do", *todo])])

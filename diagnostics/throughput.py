@@ -29,7 +29,8 @@ _EXAMPLES = """examples:
 Every round makes four passes over the same batches, in an order that turns round with every round: the loader alone
 (drain), the model alone on a batch that is there (cached), both in turn (synchronous), and a thread that reads while
 the model computes (prefetched). Times are from the first batch to the last. Nothing is resumed: what another minute of
-the machine has measured cannot be compared with this one.
+the machine has measured cannot be compared with this one. Files that were read before may lie in the system's own
+cache, and an AnnData file is read when it is opened: of what then is left to read, this measures the time.
 
 exit code: 0 measured, whatever was found; 2 bad use; 130 interrupted"""
 

@@ -47,7 +47,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             on_pass=passes,
         )
     report = overlap_report(times, usable_cores=usable_cores(), stall_s=arguments.stall)
-    shown = screen(report, title=_title(timed, arguments))
+    of_cache = str(arguments.source).startswith("cache:")
+    shown = screen(report, title=_title(timed, arguments), of_cache=of_cache)
     draw_timeline(
         times.passes["synchronous"][-1], times.passes["prefetched"][-1], out / "timeline.png", title=timed.name
     )
@@ -59,7 +60,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         "torch_threads": timed.n_threads,
         "seed": arguments.seed,
         "batch_size": arguments.batch_size,
-        **contents(report, times),
+        **contents(report, times, of_cache=of_cache),
         "seconds": time.perf_counter() - start_s,
     }
     for path in (out / "results.json", arguments.json):
@@ -77,7 +78,7 @@ def _title(timed: Timed, arguments: argparse.Namespace) -> str:
     return f"{timed.name}\n{where}, batches of {arguments.batch_size} pairs, depth {arguments.depth}"
 
 
-def contents(report: OverlapReport, times: StageTimes) -> dict[str, Any]:
+def contents(report: OverlapReport, times: StageTimes, *, of_cache: bool) -> dict[str, Any]:
     """What the JSON file holds of the measurement: the figures, the verdict, and every pass with its times."""
     return {
         "report": {
@@ -90,7 +91,7 @@ def contents(report: OverlapReport, times: StageTimes) -> dict[str, Any]:
             "advised_depth": report.advised_depth,
             "advised_workers": report.advised_workers,
             "verdict": verdict(report),
-            "advice": list(advice(report)),
+            "advice": list(advice(report, of_cache=of_cache)),
         },
         "granted": list(times.granted),
         "passes": {row: [plain(one.to_json()) for one in times.passes[row]] for row in ROWS},

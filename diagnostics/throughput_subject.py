@@ -2,7 +2,8 @@
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 
-Unlike the other commands this one keeps no cells in memory: the reading itself is what is timed.
+Unlike the other commands this one keeps no copy of the cells: the reading itself is what is timed. A source that holds
+its cells, as that of an AnnData file does, has read them when it is opened, and its passes go over memory.
 """
 
 import argparse

@@ -103,7 +103,7 @@ def _ahead_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
         time_E, 0.64 + 0 * queued_E, 0.64 + 0.72 * queued_E / most, step="post", color="#bdbdbd", label="lies ready"
     )
     _bars(ax, 0, one.got_N[:-1], one.done_N[:-1], _STEP, "steps")
-    _bars(ax, 0, one.asked_N, one.got_N, _WAIT, "the model waits")
+    _bars(ax, 0, one.asked_N, one.got_N, _WAIT, "the model waits, or makes a batch ready")
     ax.set_yticks([2, 1, 0], ["reader's thread", f"queue, up to {most}", "model"], fontsize=9)
     ax.set_ylim(-0.6, 2.6)
     ax.set_title(f"prefetched: {_n_done(one, until_s)}", loc="left", fontsize=10)

@@ -82,7 +82,7 @@ def test_the_gain_of_a_thread_that_hides_a_disk_is_claimed():
     assert "has free capacity" in text
 
 
-@given(st.lists(st.floats(-0.02, 0.02), min_size=2, max_size=6))
+@given(st.lists(st.integers(-200, 200).map(lambda parts: parts / 10_000), min_size=2, max_size=6))
 def test_no_gain_is_claimed_unless_its_interval_says_so(noise_R: list[float]):
     # Reader and model share one processor: prefetched is synchronous, with the noise of the machine.
     times = rounds(0.02, 0.02, luck_R=[1.0] * len(noise_R), read_cores=1.0, idle=0.0)
@@ -97,7 +97,8 @@ def test_no_gain_is_claimed_unless_its_interval_says_so(noise_R: list[float]):
     half = report.saved.value - report.saved.low
     assert report.saved.value == pytest.approx(saved_R.mean(), abs=1e-12)
     assert report.helps == (report.gain.low > 0)
-    assert report.helps == (saved_R.mean() > half)
+    if abs(saved_R.mean() - half) > 1e-9:
+        assert report.helps == (saved_R.mean() > half)
     assert report.efficiency.value <= 0.05
     if not report.helps:
         assert report.why == "saturated"

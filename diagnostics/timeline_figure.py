@@ -41,11 +41,16 @@ def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, 
     _plain_panel(upper, synchronous, until_s)
     _ahead_panel(lower, prefetched, until_s)
     unit_s, unit = (1e-3, "ms") if until_s < 2 else (1.0, "s")
+
+    def in_unit(value: float, place: int) -> str:
+        del place
+        return f"{value / unit_s:g}"
+
     for ax in (upper, lower):
         ax.set_xlim(0, until_s)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value / unit_s:g}")
+        ax.xaxis.set_major_formatter(in_unit)
     lower.set_xlabel(f"{unit} since the pass began")
     handles = dict(zip(*reversed(lower.get_legend_handles_labels()), strict=True))
     handles |= dict(zip(*reversed(upper.get_legend_handles_labels()), strict=True))

@@ -121,16 +121,19 @@ def test_what_a_source_or_a_step_raises_ends_the_rounds():
 
 
 @pytest.mark.parametrize(
-    ("n_pairs", "settings", "says"),
-    [(0, {}, "gives no batch"), (8, {}, "2 whole batches of 4 pairs"), (40, {"n_rounds": 1}, "n_rounds is 1")],
+    ("n_pairs", "n_rounds", "says"),
+    [(0, 5, "gives no batch"), (8, 5, "2 whole batches of 4 pairs"), (40, 1, "n_rounds is 1")],
 )
-def test_too_little_is_refused(n_pairs: int, settings: dict[str, int], says: str):
+def test_too_little_is_refused(n_pairs: int, n_rounds: int, says: str):
     ways = ways_of_pairs(HeldPairs(n_pairs), batch_size=4, prepared=as_it_is, size=len)
     with pytest.raises(InputError, match=says):
-        stage_times(ways, lambda batch: None, **settings)
-    for name in ("batch_size", "depth"):
-        with pytest.raises(InputError, match=f"{name} is 0"):
-            ways_of_pairs(HeldPairs(8), **{"batch_size": 4, "depth": 4, name: 0}, prepared=as_it_is, size=len)
+        stage_times(ways, lambda batch: None, n_rounds=n_rounds)
+
+
+@pytest.mark.parametrize(("batch_size", "depth", "says"), [(0, 4, "batch_size is 0"), (4, 0, "depth is 0")])
+def test_ways_of_nothing_are_refused(batch_size: int, depth: int, says: str):
+    with pytest.raises(InputError, match=says):
+        ways_of_pairs(HeldPairs(8), batch_size=batch_size, depth=depth, prepared=as_it_is, size=len)
 
 
 def test_a_pass_that_becomes_shorter_is_refused():

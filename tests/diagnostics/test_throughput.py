@@ -12,7 +12,7 @@ from gpcp.cache_build import build_cache
 from gpcp.errors import InputError
 from gpcp.pairing import Paired
 from tests.diagnostics.test_bad_use import cells_file
-from tests.gpcp.held_pairs import content
+from tests.gpcp.held_pairs import content, reading_threads
 
 SMALL = ["--batches", "4", "--rounds", "2", "--batch-size", "8", "--device", "cpu", "--quiet"]
 WORLD = ["--source", "synthetic:chain/5", "--n-cells", "200"]
@@ -37,6 +37,16 @@ class Dense(nn.Module):
 class Breaking(Dense):
     def forward(self, before_BG, target_BG, measured_BG, perturbed_BG):
         raise RuntimeError("shapes do not fit")
+
+
+class Interrupted(Dense):
+    n_calls = 0
+
+    def forward(self, before_BG, target_BG, measured_BG, perturbed_BG):
+        self.n_calls += 1
+        if self.n_calls > 12:
+            raise KeyboardInterrupt
+        return self.layer(before_BG)
 
 
 def whole(n_genes):
@@ -156,6 +166,16 @@ def test_what_a_model_of_ones_own_lacks_is_said(
     out = tmp_path / "out"
     assert main([*WORLD, "--model", f"{models}:{factory}", *options, "--out", str(out), "--quiet"]) == 2
     assert says in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_an_interrupt_leaves_no_thread_and_writes_nothing(
+    models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    assert main([*WORLD, "--model", f"{models}:Interrupted", *SMALL, "--out", str(out)]) == 130
+    assert "interrupted; nothing has been written" in capsys.readouterr().err
+    assert reading_threads() == []
     assert not out.exists()
 
 

@@ -115,6 +115,8 @@ def _because(report: OverlapReport) -> str:
         "for Python's interpreter lock.",
         "undecided": "The rounds differ by more than there is to gain: measure more of them, or more batches.",
     }
+    if report.harms and report.why == "undecided":
+        return "Nothing that was measured says why."
     return "" if report.why is None else said[report.why]
 
 
@@ -153,6 +155,8 @@ def advice(report: OverlapReport, *, of_cache: bool = False) -> tuple[str, ...]:
             f"read in processes instead: DataLoader(PairDataset(...), batch_size=None, "
             f"num_workers={report.advised_workers})"
         )
+    elif report.why == "undecided" and not report.harms:
+        said.append(f"measure again with more than {report.n_rounds} rounds, or more than {report.n_batches} batches")
     if report.advised_workers > 1 and report.why != "lock":
         said.append(
             f"reading takes {data.batch_s / model.batch_s:.1f} times as long as a step: "

@@ -115,8 +115,10 @@ def test_why_no_gain_was_shown():
     small = report_of(rounds(0.0005, 0.02, ahead=0.0205, read_cores=1.0, idle=0.0))
     assert small.why == "small"
     assert advice(small)[0].startswith("leave the input as it is")
-    undecided = report_of(rounds(0.02, 0.02, ahead=0.04, read_cores=0.1))
+    # Who only waits needs no processor, so that it cannot be for want of one.
+    undecided = report_of(rounds(0.02, 0.02, ahead=0.04, read_cores=0.1, idle=0.0))
     assert undecided.why == "undecided"
+    assert any("measure again" in one for one in advice(undecided))
     for report in (saturated, lock, small, undecided):
         assert not report.helps
         assert "No gain from reading ahead in a thread was shown" in verdict(report)

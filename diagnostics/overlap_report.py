@@ -2,8 +2,8 @@
 
 Dimension key: ``R`` rounds, ``N`` batches of a pass.
 
-A gain is claimed only where the interval of ``T_sync - T_async`` over rounds lies above 0. Otherwise the report says
-that none was shown, and looks for the reason in what else was measured.
+A gain is claimed only where the interval of ``T_sync - T_async`` over rounds lies above 0, and is no more than a thread
+can hide. Otherwise the report says that none was shown, and looks for the reason in what else was measured.
 """
 
 import math
@@ -28,11 +28,14 @@ from diagnostics.virtual_pass import prefetched_pass
 from gpcp.errors import InputError
 from gpcp.seed_noise import paired_difference
 
-Why = Literal["small", "saturated", "lock", "undecided"]
+Why = Literal["uneven", "small", "saturated", "lock", "undecided"]
 
 STALL_S = 0.05
 MOST_DEPTH = 1024
 """Batches that a queue is advised to hold at most."""
+
+MOST_EFFICIENCY = 1.25
+"""An overlap efficiency that lies above this with its whole interval is not a thread's: no more than 1 can be."""
 
 _BUSY = 0.5
 """Processors from which a stage counts as computing, and from which idling counts as a processor to be had."""
@@ -113,6 +116,8 @@ class OverlapReport:
         The same as a share of ``T_sync``.
     efficiency : Estimate
         See :func:`diagnostics.overlap.overlap_efficiency`.
+    hidden_before : Estimate
+        ``(T_data + T_model - T_sync) / min(T_data, T_model)``: what a source that reads ahead by itself hides already.
     wait_share, wait_share_ahead : Estimate
         Of synchronous and of prefetched training.
     bound_share, bound_share_ahead : Estimate
@@ -131,8 +136,9 @@ class OverlapReport:
     level : float
         Of the intervals.
     why : str or None
-        Why no gain was shown: ``small``, there is too little to hide; ``saturated``, no processor is free to read;
-        ``lock``, reader and model exclude each other though processors are free; ``undecided``, the interval is wide.
+        Why no gain was shown: ``uneven``, there seems to be more than a thread can hide, so that it is the machine's;
+        ``small``, there is too little to hide; ``saturated``, no processor is free to read; ``lock``, reader and model
+        exclude each other though processors are free; ``undecided``, the interval is wide.
     """
 
     rows: tuple[RowFigures, ...]
@@ -140,6 +146,7 @@ class OverlapReport:
     gain: Estimate
     saved: Estimate
     efficiency: Estimate
+    hidden_before: Estimate
     wait_share: Estimate
     wait_share_ahead: Estimate
     bound_share: Estimate
@@ -162,8 +169,8 @@ class OverlapReport:
 
     @property
     def helps(self) -> bool:
-        """Whether a gain was shown: the interval lies above 0."""
-        return self.gain.low > 0
+        """Whether a gain was shown: its interval lies above 0, and it is one that a thread can make."""
+        return self.why is None
 
     @property
     def harms(self) -> bool:
@@ -245,20 +252,26 @@ def overlap_report(
     drain, cached, _, ahead = rows
     little = 1 - least_share(drain.batch_s, cached.batch_s) < NOT_BOUND
     gain = over(lambda _d, _c, s, p: s.batch_s - p.batch_s)
+    efficiency = over(
+        lambda d, c, s, p: overlap_efficiency(
+            data_s=d.batch_s, model_s=c.batch_s, synchronous_s=s.batch_s, prefetched_s=p.batch_s
+        )
+    )
     idle = cached.idle_cores
     late = [one.late_s / one.window_s for one in times.passes["prefetched"] if one.late_s is not None]
     granted = statistics.median(times.granted)
     free = max(0.0, usable_cores * granted - cached.cores_used if idle is None else min(idle, usable_cores))
+    if gain.low > 0:
+        why: Why | None = "uneven" if efficiency.low > MOST_EFFICIENCY else None
+    else:
+        why = _why(drain, cached, ahead, free=free, little=little)
     return OverlapReport(
         rows=rows,
         ideal_s=_ideal_s(times),
         gain=gain,
         saved=over(lambda _d, _c, s, p: 1 - p.batch_s / s.batch_s),
-        efficiency=over(
-            lambda d, c, s, p: overlap_efficiency(
-                data_s=d.batch_s, model_s=c.batch_s, synchronous_s=s.batch_s, prefetched_s=p.batch_s
-            )
-        ),
+        efficiency=efficiency,
+        hidden_before=over(lambda d, c, s, _p: (d.batch_s + c.batch_s - s.batch_s) / min(d.batch_s, c.batch_s)),
         wait_share=over(lambda _d, _c, s, _p: s.wait_share),
         wait_share_ahead=over(lambda _d, _c, _s, p: p.wait_share),
         bound_share=over(lambda _d, c, s, _p: input_bound_share(c.batch_s, s.batch_s)),
@@ -273,7 +286,7 @@ def overlap_report(
         n_batches=times.n_batches,
         n_rounds=len(rounds),
         level=level,
-        why=None if gain.low > 0 else _why(drain, cached, ahead, free=free, little=little),
+        why=why,
     )
 
 

@@ -81,6 +81,11 @@ def verdict(report: OverlapReport) -> str:
         f"(below {NOT_BOUND:.0%} not, above {HIGHLY_BOUND:.0%} highly)."
     ]
     most = 1 - report.least_share
+    if report.hidden_before.low > 0.1 and not report.little_to_hide:
+        parts.append(
+            "It takes less than reading and computing one after the other: the source reads ahead by itself, and hides "
+            f"{interval(report.hidden_before)} of what can be hidden without another thread."
+        )
     if report.helps:
         parts.append(
             f"Reading ahead in a thread helps: it saves {interval(report.saved, percent=True)} of a step's time, where "
@@ -108,6 +113,7 @@ def banded(lost: Estimate) -> str:
 
 def _because(report: OverlapReport) -> str:
     said: dict[Why, str] = {
+        "uneven": "More seems to be gained than a thread can hide: it was the machine that changed.",
         "small": "Input is too small a part of the time for a thread to matter.",
         "saturated": "The processors are taken: reading computes, and there is none left for it to compute on while "
         "the model trains.",
@@ -155,7 +161,7 @@ def advice(report: OverlapReport, *, of_cache: bool = False) -> tuple[str, ...]:
             f"read in processes instead: DataLoader(PairDataset(...), batch_size=None, "
             f"num_workers={report.advised_workers})"
         )
-    elif report.why == "undecided" and not report.harms:
+    elif report.why in ("undecided", "uneven") and not report.harms:
         said.append(f"measure again with more than {report.n_rounds} rounds, or more than {report.n_batches} batches")
     if report.advised_workers > 1 and report.why != "lock":
         said.append(

@@ -124,6 +124,32 @@ def test_why_no_gain_was_shown():
         assert "No gain from reading ahead in a thread was shown" in verdict(report)
 
 
+def test_more_than_a_thread_can_hide_is_not_its_gain():
+    # The passes that were read ahead for fell on a faster minute: 10 % where 2.4 % could be hidden.
+    times = rounds(0.0005, 0.02)
+    passes = dict(times.passes)
+    passes["prefetched"] = tuple(
+        replace(one, asked_N=0.9 * one.asked_N, got_N=0.9 * one.got_N, done_N=0.9 * one.done_N)
+        for one in times.passes["synchronous"]
+    )
+    report = report_of(replace(times, passes=passes))
+    assert report.gain.low > 0
+    assert not report.helps
+    assert report.why == "uneven"
+    assert "it was the machine that changed" in " ".join(verdict(report).split())
+
+
+def test_a_source_that_reads_ahead_by_itself_is_noticed():
+    times = rounds(0.03, 0.02)
+    passes = {**times.passes, "synchronous": times.passes["prefetched"]}
+    report = report_of(replace(times, passes=passes))
+    assert report.hidden_before.value == pytest.approx(1)
+    assert not report.helps
+    assert "the source reads ahead by itself" in " ".join(verdict(report).split())
+    assert report_of(times).hidden_before.value == pytest.approx(0, abs=1e-9)
+    assert "by itself" not in verdict(report_of(times))
+
+
 def test_a_loss_is_said_to_be_one():
     report = report_of(rounds(0.02, 0.02, ahead=0.05, read_cores=1.0, idle=0.0))
     assert report.harms

@@ -34,6 +34,9 @@ STALL_S = 0.05
 MOST_DEPTH = 1024
 """Batches that a queue is advised to hold at most."""
 
+ALONE = 0.9
+"""Share of its time that a thread which only computes is given at least, where nobody else wants the processors."""
+
 MOST_EFFICIENCY = 1.25
 """An overlap efficiency that lies above this with its whole interval is not a thread's: no more than 1 can be."""
 
@@ -249,7 +252,7 @@ def overlap_report(
         return _estimate([figure(*each) for each in rounds], level)
 
     rows = tuple(RowFigures.of(row, times.passes[row], stall_s=stall_s) for row in ROWS)
-    drain, cached, _, ahead = rows
+    drain, cached, plain, ahead = rows
     little = 1 - least_share(drain.batch_s, cached.batch_s) < NOT_BOUND
     gain = over(lambda _d, _c, s, p: s.batch_s - p.batch_s)
     efficiency = over(
@@ -257,10 +260,10 @@ def overlap_report(
             data_s=d.batch_s, model_s=c.batch_s, synchronous_s=s.batch_s, prefetched_s=p.batch_s
         )
     )
-    idle = cached.idle_cores
+    idle = plain.idle_cores if cached.idle_cores is None else cached.idle_cores
     late = [one.late_s / one.window_s for one in times.passes["prefetched"] if one.late_s is not None]
     granted = statistics.median(times.granted)
-    free = max(0.0, usable_cores * granted - cached.cores_used if idle is None else min(idle, usable_cores))
+    free = _free(usable_cores, granted, cached) if idle is None else min(idle, usable_cores)
     if gain.low > 0:
         why: Why | None = "uneven" if efficiency.low > MOST_EFFICIENCY else None
     else:
@@ -288,6 +291,11 @@ def overlap_report(
         level=level,
         why=why,
     )
+
+
+def _free(usable_cores: float, granted: float, cached: RowFigures) -> float:
+    """What the model leaves, if nobody else takes it: nothing idles where a thread is not given a whole processor."""
+    return max(0.0, usable_cores - cached.cores_used) if granted >= ALONE else 0.0
 
 
 def _why(drain: RowFigures, cached: RowFigures, ahead: RowFigures, *, free: float, little: bool) -> Why:

@@ -7,7 +7,7 @@ import textwrap
 
 from diagnostics.audit_intervals import Estimate
 from diagnostics.overlap import HIGHLY_BOUND, NOT_BOUND, band
-from diagnostics.overlap_report import OverlapReport, Why
+from diagnostics.overlap_report import ALONE, OverlapReport, Why
 
 WIDTH = 100
 
@@ -130,7 +130,7 @@ def _cores(report: OverlapReport) -> str:
     plain, ahead = report.row("synchronous"), report.row("prefetched")
     others = (
         ""
-        if report.granted >= 0.9
+        if report.granted >= ALONE
         else (f" Others compete for them: a thread that only computes was given {report.granted:.0%} of its time.")
     )
     known = "" if report.free_known else " (what this process leaves; what others use is not known here)"

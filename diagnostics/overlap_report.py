@@ -218,9 +218,10 @@ class OverlapReport:
             return 0
         # A reader that is a tenth slower than the model is not worth a second one.
         asked = max(1, math.ceil(data.batch_s / model.batch_s - 0.1))
-        if data.cores_used < _BUSY:
+        wanted = data.cores_used / self.granted
+        if wanted < _BUSY:
             return asked
-        return min(asked, max(1, math.floor(self.free_cores / data.cores_used + 0.25)))
+        return min(asked, max(1, math.floor(self.free_cores / wanted + 0.25)))
 
 
 def overlap_report(
@@ -267,7 +268,7 @@ def overlap_report(
     if gain.low > 0:
         why: Why | None = "uneven" if efficiency.low > MOST_EFFICIENCY else None
     else:
-        why = _why(drain, cached, ahead, free=free, little=little)
+        why = _why(drain, cached, ahead, free=free, granted=granted, little=little)
     return OverlapReport(
         rows=rows,
         ideal_s=_ideal_s(times),
@@ -298,15 +299,16 @@ def _free(usable_cores: float, granted: float, cached: RowFigures) -> float:
     return max(0.0, usable_cores - cached.cores_used) if granted >= ALONE else 0.0
 
 
-def _why(drain: RowFigures, cached: RowFigures, ahead: RowFigures, *, free: float, little: bool) -> Why:
+def _why(drain: RowFigures, cached: RowFigures, ahead: RowFigures, *, free: float, granted: float, little: bool) -> Why:
     """The first reason that holds: what cannot be gained, then what is in the way, then chance."""
     if little:
         return "small"
-    reading_computes = drain.cores_used >= _BUSY
+    # Where others take a part of every processor, who computes all the time uses no more than what is granted.
+    reading_computes, model_computes = (one.cores_used / granted >= _BUSY for one in (drain, cached))
     if reading_computes and free < _BUSY:
         return "saturated"
     # Two threads that both compute, and no more than one of them at a time.
-    if reading_computes and cached.cores_used >= _BUSY and ahead.cores_used < max(1.0, cached.cores_used) + 0.25:
+    if reading_computes and model_computes and ahead.cores_used < max(1.0, cached.cores_used) + 0.25:
         return "lock"
     return "undecided"
 

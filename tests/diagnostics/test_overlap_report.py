@@ -161,7 +161,8 @@ def test_what_idles_elsewhere_is_what_this_process_leaves_where_it_is_not_known(
     assert report.free_cores == pytest.approx(3.0)
     assert "what others use is not known here" in verdict(report)
     # A thread that is given half of its time shares its processor: none is idle.
-    crowded = replace(rounds(0.02, 0.02, ahead=0.04, read_cores=1.0, idle=None), granted=(0.5, 0.5, 0.5, 0.5))
+    crowded = rounds(0.02, 0.02, ahead=0.04, read_cores=0.45, step_cores=0.45, idle=None)
+    crowded = replace(crowded, granted=(0.5, 0.5, 0.5, 0.5))
     report = report_of(crowded, usable_cores=4.0)
     assert (report.free_cores, report.why) == (0.0, "saturated")
     assert "no free capacity" in verdict(report)

@@ -41,15 +41,17 @@ def spin(seconds: float) -> None:
 
 
 def report_of(
-    ways: Ways[int], step: Callable[[int], object], *, level: float = 0.95, n_rounds: int = 3
+    ways: Ways[int], step: Callable[[int], object], *, level: float = 0.95, n_rounds: int = 3, n_batches: int = 14
 ) -> OverlapReport:
-    times = stage_times(ways, step, n_batches=14, n_rounds=n_rounds)
+    times = stage_times(ways, step, n_batches=n_batches, n_rounds=n_rounds)
     return overlap_report(times, usable_cores=usable_cores(), level=level)
 
 
-@pytest.mark.parametrize(("read_s", "step_s", "workers"), [(0.02, 0.02, 1), (0.03, 0.012, 3), (0.012, 0.03, 1)])
+@pytest.mark.parametrize(("read_s", "step_s", "workers"), [(0.04, 0.04, 1), (0.1, 0.04, 3), (0.04, 0.1, 1)])
 def test_stages_that_sleep_overlap(read_s: float, step_s: float, workers: int):
-    report = report_of(ways_of(lambda number: time.sleep(read_s)), lambda number: time.sleep(step_s))
+    # Long sleeps: on a machine where a thread is given a tenth of a processor, one wakes some milliseconds late.
+    read = ways_of(lambda number: time.sleep(read_s))
+    report = report_of(read, lambda number: time.sleep(step_s), n_batches=8)
     assert report.helps
     assert report.efficiency.value >= 0.8
     # Who only waits needs no processor: as many readers as keep up with the model.

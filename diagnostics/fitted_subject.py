@@ -13,7 +13,7 @@ from itertools import islice
 import torch
 from torch import nn
 
-from diagnostics.checks.subject import Subject
+from diagnostics.checks.subject import Collate, Subject
 from gpcp.batches import model_batch
 from gpcp.fit_config import FitConfig
 from gpcp.loss import masked_loss
@@ -31,6 +31,7 @@ def fitted_subject(
     config: FitConfig,
     *,
     learn_units: bool = True,
+    collate: Collate = model_batch,
     exact: Callable[[PairBatch], BayesAnswer] | None = None,
     name: str = "the model",
 ) -> Subject:
@@ -44,7 +45,7 @@ def fitted_subject(
     config : FitConfig
     learn_units : bool
         False where the weights, units among them, are those of a checkpoint.
-    exact, name
+    collate, exact, name
         As in :class:`diagnostics.checks.subject.Subject`.
 
     Raises
@@ -67,6 +68,7 @@ def fitted_subject(
     subject = Subject(
         pairs=pairs,
         model=model,
+        collate=collate,
         loss=partial(masked_loss, weight=config.pair_weight),
         make_optimizer=make_optimizer,
         exact=exact,

@@ -11,6 +11,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_pairs  audit_command
                        selftest  selftest_runs  selftest_table
                        __main__  diagnosis_command  verdict_page
+                       throughput  throughput_command
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
                        checks/cascade  checks/weights
                        checks/altered  checks/identities
@@ -34,12 +35,15 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        faults_model  faults_optimiser  healthy
                        fitted_subject  named_model  named_subject      what a user's words name,
                        verdict_figures  diagnose  yardsticks           its figures, what sweeps ask
+                       device_clock  throughput_subject
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
                        progress  tables  figures                       what a person sees of them
                        source_names  audit  audit_verdicts             is it my data?
                        audit_table  audit_figure
+                       overlap_report  overlap_words                   is it my loader?
+                       timeline_figure
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
@@ -47,6 +51,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_intervals  audit_sample                   what the change between paired
                        audit_expressed  audit_parts  audit_noise       cells is made of
                        audit_partners  audit_gain
+                       overlap  virtual_pass  core_use                 who waited for whom
+                       input_ways  stage_times
                   0    result  report  record  settings                values
                        verdict_card  svg_figures  checks/__init__
                        checks/predictor
@@ -54,18 +60,18 @@ The house. Nothing imports upwards, neither between the packages nor between the
     simulators                              gpcp, upper floors
       2  assay  sources  worlds               5  select_genes  sweep   commands
          census_tables  census_labels            selection_report
-         census_values  census_spool             sweep_command  sweep_table
-         census_writer  export                   sweep_figures
-         embedded_census                      4  sweeps  sweep_space   optuna: many trainings
-      1  laws  conditioning  equations           sweep_store  sweep_trial
-         monte_carlo  particles                  sweep_result  offers
+         census_values  census_spool          4  sweeps  sweep_space   optuna: many trainings
+         census_writer  export                   sweep_store  sweep_trial
+         embedded_census                         sweep_result  offers
+      1  laws  conditioning  equations           sweep_command
+         monte_carlo  particles                  sweep_table  sweep_figures
          quadrature  bayes                    3  loss  fit_config      torch: learning
       0  randomness  regimes  graphs             training  prediction
          networks  noises  mechanisms            replicate
          interventions  scm  sortability      2  pair_dataset          torch: pairs for its loader,
                                                  seeding  batches      the model
-                                                 attention  embedding
-                                                 queries  heads
+                                                 device_copies  attention
+                                                 embedding  queries  heads
                                                  model_config  model
                                               1  files  gene_table     cells from files,
                                                  expression_values     pairs from cells

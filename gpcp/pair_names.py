@@ -19,9 +19,11 @@ from gpcp.errors import InputError
 from gpcp.pairing import Paired
 from gpcp.pairs import PairBatch, PairSource, concatenate
 from gpcp.randomness import stream
+from gpcp.read_ahead import closed
 from gpcp.registry import Registry
 from gpcp.sampled_cells import sample_cells
 from gpcp.source_names import cells_named, scheme_and_place
+from gpcp.sparse_cells import indexed
 
 MAX_CELLS = 40_000
 HELD_OUT_SHARE = 0.2
@@ -45,15 +47,15 @@ class PairWishes:
         What two cells share; ``cell_type`` by default, where it is known.
     differ_on : tuple of str
         What they differ in.
-    max_cells : int
-        Cells to read.
+    max_cells : int or None
+        Cells to read once and keep; None: keep none, so that every pass reads the source itself.
     """
 
     regime: str | None = None
     told: tuple[int, int] | None = None
     match_on: tuple[str, ...] | None = None
     differ_on: tuple[str, ...] = ()
-    max_cells: int = MAX_CELLS
+    max_cells: int | None = MAX_CELLS
 
 
 @final
@@ -137,17 +139,45 @@ def pairs_named(
             "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
         )
     whole = cells_named(text, genes=genes, **options)
+    if wishes.max_cells is None:
+        stored = _matching(whole, wishes)(whole)
+        how = "planned" if stored.planned else "streamed"
+        return NamedPairs(pairs=stored, name=f"{text} ({len(whole.vocab):,} genes, {_shared(whole, wishes)}, {how})")
     # Read once and kept: a training goes through them many times.
     cells = sample_cells(whole, whole.vocab.feature_id, max_cells=wishes.max_cells, seed=seed)
-    match_on = wishes.match_on
-    if match_on is None:
-        match_on = tuple(name for name in ("cell_type",) if name in cells.index.covariates)
+    match = _matching(cells, wishes)
+    return NamedPairs(
+        pairs=match(cells), name=f"{text} ({len(cells):,} cells, {_shared(cells, wishes)})", cells=cells, match=match
+    )
 
-    def match(some: CellSource) -> PairSource:
+
+def _matching(cells: CellSource, wishes: PairWishes) -> Callable[[CellSource], Paired]:
+    match_on = _match_on(cells, wishes)
+
+    def match(some: CellSource) -> Paired:
         return Paired(some, match_on=match_on, differ_on=wishes.differ_on, told=wishes.told)
 
-    shared = f"pairs of the same {', '.join(match_on)}" if match_on else "pairs of any two cells"
-    return NamedPairs(pairs=match(cells), name=f"{text} ({len(cells):,} cells, {shared})", cells=cells, match=match)
+    return match
+
+
+def _shared(cells: CellSource, wishes: PairWishes) -> str:
+    match_on = _match_on(cells, wishes)
+    return f"pairs of the same {', '.join(match_on)}" if match_on else "pairs of any two cells"
+
+
+def _match_on(cells: CellSource, wishes: PairWishes) -> tuple[str, ...]:
+    """What was asked, or the cell type where the source knows it; one that streams shows it in a first cell."""
+    if wishes.match_on is not None:
+        return wishes.match_on
+    known = indexed(cells)
+    if known is not None:
+        names = set(known.index.covariates)
+    else:
+        batches = cells.cells(batch_size=1, seed=0)
+        first = next(batches, None)
+        closed(batches)
+        names = set[str]() if first is None else set(first.covariates)
+    return tuple(name for name in ("cell_type",) if name in names)
 
 
 def split_pairs(named: NamedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
@@ -172,15 +202,16 @@ def split_pairs(named: NamedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
     return SplitPairs(training=training, held_out=concatenate(parts).rows(slice(0, n_held_out)), says=says)
 
 
-def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what :class:`PairWishes` holds to a command."""
+def add_pair_arguments(parser: argparse.ArgumentParser, *, stored: bool = False) -> None:
+    """Add what :class:`PairWishes` holds to a command; ``stored``: one that keeps no cells."""
     add = parser.add_argument_group("the pairs").add_argument
     regimes = "counterfactual, interventional or matched (default interventional)"
     add("--regime", metavar="NAME", help=f"of a simulated world: {regimes}")
     add("--told", metavar="N", type=positive, nargs=2, help="fewest and most genes told (default: 1 to all but one)")
     add("--match-on", metavar="NAME", nargs="*", help="what two cells share (default cell_type, where it is known)")
     add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
-    add("--max-cells", metavar="N", type=positive, default=MAX_CELLS, help=f"cells to read (default {MAX_CELLS:,})")
+    if not stored:
+        add("--max-cells", metavar="N", type=positive, default=MAX_CELLS, help=f"cells to read (default {MAX_CELLS:,})")
 
 
 def pair_wishes(arguments: argparse.Namespace) -> PairWishes:
@@ -190,5 +221,5 @@ def pair_wishes(arguments: argparse.Namespace) -> PairWishes:
         told=None if arguments.told is None else tuple(arguments.told),
         match_on=None if arguments.match_on is None else tuple(arguments.match_on),
         differ_on=tuple(arguments.differ_on),
-        max_cells=arguments.max_cells,
+        max_cells=getattr(arguments, "max_cells", None),
     )

@@ -8,6 +8,7 @@ Lightning Fabric does device, precision and several processes. A checkpoint hold
 
 import math
 import pickle
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from gpcp.atomic import write_with
 from gpcp.batches import ModelBatch, model_batch
+from gpcp.device_copies import copied_ahead
 from gpcp.errors import InputError
 from gpcp.fit_config import FitConfig, FitResult, HistoryRow, StopReason
 from gpcp.loss import loss_terms, masked_loss
@@ -146,7 +148,9 @@ class _Run:
         self.stopped: StopReason | None = None
         self.best_loss, self.best_weights = math.inf, dict[str, Tensor]()
         self._since_row: list[float] = []
-        self.batches = self._from_here()
+        # Where the run stands after each batch that was asked for and not yet stepped on: copies are made ahead.
+        self._places = deque[tuple[int, int]]()
+        self.batches = copied_ahead(self._from_here(), fabric.device)
 
     def begin(self, checkpoint: Path | None) -> None:
         config = self.config
@@ -169,6 +173,7 @@ class _Run:
         """One step; the loss of its batch, by entry."""
         config, fabric = self.config, self.fabric
         batch, after_BL = next(self.batches)
+        self.epoch, self.batch_of_epoch = self._places.popleft()
         batch, after_BL = batch.to(fabric.device), after_BL.to(fabric.device)
         rate = config.learning_rate_at(self.step)
         for group in self._optimizer.param_groups:
@@ -256,24 +261,26 @@ class _Run:
     def _from_here(self) -> Generator[tuple[ModelBatch, Tensor]]:
         """Batches of this rank for ever, from the place that the run has reached when the first one is asked for."""
         n_ranks, rank = self.fabric.world_size, self.fabric.global_rank
+        epoch, n_done = self.epoch, self.batch_of_epoch
         while True:
             own = share(
                 self.pairs,
                 batch_size=self.config.batch_size,
-                seed=epoch_seed(self.config.seed, self.epoch),
-                start=self.batch_of_epoch,
+                seed=epoch_seed(self.config.seed, epoch),
+                start=n_done,
                 rank=rank,
                 n_ranks=n_ranks,
             )
             with closing(own):
                 for batch in own:
-                    self.batch_of_epoch += n_ranks
+                    n_done += n_ranks
+                    self._places.append((epoch, n_done))
                     yield model_batch(batch.dense())
-            if not self.batch_of_epoch:
+            if not n_done:
                 raise InputError(
                     f"the source gives fewer than {n_ranks} batches a pass: it needs one for every process"
                 )
-            self.epoch, self.batch_of_epoch = self.epoch + 1, 0
+            epoch, n_done = epoch + 1, 0
 
     def _record(self, train_loss: float, rate: float) -> None:
         held_out_loss = None if self.held_out is None else mean_loss(self.model, self.held_out)

@@ -22,10 +22,11 @@ HOUSE: Mapping[tuple[str, int], str] = {
     "gene_panel panel_file source_names plugins census census_store census_query census_reader "
     "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build "
     "read_ahead prefetch shares seed_noise sampled_cells cell_split pair_names",
-    ("gpcp", 2): "pair_dataset seeding batches attention embedding queries heads model_config model",
+    ("gpcp", 2): "pair_dataset seeding batches device_copies attention embedding queries heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction replicate",
-    ("gpcp", 4): "sweep_space sweep_store sweep_trial sweep_result sweeps offers",
-    ("gpcp", 5): "selection_report select_genes sweep sweep_command sweep_table sweep_figures",
+    ("gpcp", 4): "sweep_space sweep_store sweep_trial sweep_result sweeps offers "
+    "sweep_command sweep_table sweep_figures",
+    ("gpcp", 5): "selection_report select_genes sweep",
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",
     ("simulators", 1): "laws conditioning equations monte_carlo particles quadrature bayes",
     ("simulators", 2): "assay sources worlds census_tables census_labels census_values census_spool census_writer "
@@ -35,11 +36,13 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("diagnostics", 1): (
         "losses ridge loss_baselines rankings graph_scores readouts implied_law torch_readouts oracles "
         "baselines forests_and_covariances matched_linear partial_graph "
-        "audit_intervals audit_sample audit_expressed audit_parts audit_noise audit_partners audit_gain"
+        "audit_intervals audit_sample audit_expressed audit_parts audit_noise audit_partners audit_gain "
+        "overlap virtual_pass core_use input_ways stage_times"
     ),
     ("diagnostics", 2): (
         "standing readings methods limits verdicts real_cells trained runs progress tables figures "
-        "source_names audit audit_verdicts audit_table audit_figure"
+        "source_names audit audit_verdicts audit_table audit_figure "
+        "overlap_report overlap_words timeline_figure"
     ),
     ("diagnostics", 3): "recovery cells_recovery input_speeds",
     ("diagnostics", 4): (
@@ -53,10 +56,11 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
         "checks/short_training checks/one_batch checks/learning checks/directions "
         "fitted_subject named_model named_subject verdict_figures diagnose yardsticks"
+        " device_clock throughput_subject"
     ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
     "selftest selftest_runs selftest_table "
-    "__main__ diagnosis_command verdict_page",
+    "__main__ diagnosis_command verdict_page throughput throughput_command",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""
 

@@ -1,5 +1,6 @@
 """Training from a source that is read ahead or can skip: the same weights, no batch in vain, no thread left."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gpcp.model import GenePerturbationTransformer
 from gpcp.model_config import ModelConfig
 from gpcp.pairs import PairSource
 from gpcp.prefetch import Prefetched
+from gpcp.read_ahead import closed
 from gpcp.training import fit
 from tests.gpcp.held_pairs import KINDS, HeldPairs, LateHeldPairs, reading_threads
 
@@ -57,6 +59,36 @@ def test_a_run_that_is_resumed_reads_ahead_from_there(stop_at: int, known: bool,
     n_left = 8 - (stop_at - stop_at % 3) if stop_at < 8 else 0
     # Before the first checkpoint there is nothing to resume from: the units are learnt again, from one whole pass.
     assert len(source.made_dense) == n_left + (4 if stop_at < 3 else 0)
+
+
+def one_ahead(batches: Iterator[object], device: torch.device) -> Iterator[object]:
+    """What CUDA does with batches, but for the copies: each is given after the next one has been asked for."""
+    del device
+    try:
+        waiting = [next(batches)]
+        for batch in batches:
+            waiting.append(batch)
+            yield waiting.pop(0)
+        yield from waiting
+    finally:
+        closed(batches)
+
+
+@pytest.mark.parametrize("stop_at", [2, 3, 4, 7, 8])
+def test_a_run_that_asks_one_batch_ahead_resumes_at_the_one_after_the_last_step(
+    stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = trained(HeldPairs(N_PAIRS))
+    monkeypatch.setattr("gpcp.training.copied_ahead", one_ahead)
+    assert trained(HeldPairs(N_PAIRS)) == whole
+
+    def interrupt(step: int, _: float) -> None:
+        if step == stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(HeldPairs(N_PAIRS), checkpoint=tmp_path / "checkpoint.pt", on_step=interrupt)
+    assert trained(HeldPairs(N_PAIRS), checkpoint=tmp_path / "checkpoint.pt") == whole
 
 
 def test_a_run_that_diverges_leaves_no_thread():

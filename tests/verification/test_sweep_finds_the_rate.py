@@ -33,14 +33,14 @@ MODEL = ModelConfig(
     n_heads=2,
     n_decoder_blocks=1,
     n_rounds=1,
-    head="linear",
+    head="per_gene",
     norm="none",
     qk_norm=False,
     skip=False,
 )
 FIT = FitConfig(batch_size=64, gradient_clip=None, accelerator="cpu")
-CONFIG = SweepConfig(n_trials=12, n_seeds=2, n_epochs=2, epoch_pairs=4_096, n_spread=8)
-PAIRS = SimulatedPairs(scm=world("scale_free/20").scm, regime="interventional", n_pairs=4_096)
+CONFIG = SweepConfig(n_trials=12, n_seeds=2, n_epochs=2, epoch_pairs=3_072, n_spread=8)
+PAIRS = SimulatedPairs(scm=world("scale_free/20").scm, regime="interventional", n_pairs=3_072)
 HELD_OUT = concatenate(list(PAIRS.pairs(batch_size=1_000, seed=123))[:1])
 N_SWEEPS, N_TRUE = 20, 4
 

@@ -1,0 +1,144 @@
+"""What ``throughput`` does with its arguments: open the source, time the rounds, show and write what they say.
+
+No dimension key: nothing here is an array.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, TextIO, final
+
+from diagnostics.audit_command import check_folder
+from diagnostics.audit_intervals import plain
+from diagnostics.core_use import usable_cores
+from diagnostics.named_subject import checked_place
+from diagnostics.overlap_report import OverlapReport, overlap_report
+from diagnostics.overlap_words import advice, banded, screen, verdict
+from diagnostics.report import versions
+from diagnostics.stage_times import ROWS, StageTimes, stage_times
+from diagnostics.throughput_subject import Timed, timed_named
+from diagnostics.timeline_figure import draw_timeline
+from gpcp.atomic import write_json, write_text
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Measure, show and write; 0 whatever was found.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been written then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check_folder(out)
+    checked_place(arguments.json, "--json")
+    with Passes(len(ROWS) * (arguments.rounds + 1), quiet=arguments.quiet) as passes:
+        timed = timed_named(arguments)
+        times = stage_times(
+            timed.ways,
+            timed.step,
+            n_batches=arguments.batches,
+            n_rounds=arguments.rounds,
+            seed=arguments.seed,
+            device_times=timed.device_times,
+            on_pass=passes,
+        )
+    report = overlap_report(times, usable_cores=usable_cores(), stall_s=arguments.stall)
+    of_cache = str(arguments.source).startswith("cache:")
+    shown = screen(report, title=_title(timed, arguments), of_cache=of_cache)
+    draw_timeline(
+        times.passes["synchronous"][-1], times.passes["prefetched"][-1], out / "timeline.png", title=timed.name
+    )
+    content = {
+        "command": ["python", "-m", "diagnostics.throughput", *given],
+        "versions": versions(),
+        "name": timed.name,
+        "device": timed.device,
+        "torch_threads": timed.n_threads,
+        "seed": arguments.seed,
+        "batch_size": arguments.batch_size,
+        **contents(report, times, of_cache=of_cache),
+        "seconds": time.perf_counter() - start_s,
+    }
+    for path in (out / "results.json", arguments.json):
+        if path is not None:
+            write_json(path, content)
+    write_text(out / "report.txt", shown + "\n")
+    print(shown)
+    print(f"\n{time.perf_counter() - start_s:.0f} s; report.txt, results.json and timeline.png in {out}/")
+    return 0
+
+
+def _title(timed: Timed, arguments: argparse.Namespace) -> str:
+    threads = timed.n_threads
+    where = f"{timed.device}, {threads} thread{'' if threads == 1 else 's'} of torch"
+    return f"{timed.name}\n{where}, batches of {arguments.batch_size} pairs, depth {arguments.depth}"
+
+
+def contents(report: OverlapReport, times: StageTimes, *, of_cache: bool) -> dict[str, Any]:
+    """What the JSON file holds of the measurement: the figures, the verdict, and every pass with its times."""
+    return {
+        "report": {
+            **plain(report),
+            "band": banded(report.lost),
+            "band_prefetched": banded(report.lost_ahead),
+            "helps": report.helps,
+            "harms": report.harms,
+            "least_share": report.least_share,
+            "advised_depth": report.advised_depth,
+            "advised_workers": report.advised_workers,
+            "verdict": verdict(report),
+            "advice": list(advice(report, of_cache=of_cache)),
+        },
+        "granted": list(times.granted),
+        "passes": {row: [plain(one.to_json()) for one in times.passes[row]] for row in ROWS},
+    }
+
+
+@final
+class Passes:
+    """What a person sees while passes are made: a bar on a terminal, else a line for each round.
+
+    Parameters
+    ----------
+    n_passes : int
+    quiet : bool
+        Nothing at all.
+    stream : file, optional
+        Stderr by default.
+    """
+
+    def __init__(self, n_passes: int, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        from tqdm import tqdm
+
+        self._stream = sys.stderr if stream is None else stream
+        self._quiet, self._last = quiet, ""
+        self._bar: tqdm[Any] = tqdm(
+            total=n_passes,
+            file=self._stream,
+            disable=quiet or not self._stream.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+            bar_format="{desc} {bar} {elapsed}",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._bar.close()
+
+    def __call__(self, name: str) -> None:
+        """Begin a pass."""
+        self._bar.update(1)
+        one_round = name.partition(":")[0]
+        if self._quiet:
+            return
+        if self._stream.isatty():
+            self._bar.set_description_str(name)
+        elif one_round != self._last:
+            print(one_round, file=self._stream, flush=True)
+        self._last = one_round

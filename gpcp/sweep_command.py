@@ -38,6 +38,7 @@ from gpcp.sweep_trial import Task
 from gpcp.sweeps import SweepConfig, planned, sample_of, work
 
 EPOCH_PAIRS = 8_192
+_ADVICE = "_rates"
 _WIDER = 10**0.5
 """How far beyond the ladder's usable rates the sweep looks: its edges should be seen to be worse."""
 
@@ -132,13 +133,41 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
         A name is unknown, parts do not fit together, or the storage holds another sweep of this name.
     """
     load_plugins("gpcp.yardsticks")
-    asked = [hyperparameter_of(text) for text in arguments.over or ()]
+    varied = [hyperparameter_of(text) for text in arguments.over or ()]
     options = source_options(arguments)
     named = pairs_named(arguments.source, pair_wishes(arguments), genes=arguments.genes, seed=arguments.seed, **options)
     split = split_pairs(named, n_held_out=arguments.held_out, seed=arguments.seed)
-    n_pairs = split.training.n_pairs
-    epoch_pairs = arguments.epoch_pairs or min(EPOCH_PAIRS, n_pairs or EPOCH_PAIRS)
-    config = SweepConfig(
+    config = _config(arguments, split)
+    base = dict(_setting(text) for text in arguments.set)
+    model, fit = configs_of(
+        base, preset(arguments.preset, len(split.training.vocab)), FitConfig(accelerator=accelerator())
+    )
+    space = Space(varied or [one for one in usual_space().values() if one.name not in base], model, fit)
+    store = SweepStore(arguments.storage or str(arguments.out / "sweep.journal"), arguments.name)
+    kept = store.settings()
+    advice, levels = None, dict[str, float]()
+    if kept is None:
+        _say(say, "the losses to compare with: baseline, ridge, the exact answer")
+        levels = levels_of(sample_of(split.training, config), split.held_out, named.exact)
+        if not arguments.no_ladder and RATE in space.names:
+            _say(say, "the learning-rate ladder")
+            advice = _advice(space, split, arguments.seed)
+    elif _ADVICE in kept:
+        advice = RateAdvice.from_json(kept[_ADVICE])
+    about = {**_about(arguments), "_name": named.name}
+    if advice is not None:
+        _say(say, advice.says)
+        about[_ADVICE] = advice.to_json()
+        if RATE not in [text.partition("=")[0] for text in arguments.over or () if "=" in text]:
+            space = _about_the_usable(space, advice)
+    first = [] if advice is None else _first(advice)
+    task = planned(store, split.training, split.held_out, space, config, first=first, levels=levels, about=about)
+    return Job(store=store, task=task, title=_title(named.name, task, config, advice, split))
+
+
+def _config(arguments: argparse.Namespace, split: SplitPairs) -> SweepConfig:
+    epoch_pairs = arguments.epoch_pairs or min(EPOCH_PAIRS, split.training.n_pairs or EPOCH_PAIRS)
+    return SweepConfig(
         n_trials=arguments.trials,
         n_seeds=arguments.seeds,
         n_epochs=arguments.epochs,
@@ -146,43 +175,26 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
         n_spread=arguments.spread,
         seed=arguments.seed,
     )
-    base = dict(_setting(text) for text in arguments.set)
-    model, fit = configs_of(
-        base, preset(arguments.preset, len(split.training.vocab)), FitConfig(accelerator=accelerator())
-    )
-    varied = asked or [one for one in usual_space().values() if one.name not in base]
-    store = SweepStore(arguments.storage or str(arguments.out / "sweep.journal"), arguments.name)
-    kept = store.settings()
-    advice, levels = None, dict[str, float]()
-    if kept is None:
-        _say(say, "the losses to compare with: baseline, ridge, the exact answer")
-        levels = levels_of(sample_of(split.training, config), split.held_out, named.exact)
-        if not arguments.no_ladder and any(one.name == RATE for one in varied):
-            _say(say, "the learning-rate ladder")
-            advice = _advice(Space(varied, model, fit), split, arguments.seed)
-    elif "_rates" in kept:
-        advice = RateAdvice.from_json(kept["_rates"])
-    if advice is not None and RATE not in [text.partition("=")[0] for text in arguments.over or () if "=" in text]:
-        low, high = advice.usable
-        wider = Hyperparameter(name=RATE, low=low / _WIDER, high=high * _WIDER, log=True)
-        varied = [wider if one.name == RATE else one for one in varied]
-    space = Space(varied, model, fit)
-    about: dict[str, Any] = {
+
+
+def _about(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What else decides the trials: a sweep goes on only where it is the same."""
+    options = source_options(arguments)
+    return {
         "source": arguments.source,
         "files": stamp_of(arguments.source),
         "options": {name: options[name] for name in sorted(options)},
-        "pairs": _wishes(arguments),
+        "pairs": {name: getattr(arguments, name) for name in ("regime", "told", "match_on", "differ_on", "max_cells")},
         "held out": arguments.held_out,
-        "_name": named.name,
+        "panel": None if arguments.genes is None else list(read_genes(arguments.genes)),
     }
-    if arguments.genes is not None:
-        about["panel"] = list(read_genes(arguments.genes))
-    if advice is not None:
-        about["_rates"] = advice.to_json()
-        _say(say, advice.says)
-    first = [] if advice is None else _first(advice)
-    task = planned(store, split.training, split.held_out, space, config, first=first, levels=levels, about=about)
-    return Job(store=store, task=task, title=_title(named.name, task, config, advice, split))
+
+
+def _about_the_usable(space: Space, advice: RateAdvice) -> Space:
+    """The space with its learning rates about those that the ladder found usable."""
+    low, high = advice.usable
+    wider = Hyperparameter(name=RATE, low=low / _WIDER, high=high * _WIDER, log=True)
+    return Space([wider if one.name == RATE else one for one in space.hyperparameters], space.model, space.fit)
 
 
 def accelerator() -> str:
@@ -204,16 +216,6 @@ def _setting(text: str) -> tuple[str, Value]:
     if not given:
         raise InputError(f"--set {text!r}: write NAME=VALUE")
     return name, value_of(name, value)
-
-
-def _wishes(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "regime": arguments.regime,
-        "told": arguments.told,
-        "match_on": arguments.match_on,
-        "differ_on": arguments.differ_on,
-        "max_cells": arguments.max_cells,
-    }
 
 
 def _advice(space: Space, split: SplitPairs, seed: int) -> RateAdvice | None:

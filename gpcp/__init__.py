@@ -59,10 +59,12 @@ The house. Nothing imports upwards, neither between the packages nor between the
          embedded_census                      2  pair_dataset          torch: pairs for its loader,
       1  laws  conditioning  equations           seeding  batches      the model
          monte_carlo  particles                  attention  embedding
-         quadrature  bayes                       queries  heads
-      0  randomness  regimes  graphs             model_config  model
-         networks  noises  mechanisms         1  files  gene_table     cells from files,
-         interventions  scm  sortability         expression_values     pairs from cells
+         quadrature  bayes                       queries  distributions
+      0  randomness  regimes  graphs             point_heads  heads
+         networks  noises  mechanisms            distribution_heads
+         interventions  scm  sortability         model_config  model
+                                              1  files  gene_table     cells from files,
+                                                 expression_values     pairs from cells
                                                  h5ad_file  h5ad_genes
                                                  h5ad_values  h5ad
                                                  cell_index  sparse_cells

@@ -22,7 +22,11 @@ HOUSE: Mapping[tuple[str, int], str] = {
     "gene_panel panel_file source_names census census_store census_query census_reader "
     "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build "
     "read_ahead prefetch shares seed_noise",
-    ("gpcp", 2): "pair_dataset seeding batches attention embedding queries heads model_config model",
+    (
+        "gpcp",
+        2,
+    ): "pair_dataset seeding batches attention embedding queries distributions point_heads distribution_heads heads "
+    "model_config model",
     ("gpcp", 3): "loss fit_config training prediction replicate",
     ("gpcp", 4): "selection_report select_genes",
     ("simulators", 0): "__init__ randomness regimes graphs networks noises mechanisms interventions scm sortability",

@@ -11,6 +11,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_pairs  audit_command
                        selftest  selftest_runs  selftest_table
                        __main__  diagnosis_command  verdict_page
+                       compare_heads  compare_command
+                       compare_plan  compared_runs
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
                        checks/cascade  checks/weights
                        checks/altered  checks/identities
@@ -34,16 +36,20 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        faults_model  faults_optimiser  healthy
                        fitted_subject  named_model  named_subject      what a user's words name,
                        verdict_figures  diagnose                       and its figures
+                       carried  head_contract                          what a head can say, and promises
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
                        progress  tables  figures                       what a person sees of them
                        source_names  audit  audit_verdicts             is it my data?
                        audit_table  audit_figure
+                       compared  compared_table  compared_json
+                       compared_figure
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
                        matched_linear  partial_graph  implied_law
+                       low_rank
                        audit_intervals  audit_sample                   what the change between paired
                        audit_expressed  audit_parts  audit_noise       cells is made of
                        audit_partners  audit_gain

@@ -5,7 +5,7 @@ Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`
 A head is entered with ``HEADS.register(name)((reads, factory))``, where ``factory(n_genes, width)`` gives a module that
 meets :class:`Head` or :class:`DistributionHead`. ``reads`` says which queries it can answer from: ``"own"`` needs one
 query for every gene, query p at place p, and answers each gene from its own; ``"pooled"`` takes any set of them. What
-stands at places that are no query, NaN included, must change nothing at places that are.
+stands at places that are no query changes nothing at places that are.
 
 A head of yours runs the contract of ours: register it, and see that ``broken_promises(name)`` of
 :mod:`diagnostics.head_contract` is empty.

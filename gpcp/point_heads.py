@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 def pooled_queries(decoded_BPD: Tensor, attend_BP: Tensor) -> Tensor:
     """Mean of each cell's queries, (B, D); 0 where a cell has none."""
-    # Decided by a mask and not by a product: what stands at padding may be NaN.
+    # Decided by a mask and not by a product, which would let an infinite padding through as NaN.
     kept_BPD = torch.where(attend_BP[..., None], decoded_BPD, 0.0)
     return kept_BPD.sum(dim=1) / attend_BP.sum(dim=1, keepdim=True).clamp(min=1).to(decoded_BPD.dtype)
 

@@ -36,13 +36,14 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("diagnostics", 0): "__init__ result report record settings verdict_card svg_figures checks/__init__ "
     "checks/predictor",
     ("diagnostics", 1): (
-        "losses ridge loss_baselines rankings graph_scores readouts implied_law torch_readouts oracles "
+        "losses ridge loss_baselines low_rank rankings graph_scores readouts implied_law torch_readouts oracles "
         "baselines forests_and_covariances matched_linear partial_graph "
         "audit_intervals audit_sample audit_expressed audit_parts audit_noise audit_partners audit_gain"
     ),
     ("diagnostics", 2): (
         "standing readings methods limits verdicts real_cells trained runs progress tables figures "
-        "source_names audit audit_verdicts audit_table audit_figure"
+        "source_names audit audit_verdicts audit_table audit_figure compared compared_table compared_figure "
+        "compared_json"
     ),
     ("diagnostics", 3): "recovery cells_recovery input_speeds",
     ("diagnostics", 4): (
@@ -55,10 +56,10 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
         "checks/short_training checks/one_batch checks/learning checks/directions "
-        "fitted_subject named_model named_subject verdict_figures diagnose"
+        "fitted_subject named_model named_subject verdict_figures diagnose carried head_contract"
     ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
-    "selftest selftest_runs selftest_table "
+    "selftest selftest_runs selftest_table compare_heads compare_command compare_plan compared_runs "
     "__main__ diagnosis_command verdict_page",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""

@@ -11,8 +11,9 @@ interval, as it is shown, that holds 0.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
+from diagnostics.tables import share
 from gpcp.errors import InputError, nearest
 from gpcp.seed_noise import Difference, paired_difference
 
@@ -77,6 +78,8 @@ class Levels:
         there are no more ranks.
     bounds : mapping of int to float
         Of some ranks: a residual that no answer comes below. Empty where the exact answer is simulated.
+    skip : bool
+        A skip connection is given for nothing.
     needed : int or None
         Rank that explains 99 %; None where none does.
     """
@@ -88,6 +91,7 @@ class Levels:
     bayes_exact: bool
     residuals: tuple[float, ...]
     bounds: Mapping[int, float]
+    skip: bool
     needed: int | None
 
     def skill(self, loss: float) -> float:
@@ -184,7 +188,9 @@ def compared(entries: Sequence[Entry], levels: Levels, *, reference: str | None 
         for difference in [_between(one, other, level)]
         if difference is not None
     ]
-    judged = [_judged(entry, chosen, levels, level) for entry in ordered]
+    others = {entry.name: _judged(entry, chosen, levels, level) for entry in ordered if entry is not chosen}
+    itself = _judged_reference(chosen, list(others.values()), levels)
+    judged = [others.get(entry.name, itself) for entry in ordered]
     return Compared(judged=tuple(judged), reference=chosen.name, n_comparisons=n, level=level, pairs=tuple(pairs))
 
 
@@ -195,12 +201,32 @@ def _between(first: Entry, second: Entry, level: float) -> Difference | None:
     return paired_difference([first.finite[seed] for seed in both], [second.finite[seed] for seed in both], level=level)
 
 
+def student_factor(n_seeds: int, level: float) -> float:
+    """Standard errors of a mean of ``n_seeds`` differences to either end of its interval."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n_seeds - 1, 0.5 + level / 2))
+
+
+def _judged_reference(reference: Entry, others: Sequence[Judged], levels: Levels) -> Judged:
+    """It loses information where another is better than it, and than what its rank allows."""
+    reach = levels.reach(reference.rank)
+    passing = [one.entry for one in others if one.outcome == "better" and one.entry.loss < reach]
+    loses = levels.narrow(reference.rank) and bool(passing)
+    if loses:
+        says = f"{reference.name}, the reference, {_loss_of_information(reference, passing[0], levels)}"
+    elif not reference.finite:
+        says = f"{reference.name}, the reference, diverged in every training"
+    else:
+        says = _of_reference(reference, levels)
+    says += _diverged(reference)
+    return Judged(entry=reference, outcome="reference", difference=None, loses_information=loses, says=says)
+
+
 def _judged(entry: Entry, reference: Entry, levels: Levels, level: float) -> Judged:
-    difference = None if entry is reference else _between(entry, reference, level)
-    if entry is reference:
-        outcome: Outcome = "reference"
-    elif difference is None:
-        outcome = "diverged"
+    difference = _between(entry, reference, level)
+    if difference is None:
+        outcome: Outcome = "diverged"
     elif difference.tie:
         outcome = "tie"
     else:
@@ -226,33 +252,41 @@ def _says(
     *,
     loses: bool,
 ) -> str:
-    diverged = len(entry.loss_of) - len(entry.finite)
-    after = f"; {diverged} of {len(entry.loss_of)} trainings diverged" if diverged else ""
+    after = _diverged(entry)
     if difference is None:
-        return (
-            f"{entry.name} diverged in every training" if outcome == "diverged" else _of_reference(entry, levels, after)
-        )
+        return f"{entry.name} and {reference.name} have no seed in which neither diverged"
     beside = f"{entry.name} and {reference.name}"
     if outcome == "tie":
         one = ", which one seed can only leave open" if difference.n_seeds == 1 else ""
         return f"{beside} tie: their paired difference {interval(difference)} holds 0{one}{after}"
     if loses:
-        return f"{entry.name} loses information: {_rank_argument(entry, levels)}; measured {entry.loss:.4f}, while " \
-            f"{reference.name} measured {reference.loss:.4f}{after}"  # fmt: skip
+        return f"{entry.name} {_loss_of_information(entry, reference, levels)}{after}"
     if outcome == "better":
         return f"{entry.name} learns more than {reference.name} within these steps: {interval(difference)}{after}"
     why = _other_reasons(entry, reference, levels)
     return f"{entry.name} learns less than {reference.name} within these steps: {interval(difference)}; {why}{after}"
 
 
-def _of_reference(entry: Entry, levels: Levels, after: str) -> str:
-    skill = f"skill {levels.skill(entry.loss):.3f}"
+def _diverged(entry: Entry) -> str:
+    n = len(entry.loss_of) - len(entry.finite)
+    return f"; {n} of {len(entry.loss_of)} trainings diverged" if n else ""
+
+
+def _loss_of_information(entry: Entry, passing: Entry, levels: Levels) -> str:
+    return (
+        f"loses information: {_rank_argument(entry, levels)}; measured {entry.loss:.4f}, while {passing.name} measured "
+        f"{passing.loss:.4f}"
+    )
+
+
+def _of_reference(entry: Entry, levels: Levels) -> str:
+    skill = f"skill {share(levels.skill(entry.loss), 3)}"
     if levels.narrow(entry.rank):
         return (
             f"{entry.name} is the reference, {skill}; its answers have rank {entry.rank} and the exact answer needs "
-            f"{needed_words(levels)}, but none that is compared learnt more{after}"
+            f"{needed_words(levels)}, but none that is compared was shown to pass what rank {entry.rank} allows"
         )
-    return f"{entry.name} is the reference, {skill}{after}"
+    return f"{entry.name} is the reference, {skill}"
 
 
 def needed_words(levels: Levels) -> str:
@@ -265,8 +299,8 @@ def _rank_argument(entry: Entry, levels: Levels) -> str:
     bound = levels.bounds.get(entry.rank)
     proved = "" if bound is None else f" and none comes below {levels.bayes + bound:.4f}"
     return (
-        f"{on}, the exact answer needs rank {needed_words(levels)} for 99 % of what is to be learnt; the best answer of "
-        f"rank {entry.rank} that was found has loss {levels.reach(entry.rank):.4f}{proved}"
+        f"{on}, the exact answer needs rank {needed_words(levels)} for 99 % of what is to be learnt; the best answer "
+        f"of rank {entry.rank} that was found has loss {levels.reach(entry.rank):.4f}{proved}"
     )
 
 
@@ -280,49 +314,3 @@ def _other_reasons(entry: Entry, reference: Entry, levels: Levels) -> str:
     if own:
         return "its configuration says why: it " + "; it ".join(own)
     return f"no information is lost (rank {entry.rank} is enough): give it more steps, another rate or another start"
-
-
-def to_json(result: Compared, levels: Levels) -> dict[str, Any]:
-    """Everything as JSON's types; infinite ends of intervals and losses are null."""
-
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    def of(difference: Difference | None) -> dict[str, Any] | None:
-        if difference is None:
-            return None
-        ends = {"low": number(difference.low), "high": number(difference.high)}
-        return {"mean": difference.mean, **ends, "n_seeds": difference.n_seeds, "tie": difference.tie}
-
-    return {
-        "reference": result.reference,
-        "correction": "Bonferroni",
-        "n_comparisons": result.n_comparisons,
-        "level": result.level,
-        "baseline": levels.baseline,
-        "baseline_name": levels.baseline_name,
-        "ridge": levels.ridge,
-        "bayes": levels.bayes,
-        "bayes_exact": levels.bayes_exact,
-        "needed_rank": levels.needed,
-        "rank_residuals": list(levels.residuals),
-        "rank_bounds": {str(rank): bound for rank, bound in levels.bounds.items()},
-        "compared": [
-            {
-                "name": one.entry.name,
-                "outcome": one.outcome,
-                "loses_information": one.loses_information,
-                "says": one.says,
-                "losses": {str(seed): loss for seed, loss in one.entry.loss_of.items()},
-                "loss": number(one.entry.loss),
-                "skill": number(levels.skill(one.entry.loss)),
-                "n_parameters": one.entry.n_parameters,
-                "rank": one.entry.rank,
-                "objective": one.entry.objective,
-                "limits": list(one.entry.limits),
-                "difference": of(one.difference),
-            }
-            for one in result.judged
-        ],
-        "pairs": [{"first": one, "second": other, **(of(diff) or {})} for one, other, diff in result.pairs],
-    }

@@ -165,6 +165,7 @@ def levels_of(setting: Setting, *, skip: bool, ranks: set[int]) -> Levels:
         residuals=tuple(fit.residual for fit in fits),
         # A simulated answer's own noise has full rank: no bound follows from it.
         bounds={} if simulated > 0 else {rank: least_residual(wanted, rank, rng=rng) for rank in few},
+        skip=skip,
         needed=needed_rank(fits, SHARE, noise=simulated),
     )
 

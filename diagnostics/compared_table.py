@@ -7,8 +7,11 @@ import statistics
 import textwrap
 from collections.abc import Sequence
 
-from diagnostics.compared import Compared, Judged, Levels, interval, needed_words
+from diagnostics.compared import Compared, Judged, Levels, interval, needed_words, student_factor
 from diagnostics.tables import WIDTH, number, share
+
+_WIDE = 10.0
+"""Standard errors to either side of a difference above which more seeds are advised."""
 
 _SEED_OUT, _ALTERNATIVE = "linear", "mlp"
 """The author's ``out`` where every gene asks, and the same with a hidden layer."""
@@ -27,6 +30,8 @@ def screen(result: Compared, levels: Levels, *, part: str, about: str, notes: Se
             "said of other worlds."
         )
     )
+    if few := _few_seeds(result):
+        blocks.append(few)
     blocks += [_wrapped(f"Note: {note}.") for note in notes]
     return "\n\n".join(blocks)
 
@@ -44,6 +49,20 @@ def out_line(result: Compared) -> str | None:
     losing = next((one.loses_information for one in result.judged if one.entry.name == _SEED_OUT), False)
     lost = "yes, see its verdict" if losing else "not shown"
     return _wrapped(f"Is `out` losing information? {lost.capitalize()}. {_SEED_OUT} and {_ALTERNATIVE} {judged}.")
+
+
+def _few_seeds(result: Compared) -> str | None:
+    """Said where intervals are wide because of the number of seeds, whatever the seeds say."""
+    n = min((difference.n_seeds for _, _, difference in result.pairs), default=0)
+    if n < 2:
+        return None
+    factor = student_factor(n, result.level)
+    if factor <= _WIDE:
+        return None
+    return _wrapped(
+        f"With {n} seeds an interval reaches {factor:.0f} standard errors to either side; with {2 * n} it would be "
+        f"{student_factor(2 * n, result.level):.1f}: give more --seeds, or name a --reference, for fewer ties."
+    )
 
 
 def _table(result: Compared, levels: Levels, part: str) -> str:
@@ -86,7 +105,7 @@ def _ranks(levels: Levels) -> str:
     ]
     return _wrapped(
         "Least loss found of answers of a rank, whatever says them (alternating least squares on the exact answer; "
-        "gene means and skip free): " + ", ".join(shown) + "."
+        f"gene means{' and skip' if levels.skip else ''} free): " + ", ".join(shown) + "."
     )
 
 

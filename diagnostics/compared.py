@@ -254,7 +254,7 @@ def _says(
 ) -> str:
     after = _diverged(entry)
     if difference is None:
-        return f"{entry.name} and {reference.name} have no seed in which neither diverged"
+        return f"{entry.name} and {reference.name} have no seed in which neither diverged{after}"
     beside = f"{entry.name} and {reference.name}"
     if outcome == "tie":
         one = ", which one seed can only leave open" if difference.n_seeds == 1 else ""

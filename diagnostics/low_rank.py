@@ -82,7 +82,9 @@ class RankFit:
 
 
 def rank_fits(wanted: Wanted, most: int, *, share: float = 1.0) -> list[RankFit]:
-    """The best answers found of ranks 0, 1, ..., each begun from the one before and the largest thing that it misses.
+    """The best answers found of ranks 0, 1, ...
+
+    Each is begun twice: from the one before with the largest thing that it misses, and from the one after.
 
     Parameters
     ----------
@@ -103,7 +105,32 @@ def rank_fits(wanted: Wanted, most: int, *, share: float = 1.0) -> list[RankFit]
         fits.append(fit)
         if fit.residual <= (1 - share) * fits[0].residual:
             break
+    # Back again: what a fit with one number more has found, without its least, is another beginning.
+    for place in range(len(fits) - 2, 0, -1):
+        other, _ = _alternated(wanted, _largest(fits[place + 1], fits[place].rank))
+        if other.residual < fits[place].residual:
+            fits[place] = other
+    for place, fit in enumerate(fits[1:]):
+        if fits[place].residual < fit.residual:
+            fits[place + 1] = _with_nothing_more(fits[place])
     return fits
+
+
+def _with_nothing_more(fit: RankFit) -> RankFit:
+    """The same answers, as answers of the next rank."""
+    return RankFit(
+        rank=fit.rank + 1,
+        residual=fit.residual,
+        number_BK=np.pad(fit.number_BK, ((0, 0), (0, 1))),
+        loading_GK=np.pad(fit.loading_GK, ((0, 0), (0, 1))),
+    )
+
+
+def _largest(fit: RankFit, rank: int) -> NDArray[np.float64]:
+    """The numbers, (B, K), of the best approximation of a fit's answers by a lower rank."""
+    # The numbers are at right angles and of one size, so that the loadings' directions alone decide.
+    turn_KK = np.linalg.svd(fit.loading_GK.T)[0]
+    return fit.number_BK @ turn_KK[:, :rank]
 
 
 def needed_rank(fits: list[RankFit], share: float = 0.99, *, noise: float = 0.0) -> int | None:

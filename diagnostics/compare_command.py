@@ -4,6 +4,7 @@ No dimension key: nothing here is an array.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -45,7 +46,9 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             print(f"{n_left:5d} left  {record['name']}, seed {record['number']}: {loss} ({record['seconds']:.0f} s)",
                   file=sys.stderr, flush=True)  # fmt: skip
 
-    records = do_runs(plan.trainings, out / "trainings.jsonl", work=train, n_jobs=arguments.jobs, on_run=shown)
+    records = do_runs(
+        plan.trainings, out / "trainings.jsonl", work=train, n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
+    )
     result = compared(_entries(plan, records, rank_of), levels, reference=arguments.reference)
     about = _about(plan, arguments)
     text = screen(result, levels, part=plan.part, about=about, notes=plan.notes)

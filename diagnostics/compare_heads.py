@@ -12,8 +12,8 @@ import gpcp
 from gpcp.command_line import Parser, exit_code_of, from_to, positive, whole
 
 _EXAMPLES = """examples:
-  every head, five seeds, 20 genes: about 4 minutes on 2 cores (--jobs 2); started again it goes on where it was
-    python -m diagnostics.compare_heads --jobs 2
+  every head, five seeds, 20 genes: about 4 minutes on 2 free cores; started again it goes on where it was
+    python -m diagnostics.compare_heads
   is `out` losing information?
     python -m diagnostics.compare_heads --heads linear mlp pooled_scalar
   many genes told, and no skip connection
@@ -78,7 +78,7 @@ def _add_output(add: Callable[..., object]) -> None:
     place = "table, figure, results and finished trainings (default runs/compare_heads)"
     add("--out", metavar="DIR", type=Path, default=Path("runs/compare_heads"), help=place)
     add("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
-    add("--jobs", metavar="N", type=positive, default=1, help="worker processes, a thread each (default 1)")
+    add("--jobs", metavar="N", type=positive, help="worker processes, a thread each (default: one for each core)")
     add("--quiet", action="store_true", help="no progress; the table and the verdicts alone")
 
 

@@ -76,6 +76,8 @@ class Levels:
         Of ranks 0, 1, ...: mean squared distance of the best answer found from the exact one, offsets and skip
         connection free; see :mod:`diagnostics.low_rank`. The last one explains 99 % of what rank 0 leaves, unless
         there are no more ranks.
+    reached : tuple of float
+        The losses of these answers on the held-out pairs.
     bounds : mapping of int to float
         Of some ranks: a residual that no answer comes below. Empty where the exact answer is simulated.
     skip : bool
@@ -90,6 +92,7 @@ class Levels:
     baseline_name: str
     bayes_exact: bool
     residuals: tuple[float, ...]
+    reached: tuple[float, ...]
     bounds: Mapping[int, float]
     skip: bool
     needed: int | None
@@ -99,8 +102,8 @@ class Levels:
         return (self.baseline - loss) / (self.baseline - self.bayes)
 
     def reach(self, rank: int) -> float:
-        """Expected loss of the best answer of a rank that was found."""
-        return self.bayes + self.residuals[min(rank, len(self.residuals) - 1)]
+        """Loss of the best answer of a rank that was found."""
+        return self.reached[min(rank, len(self.reached) - 1)]
 
     def narrow(self, rank: int) -> bool:
         """Whether answers of a rank leave out more than a hundredth of what is to be learnt."""
@@ -297,7 +300,7 @@ def needed_words(levels: Levels) -> str:
 def _rank_argument(entry: Entry, levels: Levels) -> str:
     on = "its answers lie on a line (rank 1)" if entry.rank == 1 else f"its answers have rank {entry.rank}"
     bound = levels.bounds.get(entry.rank)
-    proved = "" if bound is None else f" and none comes below {levels.bayes + bound:.4f}"
+    proved = "" if bound is None else f" and none is expected below {levels.bayes + bound:.4f}"
     return (
         f"{on}, the exact answer needs rank {needed_words(levels)} for 99 % of what is to be learnt; the best answer "
         f"of rank {entry.rank} that was found has loss {levels.reach(entry.rank):.4f}{proved}"

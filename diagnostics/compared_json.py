@@ -34,6 +34,7 @@ def to_json(result: Compared, levels: Levels) -> dict[str, Any]:
         "bayes_exact": levels.bayes_exact,
         "needed_rank": levels.needed,
         "rank_residuals": list(levels.residuals),
+        "rank_losses": list(levels.reached),
         "rank_bounds": {str(rank): bound for rank, bound in levels.bounds.items()},
         "compared": [
             {

@@ -163,6 +163,8 @@ def levels_of(setting: Setting, *, skip: bool, ranks: set[int]) -> Levels:
         bayes=best,
         bayes_exact=not simulated > 0,
         residuals=tuple(fit.residual for fit in fits),
+        # On the very pairs on which trainings are measured, so that the luck of their noise is the same.
+        reached=tuple(errors_of(exact.mean_BG - fit.rest_BG, held_out).loss - simulated for fit in fits),
         # A simulated answer's own noise has full rank: no bound follows from it.
         bounds={} if simulated > 0 else {rank: least_residual(wanted, rank, rng=rng) for rank in few},
         skip=skip,

@@ -73,12 +73,15 @@ class RankFit:
     residual : float
         Its mean squared distance from the exact answer over scored entries.
     number_BK, loading_GK : float64, (B, K), (G, K)
+    rest_BG : float64, (B, G)
+        The exact answer less this one; 0 where nothing is scored.
     """
 
     rank: int
     residual: float
     number_BK: NDArray[np.float64]
     loading_GK: NDArray[np.float64]
+    rest_BG: NDArray[np.float64]
 
 
 def rank_fits(wanted: Wanted, most: int, *, share: float = 1.0) -> list[RankFit]:
@@ -95,19 +98,15 @@ def rank_fits(wanted: Wanted, most: int, *, share: float = 1.0) -> list[RankFit]
         Stop at the first rank that explains this share of what rank 0 leaves.
     """
     n_pairs, n_genes = wanted.exact_BG.shape
-    nothing = np.zeros((n_pairs, 0)), np.zeros((n_genes, 0))
-    rest_BG, _ = _gene_step(wanted, nothing[0])
-    fits = [RankFit(rank=0, residual=_mean_square(rest_BG, wanted), number_BK=nothing[0], loading_GK=nothing[1])]
+    fits = [_begun(wanted, np.zeros((n_pairs, 0)))]
     for _ in range(min(most, n_genes)):
-        left_BG, size_G, _ = np.linalg.svd(rest_BG, full_matrices=False)
-        number_BK = np.hstack((fits[-1].number_BK, left_BG[:, :1] * size_G[0]))
-        fit, rest_BG = _alternated(wanted, number_BK)
-        fits.append(fit)
-        if fit.residual <= (1 - share) * fits[0].residual:
+        left_BG, size_G, _ = np.linalg.svd(fits[-1].rest_BG, full_matrices=False)
+        fits.append(_alternated(wanted, np.hstack((fits[-1].number_BK, left_BG[:, :1] * size_G[0]))))
+        if fits[-1].residual <= (1 - share) * fits[0].residual:
             break
     # Back again: what a fit with one number more has found, without its least, is another beginning.
     for place in range(len(fits) - 2, 0, -1):
-        other, _ = _alternated(wanted, _largest(fits[place + 1], fits[place].rank))
+        other = _alternated(wanted, _largest(fits[place + 1], fits[place].rank))
         if other.residual < fits[place].residual:
             fits[place] = other
     for place, fit in enumerate(fits[1:]):
@@ -123,6 +122,7 @@ def _with_nothing_more(fit: RankFit) -> RankFit:
         residual=fit.residual,
         number_BK=np.pad(fit.number_BK, ((0, 0), (0, 1))),
         loading_GK=np.pad(fit.loading_GK, ((0, 0), (0, 1))),
+        rest_BG=fit.rest_BG,
     )
 
 
@@ -142,27 +142,31 @@ def needed_rank(fits: list[RankFit], share: float = 0.99, *, noise: float = 0.0)
     return next((fit.rank for fit in fits if fit.residual <= enough), None)
 
 
-def _mean_square(rest_BG: NDArray[np.float64], wanted: Wanted) -> float:
-    return float((rest_BG**2).sum() / wanted.n_scored)
-
-
-def _alternated(wanted: Wanted, number_BK: NDArray[np.float64]) -> tuple[RankFit, NDArray[np.float64]]:
+def _begun(wanted: Wanted, number_BK: NDArray[np.float64]) -> RankFit:
+    """The best that genes can make of these numbers."""
     rest_BG, loading_GK = _gene_step(wanted, number_BK)
-    residual = _mean_square(rest_BG, wanted)
+    return RankFit(
+        rank=number_BK.shape[1],
+        residual=float((rest_BG**2).sum() / wanted.n_scored),
+        number_BK=number_BK,
+        loading_GK=loading_GK,
+        rest_BG=rest_BG,
+    )
+
+
+def _alternated(wanted: Wanted, number_BK: NDArray[np.float64]) -> RankFit:
+    fit = _begun(wanted, number_BK)
     for _ in range(_MOST_ROUNDS):
-        next_BK = _pair_step(wanted, rest_BG + number_BK @ loading_GK.T, loading_GK)
+        next_BK = _pair_step(wanted, fit.rest_BG + fit.number_BK @ fit.loading_GK.T, fit.loading_GK)
         # Of equal size and at right angles: the same span of answers, and every regression well posed.
         next_BK = np.linalg.qr(next_BK - next_BK.mean(axis=0))[0] * np.sqrt(len(next_BK))
-        next_rest_BG, next_GK = _gene_step(wanted, next_BK)
-        now = _mean_square(next_rest_BG, wanted)
-        if not now < residual:
+        other = _begun(wanted, next_BK)
+        if not other.residual < fit.residual:
             break
-        gained, residual = residual - now, now
-        number_BK, loading_GK, rest_BG = next_BK, next_GK, next_rest_BG
-        if gained <= _ENOUGH * residual:
+        gained, fit = fit.residual - other.residual, other
+        if gained <= _ENOUGH * fit.residual:
             break
-    fit = RankFit(rank=number_BK.shape[1], residual=residual, number_BK=number_BK, loading_GK=loading_GK)
-    return fit, rest_BG
+    return fit
 
 
 def _gene_step(wanted: Wanted, number_BK: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -19,6 +19,7 @@ LEVELS = Levels(
     baseline_name="mean - x",
     bayes_exact=True,
     residuals=(0.9, 0.4, 0.1, 0.005),
+    reached=(1.9, 1.4, 1.1, 1.005),
     bounds={0: 0.5, 1: 0.3},
     skip=True,
     needed=3,
@@ -84,11 +85,11 @@ def test_information_is_lost_where_rank_and_measurement_say_so():
         "on a line (rank 1)",
         "needs rank 3",
         "has loss 1.4000",
-        "below 1.3000",
+        "expected below 1.3000",
         "1.5500",
     ):
         assert part in says
-    assert "none comes below" not in one_verdict(entry("pooled_scalar", worse, rank=1), replace(LEVELS, bounds={}))[2]
+    assert "none is expected" not in one_verdict(entry("pooled_scalar", worse, rank=1), replace(LEVELS, bounds={}))[2]
 
     # Worse, but its rank is enough.
     loses, outcome, says = one_verdict(entry("mlp", worse, rank=3))
@@ -98,7 +99,7 @@ def test_information_is_lost_where_rank_and_measurement_say_so():
     loses, outcome, _ = one_verdict(entry("pooled_scalar", [1.0, 2.0, 1.2, 1.9], rank=1))
     assert (loses, outcome) == (False, "tie")
     # Worse and of too small a rank, but nobody came below what that rank allows.
-    generous = replace(LEVELS, residuals=(0.9, 0.02, 0.015, 0.001))
+    generous = replace(LEVELS, reached=(1.9, 1.02, 1.015, 1.001))
     loses, outcome, says = one_verdict(entry("pooled_scalar", worse, rank=1), generous)
     assert (loses, outcome) == (False, "worse")
     assert "not shown to be lost information" in says

@@ -8,7 +8,7 @@ Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -97,15 +97,17 @@ def _shape_and_dtype(asked: _Asked) -> str | None:
 def _gradients(asked: _Asked) -> str | None:
     _, factory = HEADS[asked.name]
     # At its own first weights, not at generic ones: what begins at 0 behind a 0 never learns.
-    head: Any = factory(_GENES, _WIDTH).double()
-    said = [head(asked.query_BPD, asked.attend_BP, asked.token_BL)]
+    head = factory(_GENES, _WIDTH).double()
+    given = (asked.query_BPD, asked.attend_BP, asked.token_BL)
+    said: list[Tensor] = [head(*given)]
     if isinstance(head, DistributionHead):
-        said += list(head.distribution(asked.query_BPD, asked.attend_BP, asked.token_BL).parameters)
+        said += list(head.distribution(*given).parameters)
     rng = stream(0, "weights of answers", asked.name)
-    total = sum((one * torch.as_tensor(rng.standard_normal(tuple(one.shape)))).sum() for one in said)
-    assert isinstance(total, Tensor)
-    total.backward()  # pyright: ignore[reportUnknownMemberType]  (torch's own hole)
-    silent = [name for name, one in head.named_parameters() if one.grad is None or not bool((one.grad != 0).any())]
+    total = torch.stack([(one * torch.as_tensor(rng.standard_normal(tuple(one.shape)))).sum() for one in said]).sum()
+    named: dict[str, nn.Parameter] = dict(cast("nn.Module", head).named_parameters())
+    found = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    moved = [one is not None and bool((one != 0).any()) for one in cast("tuple[Tensor | None, ...]", found)]
+    silent = [name for name, one in zip(named, moved, strict=True) if not one]
     return f"these parameters get no gradient: {', '.join(silent)}" if silent else None
 
 
@@ -115,7 +117,8 @@ def _padding(asked: _Asked) -> str | None:
     for value in (0.0, 1e3, -1e3):
         query_BPD = torch.where(asked.attend_BP[..., None], asked.query_BPD, value)
         answer_BL = asked.answer(query_BPD)[asked.counts_BL]
-        gradients = torch.autograd.grad((answer_BL**2).sum(), parameters, allow_unused=True)
+        found = torch.autograd.grad((answer_BL**2).sum(), parameters, allow_unused=True)
+        gradients = cast("tuple[Tensor | None, ...]", found)
         outcomes.append((answer_BL.detach(), [one for one in gradients if one is not None]))
     (usual_BL, usual), *others = outcomes
     for answer_BL, gradients in others:

@@ -190,7 +190,7 @@ def _gene_step(wanted: Wanted, number_BK: NDArray[np.float64]) -> tuple[NDArray[
 def _pair_step(wanted: Wanted, partial_BG: NDArray[np.float64], loading_GK: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each pair's numbers by least squares over its scored genes, (B, K)."""
     counts_BG = wanted.scored_BG.astype(np.float64)
-    gram_BKK = np.einsum("bg,gk,gl->bkl", counts_BG, loading_GK, loading_GK, optimize=True)
+    gram_BKK: NDArray[np.float64] = np.einsum("bg,gk,gl->bkl", counts_BG, loading_GK, loading_GK, optimize=True)
     scale = float((loading_GK**2).mean()) or 1.0
     gram_BKK = gram_BKK + _TINY * scale * np.eye(loading_GK.shape[1])
     right_BK = (counts_BG * partial_BG) @ loading_GK
@@ -246,5 +246,5 @@ def _block_residual(wanted: Wanted, rank: int, rows: NDArray[np.bool_], genes: N
     rest_BG = block_BG - basis_BF @ (basis_BF.T @ block_BG)
     if rest_BG.shape[0] <= basis_BF.shape[1]:
         return 0.0
-    size_G = np.linalg.svd(rest_BG, compute_uv=False)
+    size_G: NDArray[np.float64] = np.linalg.svd(rest_BG, compute_uv=False)
     return float((size_G[rank:] ** 2).sum())

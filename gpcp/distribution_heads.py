@@ -67,6 +67,7 @@ class GaussianMixture(nn.Module):
         self.log_sd = _maps(n_genes, width)
         # Components that begin alike stay alike: they get the same gradients. Half a unit apart, their mean is 0.
         for number, own in enumerate(self.apart):
+            assert isinstance(own, PerGene)
             nn.init.constant_(own.bias_G, 0.5 * (number - (N_COMPONENTS - 1) / 2))
 
     @property

@@ -5,7 +5,6 @@ knowing nothing and the exact answer, an order of magnitude further from the oth
 """
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -50,14 +49,3 @@ def test_the_bottleneck_is_named_and_ties_are_intervals_that_hold_0(
         assert (judged["mlp"]["outcome"] == "tie") == pair["tie"]
     for loss in (judged["linear"]["loss"], judged["mlp"]["loss"]):
         assert content["bayes"] < loss < content["baseline"]
-
-
-def test_a_pooled_head_of_enough_width_loses_nothing_and_one_of_too_little_does(tmp_path: Path):
-    words = ["--heads", "linear", "pooled", "pooled_scalar", "--told", "1", "--quiet", "--out", str(tmp_path)]
-    assert main([*WORDS[:2], "--seeds", "3", "--steps", "80", "--reference", "linear", *words]) == 0
-    content = json.loads((tmp_path / "compared.json").read_text(encoding="utf-8"))
-    rank_of = {one["name"]: one["rank"] for one in content["compared"]}
-    assert rank_of == {"linear": 10, "pooled": 10, "pooled_scalar": 1}
-    lost = {one["name"]: one["loses_information"] for one in content["compared"]}
-    assert not lost["linear"]
-    assert not lost["pooled"]

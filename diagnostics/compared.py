@@ -316,4 +316,7 @@ def _other_reasons(entry: Entry, reference: Entry, levels: Levels) -> str:
     own = [limit for limit in entry.limits if limit not in reference.limits]
     if own:
         return "its configuration says why: it " + "; it ".join(own)
-    return f"no information is lost (rank {entry.rank} is enough): give it more steps, another rate or another start"
+    return (
+        f"its head carries enough (rank {entry.rank}), so that no loss of information is shown: give it more steps, "
+        "another rate or another start"
+    )

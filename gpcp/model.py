@@ -143,6 +143,10 @@ class GenePerturbationTransformer(nn.Module):
         said: Mixture = head.distribution(*decoded.asked)
         return said.in_units(decoded.spread_BL, decoded.shift_BL)
 
+    def distribution_parameters(self, batch: ModelBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Of :meth:`distribution`, as bare tensors: what wrappers of several processes look through for gradients."""
+        return self.distribution(batch).parameters
+
     def _decoded(self, batch: ModelBatch, maps: Maps | None) -> _Decoded:
         centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
         # Values of unmeasured places are dropped here, before any arithmetic: NaN x 0 is NaN, in a gradient too.

@@ -1,6 +1,6 @@
 """``fit``: a transformer and a source of pairs in, a trained transformer and its history out.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``K`` components of a distribution.
 
 Lightning Fabric does device, precision and several processes. A checkpoint holds all that decides what follows
 (weights, optimiser, place in the data, random state), so that a resumed run walks the identical loss curve.
@@ -177,7 +177,7 @@ class _Run:
         self._wrapped, self._optimizer = self.fabric.setup(self.model, optimizer)
         if config.objective == "likelihood":
             # Gradients of several processes meet in the wrapper, which has to know of every way in.
-            self._wrapped.mark_forward_method("distribution")
+            self._wrapped.mark_forward_method("distribution_parameters")
         if checkpoint is not None and resume:
             self._load(checkpoint)
         self.model.train()
@@ -215,7 +215,8 @@ class _Run:
         """The mean that is answered, and what is to be lowered."""
         weight = self.config.pair_weight
         if self.config.objective == "likelihood":
-            said: Mixture = self._wrapped.distribution(batch)
+            logit_BLK, mean_BLK, log_sd_BLK = self._wrapped.distribution_parameters(batch)
+            said = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
             return said.mean_BL, masked_surprise(said, after_BL, batch.scored_BL, weight)
         prediction_BL: Tensor = self._wrapped(batch)
         return prediction_BL, masked_loss(prediction_BL, after_BL, batch.scored_BL, weight)

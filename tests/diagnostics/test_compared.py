@@ -94,7 +94,7 @@ def test_information_is_lost_where_rank_and_measurement_say_so():
     # Worse, but its rank is enough.
     loses, outcome, says = one_verdict(entry("mlp", worse, rank=3))
     assert (loses, outcome) == (False, "worse")
-    assert "no information is lost" in says
+    assert "no loss of information is shown" in says
     # Its rank is too small, but the seeds may be the reason.
     loses, outcome, _ = one_verdict(entry("pooled_scalar", [1.0, 2.0, 1.2, 1.9], rank=1))
     assert (loses, outcome) == (False, "tie")

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 N_SAMPLE = 8000
 """Pairs that the baselines are fitted on."""
 
+_SAYS_NOTHING = 1e-4
+"""A bound that four decimals do not show."""
+
 SHARE = 0.99
 """Of what is to be learnt, that a rank must explain to be enough."""
 
@@ -166,10 +169,16 @@ def levels_of(setting: Setting, *, skip: bool, ranks: set[int]) -> Levels:
         # On the very pairs on which trainings are measured, so that the luck of their noise is the same.
         reached=tuple(errors_of(exact.mean_BG - fit.rest_BG, held_out).loss - simulated for fit in fits),
         # A simulated answer's own noise has full rank: no bound follows from it.
-        bounds={} if simulated > 0 else {rank: least_residual(wanted, rank, rng=rng) for rank in few},
+        bounds={} if simulated > 0 else _bounds(wanted, few, rng),
         skip=skip,
         needed=needed_rank(fits, SHARE, noise=simulated),
     )
+
+
+def _bounds(wanted: Wanted, ranks: list[int], rng: np.random.Generator) -> dict[int, float]:
+    """Of the ranks for which one was found that says anything."""
+    found = {rank: least_residual(wanted, rank, rng=rng) for rank in ranks}
+    return {rank: bound for rank, bound in found.items() if bound > _SAYS_NOTHING}
 
 
 def _simulated(exact: BayesAnswer, scored_BG: NDArray[np.bool_]) -> float:

@@ -99,7 +99,7 @@ def _line(one: Judged, levels: Levels) -> str:
 def _ranks(levels: Levels) -> str:
     shown = [
         f"rank {rank}: {number(levels.reach(rank))}"
-        + (f" (none expected below {number(levels.bayes + bound)})" if bound else "")
+        + (f" (none expected below {number(levels.bayes + bound)})" if bound is not None else "")
         for rank in range(min(len(levels.residuals), 4))
         for bound in [levels.bounds.get(rank)]
     ]

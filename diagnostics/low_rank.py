@@ -8,6 +8,9 @@ matrix with holes is found by alternating least squares: never worse than what i
 least. :func:`least_residual` is a bound that no answer of rank k comes below: within a block of pairs and genes where
 every entry is scored, offsets and skip are projected out, and what the largest k singular values of the rest leave
 (Eckart and Young 1936) is left by every answer. Blocks that share no pair add up.
+
+Where nearly all genes are told, a pair scores few, and few numbers are enough for it: the rank that is needed is that
+of the questions that are asked, told genes and all, and no property of the world alone.
 """
 
 from dataclasses import dataclass
@@ -194,7 +197,7 @@ def _pair_step(wanted: Wanted, partial_BG: NDArray[np.float64], loading_GK: NDAr
     scale = float((loading_GK**2).mean()) or 1.0
     gram_BKK = gram_BKK + _TINY * scale * np.eye(loading_GK.shape[1])
     right_BK = (counts_BG * partial_BG) @ loading_GK
-    return np.linalg.solve(gram_BKK, right_BK[..., None])[..., 0]
+    return np.linalg.solve(gram_BKK, right_BK[..., None])[..., 0].astype(np.float64, copy=False)
 
 
 def least_residual(wanted: Wanted, rank: int, *, rng: np.random.Generator, n_tries: int = 64) -> float:
@@ -228,7 +231,7 @@ def _best_block(
     for number in range(n_tries if rank < n_genes else 0):
         size = n_genes if number == 0 else int(rng.integers(rank + 1, n_genes + 1))
         genes = np.sort(rng.permutation(n_genes)[:size])
-        rows_B = free_B & wanted.scored_BG[:, genes].all(axis=1)
+        rows_B: NDArray[np.bool_] = free_B & wanted.scored_BG[:, genes].all(axis=1)
         found = _block_residual(wanted, rank, rows_B, genes) if rows_B.any() else 0.0
         if found > best:
             best, best_B = found, rows_B
@@ -246,5 +249,5 @@ def _block_residual(wanted: Wanted, rank: int, rows: NDArray[np.bool_], genes: N
     rest_BG = block_BG - basis_BF @ (basis_BF.T @ block_BG)
     if rest_BG.shape[0] <= basis_BF.shape[1]:
         return 0.0
-    size_G: NDArray[np.float64] = np.linalg.svd(rest_BG, compute_uv=False)
+    size_G = np.linalg.svd(rest_BG, compute_uv=False).astype(np.float64, copy=False)
     return float((size_G[rank:] ** 2).sum())

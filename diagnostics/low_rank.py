@@ -228,9 +228,11 @@ def _best_block(
     """Of some blocks of pairs that are still free the one that leaves most, and its pairs."""
     n_genes = wanted.exact_BG.shape[1]
     best, best_B = 0.0, np.zeros_like(free_B)
-    for number in range(n_tries if rank < n_genes else 0):
-        size = n_genes if number == 0 else int(rng.integers(rank + 1, n_genes + 1))
-        genes = np.sort(rng.permutation(n_genes)[:size])
+    if rank >= n_genes:
+        return best, best_B
+    sizes: list[int] = rng.integers(rank + 1, n_genes, size=n_tries - 1, endpoint=True).tolist()
+    for size in (n_genes, *sizes):
+        genes: NDArray[np.int64] = rng.permutation(n_genes)[:size]
         rows_B: NDArray[np.bool_] = free_B & wanted.scored_BG[:, genes].all(axis=1)
         found = _block_residual(wanted, rank, rows_B, genes) if rows_B.any() else 0.0
         if found > best:

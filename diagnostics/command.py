@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     """
     start_s = time.perf_counter()
     out: Path = arguments.out
-    _check_writable(out, arguments.json)
+    check_writable(out, arguments.json)
     plan = plan_of(arguments)
     try:
         with Progress(plan.jobs, quiet=arguments.quiet) as progress:
@@ -72,7 +72,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     return report.exit_code
 
 
-def _check_writable(out: Path, json_file: Path | None) -> None:
+def check_writable(out: Path, json_file: Path | None) -> None:
     """Refuse places that nothing can be written to, before an hour of training ends there."""
     for path, what in ((out, "--out"), (json_file.parent if json_file else out, "--json")):
         existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())

@@ -11,12 +11,13 @@ from functools import partial
 from itertools import islice
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diagnostics.checks.subject import Collate, Subject
-from gpcp.batches import model_batch
+from gpcp.batches import ModelBatch, model_batch
+from gpcp.errors import InputError
 from gpcp.fit_config import FitConfig
-from gpcp.loss import masked_loss
+from gpcp.loss import PairWeight, masked_loss, masked_surprise
 from gpcp.model import GenePerturbationTransformer
 from gpcp.pairs import PairBatch, PairSource, concatenate
 from gpcp.shares import epoch_seed
@@ -51,8 +52,11 @@ def fitted_subject(
     Raises
     ------
     InputError
-        The model cannot be called in a way that is known.
+        The model cannot be called in a way that is known, or gives no distribution where the objective is likelihood.
     """
+    likelihood = config.objective == "likelihood"
+    if likelihood and not (isinstance(model, GenePerturbationTransformer) and model.gives_distribution):
+        raise InputError(f"FitConfig.objective is 'likelihood' and {name} gives no distribution: take 'squared'")
     if learn_units and pairs is not None and isinstance(model, GenePerturbationTransformer):
         model.learn_units(model_batch(concatenate(_first(pairs, config)))[0])
 
@@ -70,6 +74,7 @@ def fitted_subject(
         model=model,
         collate=collate,
         loss=partial(masked_loss, weight=config.pair_weight),
+        objective=partial(_surprise, weight=config.pair_weight) if likelihood else None,
         make_optimizer=make_optimizer,
         exact=exact,
         name=name,
@@ -85,6 +90,11 @@ def fitted_subject(
         return float(loss.detach())
 
     return replace(subject, training_step=step)
+
+
+def _surprise(model: nn.Module, batch: ModelBatch, after_BL: Tensor, *, weight: PairWeight) -> Tensor:
+    assert isinstance(model, GenePerturbationTransformer)
+    return masked_surprise(model.distribution(batch), after_BL, batch.scored_BL, weight)
 
 
 def _first(pairs: PairSource, config: FitConfig) -> list[PairBatch]:

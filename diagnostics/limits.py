@@ -46,6 +46,11 @@ def limits(config: "ModelConfig") -> tuple[str, ...]:
             f"{HARDLY} notice one of many told genes: their queries are averaged into one vector, of whose "
             f"{config.width} numbers every answer is a linear map (head 'pooled')"
         )
+    if config.head == "pooled_scalar":
+        found.append(
+            f"{CANNOT} say what happened, only how much: the queries are averaged and squeezed to one "
+            "number, so that all answers lie on one line (head 'pooled_scalar')"
+        )
     if config.query_features == "delta":
         found.append(
             f"{HARDLY} know where a told gene ends: a query tells the change alone, and where the second cell's noise "

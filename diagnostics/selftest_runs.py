@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, TypeVar, final
 
 import gpcp
 from diagnostics.selftest_table import figures, markdown, met
@@ -23,6 +23,18 @@ from gpcp.atomic import write_text
 from gpcp.errors import InputError
 
 Record = dict[str, Any]
+
+
+class Keyed(Protocol):
+    """Something to be done once: a picklable value."""
+
+    @property
+    def key(self) -> str:
+        """What decides its result."""
+        ...
+
+
+_KeyedT = TypeVar("_KeyedT", bound=Keyed)
 
 HABITS_EVERY = 5
 """Of the worlds every so many is asked the two habits, too: they cost as much as the checks."""
@@ -119,28 +131,37 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _ended(todo: Sequence[Run], n_jobs: int) -> Iterator[Record]:
+def _ended(todo: Sequence[_KeyedT], n_jobs: int, work: Callable[[_KeyedT], Record]) -> Iterator[Record]:
     if n_jobs == 1 or len(todo) <= 1:
-        yield from map(carry_out, todo)
+        yield from map(work, todo)
         return
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(n_jobs, len(todo)), mp_context=context, initializer=_begin)
     try:
-        for future in as_completed([pool.submit(carry_out, run) for run in todo]):
+        for future in as_completed([pool.submit(work, run) for run in todo]):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def do_runs(runs: Sequence[Run], path: Path, *, n_jobs: int, on_run: Callable[[Record, int], None]) -> list[Record]:
+def do_runs(
+    runs: Sequence[_KeyedT],
+    path: Path,
+    *,
+    work: Callable[[_KeyedT], Record],
+    n_jobs: int,
+    on_run: Callable[[Record, int], None],
+) -> list[Record]:
     """Do what is not done yet, and give all records in the order of the runs.
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of Keyed
     path : Path
         One line for each finished run; those of other runs stay.
+    work : callable
+        A function of a module, because worker processes import it; its record holds the run's ``key``.
     n_jobs : int
         Worker processes; with 1 all happens in this one.
     on_run : callable
@@ -149,7 +170,7 @@ def do_runs(runs: Sequence[Run], path: Path, *, n_jobs: int, on_run: Callable[[R
     path.parent.mkdir(parents=True, exist_ok=True)
     done = read_runs(path)
     todo = [run for run in runs if run.key not in done]
-    for number, record in enumerate(_ended(todo, n_jobs), start=1):
+    for number, record in enumerate(_ended(todo, n_jobs, work), start=1):
         append(path, record)
         done[record["key"]] = record
         on_run(record, len(todo) - number)
@@ -183,7 +204,7 @@ def execute(arguments: argparse.Namespace) -> int:
             print(f"{n_left:5d} left  {what} {record['seed']}: {record['diagnosis'] or 'no alarm'} "
                   f"({record['seconds']:.0f} s)", file=sys.stderr, flush=True)  # fmt: skip
 
-    records = do_runs(runs, out / "runs.jsonl", n_jobs=arguments.jobs, on_run=shown)
+    records = do_runs(runs, out / "runs.jsonl", work=carry_out, n_jobs=arguments.jobs, on_run=shown)
     found = figures(records, FAULTS)
     text = markdown(records, FAULTS)
     write_text(out / "selftest.md", text)

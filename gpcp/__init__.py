@@ -12,6 +12,8 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        selftest  selftest_runs  selftest_table
                        __main__  diagnosis_command  verdict_page
                        throughput  throughput_command
+                       compare_heads  compare_command
+                       compare_plan  compared_runs
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
                        checks/cascade  checks/weights
                        checks/altered  checks/identities
@@ -36,6 +38,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        fitted_subject  named_model  named_subject      what a user's words name,
                        verdict_figures  diagnose  yardsticks           its figures, what sweeps ask
                        device_clock  throughput_subject
+                       carried  head_contract                          what a head can say, and promises
                   3    recovery  cells_recovery  input_speeds          one run, from data to scores
                   2    real_cells  trained  standing  readings         its parts: data, training, losses,
                        methods  limits  verdicts  runs                 scores, judgement; many runs, and
@@ -44,10 +47,13 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_table  audit_figure
                        overlap_report  overlap_words                   is it my loader?
                        timeline_figure
+                       compared  compared_table  compared_json
+                       compared_figure
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
                        matched_linear  partial_graph  implied_law
+                       low_rank
                        audit_intervals  audit_sample                   what the change between paired
                        audit_expressed  audit_parts  audit_noise       cells is made of
                        audit_partners  audit_gain
@@ -71,7 +77,9 @@ The house. Nothing imports upwards, neither between the packages nor between the
          interventions  scm  sortability      2  pair_dataset          torch: pairs for its loader,
                                                  seeding  batches      the model
                                                  device_copies  attention
-                                                 embedding  queries  heads
+                                                 embedding  queries
+                                                 distributions  point_heads
+                                                 distribution_heads  heads
                                                  model_config  model
                                               1  files  gene_table     cells from files,
                                                  expression_values     pairs from cells

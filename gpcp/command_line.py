@@ -84,6 +84,16 @@ positive = _number("a whole number from 1 up", 1)
 whole = _number("a whole number from 0 up", 0)
 
 
+def from_to(text: str) -> tuple[int, int]:
+    """``N``, or ``N-M``: fewest and most, from 1 up."""
+    low, dash, high = text.partition("-")
+    least = positive(low)
+    most = positive(high) if dash else least
+    if most < least:
+        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: write the smaller number first")
+    return least, most
+
+
 def share(text: str) -> float:
     """A number within 0 .. 1."""
     try:

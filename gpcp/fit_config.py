@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 
 from gpcp.atomic import write_text
 from gpcp.errors import InputError, nearest
-from gpcp.loss import PAIR_WEIGHTS, PairWeight
+from gpcp.loss import OBJECTIVES, PAIR_WEIGHTS, Objective, PairWeight
 
 StopReason = Literal["finished", "early", "diverged"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed"]
@@ -41,6 +41,9 @@ class FitConfig:
         Decides dropout and, with the number of the epoch, the pairs.
     accelerator, precision : str
         As Lightning Fabric takes them.
+    objective : "squared" or "likelihood"
+        What training lowers: squared errors of the mean, or the negative log density, for which the model's head
+        must give a distribution. Reported losses are squared errors of the mean either way, so that they compare.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class FitConfig:
     seed: int = 0
     accelerator: str = "auto"
     precision: Precision = "32-true"
+    objective: Objective = "squared"
 
     def __post_init__(self) -> None:
         for name in ("n_steps", "batch_size", "evaluate_every", "checkpoint_every"):
@@ -78,10 +82,11 @@ class FitConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"FitConfig.{name} is {value}: it must be above 0, or None")
-        if self.pair_weight not in PAIR_WEIGHTS:
-            raise InputError(
-                f"FitConfig.pair_weight {self.pair_weight!r} is unknown; {nearest(self.pair_weight, PAIR_WEIGHTS)}"
-            )
+        for name, known in (("pair_weight", PAIR_WEIGHTS), ("objective", OBJECTIVES)):
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"FitConfig.{name} {getattr(self, name)!r} is unknown; {nearest(getattr(self, name), known)}"
+                )
 
     def learning_rate_at(self, step: int) -> float:
         """The rate of update number ``step``, counted from 0."""

@@ -1,103 +1,86 @@
-"""Output heads: from the decoder's tokens to one expression a gene.
+"""Output heads: from the decoder's tokens to one expression a gene, or to a distribution of it.
 
 Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`` genes of the vocabulary.
 
-Every head is a module built from ``(n_genes, width)`` and called with the decoded queries, the mask of those that
-are queries, and the gene of each place whose expression is wanted. ``reads`` says which queries a head can answer
-from: ``"own"`` needs one query for every gene, ``"pooled"`` takes any set of them.
+A head is entered with ``HEADS.register(name)((reads, factory))``, where ``factory(n_genes, width)`` gives a module that
+meets :class:`Head` or :class:`DistributionHead`. ``reads`` says which queries it can answer from: ``"own"`` needs one
+query for every gene, query p at place p, and answers each gene from its own; ``"pooled"`` takes any set of them. What
+stands at places that are no query changes nothing at places that are.
+
+A head of yours runs the contract of ours: register it, and see that ``broken_promises(name)`` of
+:mod:`diagnostics.head_contract` is empty.
 """
 
 from collections.abc import Callable
-from typing import Literal, final
+from typing import Any, Literal, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
+from gpcp.distribution_heads import Gaussian, GaussianMixture
+from gpcp.distributions import Mixture
+from gpcp.point_heads import Bilinear, Linear, Mlp, PerGene, PerGeneMlp, Pooled, PooledScalar
 from gpcp.registry import Registry
 
 Reads = Literal["own", "pooled"]
+
+
+@runtime_checkable
+class Head(Protocol):
+    """What every head is, besides a module."""
+
+    @property
+    def rank(self) -> int:
+        """Dimension of the affine span of its answers, (B, G), over all decoded queries, at fixed generic weights.
+
+        Counted at the most queries: where fewer come than it can use, the span is smaller.
+        """
+        ...
+
+    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+        """Expected expression, float (B, L), in the dtype of what is decoded.
+
+        Parameters
+        ----------
+        decoded_BPD : float, (B, P, D)
+        attend_BP : bool, (B, P)
+            Which of them are queries and not padding.
+        token_BL : int64, (B, L) or (1, L)
+            Gene of each place whose expression is wanted.
+        """
+        ...
+
+
+@runtime_checkable
+class DistributionHead(Head, Protocol):
+    """A head that also says how sure it is. Its ``forward`` gives the mean, so that it is a head like every other."""
+
+    def distribution(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Mixture:
+        """What ``forward`` gives the mean of, at every place."""
+        ...
+
+
 HeadFactory = Callable[[int, int], nn.Module]
 HEADS: Registry[tuple[Reads, HeadFactory]] = Registry("head")
-
-
-@final
-class Linear(nn.Module):
-    """The author's ``out`` over one query a gene: the same linear map for every gene."""
-
-    def __init__(self, n_genes: int, width: int) -> None:
-        super().__init__()
-        del n_genes
-        self.linear = nn.Linear(width, 1)
-
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        """Expression, (B, L)."""
-        del attend_BP, token_BL
-        return self.linear(decoded_BPD)[..., 0]
-
-
-@final
-class Mlp(nn.Module):
-    """The same two-layer network for every gene."""
-
-    def __init__(self, n_genes: int, width: int) -> None:
-        super().__init__()
-        del n_genes
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        """Expression, (B, L)."""
-        del attend_BP, token_BL
-        return self.mlp(decoded_BPD)[..., 0]
-
-
-@final
-class PerGene(nn.Module):
-    """A linear map of its own for every gene: no gene has to find out who it is before it can learn."""
-
-    def __init__(self, n_genes: int, width: int) -> None:
-        super().__init__()
-        self.weight_GD = nn.Parameter(torch.empty(n_genes, width))
-        self.bias_G = nn.Parameter(torch.zeros(n_genes))
-        # A tenth of the usual spread: the first predictions are near the mean, whatever the gene.
-        nn.init.normal_(self.weight_GD, std=0.1 * width**-0.5)
-
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        """Expression, (B, L)."""
-        del attend_BP
-        return (decoded_BPD * self.weight_GD[token_BL]).sum(dim=-1) + self.bias_G[token_BL]
-
-
-@final
-class PerGeneMlp(nn.Module):
-    """The sum of :class:`PerGene` and :class:`Mlp`: linear where genes differ, non-linear where they are alike."""
-
-    def __init__(self, n_genes: int, width: int) -> None:
-        super().__init__()
-        self.own = PerGene(n_genes, width)
-        self.shared = Mlp(n_genes, width)
-
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        """Expression, (B, L)."""
-        return self.own(decoded_BPD, attend_BP, token_BL) + self.shared(decoded_BPD, attend_BP, token_BL)
-
-
-@final
-class Pooled(nn.Module):
-    """The author's ``out`` where only perturbed genes are queries: their mean, mapped to all genes at once."""
-
-    def __init__(self, n_genes: int, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, n_genes)
-
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        """Expression, (B, L)."""
-        counted_BP1 = attend_BP[..., None].to(decoded_BPD.dtype)
-        pooled_BD = (decoded_BPD * counted_BP1).sum(dim=1) / counted_BP1.sum(dim=1).clamp(min=1)
-        return self.linear(pooled_BD).gather(1, token_BL.expand(len(pooled_BD), -1))
-
 
 HEADS.register("linear")(("own", Linear))
 HEADS.register("mlp")(("own", Mlp))
 HEADS.register("per_gene")(("own", PerGene))
 HEADS.register("per_gene_mlp")(("own", PerGeneMlp))
+HEADS.register("bilinear")(("own", Bilinear))
 HEADS.register("pooled")(("pooled", Pooled))
+HEADS.register("pooled_scalar")(("pooled", PooledScalar))
+HEADS.register("gaussian")(("own", Gaussian))
+HEADS.register("mixture")(("own", GaussianMixture))
+
+
+def gives_distribution(name: str) -> bool:
+    """Whether the head of that name answers with a distribution, and can be trained by likelihood.
+
+    Raises
+    ------
+    InputError
+        There is no such head.
+    """
+    _, factory = HEADS[name]
+    made: Any = factory if isinstance(factory, type) else factory(1, 1)
+    return hasattr(made, "distribution")

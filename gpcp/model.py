@@ -6,15 +6,18 @@ Dimension key: ``B`` pairs, ``L`` state tokens, ``P`` perturbation queries, ``F`
 Nothing in it depends on where a gene stands in a batch: tokens are a set, known by their identities and masks.
 """
 
-from typing import final
+from dataclasses import dataclass
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from gpcp.attention import Maps, MultiHeadAttention, Residual, feed_forward
 from gpcp.batches import ModelBatch
+from gpcp.distributions import Mixture
 from gpcp.embedding import VALUE_EMBEDDINGS
-from gpcp.heads import HEADS
+from gpcp.errors import InputError
+from gpcp.heads import HEADS, gives_distribution
 from gpcp.model_config import ModelConfig
 from gpcp.queries import QUERY_FEATURES, QUERY_FORMS
 from gpcp.seeding import torch_seed
@@ -54,6 +57,22 @@ class DecoderBlock(nn.Module):
         if self.cross is not None:
             query_BPD = self.cross(query_BPD, state_BLD, attend_BL, maps, f"{name}.to_state")
         return self.feed_forward(query_BPD)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Decoded:
+    """What the head is asked with, and how its answer becomes expression: ``shift + spread x answer``."""
+
+    query_BPD: Tensor
+    attend_BP: Tensor
+    token_BL: Tensor
+    shift_BL: Tensor
+    spread_BL: Tensor
+
+    @property
+    def asked(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.query_BPD, self.attend_BP, self.token_BL
 
 
 @final
@@ -97,6 +116,38 @@ class GenePerturbationTransformer(nn.Module):
         What is returned at told and at unmeasured places is never scored. ``maps``, where given, is filled with
         every layer's attention weights.
         """
+        decoded = self._decoded(batch, maps)
+        return decoded.shift_BL + decoded.spread_BL * self.out(*decoded.asked)
+
+    @property
+    def gives_distribution(self) -> bool:
+        """Whether its head says more than a mean."""
+        return gives_distribution(self.config.head)
+
+    def distribution(self, batch: ModelBatch) -> Mixture:
+        """Distribution of expression after, in units of expression, at every place; its mean is ``forward``'s answer.
+
+        Raises
+        ------
+        InputError
+            The head gives a mean alone.
+        """
+        if not self.gives_distribution:
+            known = ", ".join(repr(name) for name in HEADS if gives_distribution(name))
+            raise InputError(
+                f"the head {self.config.head!r} gives a mean alone and no distribution: choose one of {known} in "
+                "ModelConfig.head, or train by squared errors (FitConfig.objective 'squared')"
+            )
+        decoded = self._decoded(batch, None)
+        head: Any = self.out
+        said: Mixture = head.distribution(*decoded.asked)
+        return said.in_units(decoded.spread_BL, decoded.shift_BL)
+
+    def distribution_parameters(self, batch: ModelBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Of :meth:`distribution`, as bare tensors: what wrappers of several processes look through for gradients."""
+        return self.distribution(batch).parameters
+
+    def _decoded(self, batch: ModelBatch, maps: Maps | None) -> _Decoded:
         centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
         # Values of unmeasured places are dropped here, before any arithmetic: NaN x 0 is NaN, in a gradient too.
         before_BL = torch.where(batch.measured_BL, (batch.before_BL - centre_BL) / spread_BL, 0.0)
@@ -116,10 +167,16 @@ class GenePerturbationTransformer(nn.Module):
             for block, layer in enumerate(self.decoder):
                 query_BPD = layer(query_BPD, attend_BP, state_BLD, attend_BL, maps, f"decoder.{turn}.{block}")
 
-        answer_BL = self.out(query_BPD, queries.attend_BP, batch.token_BL)
+        shift_BL = centre_BL
         if self.skip_G is not None:
-            answer_BL = answer_BL + self.skip_G[batch.token_BL] * before_BL
-        return centre_BL + spread_BL * answer_BL
+            shift_BL = centre_BL + spread_BL * (self.skip_G[batch.token_BL] * before_BL)
+        return _Decoded(
+            query_BPD=query_BPD,
+            attend_BP=queries.attend_BP,
+            token_BL=batch.token_BL,
+            shift_BL=shift_BL,
+            spread_BL=spread_BL,
+        )
 
     def attention_maps(self, batch: ModelBatch) -> Maps:
         """Every layer's attention weights by its name, each (B, H, Q, K); weights of masked tokens are 0."""

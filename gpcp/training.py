@@ -1,6 +1,6 @@
 """``fit``: a transformer and a source of pairs in, a trained transformer and its history out.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``K`` components of a distribution.
 
 Lightning Fabric does device, precision and several processes. A checkpoint holds all that decides what follows
 (weights, optimiser, place in the data, random state), so that a resumed run walks the identical loss curve.
@@ -23,9 +23,11 @@ from tqdm import tqdm
 from gpcp.atomic import write_with
 from gpcp.batches import ModelBatch, model_batch
 from gpcp.device_copies import copied_ahead
+from gpcp.distributions import Mixture
 from gpcp.errors import InputError
 from gpcp.fit_config import FitConfig, FitResult, HistoryRow, StopReason
-from gpcp.loss import loss_terms, masked_loss
+from gpcp.heads import HEADS, gives_distribution
+from gpcp.loss import loss_terms, masked_loss, masked_surprise
 from gpcp.model import GenePerturbationTransformer
 from gpcp.pairs import PairBatch, PairSource, concatenate
 from gpcp.seeding import torch_seed
@@ -79,11 +81,17 @@ def fit(
     Raises
     ------
     InputError
-        Vocabulary and model differ, early stopping lacks held-out pairs, the source is empty, or the checkpoint
-        was made with another configuration.
+        Vocabulary and model differ, early stopping lacks held-out pairs, the head gives no distribution where the
+        objective is likelihood, the source is empty, or the checkpoint was made with another configuration.
     """
     _check(model, pairs, config, held_out)
     fabric = fabric or Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+    if fabric.world_size > 1 and config.objective == "squared" and model.gives_distribution:
+        # Processes wait for gradients of every parameter; squared errors give none to spreads.
+        raise InputError(
+            f"the head {model.config.head!r} trained by squared errors leaves parameters without a gradient, for "
+            "which several processes would wait: set FitConfig.objective to 'likelihood', or take one process"
+        )
     run = _Run(model, pairs, config, held_out, fabric)
     bar = tqdm(total=config.n_steps, disable=not progress, unit="step", desc="fit")
     with torch_seed(config.seed), bar, closing(run.batches):
@@ -128,6 +136,12 @@ def _check(
         raise InputError("held-out pairs and training pairs have different vocabularies")
     if config.patience is not None and held_out is None:
         raise InputError("FitConfig.patience asks for early stopping: give held_out, whose loss decides it")
+    if config.objective == "likelihood" and not model.gives_distribution:
+        known = ", ".join(repr(name) for name in HEADS if gives_distribution(name))
+        raise InputError(
+            f"FitConfig.objective is 'likelihood' and the head {model.config.head!r} gives a mean alone: choose one "
+            f"of {known} in ModelConfig.head, or the objective 'squared'"
+        )
 
 
 @final
@@ -165,6 +179,9 @@ class _Run:
             fused=True,
         )
         self._wrapped, self._optimizer = self.fabric.setup(self.model, optimizer)
+        if config.objective == "likelihood":
+            # Gradients of several processes meet in the wrapper, which has to know of every way in.
+            self._wrapped.mark_forward_method("distribution_parameters")
         if checkpoint is not None and resume:
             self._load(checkpoint)
         self.model.train()
@@ -178,10 +195,9 @@ class _Run:
         rate = config.learning_rate_at(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        prediction_BL = self._wrapped(batch)
-        objective = masked_loss(prediction_BL, after_BL, batch.scored_BL, config.pair_weight)
+        prediction_BL, objective = self._asked(batch, after_BL)
         loss = float(masked_loss(prediction_BL.detach(), after_BL, batch.scored_BL))
-        if not math.isfinite(loss):
+        if not (math.isfinite(loss) and math.isfinite(float(objective.detach()))):
             self._record(loss, rate)
             self.stopped = "diverged"
             return loss
@@ -199,6 +215,16 @@ class _Run:
         if self.stopped is None and self.step == config.n_steps:
             self.stopped = "finished"
         return loss
+
+    def _asked(self, batch: ModelBatch, after_BL: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean that is answered, and what is to be lowered."""
+        weight = self.config.pair_weight
+        if self.config.objective == "likelihood":
+            logit_BLK, mean_BLK, log_sd_BLK = self._wrapped.distribution_parameters(batch)
+            said = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
+            return said.mean_BL, masked_surprise(said, after_BL, batch.scored_BL, weight)
+        prediction_BL: Tensor = self._wrapped(batch)
+        return prediction_BL, masked_loss(prediction_BL, after_BL, batch.scored_BL, weight)
 
     def finish(self) -> None:
         """Put back the weights of the best held-out loss, where early stopping kept them."""
@@ -226,7 +252,9 @@ class _Run:
     def _load(self, path: Path) -> None:
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
-            made_with = state["made_with"]
+            made_with: dict[str, Any] = state["made_with"]
+            # A checkpoint from before a field existed was made with that field's default.
+            made_with = {**made_with, "fit configuration": FitConfig().to_json() | made_with["fit configuration"]}
         except (OSError, RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
             kind = type(error).__name__
             raise InputError(f"{str(path)!r} is no checkpoint of gpcp ({kind}): remove it or name another") from error

@@ -22,7 +22,8 @@ HOUSE: Mapping[tuple[str, int], str] = {
     "gene_panel panel_file source_names plugins census census_store census_query census_reader "
     "cache_format cache_arrays cache_parts cache_rows cache_join cache cache_build "
     "read_ahead prefetch shares seed_noise sampled_cells cell_split pair_names",
-    ("gpcp", 2): "pair_dataset seeding batches device_copies attention embedding queries heads model_config model",
+    ("gpcp", 2): "pair_dataset seeding batches device_copies attention embedding queries distributions point_heads "
+    "distribution_heads heads model_config model",
     ("gpcp", 3): "loss fit_config training prediction replicate",
     ("gpcp", 4): "sweep_space sweep_store sweep_trial sweep_result sweeps offers "
     "sweep_command sweep_table sweep_figures",
@@ -34,7 +35,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ("diagnostics", 0): "__init__ result report record settings verdict_card svg_figures checks/__init__ "
     "checks/predictor",
     ("diagnostics", 1): (
-        "losses ridge loss_baselines rankings graph_scores readouts implied_law torch_readouts oracles "
+        "losses ridge loss_baselines low_rank rankings graph_scores readouts implied_law torch_readouts oracles "
         "baselines forests_and_covariances matched_linear partial_graph "
         "audit_intervals audit_sample audit_expressed audit_parts audit_noise audit_partners audit_gain "
         "overlap virtual_pass core_use input_ways stage_times"
@@ -43,6 +44,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "standing readings methods limits verdicts real_cells trained runs progress tables figures "
         "source_names audit audit_verdicts audit_table audit_figure "
         "overlap_report overlap_words timeline_figure"
+        " compared compared_table compared_figure compared_json"
     ),
     ("diagnostics", 3): "recovery cells_recovery input_speeds",
     ("diagnostics", 4): (
@@ -55,11 +57,11 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "checks/cell_names checks/gains checks/linear checks/transforms checks/provenance checks/step_inputs "
         "checks/passes checks/units checks/contents checks/relations checks/paces checks/answers "
         "checks/short_training checks/one_batch checks/learning checks/directions "
-        "fitted_subject named_model named_subject verdict_figures diagnose yardsticks"
+        "fitted_subject named_model named_subject verdict_figures diagnose yardsticks carried head_contract"
         " device_clock throughput_subject"
     ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
-    "selftest selftest_runs selftest_table "
+    "selftest selftest_runs selftest_table compare_heads compare_command compare_plan compared_runs "
     "__main__ diagnosis_command verdict_page throughput throughput_command",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""

@@ -1,6 +1,7 @@
 """Paths through the model: back to every parameter, from gene to gene, and out to where the targets lie.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``J`` genes asked, ``I`` genes varied.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``J`` genes asked, ``I`` genes varied,
+``K`` components of a distribution.
 """
 
 import copy
@@ -17,6 +18,7 @@ from diagnostics.checks.check import Finding, check
 from diagnostics.checks.identities import Deviation, deviation, must_move, verdict
 from diagnostics.checks.probe import Probe
 from gpcp.batches import ModelBatch
+from gpcp.model import GenePerturbationTransformer
 
 _STEPS = 5
 """Steps after which a parameter that had no gradient because another was 0 has one: a layer that begins at 0 takes
@@ -100,8 +102,12 @@ def _questions(probe: Probe) -> list[ModelBatch]:
 
 
 def _pull(probe: Probe, model: nn.Module, batch: ModelBatch, number: int) -> None:
-    """Accumulate the gradients of a random sum of the answers for measured genes."""
-    answer = probe.subject.predict(model, batch)[batch.measured_BL]
+    """Accumulate the gradients of a random sum of the answers for measured genes, spreads among them."""
+    said = [probe.subject.predict(model, batch)[batch.measured_BL]]
+    if isinstance(model, GenePerturbationTransformer) and model.gives_distribution:
+        distribution = model.distribution(batch)
+        said += [value_BLK[batch.measured_BL].flatten() for value_BLK in distribution.parameters]
+    answer = torch.cat(said)
     weight = torch.as_tensor(probe.rng("weights of answers", number).standard_normal(answer.numel())).to(answer)
     if answer.requires_grad:
         (answer * weight).sum().backward()  # pyright: ignore[reportUnknownMemberType]

@@ -24,6 +24,7 @@ from simulators.bayes import BayesAnswer
 Collate: TypeAlias = Callable[[PairBatch], tuple[ModelBatch, Tensor]]
 Forward: TypeAlias = Callable[[nn.Module, ModelBatch], Tensor]
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+Objective: TypeAlias = Callable[[nn.Module, ModelBatch, Tensor], Tensor]
 MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
 TrainingStep: TypeAlias = Callable[[nn.Module, torch.optim.Optimizer, PairBatch], float | Tensor]
 ExactAnswer: TypeAlias = Callable[[PairBatch], BayesAnswer]
@@ -51,6 +52,9 @@ class Subject:
         ``PairBatch -> (ModelBatch, after_BL)``: the line between the data and the model.
     loss : callable, optional
         ``(prediction_BL, after_BL, scored_BL) -> scalar``.
+    objective : callable, optional
+        ``(model, ModelBatch, after_BL) -> scalar``: what training lowers, where it is not ``loss`` of the answer, such
+        as a likelihood. ``loss`` still says how good an answer is.
     make_optimizer : callable, optional
         ``model -> optimizer``, fresh; or an optimiser that exists, through :func:`existing`.
     training_step : callable, optional
@@ -73,6 +77,7 @@ class Subject:
     forward: Forward | None = None
     collate: Collate = model_batch
     loss: Loss | None = None
+    objective: Objective | None = None
     make_optimizer: MakeOptimizer | None = None
     training_step: TrainingStep | None = None
     exact: ExactAnswer | None = None
@@ -125,13 +130,19 @@ class Subject:
         """The loss that is given, or the library's where none is."""
         return (masked_loss if self.loss is None else self.loss)(prediction_BL, after_BL, scored_BL)
 
+    def lowered(self, model: nn.Module, batch: ModelBatch, after_BL: Tensor) -> Tensor:
+        """What training lowers, a scalar with its graph: the objective, or the loss of the answer where none is."""
+        if self.objective is not None:
+            return self.objective(model, batch, after_BL)
+        return self.scalar_loss(self.predict(model, batch), after_BL, batch.scored_BL)
+
     def composed_loss(self, model: nn.Module, pairs: PairBatch) -> Tensor:
-        """The loss of some pairs, on the device and in the precision of the model, a scalar with its graph."""
+        """What training lowers, of some pairs, on the device and in the precision of the model: a scalar."""
         batch, after_BL = self.collate(pairs)
         first = next(iter(model.parameters()), None)
         if first is not None:
             batch, after_BL = batch.to(first.device, first.dtype), after_BL.to(first.device, first.dtype)
-        return self.scalar_loss(self.predict(model, batch), after_BL, batch.scored_BL)
+        return self.lowered(model, batch, after_BL)
 
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
         """One update; the loss before it."""

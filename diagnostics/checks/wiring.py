@@ -124,7 +124,7 @@ def true_gradient(probe: Probe) -> tuple[Tensor | None, ...]:
     """Of the composed loss, by the parameters of the exact copy."""
     model = probe.exact_model
     batch, after_BL = probe.exact(probe.few)
-    loss = probe.subject.scalar_loss(probe.subject.predict(model, batch), after_BL, batch.scored_BL)
+    loss = probe.subject.lowered(model, batch, after_BL)
     if not loss.requires_grad:
         return tuple(None for _ in model.parameters())
     parameters = [one for one in model.parameters() if one.requires_grad]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from diagnostics.limits import evidence, limits
+from diagnostics.limits import CANNOT, evidence, limits
 from diagnostics.verdicts import verdicts
 from gpcp.model_config import preset
 from tests.diagnostics.records import example_record
@@ -36,6 +36,12 @@ def test_a_repair_takes_its_sentence_away(repair: dict[str, object], field: str)
 def test_the_pooled_head_is_named_where_it_is() -> None:
     assert any("'pooled'" in reason for reason in limits(preset("seed_perturbed", 10)))
     assert not any("'pooled'" in reason for reason in limits(preset("seed", 10)))
+
+
+def test_the_scalar_bottleneck_is_named_as_what_cannot_say_which() -> None:
+    (reason,) = limits(replace(preset("default", 10), head="pooled_scalar"))
+    assert reason.startswith(CANNOT)
+    assert "on one line" in reason
 
 
 def test_evidence_is_what_was_measured() -> None:

@@ -1,5 +1,6 @@
 """What a command line names becomes a subject: its training as ``fit``'s, checkpoints, cells matched two by two."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from diagnostics.fitted_subject import fitted_subject
 from diagnostics.named_subject import subject_named
 from gpcp.errors import InputError
 from gpcp.fit_config import FitConfig
+from gpcp.loss import Objective
 from gpcp.model import GenePerturbationTransformer
 from gpcp.model_config import preset
 from gpcp.shares import epoch_seed
@@ -26,12 +28,14 @@ def named(*words: str) -> Subject:
     return subject_named(parser().parse_args(words))
 
 
-def test_a_fitted_subject_takes_the_steps_of_fit() -> None:
+@pytest.mark.parametrize(("head", "objective"), [("per_gene_mlp", "squared"), ("mixture", "likelihood")])
+def test_a_fitted_subject_takes_the_steps_of_fit(head: str, objective: Objective) -> None:
+    model_config = replace(preset("default", 5), head=head)
     # As many warm-up steps as there are steps, so that the rate of each is known: fit's schedule is not the subject's.
-    config = FitConfig(n_steps=3, batch_size=32, warmup_steps=0, accelerator="cpu")
-    fitted = GenePerturbationTransformer(preset("default", 5), seed=3)
+    config = FitConfig(n_steps=3, batch_size=32, warmup_steps=0, accelerator="cpu", objective=objective)
+    fitted = GenePerturbationTransformer(model_config, seed=3)
     fit(fitted, PAIRS, config)
-    model = GenePerturbationTransformer(preset("default", 5), seed=3)
+    model = GenePerturbationTransformer(model_config, seed=3)
     subject = fitted_subject(model, PAIRS, config)
     assert subject.make_optimizer is not None
     optimizer = subject.make_optimizer(model)
@@ -43,6 +47,12 @@ def test_a_fitted_subject_takes_the_steps_of_fit() -> None:
     # The same operations in the same order; clipping is Fabric's there and torch's here.
     for name, value in fitted.state_dict().items():
         assert torch.allclose(value, model.state_dict()[name], rtol=1e-5, atol=1e-7), name
+
+
+def test_a_likelihood_of_a_model_that_gives_a_mean_alone_is_refused() -> None:
+    model = GenePerturbationTransformer(preset("default", 5))
+    with pytest.raises(InputError, match="gives no distribution"):
+        fitted_subject(model, PAIRS, FitConfig(objective="likelihood"))
 
 
 def test_a_checkpoint_of_fit_says_its_model_and_its_rate(tmp_path: Path) -> None:

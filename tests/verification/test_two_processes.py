@@ -16,12 +16,12 @@ from gpcp.shares import epoch_seed
 from tests.verification.two_ranks_pairs import BATCH, N_STEPS, cells, sources
 
 
-def under_torchrun(script: str, folder: Path, repo: Path) -> list[dict[str, Any]]:
+def under_torchrun(script: str, folder: Path, repo: Path, *words: str) -> list[dict[str, Any]]:
     """What each of two processes found."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repo)}
     done = subprocess.run(
-        [*launch, str(repo / "tests" / "verification" / script), str(folder)],
+        [*launch, str(repo / "tests" / "verification" / script), str(folder), *words],
         env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -29,12 +29,15 @@ def under_torchrun(script: str, folder: Path, repo: Path) -> list[dict[str, Any]
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(tmp_path: Path, repo: Path) -> None:
-    first, second = under_torchrun("two_ranks.py", tmp_path, repo)
+@pytest.mark.parametrize(("head", "objective"), [("per_gene_mlp", "squared"), ("mixture", "likelihood")])
+def test_two_processes_train_one_model(head: str, objective: str, tmp_path: Path, repo: Path) -> None:
+    first, second = under_torchrun("two_ranks.py", tmp_path, repo, head, objective)
     assert len(first["losses"]) == len(second["losses"]) == 10
     assert set(first["losses"]).isdisjoint(second["losses"])
     assert first["weights"] == second["weights"]
     assert (tmp_path / "checkpoint.pt").exists()
+    # By squared errors a spread gets no gradient, for which processes would wait.
+    assert ("one process" in first["refused"]) == (objective == "likelihood")
 
 
 @pytest.mark.slow

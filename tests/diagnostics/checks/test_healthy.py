@@ -1,17 +1,23 @@
 """Healthy subjects alarm no exact check: every combination of the model's parts, plain modules, few and many genes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from diagnostics.checks.subject import Subject
+from diagnostics.fitted_subject import fitted_subject
 from gpcp.attention import NORMS
 from gpcp.embedding import VALUE_EMBEDDINGS
-from gpcp.heads import HEADS
+from gpcp.fit_config import FitConfig
+from gpcp.heads import HEADS, gives_distribution
+from gpcp.loss import OBJECTIVES, Objective
 from gpcp.model import GenePerturbationTransformer
 from gpcp.model_config import ModelConfig
+from gpcp.pairs import PairBatch
 from gpcp.queries import QUERY_FORMS
 from tests.diagnostics.checks.subjects import (
     Linear,
@@ -42,8 +48,11 @@ COMBINATIONS = [
 
 
 def rightly(head: str, value: str) -> list[str]:
-    """Where the identity is lost at value 0 and no output of its own gives it back, that is what is found."""
-    return ["architecture.identity"] if value == "product" and head in ("linear", "mlp") else []
+    """Where the identity is lost at value 0 and no output of its own gives it back, or where all answers lie on one
+    line, that is what is found."""
+    nameless = value == "product" and head in ("linear", "mlp")
+    on_a_line = head == "pooled_scalar"
+    return ["architecture.identity"] * nameless + ["architecture.rank"] * on_a_line
 
 
 @pytest.mark.parametrize("measured", ["all", "some"])
@@ -69,6 +78,28 @@ def test_every_combination_of_the_models_parts(head: str, value: str, form: str,
     model = GenePerturbationTransformer(config, seed=1)
     pairs = PartlyMeasured(pairs_of(6))
     assert failures(subject(model, pairs=pairs), "architecture", "optimiser.gradients") == rightly(head, value)
+
+
+@pytest.mark.parametrize("head", [name for name in HEADS if gives_distribution(name)])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_head_that_gives_a_distribution_as_fit_trains_it(head: str, objective: Objective):
+    model = GenePerturbationTransformer(ModelConfig(n_genes=6, width=16, head=head), seed=0)
+    asked = fitted_subject(model, pairs_of(6), FitConfig(objective=objective, batch_size=64))
+    assert failures(asked) == []
+
+
+def test_a_likelihood_s_step_that_turns_the_gradient_is_found():
+    model = GenePerturbationTransformer(ModelConfig(n_genes=6, width=16, head="gaussian"), seed=0)
+    asked = fitted_subject(model, pairs_of(6), FitConfig(objective="likelihood", batch_size=64))
+
+    def turned(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> Tensor:
+        loss = asked.composed_loss(model, pairs)
+        optimizer.zero_grad()
+        (-loss).backward()
+        optimizer.step()
+        return loss
+
+    assert failures(replace(asked, training_step=turned)) != []
 
 
 @pytest.mark.parametrize("n_genes", [2, 3, 4])

@@ -173,7 +173,8 @@ def value_of(name: str, text: str) -> Value:
     """
     if name not in _USUAL:
         raise InputError(f"{name!r} is nothing that can be set; {nearest(name, sorted(_USUAL))}")
-    kind: type[Any] = float if name == "gradient_clip" else type(_USUAL[name])
+    usual: object = 0.5 if name == "gradient_clip" else _USUAL[name]
+    kind: type[Any] = type(usual)
     try:
         if name == "gradient_clip" and text == "none":
             return None

@@ -25,6 +25,7 @@ def ranges(draw: st.DrawFn) -> Hyperparameter:
 @given(one=ranges(), place=st.floats(0, 1))
 def test_a_place_is_a_value_and_back(one: Hyperparameter, place: float):
     value = one.at(place)
+    assert isinstance(value, float)
     assert one.low <= value <= one.high
     assert one.place(value) == pytest.approx(place, abs=1e-6)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gpcp
 from diagnostics.verdicts import marks_text
-from gpcp.command_line import Parser, exit_code_of, positive, whole
+from gpcp.command_line import Parser, exit_code_of, number_range, positive, whole
 
 _EXAMPLES = """examples:
   three regimes, three seeds, 20 genes, in less than 4 minutes on 2 cores
@@ -55,7 +55,7 @@ def _add_world_options(add: Callable[..., object]) -> None:
     add("--network", metavar="FILE", help="regulator-target table for a world network/GENES")
     regimes = "counterfactual, interventional or matched; repeat it for several (default: all three)"
     add("--regime", action="append", metavar="NAME", help=regimes)
-    add("--told", metavar="N[-M]", type=_range, help="genes told a pair, N to M (default: 1 to all but one)")
+    add("--told", metavar="N[-M]", type=number_range, help="genes told a pair, N to M (default: 1 to all but one)")
     add("--dose-sd", metavar="SD", type=float, help="SD of the values that interventions set (default 2)")
 
 
@@ -86,15 +86,6 @@ def _add_output_options(add: Callable[..., object]) -> None:
     add("--jobs", metavar="N", type=positive, help="worker processes (default: one for each core)")
     add("--resume", action="store_true", help="keep finished runs of the same settings, continue others")
     add("--quiet", action="store_true", help="no progress; the table and the verdict alone")
-
-
-def _range(text: str) -> tuple[int, int]:
-    low, dash, high = text.partition("-")
-    least = positive(low)
-    most = positive(high) if dash else least
-    if most < least:
-        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: write the smaller number first")
-    return least, most
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,9 @@ The house. Nothing imports upwards, neither between the packages nor between the
     diagnostics   5    recover_graph  command  plan  benchmark         the commands
                        audit_pairs  audit_command
                        selftest  selftest_runs  selftest_table
+                       learning_curve  curve_command  curve_runs        more data, or a bigger model?
+                       curve_points  curve_table  curve_figures
+                       genes_needed
                        __main__  diagnosis_command  verdict_page
                   4    checks/check  checks/subject  checks/probe      torch: why does it not learn?
                        checks/cascade  checks/weights
@@ -40,6 +43,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        progress  tables  figures                       what a person sees of them
                        source_names  audit  audit_verdicts             is it my data?
                        audit_table  audit_figure
+                       run_store  places  graph_theory
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
@@ -47,6 +51,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_intervals  audit_sample                   what the change between paired
                        audit_expressed  audit_parts  audit_noise       cells is made of
                        audit_partners  audit_gain
+                       sample_size  power_law  curve_answer             how much would more win?
                   0    result  report  record  settings                values
                        verdict_card  svg_figures  checks/__init__
                        checks/predictor

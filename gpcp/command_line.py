@@ -84,6 +84,16 @@ positive = _number("a whole number from 1 up", 1)
 whole = _number("a whole number from 0 up", 0)
 
 
+def number_range(text: str) -> tuple[int, int]:
+    """Two whole numbers from 1 up, written ``N-M``, or one for both, written ``N``."""
+    low, dash, high = text.partition("-")
+    least = positive(low)
+    most = positive(high) if dash else least
+    if most < least:
+        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: write the smaller number first")
+    return least, most
+
+
 def share(text: str) -> float:
     """A number within 0 .. 1."""
     try:

@@ -228,7 +228,7 @@ def _head(runs: Sequence[CurveRun]) -> str:
     steps = " or ".join(f"{n:,}" for n in sorted({run.n_steps for run in runs}))
     rates = ", ".join(f"{rate:g}" for rate in sorted({run.learning_rate for run in runs}))
     return (
-        f"{names}, {first.regime}, {told} genes told; {len(seeds)} seeds, each a world, its pairs and a model's beginning\n"
-        f"preset {first.preset}; a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through "
-        f"again; rate {rates}"
+        f"{names}, {first.regime}, {told} genes told; {len(seeds)} seeds, each a world, its pairs and a model's "
+        f"beginning\npreset {first.preset}; a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs "
+        f"gone through again; rate {rates}"
     )

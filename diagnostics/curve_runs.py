@@ -54,7 +54,7 @@ CAPACITIES = ("width", "n_encoder_blocks", "n_decoder_blocks", "n_rounds", "feed
 """Fields of a model's configuration that are capacity."""
 
 _ENDLESS = 2**40
-"""Pairs of a pass that is not gone through to its end: blocks are all whole then, and few pairs are the first of many."""
+"""Pairs of a pass that is not gone through to its end: all blocks are whole, and few pairs are the first of many."""
 
 
 @final

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
-from diagnostics.curve_answer import WORTH, Answer
+from diagnostics.curve_answer import Answer
 from diagnostics.curve_points import (
     TARGET_AUPRC,
     TARGET_SKILL,
@@ -48,9 +48,9 @@ def points_table(curves: Curves, field: str) -> str:
     """A line for every number of pairs and capacity; means over seeds, with half of the skill's 95 % interval."""
     short = field.removeprefix("n_").removesuffix("_blocks")
     lines = [
-        f"{'':>16} |{'skill (0 knows nothing, 1 is exact)':^37}|{'loss':^30}|{'AUPRC of the graph':^24}",
-        f"{'pairs':>8} {short[:7]:>7} |{'model':>8} {'+-':>5} {'last':>7} {'ridge':>7} {'left':>6} |"
-        f"{'train':>7} {'exact':>7} {'held out':>8} {'Bayes':>6}|{'model':>6} {'stat.':>6} {'exact':>6} {'none':>5}",
+        f"{'':>16} |{'skill (0 knows nothing, 1 exact)':^32}|{'loss':^37}|{'AUPRC of the graph':^25}",
+        f"{'pairs':>8} {short[:7]:>7} |{'model':>8} {'+-':>6} {'last':>7} {'ridge':>7} |{'train':>7} {'exact':>7} "
+        f"{'held out':>8} {'Bayes':>6} {'none':>5}|{'model':>6} {'stat.':>6} {'exact':>6} {'none':>5}",
     ]
     for n_pairs in curves.pairs:
         for capacity in curves.capacities:
@@ -60,8 +60,9 @@ def points_table(curves: Curves, field: str) -> str:
     return "\n".join(lines) + "\n" + _wrapped(
         "model: held out, by the weights of the best evaluation on validation pairs; +-: half of its 95 % interval over "
         "seeds; last: by the weights at the end of the budget (validation pairs); train: the loss on the training pairs "
-        "themselves, exact: that of the exact answer on these; stat.: the statistician's estimator on the same pairs; "
-        "exact and none under AUPRC: the exact law in the same read-out, and chance"
+        "themselves, exact: that of the exact answer on these; Bayes and none: of the exact answer and of knowing nothing "
+        "on held-out pairs; stat.: the statistician's estimator on the same pairs; exact and none under AUPRC: the exact "
+        "law in the same read-out, and chance"
     )  # fmt: skip
 
 
@@ -74,9 +75,9 @@ def _point(at: Mapping[int, Record]) -> str:
         return f"{'-':>{width}}" if mean is None else f"{mean.mean:>{width}.{digits}f}"
 
     return (
-        f"{skill.mean:>8.3f} {_half(skill):>5} {shown('last_skill', 7)} {shown('ridge_skill', 7)} "
-        f"{1 - skill.mean:>6.3f} |{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} "
-        f"{shown('bayes_risk', 6)}|{shown('auprc', 6)} {shown('statistician_auprc', 6)} "
+        f"{skill.mean:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} "
+        f"|{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} "
+        f"{shown('bayes_risk', 6)} {shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {shown('statistician_auprc', 6)} "
         f"{shown('ceiling_auprc', 6)} {shown('chance', 5, 2)}"
     )
 
@@ -87,12 +88,12 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
     where = f"{place.n_pairs:,} pairs, {field} {place.capacity}, {place.n_steps:,} steps"
     if answer is None:
         return f"More data, or a bigger model? From {where} no rung can be compared: give more than one number of pairs"
+    left = interval(answer.left)
     lines = [
-        f"More data, or a bigger model? From {where}, where {interval(answer.left)} of skill is left to the exact answer:"
+        f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:",
+        *(f"  {gain.rung:<16} {gain.says:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
+        _wrapped(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}."),
     ]
-    for gain in answer.gains:
-        lines.append(f"  {gain.rung:<16} {gain.says:<26} wins {interval(gain.skill, sign=True)}")
-    lines.append(_wrapped(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}."))
     fitting = fitting_at(curves, place)
     if fitting:
         lines.append(_wrapped(f"Why: {fitting}."))
@@ -121,7 +122,8 @@ def fits_text(fits: Sequence[CurveFit], field: str) -> str:
     lines: list[str] = []
     for fit in fits:
         law = fit.refusal if fit.law is None else f"excess loss falls as pairs^-b, b = {interval(fit.law.b)}"
-        lines.append(f"  {field} {fit.capacity}: {law}; skill {TARGET_SKILL:g} at {_reached(fit)}")
+        line = f"{field} {fit.capacity}: {law}; skill {TARGET_SKILL:g} at {_reached(fit)}"
+        lines += wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(["By the curve:", *lines]) if lines else ""
 
 

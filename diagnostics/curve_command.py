@@ -227,8 +227,6 @@ def _head(runs: Sequence[CurveRun]) -> str:
     told = "1 to all but one" if first.told is None else f"{first.told[0]} to {first.told[1]}"
     steps = " or ".join(f"{n:,}" for n in sorted({run.n_steps for run in runs}))
     rates = ", ".join(f"{rate:g}" for rate in sorted({run.learning_rate for run in runs}))
-    return (
-        f"{names}, {first.regime}, {told} genes told; {len(seeds)} seeds, each a world, its pairs and a model's "
-        f"beginning\npreset {first.preset}; a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs "
-        f"gone through again; rate {rates}"
-    )
+    whose = f"{len(seeds)} seeds, each a world, its pairs and a model's beginning"
+    budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
+    return f"{names}, {first.regime}, {told} genes told; {whose}\npreset {first.preset}; {budget}; rate {rates}"

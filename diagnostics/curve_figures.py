@@ -9,7 +9,7 @@ Bands and bars are from the lowest seed to the highest: with three seeds a 95 % 
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def _written(drawn: "Mapping[str, Figure]", out: Path) -> list[Path]:
 
 
 def _learning_figure(curves: Curves, field: str) -> "Figure":
-    figure = new_figure(10.4, 4.3)
+    figure = new_figure(10.4, 4.6)
     skill, graph = figure.subplots(1, 2)
     for capacity, colour in zip(curves.capacities, _spread(len(curves.capacities)), strict=True):
         at = {n: curves.at(n, capacity) for n in curves.pairs}
@@ -64,12 +64,12 @@ def _learning_figure(curves: Curves, field: str) -> "Figure":
     skill.set_title("Held-out loss")
     for ax in (skill, graph):
         _pairs_axis(ax, curves.pairs)
-        ax.legend(fontsize=8, frameon=False, loc="lower right")
+    _legend(figure)
     return figure
 
 
 def _capacity_figure(curves: Curves, field: str) -> "Figure":
-    figure = new_figure(6.2, 4.2)
+    figure = new_figure(6.4, 4.6)
     ax = figure.subplots()
     for n_pairs, colour in zip(curves.pairs, _spread(len(curves.pairs)), strict=True):
         at = {capacity: curves.at(n_pairs, capacity) for capacity in curves.capacities}
@@ -78,7 +78,7 @@ def _capacity_figure(curves: Curves, field: str) -> "Figure":
     ax.set_xscale("log")
     _ticks(ax, curves.capacities)
     ax.set(xlabel=field, title="Skill against capacity, the same steps for all")
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
+    _legend(figure)
     return figure
 
 
@@ -148,6 +148,17 @@ def _line(
     if style == "-":
         low_N, high_N = [min(one) for one in values], [max(one) for one in values]
         ax.fill_between(x_N, low_N, high_N, color=colour, alpha=0.18, linewidth=0)
+
+
+def _legend(figure: "Figure") -> None:
+    """One for all panels, below them, where it hides no line."""
+    found: dict[str, Any] = {}
+    for ax in figure.axes:
+        found |= {str(label): handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    columns = min(4, -(-len(found) // 2))
+    figure.legend(
+        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+    )
 
 
 def _between(ax: "Axes") -> None:

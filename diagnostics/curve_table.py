@@ -27,6 +27,13 @@ from gpcp.seed_noise import Difference
 WIDTH = 110
 """Characters of a line."""
 
+_POINTS = """\
+model: held out, by the weights of the best evaluation on validation pairs; +-: half of its 95 % interval over seeds;
+last: by the weights at the end of the budget, on validation pairs; train: the loss on the training pairs themselves,
+exact: that of the exact answer on these; Bayes and none: of the exact answer and of knowing nothing on held-out pairs;
+stat.: the statistician's estimator on the same pairs; exact and none under AUPRC: the exact law in the same read-out,
+and chance"""
+
 _WORDS: Mapping[str, str] = {
     "nothing is left": "nothing is left to win: the model is within .01 of skill of the exact answer",
     "neither": "neither: each rung surely wins less than .01 of skill; what is missing is not to be had by one rung",
@@ -57,13 +64,7 @@ def points_table(curves: Curves, field: str) -> str:
             at = curves.at(n_pairs, capacity)
             if at:
                 lines.append(f"{n_pairs:>8,} {capacity:>7} |{_point(at)}")
-    return "\n".join(lines) + "\n" + _wrapped(
-        "model: held out, by the weights of the best evaluation on validation pairs; +-: half of its 95 % interval over "
-        "seeds; last: by the weights at the end of the budget (validation pairs); train: the loss on the training pairs "
-        "themselves, exact: that of the exact answer on these; Bayes and none: of the exact answer and of knowing nothing "
-        "on held-out pairs; stat.: the statistician's estimator on the same pairs; exact and none under AUPRC: the exact "
-        "law in the same read-out, and chance"
-    )  # fmt: skip
+    return "\n".join([*lines, _wrapped(_POINTS)])
 
 
 def _point(at: Mapping[int, Record]) -> str:
@@ -109,7 +110,7 @@ def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
             answer = None if other == place else answer_at(curves, other, field)
             if answer is not None:
                 lines.append(f"  {n_pairs:>8,} pairs, {field} {capacity:<5}{_in_short(answer)}")
-    return "\n".join(["From elsewhere:", *lines]) if lines else ""
+    return "\n".join(["At the other points:", *lines]) if lines else ""
 
 
 def _in_short(answer: Answer) -> str:

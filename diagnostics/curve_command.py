@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from diagnostics.curve_figures import draw_curves, draw_genes
 from diagnostics.curve_points import Curves, Place, answer_at, curves_of, fits_of, standing_place, to_json
 from diagnostics.curve_runs import CAPACITIES, CurveRun, carry_out, check
-from diagnostics.curve_table import curves_text, genes_text
+from diagnostics.curve_table import WIDTH, curves_text, genes_text
 from diagnostics.genes_needed import genes_needed
 from diagnostics.places import check_writable
 from diagnostics.run_store import Record, do_runs
@@ -229,4 +230,5 @@ def _head(runs: Sequence[CurveRun]) -> str:
     rates = ", ".join(f"{rate:g}" for rate in sorted({run.learning_rate for run in runs}))
     whose = f"{len(seeds)} seeds, each a world, its pairs and a model's beginning"
     budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
-    return f"{names}, {first.regime}, {told} genes told; {whose}\npreset {first.preset}; {budget}; rate {rates}"
+    asked = f"{names}, {first.regime}, {told} genes told; {whose}; preset {first.preset}; {budget}; rate {rates}"
+    return "\n".join(wrap(asked, WIDTH))

@@ -93,7 +93,7 @@ def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
     theory = [(one.n_genes, one.theory) for one in needs if one.theory is not None]
     if theory:
         ax.plot(*zip(*theory, strict=True), color=_CEILING, linestyle="--", marker="s", markersize=4,
-                label="theory: enough for the statistician")  # fmt: skip
+                label="theory for the statistician")  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
     _ticks(ax, [one.n_genes for one in needs])

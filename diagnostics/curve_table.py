@@ -24,7 +24,7 @@ from diagnostics.run_store import Record
 from diagnostics.sample_size import growth
 from gpcp.seed_noise import Difference
 
-WIDTH = 110
+WIDTH = 114
 """Characters of a line."""
 
 _POINTS = """\
@@ -33,6 +33,11 @@ last: by the weights at the end of the budget, on validation pairs; train: the l
 exact: that of the exact answer on these; Bayes and none: of the exact answer and of knowing nothing on held-out pairs;
 stat.: the statistician's estimator on the same pairs; exact and none under AUPRC: the exact law in the same read-out,
 and chance"""
+
+_THEORY = (
+    "theory: pairs at which nine edges of ten stand above the largest entry that is no edge, by the variance of the "
+    "statistician's estimate, to leading order (diagnostics.graph_theory)"
+)
 
 _WORDS: Mapping[str, str] = {
     "nothing is left": "nothing is left to win: the model is within .01 of skill of the exact answer",
@@ -155,9 +160,7 @@ def genes_text(needs: Sequence[GenesNeeded], *, head: str) -> str:
         lines.append(f"{one.n_genes:>6} {one.chance:>7.3f} {exact:>6} | {model:<36} | {stat:<28} | {theory}")
     lines.append("")
     lines += [f"  {_growth(needs, of)}" for of in ("model", "statistician")]
-    lines.append(_wrapped(
-        "theory: pairs at which nine edges of ten stand above the largest entry that is no edge, by the variance of "
-        "the statistician's estimate: enough for him, not the least (diagnostics.graph_theory)"))  # fmt: skip
+    lines.append(_wrapped(_THEORY))
     return "\n".join(lines)
 
 

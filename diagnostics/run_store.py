@@ -67,10 +67,17 @@ def _ended(todo: Sequence[_RunT], carry_out: Callable[[_RunT], Record], n_jobs: 
         return
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
+    others = {process.pid for process in multiprocessing.active_children()}
     pool = ProcessPoolExecutor(min(n_jobs, len(todo)), mp_context=context, initializer=_begin)
     try:
         for future in as_completed([pool.submit(carry_out, run) for run in todo]):
             yield future.result()
+    except BaseException:
+        # An interrupt, or an error of one run: what the others would come to is written nowhere, and may take long.
+        for process in multiprocessing.active_children():
+            if process.pid not in others:
+                process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

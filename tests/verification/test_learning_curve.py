@@ -5,6 +5,7 @@ seeds, as the command decides it; no tolerance is set here.
 """
 
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from diagnostics.curve_points import curves_of
 from diagnostics.curve_runs import CurveRun, carry_out
 from diagnostics.learning_curve import main
-from diagnostics.run_store import read_runs
+from diagnostics.run_store import do_runs, read_runs
 
 pytestmark = pytest.mark.slow
 
@@ -161,6 +162,18 @@ def test_a_run_is_repeatable_and_a_seed_is_another_world():
 
     assert figures(RUN) == figures(RUN)
     assert figures(RUN)["bayes_risk"] != figures(replace(RUN, seed=1))["bayes_risk"]
+
+
+def test_an_interrupt_keeps_what_is_done_and_waits_for_nothing(tmp_path: Path):
+    def interrupt(record: dict[str, Any], n_left: int) -> None:
+        raise KeyboardInterrupt
+
+    # The other run would take an hour or more.
+    runs = [RUN, replace(RUN, n_steps=10_000_000)]
+    with pytest.raises(KeyboardInterrupt):
+        do_runs(runs, carry_out, tmp_path / "runs.jsonl", n_jobs=2, on_run=interrupt)
+    assert list(read_runs(tmp_path / "runs.jsonl")) == [RUN.key]
+    assert multiprocessing.active_children() == []
 
 
 def test_few_pairs_call_for_more_data(tmp_path: Path):

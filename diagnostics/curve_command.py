@@ -67,7 +67,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             write_json(path, content)
     write_text(out / "table.txt", shown + "\n")
     print(shown)
-    print(f"\n{time.perf_counter() - start_s:.0f} s; table.txt, results.json and {len(figures)} figures in {out}/")
+    names = ", ".join(["table.txt", "results.json", *(path.name for path in figures)])
+    print(f"\n{time.perf_counter() - start_s:.0f} s; {names} in {out}/")
     return 1 if all(record["skill"] is None for record in ordered) else 0
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LINES = ("#9ecae1", "#4292c6", "#08519c", "#08306b", "#6a51a3", "#3f007d")
+_LINES = ("#9ecae1", "#4292c6", "#08519c", "#6a51a3", "#ae017e", "#1a1a1a")
 _BASELINE, _CEILING, _OTHER = "#636363", "#238b45", "#d94801"
 
 
@@ -185,6 +185,4 @@ def _ticks(ax: "Axes", values: Sequence[int]) -> None:
 
 def _spread(n: int) -> list[str]:
     """``n`` colours from light to dark."""
-    if n == 1:
-        return [_LINES[2]]
-    return [_LINES[round(index * (len(_LINES) - 1) / (n - 1)) if n > 3 else index] for index in range(n)]
+    return [_LINES[2]] if n == 1 else [_LINES[index % len(_LINES)] for index in range(n)]

@@ -98,12 +98,22 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
     lines = [
         f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:",
         *(f"  {gain.rung:<16} {gain.says:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
-        _wrapped(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}."),
+        _wrapped(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}{_leaning(answer)}."),
     ]
     fitting = fitting_at(curves, place)
     if fitting:
         lines.append(_wrapped(f"Why: {fitting}."))
     return "\n".join(lines)
+
+
+def _leaning(answer: Answer) -> str:
+    """Where nothing is decided, what is ruled out and what looks best."""
+    if answer.verdict != "open" or not answer.gains:
+        return ""
+    out = [gain.rung for gain in answer.gains if gain.ruled_out]
+    best = max(answer.gains, key=lambda gain: gain.skill.mean)
+    ruled = f"; {' and '.join(out)} surely wins less than .01" if out else ""
+    return f" (the largest gain so far is of {best.rung}, {best.skill.mean:+.3f}, which may be luck{ruled})"
 
 
 def elsewhere_text(curves: Curves, place: Place, field: str) -> str:

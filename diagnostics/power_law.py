@@ -116,7 +116,8 @@ def extrapolate(law: PowerLaw, target_S: Sequence[float], *, level: float = 0.95
     -------
     Extrapolation
         Refused where one seed or two rungs say nothing of the uncertainty, where the excess does not surely fall,
-        where its fall is bent, and where the number lies more than a decade beyond the largest measured one.
+        where its fall is bent, and where the number lies more than a decade beyond the largest measured one, or below
+        it: whoever extrapolates has not reached the target there.
 
     Raises
     ------
@@ -131,6 +132,9 @@ def extrapolate(law: PowerLaw, target_S: Sequence[float], *, level: float = 0.95
         return Extrapolation(n=None, low=None, high=None, refusal=refusal)
     log_n = _mean((law.log_a_S - np.log(target)) / law.b_S, level)
     most = math.log(DECADE * law.n_largest)
+    if log_n.mean < math.log(law.n_largest):
+        near = "its line crosses it among the measured pairs, at which it was not reached: no power of the pairs"
+        return Extrapolation(n=None, low=None, high=None, refusal=near)
     if log_n.mean > most:
         far = f"it lies beyond {DECADE * law.n_largest:,.0f} pairs, a decade from the largest measured"
         return Extrapolation(n=None, low=None, high=None, refusal=far)

@@ -111,6 +111,13 @@ def test_an_extrapolation_is_refused_with_its_reason(excess, says: str):
     assert says in found.refusal
 
 
+def test_a_target_that_the_line_crosses_among_the_rungs_is_not_extrapolated():
+    excess_SN = noisy(np.random.default_rng(2), b=0.5)
+    found = extrapolate(fit_power_law(RUNGS, excess_SN), [math.exp(3 - 0.5 * math.log(RUNGS[-1] / 2))] * 4)
+    assert found.n is None
+    assert "among the measured pairs" in found.refusal
+
+
 def test_two_rungs_have_a_slope_and_no_extrapolation():
     law = fit_power_law((100, 1000), np.array([[1.0, 0.1], [2.0, 0.25]]))
     assert law.bend is None

@@ -85,11 +85,8 @@ def _capacity_figure(curves: Curves, field: str) -> "Figure":
 def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
     figure = new_figure(6.2, 4.4)
     ax = figure.subplots()
-    for pick, colour, label, shift in (
-        (lambda one: one.model, _LINES[2], "model", 0.985),
-        (lambda one: one.statistician, _OTHER, "statistician, same pairs", 1.015),
-    ):
-        _needed(ax, needs, pick, colour, label, shift)
+    _needed(ax, needs, lambda one: one.model, _LINES[2], "model", 0.985)
+    _needed(ax, needs, lambda one: one.statistician, _OTHER, "statistician, same pairs", 1.015)
     theory = [(one.n_genes, one.theory) for one in needs if one.theory is not None]
     if theory:
         ax.plot(*zip(*theory, strict=True), color=_CEILING, linestyle="--", marker="s", markersize=4,
@@ -165,8 +162,7 @@ def _between(ax: "Axes") -> None:
     """The two ends of skill; what lies far below knowing nothing is cut off."""
     ax.axhline(1, color=_CEILING, linestyle="--", linewidth=1.2, label="exact answer (Bayes risk)")
     ax.axhline(0, color=_BASELINE, linestyle="--", linewidth=1.2, label="knowing nothing")
-    bottom = min(-0.05, *(float(line.get_ydata()[0]) for line in ax.lines)) if ax.lines else -0.05
-    ax.set(ylim=(max(-1.0, bottom - 0.05), 1.06), ylabel="skill")
+    ax.set(ylim=(max(-1.0, min(-0.05, ax.dataLim.y0) - 0.05), 1.06), ylabel="skill")
 
 
 def _pairs_axis(ax: "Axes", pairs: Sequence[int]) -> None:

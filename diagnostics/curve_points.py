@@ -5,9 +5,10 @@ Dimension key: ``N`` rungs of pairs, ``S`` seeds.
 A seed whose training diverged at one of two points is in no comparison of them.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, cast, final
 
 import numpy as np
 
@@ -90,6 +91,12 @@ def _chosen_by(record: Record) -> float:
     return float("-inf") if record["skill"] is None or record["best_skill"] is None else record["best_skill"]
 
 
+def common(of_seed: Iterable[Mapping[int, object]]) -> list[int]:
+    """The seeds that all of some mappings have, ascending; none where there is no mapping."""
+    several = [set(one) for one in of_seed]
+    return sorted(several[0].intersection(*several[1:])) if several else []
+
+
 def mean_of(records: Mapping[int, Record], name: str) -> Difference | None:
     """Mean of one figure over the seeds that have it, with Student's interval; None where no seed has it."""
     found = [one[name] for one in records.values() if one[name] is not None]
@@ -107,7 +114,7 @@ def answer_at(curves: Curves, place: Place, field: str) -> Answer | None:
     """What the rungs around a place win; None where no seed has the place and a rung."""
     stands = curves.at(place.n_pairs, place.capacity, place.n_steps)
     rungs = _rungs(curves, place, field)
-    seeds = sorted(set(stands).intersection(*(after for _, after in rungs.values())))
+    seeds = common([stands, *(after for _, after in rungs.values())])
     if not seeds or not rungs:
         return None
     return answer_of(
@@ -172,7 +179,7 @@ def fits_of(curves: Curves) -> list[CurveFit]:
     pairs = curves.pairs
     for capacity in curves.capacities:
         at = {n: curves.at(n, capacity) for n in pairs}
-        seeds = sorted(set.intersection(*(set(records) for records in at.values())))
+        seeds = common(at.values())
         if not seeds or len(pairs) < 2:
             continue
         rows = [[at[n][seed] for n in pairs] for seed in seeds]
@@ -207,18 +214,14 @@ def graph_needs(curves: Curves, capacity: int) -> dict[int, Needed]:
     return found
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> Any:
     """Dataclasses and arrays as JSON's types; what is not finite becomes None."""
-    from dataclasses import fields, is_dataclass
-
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: to_json(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, np.ndarray):
-        return [to_json(one) for one in value.tolist()]
+        return to_json(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [to_json(one) for one in value]
-    if isinstance(value, dict):
-        return {str(name): to_json(one) for name, one in value.items()}
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
+        return [to_json(one) for one in cast(Sequence[object], value)]
+    if isinstance(value, Mapping):
+        return {str(name): to_json(one) for name, one in cast(Mapping[object, object], value).items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

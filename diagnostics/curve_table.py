@@ -15,6 +15,7 @@ from diagnostics.curve_points import (
     Curves,
     Place,
     answer_at,
+    common,
     fitting_at,
     mean_of,
     standing_place,
@@ -176,7 +177,7 @@ def genes_text(needs: Sequence[GenesNeeded], *, head: str) -> str:
 
 def _growth(needs: Sequence[GenesNeeded], of: str) -> str:
     whose = [one.model_S if of == "model" else one.statistician_S for one in needs]
-    seeds = sorted(set.intersection(*(set(found) for found in whose)))
+    seeds = common(whose)
     found = growth([one.n_genes for one in needs], [[row[seed] for row in whose] for seed in seeds])
     if found is None:
         return f"{of}: no growth can be told: fewer than two numbers of genes, or a bound among what they need"

@@ -111,9 +111,11 @@ def _moments(sample: PairBatch, j: int) -> tuple[NDArray[np.float64], NDArray[np
     x_BF = sample.after_BG[rows_B][:, others_G].astype(np.float64)
     z_BF = np.where(sample.perturbed_BG[rows_B][:, others_G], x_BF, 0)
     x_BF = x_BF - x_BF.mean(axis=0)
-    m_FF, s_FF = z_BF.T @ x_BF / len(z_BF), z_BF.T @ z_BF / len(z_BF)
-    inverse_FF = np.linalg.inv(m_FF)
-    u_BF = x_BF - z_BF @ np.linalg.solve(s_FF, m_FF)
+    m_FF = np.asarray(z_BF.T @ x_BF / len(z_BF), dtype=np.float64)
+    s_FF = np.asarray(z_BF.T @ z_BF / len(z_BF), dtype=np.float64)
+    inverse_FF = np.asarray(np.linalg.inv(m_FF), dtype=np.float64)
+    explained_FF = np.asarray(np.linalg.solve(s_FF, m_FF), dtype=np.float64)
+    u_BF = x_BF - z_BF @ explained_FF
     return inverse_FF @ s_FF @ inverse_FF.T, u_BF.T @ u_BF / len(u_BF), float(rows_B.mean())
 
 

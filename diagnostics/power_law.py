@@ -89,10 +89,10 @@ def fit_power_law(n_N: Sequence[int], excess_SN: NDArray[np.floating], *, level:
     log_n_N = np.log(np.asarray(n_N, dtype=np.float64))
     centred_N = log_n_N - log_n_N.mean()
     log_excess_NS = np.log(excess_SN.astype(np.float64)).T
-    slope_S, mean_S = np.polyfit(centred_N, log_excess_NS, 1)
+    slope_S, mean_S = _polynomials(centred_N, log_excess_NS, 1)
     bend = None
     if len(set(n_N)) > 2:
-        bend = _mean(np.polyfit(centred_N, log_excess_NS, 2)[0], level)
+        bend = _mean(_polynomials(centred_N, log_excess_NS, 2)[0], level)
     return PowerLaw(
         log_a_S=mean_S - slope_S * log_n_N.mean(),
         b_S=-slope_S,
@@ -152,6 +152,11 @@ def _refusal(law: PowerLaw) -> str:
     if not law.bend.tie:
         return "the fall is bent: no power of the number of pairs"
     return ""
+
+
+def _polynomials(x_N: NDArray[np.float64], y_NS: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
+    """Coefficients by least squares, from the highest power to the constant, a column for each seed."""
+    return np.asarray(np.polyfit(x_N, y_NS, degree), dtype=np.float64)
 
 
 def _mean(value_S: NDArray[np.floating], level: float) -> Difference:

@@ -27,6 +27,12 @@ from simulators.worlds import world
 N_STEPS, BATCH_SIZE = 600, 64
 """Of a training, for up to :data:`diagnostics.trained.FEW_GENES` genes; half as many steps again for more."""
 
+PAIRS, GENES_PAIRS = (500, 2000, 8000), (100, 400, 1600)
+"""Numbers of pairs for a curve, and for the sample size of a graph, which can be read before the loss looks good."""
+
+_SECONDS_A_STEP = 1.5e-3
+"""For each gene, with 64 pairs a step: measured on one core at width 32 with 20 genes. A rough rule, said as such."""
+
 _LONGER = 2
 """How many times the steps a longer training has."""
 
@@ -44,13 +50,14 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     check_writable(out, arguments.json)
     runs = genes_runs(arguments) if arguments.genes else curve_runs(arguments)
     check(runs)
+    n_jobs = arguments.jobs or os.cpu_count() or 1
     records = do_runs(
         # The longest first: what is begun last would else be waited for alone.
         sorted(runs, key=lambda run: -run.n_steps * run.capacity),
         carry_out,
         out / "runs.jsonl",
-        n_jobs=arguments.jobs or os.cpu_count() or 1,
-        on_run=_progress(arguments.quiet, len(runs)),
+        n_jobs=n_jobs,
+        on_run=_progress(arguments.quiet, runs, n_jobs),
     )
     by_key = {record["key"]: record for record in records}
     ordered = [by_key[run.key] for run in runs]
@@ -82,7 +89,7 @@ def curve_runs(arguments: argparse.Namespace) -> list[CurveRun]:
     """
     made = world(arguments.world, seed=0)
     field, values = _capacity(arguments, made.graph.n_genes)
-    pairs = sorted(set(arguments.pairs))
+    pairs = sorted(set(arguments.pairs or PAIRS))
     runs = [
         _run(arguments, made.name, seed, n_pairs, field, value, rate, _steps(arguments, made.graph.n_genes))
         for seed in range(arguments.seeds)
@@ -118,7 +125,7 @@ def genes_runs(arguments: argparse.Namespace) -> list[CurveRun]:
         runs += [
             _run(arguments, made.name, seed, n_pairs, field, values[0], rate, _steps(arguments, n_genes))
             for seed in range(arguments.seeds)
-            for n_pairs in sorted(set(arguments.pairs))
+            for n_pairs in sorted(set(arguments.pairs or GENES_PAIRS))
             for rate in _rates(arguments)
         ]
     return runs
@@ -178,10 +185,18 @@ def _rates(arguments: argparse.Namespace) -> list[float]:
     return sorted(set(arguments.lr or [FitConfig().learning_rate]))
 
 
-def _progress(quiet: bool, n_runs: int) -> Callable[[Record, int], None]:
+def _cost_s(run: CurveRun) -> float:
+    """Roughly how long a core takes for a run."""
+    n_genes = world(run.world, seed=0).graph.n_genes
+    return _SECONDS_A_STEP * n_genes * run.n_steps * run.batch_size / 64
+
+
+def _progress(quiet: bool, runs: Sequence[CurveRun], n_jobs: int) -> Callable[[Record, int], None]:
     start_s, n_done = time.perf_counter(), 0
     if not quiet:
-        print(f"{n_runs} trainings; those that are finished already are kept", file=sys.stderr, flush=True)
+        minutes = sum(_cost_s(run) for run in runs) / min(n_jobs, len(runs)) / 60
+        print(f"{len(runs)} trainings, roughly {minutes:.0f} min on {n_jobs} cores; finished ones are kept",
+              file=sys.stderr, flush=True)  # fmt: skip
 
     def shown(record: Record, n_left: int) -> None:
         nonlocal n_done

@@ -61,9 +61,10 @@ def points_table(curves: Curves, field: str) -> str:
     """A line for every number of pairs and capacity; means over seeds, with half of the skill's 95 % interval."""
     short = field.removeprefix("n_").removesuffix("_blocks")
     lines = [
-        f"{'':>16} |{'skill (0 knows nothing, 1 exact)':^32}|{'loss':^37}|{'AUPRC of the graph':^25}",
+        f"{'':>16} |{'skill (0 knows nothing, 1 exact)':^32}|{'loss':^37}|{'AUPRC of the graph':^30}",
         f"{'pairs':>8} {short[:7]:>7} |{'model':>8} {'+-':>6} {'last':>7} {'ridge':>7} |{'train':>7} {'exact':>7} "
-        f"{'held out':>8} {'Bayes':>6} {'none':>5}|{'model':>6} {'stat.':>6} {'exact':>6} {'none':>5}",
+        f"{'held out':>8} {'Bayes':>6} {'none':>5}|"
+        f"{'model':>6} {'+-':>5} {'stat.':>5} {'exact':>6} {'none':>5}",
     ]
     for n_pairs in curves.pairs:
         for capacity in curves.capacities:
@@ -81,10 +82,12 @@ def _point(at: Mapping[int, Record]) -> str:
         mean = mean_of(at, name)
         return f"{'-':>{width}}" if mean is None else f"{mean.mean:>{width}.{digits}f}"
 
+    auprc = mean_of(at, "auprc")
+    spread = f"{'-' if auprc is None else _half(auprc):>5}"
     return (
         f"{skill.mean:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} "
         f"|{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} "
-        f"{shown('bayes_risk', 6)} {shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {shown('statistician_auprc', 6)} "
+        f"{shown('bayes_risk', 6)} {shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {spread} {shown('statistician_auprc', 5)} "
         f"{shown('ceiling_auprc', 6)} {shown('chance', 5, 2)}"
     )
 
@@ -97,7 +100,7 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
         return f"More data, or a bigger model? From {where} no rung can be compared: give more than one number of pairs"
     left = interval(answer.left)
     lines = [
-        f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:",
+        _wrapped(f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:"),
         *(f"  {gain.rung:<16} {gain.says:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
         _wrapped(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}{_leaning(answer)}."),
     ]
@@ -125,13 +128,14 @@ def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
             other = Place(n_pairs=n_pairs, capacity=capacity, n_steps=place.n_steps)
             answer = None if other == place else answer_at(curves, other, field)
             if answer is not None:
-                lines.append(f"  {n_pairs:>8,} pairs, {field} {capacity:<5}{_in_short(answer)}")
+                line = f"{n_pairs:,} pairs, {field} {capacity}: {_in_short(answer)}"
+                lines += wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(["At the other points:", *lines]) if lines else ""
 
 
 def _in_short(answer: Answer) -> str:
-    gains = ", ".join(f"{gain.rung} {gain.skill.mean:+.3f}" for gain in answer.gains)
-    return f"{answer.verdict} ({gains}; left {answer.left.mean:.3f})"
+    gains = ", ".join(f"{gain.rung} {interval(gain.skill, sign=True)}" for gain in answer.gains)
+    return f"{answer.verdict} ({gains}; left {interval(answer.left)})"
 
 
 def fits_text(fits: Sequence[CurveFit], field: str) -> str:

@@ -85,10 +85,10 @@ def _point(at: Mapping[int, Record]) -> str:
     auprc = mean_of(at, "auprc")
     spread = f"{'-' if auprc is None else _half(auprc):>5}"
     return (
-        f"{skill.mean:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} "
-        f"|{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} "
-        f"{shown('bayes_risk', 6)} {shown('baseline_loss', 5, 2)}|"
-        f"{shown('auprc', 6)} {spread} {shown('statistician_auprc', 5)} {shown('ceiling_auprc', 6)} {shown('chance', 5, 2)}"
+        f"{skill.mean:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} |"
+        f"{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} {shown('bayes_risk', 6)} "
+        f"{shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {spread} {shown('statistician_auprc', 5)} "
+        f"{shown('ceiling_auprc', 6)} {shown('chance', 5, 2)}"
     )
 
 

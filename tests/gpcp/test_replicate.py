@@ -52,6 +52,14 @@ def test_a_training_that_blows_up_has_no_loss():
     assert found.loss is None
 
 
+def test_a_training_that_blows_up_before_its_first_evaluation_has_no_best_weights():
+    wild = replace(FIT, learning_rate=1e30, gradient_clip=None, evaluate_every=1, patience=50)
+    _, found = replicate(CONFIG, wild, PAIRS, _held_out(), seed=0, validation=_held_out())
+    assert found.loss is None
+    patient = replicate(CONFIG, replace(wild, patience=1), PAIRS, _held_out(), seed=0, validation=_held_out())[1]
+    assert patient.n_steps == 1, "one row without a better loss is as many as it waits for"
+
+
 def test_json_is_a_way_back():
     _, found = replicate(CONFIG, FIT, PAIRS, _held_out(), seed=0)
     assert Replicate(**found.to_json(), history=()) == replace(found, history=())

@@ -136,7 +136,9 @@ def fitting_of(train_loss: float, exact_train_loss: float, loss: float, bayes_ri
             f"on its training pairs the model is below the exact answer by {below:.3f}: it memorises their noise, "
             "which more pairs prevent"
         )
+    share = min(1.0, -below / gap)
+    rest = "" if share > 0.995 else f"; the other {1 - share:.0%} appear on new pairs only, which more pairs prevent"
     return (
-        f"on its training pairs the model is above the exact answer by {-below:.3f}, {-below / gap:.0%} of the excess "
-        "on held-out pairs: what is missing there is capacity or steps, not pairs"
+        f"on its training pairs the model is above the exact answer by {-below:.3f}: {share:.0%} of the excess on "
+        f"held-out pairs are for want of capacity or steps{rest}"
     )

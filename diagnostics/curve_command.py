@@ -27,7 +27,7 @@ from simulators.worlds import world
 N_STEPS, BATCH_SIZE = 600, 64
 """Of a training, for up to :data:`diagnostics.trained.FEW_GENES` genes; half as many steps again for more."""
 
-PAIRS, GENES_PAIRS = (500, 2000, 8000), (100, 400, 1600)
+PAIRS, GENES_PAIRS = (500, 2000, 8000), (50, 100, 400, 1600)
 """Numbers of pairs for a curve, and for the sample size of a graph, which can be read before the loss looks good."""
 
 _SECONDS_A_STEP = 1.5e-3

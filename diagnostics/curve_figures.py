@@ -83,6 +83,8 @@ def _capacity_figure(curves: Curves, field: str) -> "Figure":
 
 
 def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
     figure = new_figure(6.2, 4.4)
     ax = figure.subplots()
     _needed(ax, needs, lambda one: one.model, _LINES[2], "model", 0.985)
@@ -94,7 +96,15 @@ def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
     ax.set_xscale("log")
     ax.set_yscale("log")
     _ticks(ax, [one.n_genes for one in needs])
-    ax.set(xlabel="genes", ylabel="pairs", title=f"Pairs until the AUPRC of the graph is {TARGET_AUPRC:g}")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set(xlabel="genes", ylabel="pairs")
+    ax.set_title(
+        f"Pairs until the AUPRC of the graph is {TARGET_AUPRC:g}\n"
+        "bars: the least to the most of the seeds; triangles: more than (up), at most (down)",
+        fontsize=9,
+    )
     ax.legend(fontsize=8, frameon=False)
     return figure
 

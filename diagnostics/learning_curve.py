@@ -12,11 +12,11 @@ import gpcp
 from gpcp.command_line import Parser, exit_code_of, number_range, positive
 
 _EXAMPLES = """examples:
-  the default: 500 to 8,000 pairs of 20 genes, two widths, 4 seeds, about 5 minutes on 2 cores
+  the default: 500 to 8,000 pairs of 20 genes, two widths, 5 seeds, about 5 minutes on 2 cores
     python -m diagnostics.learning_curve
   three capacities of another kind, with a rate chosen for each point on validation pairs
     python -m diagnostics.learning_curve --capacity n_decoder_blocks=1 2 3 --lr 5e-3 1.5e-2
-  the sample size of a graph, by the number of genes: 36 trainings, about 20 minutes on 2 cores
+  the sample size of a graph, by the number of genes: 60 trainings, about 15 minutes on 2 cores
     python -m diagnostics.learning_curve --genes 10 20 40
 
 Started again, the same command keeps every training that is finished.
@@ -45,7 +45,7 @@ def _add_data_options(add: Callable[..., object]) -> None:
     regime = "interventional (default), counterfactual or matched"
     add("--regime", default="interventional", metavar="NAME", help=regime)
     add("--told", metavar="N[-M]", type=number_range, help="genes told a pair, N to M (default: 1 to all but one)")
-    pairs = "numbers of training pairs (default 500 2000 8000; with --genes 100 400 1600)"
+    pairs = "numbers of training pairs (default 500 2000 8000; with --genes 50 100 400 1600)"
     add("--pairs", metavar="N", type=positive, nargs="+", help=pairs)
     genes = "ask for the sample size of a graph instead, in worlds of these numbers of genes"
     add("--genes", metavar="N", type=positive, nargs="+", help=genes)
@@ -63,8 +63,8 @@ def _add_training_options(add: Callable[..., object]) -> None:
     add("--batch-size", metavar="N", type=positive, default=64, help="pairs a step (default 64)")
     rates = "learning rates; of several, each training takes the best on validation pairs (default 0.015)"
     add("--lr", metavar="RATE", type=float, nargs="+", help=rates)
-    seeds = "each a world, its pairs and a model's beginning (default 4)"
-    add("--seeds", metavar="N", type=positive, default=4, help=seeds)
+    seeds = "each a world, its pairs and a model's beginning (default 5)"
+    add("--seeds", metavar="N", type=positive, default=5, help=seeds)
 
 
 def _add_output_options(add: Callable[..., object]) -> None:

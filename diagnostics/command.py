@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diagnostics.figures import draw_all, load_arrays
+from diagnostics.places import check_writable
 from diagnostics.plan import plan_of, work
 from diagnostics.progress import Progress
 from diagnostics.record import RunRecord
@@ -20,7 +21,6 @@ from diagnostics.tables import WIDTH, header, table
 from diagnostics.verdicts import verdicts
 from gpcp.atomic import write_json, write_text
 from gpcp.command_line import INTERRUPTED
-from gpcp.errors import InputError
 
 
 def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
@@ -70,18 +70,6 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     print(shown)
     print(f"\n{time.perf_counter() - start_s:.0f} s; table.txt, results.json and {len(figures)} figures in {out}/")
     return report.exit_code
-
-
-def check_writable(out: Path, json_file: Path | None) -> None:
-    """Refuse places that nothing can be written to, before an hour of training ends there."""
-    for path, what in ((out, "--out"), (json_file.parent if json_file else out, "--json")):
-        existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
-        if not existing.is_dir():
-            raise InputError(f"{what}: {existing} is a file, not a folder; name another place")
-        if not os.access(existing, os.W_OK):
-            raise InputError(f"{what}: nothing can be written in {existing}; name another place")
-    if json_file is not None and json_file.is_dir():
-        raise InputError(f"--json: {json_file} is a folder; name a file in it")
 
 
 def screen(records: Sequence[RunRecord], report: Report) -> str:

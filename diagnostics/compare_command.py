@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.carried import carried_rank
-from diagnostics.command import check_writable
 from diagnostics.compare_plan import Plan, plan_of
 from diagnostics.compared import Entry, compared
 from diagnostics.compared_figure import draw
@@ -20,7 +19,8 @@ from diagnostics.compared_json import to_json
 from diagnostics.compared_runs import levels_of, train
 from diagnostics.compared_table import screen
 from diagnostics.limits import limits
-from diagnostics.selftest_runs import Record, do_runs
+from diagnostics.places import check_writable
+from diagnostics.run_store import Record, do_runs
 from gpcp.atomic import write_json, write_text
 
 
@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
                   file=sys.stderr, flush=True)  # fmt: skip
 
     records = do_runs(
-        plan.trainings, out / "trainings.jsonl", work=train, n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
+        plan.trainings, train, out / "trainings.jsonl", n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
     )
     result = compared(_entries(plan, records, rank_of), levels, reference=arguments.reference)
     about = _about(plan, arguments)

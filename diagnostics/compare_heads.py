@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gpcp
-from gpcp.command_line import Parser, exit_code_of, from_to, positive, whole
+from gpcp.command_line import Parser, exit_code_of, number_range, positive, whole
 
 _EXAMPLES = """examples:
   every head, five seeds, 20 genes: about 4 minutes on 2 free cores; started again it goes on where it was
@@ -61,7 +61,7 @@ def _add_data(add: Callable[..., object]) -> None:
     add(
         "--regime", metavar="NAME", default="interventional", help="counterfactual, interventional (default) or matched"
     )
-    add("--told", metavar="N[-M]", type=from_to, default=(1, 1), help="genes told a pair, N to M (default 1)")
+    add("--told", metavar="N[-M]", type=number_range, default=(1, 1), help="genes told a pair, N to M (default 1)")
     add("--seed", metavar="N", type=whole, default=0, help="of the world and its held-out pairs (default 0)")
 
 

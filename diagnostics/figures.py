@@ -108,7 +108,8 @@ def draw_all(runs: Sequence[RunArrays], out: Path) -> list[Path]:
     return [out / name for name in drawn]
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of a size in inches, without pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -119,7 +120,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
     n_columns = max(len(runs) for runs in by_regime.values())
-    figure = _figure(max(3.6 * n_columns + 0.6, 7.0), 2.5 * len(by_regime) + 0.7)
+    figure = new_figure(max(3.6 * n_columns + 0.6, 7.0), 2.5 * len(by_regime) + 0.7)
     axes = figure.subplots(len(by_regime), n_columns, squeeze=False, sharey="row")
     for row, (regime, runs) in enumerate(by_regime.items()):
         for ax in axes[row, len(runs) :]:
@@ -166,7 +167,7 @@ def _loss_panel(ax: "Axes", run: RunArrays) -> None:
 
 
 def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
-    figure = _figure(max(3.3 * len(runs) + 1.0, 6.0), 7.0)
+    figure = new_figure(max(3.3 * len(runs) + 1.0, 6.0), 7.0)
     axes = figure.subplots(2, len(runs), squeeze=False)
     # One scale for all panels, cut at a high quantile so that one large effect does not fade the others.
     shown = np.concatenate([np.abs(_off_diagonal(run.exact_GG)).ravel() for run in runs])
@@ -199,7 +200,7 @@ def _off_diagonal(matrix_GG: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _precision_recall_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
-    figure = _figure(3.9 * len(by_regime) + 0.4, 4.2)
+    figure = new_figure(3.9 * len(by_regime) + 0.4, 4.2)
     axes = figure.subplots(1, len(by_regime), squeeze=False, sharey=True)
     for ax, (regime, runs) in zip(axes[0], by_regime.items(), strict=True):
         ax.axhline(runs[0].record.base_rate, color=_BASELINE, linestyle="--", linewidth=0.9, label="base rate")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gpcp
 from diagnostics.verdicts import marks_text
-from gpcp.command_line import Parser, exit_code_of, from_to, positive, whole
+from gpcp.command_line import Parser, exit_code_of, number_range, positive, whole
 
 _EXAMPLES = """examples:
   three regimes, three seeds, 20 genes, in less than 4 minutes on 2 cores
@@ -55,7 +55,7 @@ def _add_world_options(add: Callable[..., object]) -> None:
     add("--network", metavar="FILE", help="regulator-target table for a world network/GENES")
     regimes = "counterfactual, interventional or matched; repeat it for several (default: all three)"
     add("--regime", action="append", metavar="NAME", help=regimes)
-    add("--told", metavar="N[-M]", type=from_to, help="genes told a pair, N to M (default: 1 to all but one)")
+    add("--told", metavar="N[-M]", type=number_range, help="genes told a pair, N to M (default: 1 to all but one)")
     add("--dose-sd", metavar="SD", type=float, help="SD of the values that interventions set (default 2)")
 
 

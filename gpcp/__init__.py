@@ -10,6 +10,9 @@ The house. Nothing imports upwards, neither between the packages nor between the
     diagnostics   5    recover_graph  command  plan  benchmark         the commands
                        audit_pairs  audit_command
                        selftest  selftest_runs  selftest_table
+                       learning_curve  curve_command  curve_runs        more data, or a bigger model?
+                       curve_points  curve_table  curve_figures
+                       genes_needed
                        __main__  diagnosis_command  verdict_page
                        throughput  throughput_command
                        compare_heads  compare_command
@@ -49,6 +52,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        timeline_figure
                        compared  compared_table  compared_json
                        compared_figure
+                       run_store  places  graph_theory
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
@@ -59,6 +63,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        audit_partners  audit_gain
                        overlap  virtual_pass  core_use                 who waited for whom
                        input_ways  stage_times
+                       sample_size  power_law  curve_answer             how much would more win?
                   0    result  report  record  settings                values
                        verdict_card  svg_figures  checks/__init__
                        checks/predictor

@@ -84,8 +84,8 @@ positive = _number("a whole number from 1 up", 1)
 whole = _number("a whole number from 0 up", 0)
 
 
-def from_to(text: str) -> tuple[int, int]:
-    """``N``, or ``N-M``: fewest and most, from 1 up."""
+def number_range(text: str) -> tuple[int, int]:
+    """Two whole numbers from 1 up, written ``N-M``, or one for both, written ``N``."""
     low, dash, high = text.partition("-")
     least = positive(low)
     most = positive(high) if dash else least

@@ -66,6 +66,7 @@ def replicate(
     held_out: PairBatch,
     *,
     seed: int,
+    validation: PairBatch | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> tuple[GenePerturbationTransformer, Replicate]:
     """Train a new model from a seed and measure it on held-out pairs.
@@ -79,6 +80,9 @@ def replicate(
     held_out : PairBatch
         Must hold no pair of the training; the loss at the end is measured on all of them.
     seed : int
+    validation : PairBatch, optional
+        Pairs whose loss enters the history and, with ``fit_config.patience``, chooses the weights that are kept; other
+        pairs than ``held_out``, which would otherwise judge what it chose.
     on_step : callable, optional
         Called after every step with the number of steps done and the training loss; what it raises ends training.
 
@@ -94,7 +98,7 @@ def replicate(
     """
     start_s = time.perf_counter()
     model = GenePerturbationTransformer(model_config, seed=seed)
-    result = fit(model, pairs, replace(fit_config, seed=seed), on_step=on_step)
+    result = fit(model, pairs, replace(fit_config, seed=seed), held_out=validation, on_step=on_step)
     loss = math.nan if result.stopped == "diverged" else mean_loss(model, held_out)
     return model, Replicate(
         seed=seed,

@@ -322,5 +322,7 @@ class _Run:
             self.best_loss = held_out_loss
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         held_out = [row.held_out_loss for row in self.history]
-        if len(held_out) - held_out.index(self.best_loss) > self.config.patience:
+        # A loss that is no number is never the best: where all are, the best lies before the first row.
+        best = held_out.index(self.best_loss) if self.best_weights else -1
+        if len(held_out) - best > self.config.patience:
             self.stopped = "early"

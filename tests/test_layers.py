@@ -38,13 +38,13 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "losses ridge loss_baselines low_rank rankings graph_scores readouts implied_law torch_readouts oracles "
         "baselines forests_and_covariances matched_linear partial_graph "
         "audit_intervals audit_sample audit_expressed audit_parts audit_noise audit_partners audit_gain "
-        "overlap virtual_pass core_use input_ways stage_times"
+        "overlap virtual_pass core_use input_ways stage_times sample_size power_law curve_answer"
     ),
     ("diagnostics", 2): (
         "standing readings methods limits verdicts real_cells trained runs progress tables figures "
         "source_names audit audit_verdicts audit_table audit_figure "
         "overlap_report overlap_words timeline_figure"
-        " compared compared_table compared_figure compared_json"
+        " compared compared_table compared_figure compared_json run_store graph_theory places"
     ),
     ("diagnostics", 3): "recovery cells_recovery input_speeds",
     ("diagnostics", 4): (
@@ -62,6 +62,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
     ),
     ("diagnostics", 5): "plan command recover_graph benchmark audit_command audit_pairs "
     "selftest selftest_runs selftest_table compare_heads compare_command compare_plan compared_runs "
+    "learning_curve curve_command curve_runs curve_points curve_table curve_figures genes_needed "
     "__main__ diagnosis_command verdict_page throughput throughput_command",
 }
 """Files by package and floor. A file imports from its own floor and from those below, never from one above."""

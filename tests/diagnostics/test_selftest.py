@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from diagnostics.healthy import beats_a_constant, ground_of, healthy_numbered, healthy_subjects, overfits_one_batch
+from diagnostics.run_store import append, read_runs
 from diagnostics.selftest import main
-from diagnostics.selftest_runs import append, read_runs
 from diagnostics.selftest_table import interval
 from gpcp.model import GenePerturbationTransformer
 

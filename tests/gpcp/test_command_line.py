@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpcp.command_line import Parser, positive, share, whole
+from gpcp.command_line import Parser, number_range, positive, share, whole
 from gpcp.errors import InputError
 
 
@@ -63,3 +63,15 @@ def test_shares(number: float):
 def test_what_is_no_share(text: str):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a share"):
         share(text)
+
+
+@given(least=st.integers(1, 10**6), more=st.integers(0, 10**6))
+def test_ranges(least: int, more: int):
+    assert number_range(f"{least}-{least + more}") == (least, least + more)
+    assert number_range(str(least)) == (least, least)
+
+
+@pytest.mark.parametrize("text", ["", "-", "0", "3-", "-3", "5-3", "1-2-3", "x"])
+def test_what_is_no_range(text: str):
+    with pytest.raises(argparse.ArgumentTypeError):
+        number_range(text)

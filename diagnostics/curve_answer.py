@@ -136,7 +136,7 @@ def fitting_of(train_loss: float, exact_train_loss: float, loss: float, bayes_ri
             "which more pairs prevent"
         )
     share = min(1.0, -below / gap)
-    rest = "" if share > 0.995 else f"; the other {1 - share:.0%} appear on new pairs only, which more pairs prevent"
+    rest = "" if share > 0.995 else f"; the other {1 - share:.0%} appear on new pairs only"
     return (
         f"on its training pairs the model is above the exact answer by {-below:.3f}: {share:.0%} of the excess on "
         f"held-out pairs are for want of capacity or steps{rest}"

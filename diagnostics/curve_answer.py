@@ -105,8 +105,10 @@ def answer_of(
         """Not surely below the best of those that won."""
         return paired_difference(rungs[won[0].rung][1], rungs[gain.rung][1], level=level).low <= 0
 
-    named = [won[0].rung, *(gain.rung for gain in won[1:] if no_less(gain))]
-    undecided = tuple(gain.rung for gain in gains if not gain.won and not gain.ruled_out and no_less(gain))
+    named: list[str] = [won[0].rung, *(gain.rung for gain in won[1:] if no_less(gain))]
+    undecided: tuple[RungName, ...] = tuple(
+        gain.rung for gain in gains if not gain.won and not gain.ruled_out and no_less(gain)
+    )
     return Answer(verdict=" or ".join(named), gains=gains, left=left, undecided=undecided)
 
 

@@ -60,11 +60,14 @@ class Answer:
     gains : tuple of Gain
     left : Difference
         Skill that is left to the exact answer where one stands.
+    undecided : tuple of str
+        Beside a rung that is named: those that are not shown to win, nor to win less than it.
     """
 
     verdict: str
     gains: tuple[Gain, ...]
     left: Difference
+    undecided: tuple[RungName, ...] = ()
 
 
 def answer_of(
@@ -94,24 +97,22 @@ def answer_of(
         Gain(rung=rung, says=says, skill=paired_difference(after_S, stands_S, level=level))
         for rung, (says, after_S) in rungs.items()
     )
-    return Answer(verdict=_verdict(left, gains, rungs, level), gains=gains, left=left)
-
-
-def _verdict(
-    left: Difference,
-    gains: tuple[Gain, ...],
-    rungs: Mapping[RungName, tuple[str, Sequence[float]]],
-    level: float,
-) -> str:
     won = sorted((gain for gain in gains if gain.won), key=lambda gain: -gain.skill.mean)
-    if won:
-        best, *others = won
-        ties = [
-            gain.rung
-            for gain in others
-            if paired_difference(rungs[best.rung][1], rungs[gain.rung][1], level=level).low <= 0
-        ]
-        return " or ".join([best.rung, *ties])
+    if not won:
+        return Answer(verdict=_without_winner(left, gains), gains=gains, left=left)
+
+    def no_less(gain: Gain) -> bool:
+        """Not surely below the best of those that won."""
+        return paired_difference(rungs[won[0].rung][1], rungs[gain.rung][1], level=level).low <= 0
+
+    named: list[str] = [won[0].rung, *(gain.rung for gain in won[1:] if no_less(gain))]
+    undecided: tuple[RungName, ...] = tuple(
+        gain.rung for gain in gains if not gain.won and not gain.ruled_out and no_less(gain)
+    )
+    return Answer(verdict=" or ".join(named), gains=gains, left=left, undecided=undecided)
+
+
+def _without_winner(left: Difference, gains: tuple[Gain, ...]) -> str:
     if left.high < WORTH:
         return "nothing is left"
     return "neither" if gains and all(gain.ruled_out for gain in gains) else "open"
@@ -137,7 +138,7 @@ def fitting_of(train_loss: float, exact_train_loss: float, loss: float, bayes_ri
             "which more pairs prevent"
         )
     share = min(1.0, -below / gap)
-    rest = "" if share > 0.995 else f"; the other {1 - share:.0%} appear on new pairs only, which more pairs prevent"
+    rest = "" if share > 0.995 else f"; the other {1 - share:.0%} appear on new pairs only"
     return (
         f"on its training pairs the model is above the exact answer by {-below:.3f}: {share:.0%} of the excess on "
         f"held-out pairs are for want of capacity or steps{rest}"

@@ -111,7 +111,10 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
 
 
 def _leaning(answer: Answer) -> str:
-    """Where nothing is decided, what is ruled out and what looks best."""
+    """What is not decided: beside a rung that is named, or, where none is, what looks best and what is ruled out."""
+    if answer.undecided:
+        verb = "is" if len(answer.undecided) == 1 else "are"
+        return f" ({' and '.join(answer.undecided)} {verb} neither shown to win nor shown to win less)"
     if answer.verdict != "open" or not answer.gains:
         return ""
     out = [gain.rung for gain in answer.gains if gain.ruled_out]

@@ -41,6 +41,17 @@ def test_where_seeds_disagree_nothing_is_named(stands: list[float]):
     assert answer(stands, 0.01, 0.01, 0.01, noise=100).verdict == "open"
 
 
+def test_what_is_neither_shown_to_win_nor_to_win_less_is_said():
+    stands = [0.5, 0.5, 0.5]
+    found = answer_of(
+        stands, {"bigger model": ("", [0.55, 0.551, 0.549]), "more data": ("", [0.5, 0.55, 0.6]),
+                 "longer training": ("", [0.5, 0.501, 0.499])}
+    )  # fmt: skip
+    assert found.verdict == "bigger model"
+    assert found.undecided == ("more data",)
+    assert answer(stands, 0.1, 0, 0).undecided == ()
+
+
 def test_one_seed_decides_nothing_but_what_was_measured_is_there():
     found = answer_of([0.5], {"more data": ("500 -> 2,000 pairs", [0.9])})
     assert found.verdict == "open"

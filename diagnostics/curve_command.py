@@ -79,6 +79,11 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     return 1 if all(record["skill"] is None for record in ordered) else 0
 
 
+def _seeds(arguments: argparse.Namespace) -> range:
+    """Each a world, its pairs and a model's beginning."""
+    return range(arguments.seed, arguments.seed + arguments.seeds)
+
+
 def curve_runs(arguments: argparse.Namespace) -> list[CurveRun]:
     """A training for every number of pairs, capacity, rate and seed, and the longer ones where the answer is given.
 
@@ -92,7 +97,7 @@ def curve_runs(arguments: argparse.Namespace) -> list[CurveRun]:
     pairs = sorted(set(arguments.pairs or PAIRS))
     runs = [
         _run(arguments, made.name, seed, n_pairs, field, value, rate, _steps(arguments, made.graph.n_genes))
-        for seed in range(arguments.seeds)
+        for seed in _seeds(arguments)
         for n_pairs in pairs
         for value in values
         for rate in _rates(arguments)
@@ -100,7 +105,7 @@ def curve_runs(arguments: argparse.Namespace) -> list[CurveRun]:
     stands = ([0, *pairs])[-2] or pairs[-1], ([0, *values])[-2] or values[-1]
     return runs + [
         _run(arguments, made.name, seed, *stands[:1], field, stands[1], rate, _LONGER * runs[0].n_steps)
-        for seed in range(arguments.seeds)
+        for seed in _seeds(arguments)
         for rate in _rates(arguments)
     ]
 
@@ -124,7 +129,7 @@ def genes_runs(arguments: argparse.Namespace) -> list[CurveRun]:
             raise InputError(f"--genes asks about one model, but --capacity names {len(values)}: give one value")
         runs += [
             _run(arguments, made.name, seed, n_pairs, field, values[0], rate, _steps(arguments, n_genes))
-            for seed in range(arguments.seeds)
+            for seed in _seeds(arguments)
             for n_pairs in sorted(set(arguments.pairs or GENES_PAIRS))
             for rate in _rates(arguments)
         ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gpcp
-from gpcp.command_line import Parser, exit_code_of, number_range, positive
+from gpcp.command_line import Parser, exit_code_of, number_range, positive, whole
 
 _EXAMPLES = """examples:
   the default: 500 to 8,000 pairs of 20 genes, two widths, 5 seeds, about 5 minutes on 2 cores
@@ -65,6 +65,7 @@ def _add_training_options(add: Callable[..., object]) -> None:
     add("--lr", metavar="RATE", type=float, nargs="+", help=rates)
     seeds = "each a world, its pairs and a model's beginning (default 5)"
     add("--seeds", metavar="N", type=positive, default=5, help=seeds)
+    add("--seed", metavar="N", type=whole, default=0, help="the first of them (default 0)")
 
 
 def _add_output_options(add: Callable[..., object]) -> None:

@@ -4,12 +4,11 @@ Dimension key: ``G`` genes.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TextIO, final
+from typing import Any, final
 
 import numpy as np
 
@@ -19,12 +18,13 @@ from diagnostics.audit_intervals import plain
 from diagnostics.audit_table import screen
 from diagnostics.audit_verdicts import can_teach, findings, verdict
 from diagnostics.report import versions
+from diagnostics.stages import Stages
 from gpcp.atomic import write_json, write_text
-from gpcp.errors import InputError
 from gpcp.gene_notes import GeneNotes, notes_of_table
 from gpcp.gene_panel import GenePanel, choose_genes, first_genes
 from gpcp.gene_statistics import GeneStatistics
 from gpcp.panel_file import read_genes
+from gpcp.places import check_folder
 from gpcp.sampled_cells import SampledCells, sample_cells
 from gpcp.selection import gene_statistics
 from gpcp.source_names import cells_named, notes_named, source_options
@@ -68,7 +68,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     options = source_options(arguments)
     asked = None if arguments.panel is None else read_genes(arguments.panel)
     source = cells_named(arguments.source, genes=arguments.genes, **options)
-    with Stages(quiet=arguments.quiet) as stages:
+    with Stages(2 + 2 * len(STAGES), quiet=arguments.quiet) as stages:
         stages("first pass")
         statistics = gene_statistics(source, seed=arguments.seed, max_cells=arguments.max_cells)
         columns = columns_of(arguments, statistics, asked, _notes(arguments, options))
@@ -175,60 +175,3 @@ def _audit(column: Column, cells: SampledCells, arguments: argparse.Namespace, s
         seed=arguments.seed,
         on_stage=lambda stage: stages(f"{column.name}: {stage}"),
     )
-
-
-def check_folder(out: Path) -> None:
-    """Refuse a place that nothing can be written to, before anything is read.
-
-    Raises
-    ------
-    InputError
-        A file stands where the folder, or one above it, should be.
-    """
-    existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
-    if not existing.is_dir():
-        raise InputError(f"--out: {existing} is a file, not a folder; name another place")
-
-
-@final
-class Stages:
-    """What a person sees while the audit goes on: its stages, and a bar on a terminal.
-
-    Parameters
-    ----------
-    quiet : bool
-        Nothing at all.
-    stream : file, optional
-        Stderr by default.
-    """
-
-    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        from tqdm import tqdm
-
-        self._stream = sys.stderr if stream is None else stream
-        self._quiet = quiet
-        self._start_s = time.perf_counter()
-        self._bar: tqdm[Any] = tqdm(
-            total=2 + 2 * len(STAGES),
-            file=self._stream,
-            disable=quiet or not self._stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
-            bar_format="{desc} {bar} {elapsed}",
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        self._bar.close()
-
-    def __call__(self, stage: str) -> None:
-        """Begin a stage."""
-        self._bar.update(1)
-        if self._quiet:
-            return
-        if self._stream.isatty():
-            self._bar.set_description_str(stage)
-        else:
-            print(f"{time.perf_counter() - self._start_s:5.0f} s  {stage}", file=self._stream, flush=True)

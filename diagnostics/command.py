@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diagnostics.figures import draw_all, load_arrays
-from diagnostics.places import check_writable
 from diagnostics.plan import plan_of, work
 from diagnostics.progress import Progress
 from diagnostics.record import RunRecord
@@ -21,6 +20,7 @@ from diagnostics.tables import WIDTH, header, table
 from diagnostics.verdicts import verdicts
 from gpcp.atomic import write_json, write_text
 from gpcp.command_line import INTERRUPTED
+from gpcp.places import check_file, check_folder
 
 
 def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
@@ -33,7 +33,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     """
     start_s = time.perf_counter()
     out: Path = arguments.out
-    check_writable(out, arguments.json)
+    check_folder(out)
+    check_file(arguments.json)
     plan = plan_of(arguments)
     try:
         with Progress(plan.jobs, quiet=arguments.quiet) as progress:

@@ -19,9 +19,9 @@ from diagnostics.compared_json import to_json
 from diagnostics.compared_runs import levels_of, train
 from diagnostics.compared_table import screen
 from diagnostics.limits import limits
-from diagnostics.places import check_writable
 from diagnostics.run_store import Record, do_runs
 from gpcp.atomic import write_json, write_text
+from gpcp.places import check_file, check_folder
 
 
 def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
@@ -34,7 +34,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     """
     start_s = time.perf_counter()
     out: Path = arguments.out
-    check_writable(out, arguments.json)
+    check_folder(out)
+    check_file(arguments.json)
     plan = plan_of(arguments)
     rank_of = {name: carried_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())

@@ -17,11 +17,11 @@ from diagnostics.curve_points import Curves, Place, answer_at, curves_of, fits_o
 from diagnostics.curve_runs import CAPACITIES, CurveRun, carry_out, check
 from diagnostics.curve_table import WIDTH, curves_text, genes_text
 from diagnostics.genes_needed import genes_needed
-from diagnostics.places import check_writable
 from diagnostics.run_store import Record, do_runs
 from diagnostics.trained import FEW_GENES
 from gpcp.atomic import write_json, write_text
 from gpcp.errors import InputError, nearest
+from gpcp.places import check_file, check_folder
 from simulators.worlds import world
 
 N_STEPS, BATCH_SIZE = 600, 64
@@ -47,7 +47,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     """
     start_s = time.perf_counter()
     out: Path = arguments.out
-    check_writable(out, arguments.json)
+    check_folder(out)
+    check_file(arguments.json)
     runs = genes_runs(arguments) if arguments.genes else curve_runs(arguments)
     check(runs)
     n_jobs = arguments.jobs or os.cpu_count() or 1

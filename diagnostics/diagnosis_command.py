@@ -15,7 +15,7 @@ from typing import Any, TextIO, final
 from diagnostics.checks.cascade import all_checks, chosen, diagnose, missing
 from diagnostics.checks.check import Check
 from diagnostics.checks.probe import Probe
-from diagnostics.named_subject import checked_place, subject_named
+from diagnostics.named_subject import subject_named
 from diagnostics.report import Report
 from diagnostics.result import CheckResult
 from diagnostics.verdict_card import Card
@@ -23,6 +23,7 @@ from diagnostics.verdict_figures import figures_of
 from diagnostics.verdict_page import page
 from gpcp.atomic import write_json, write_text
 from gpcp.command_line import INTERRUPTED
+from gpcp.places import check_file
 
 WIDTH = 100
 SHOWN = {"pass": "pass", "fail": "FAIL", "inconclusive": "open", "not_applicable": "n/a", "error": "ERROR"}
@@ -49,8 +50,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been written then.
     """
     checks = chosen(arguments.only)
-    checked_place(arguments.json, "--json")
-    checked_place(arguments.html, "--html")
+    check_file(arguments.json, "--json")
+    check_file(arguments.html, "--html")
     start_s = time.perf_counter()
     subject = subject_named(arguments)
     probe = Probe(subject, seed=arguments.seed)

@@ -101,20 +101,3 @@ def pairs_of(arguments: argparse.Namespace) -> NamedPairs:
     """
     options = source_options(arguments)
     return pairs_named(arguments.source, pair_wishes(arguments), genes=arguments.genes, seed=arguments.seed, **options)
-
-
-def checked_place(path: Path | None, flag: str) -> None:
-    """Refuse a file that cannot be written, before anything is run.
-
-    Raises
-    ------
-    InputError
-        It is a folder, or a file stands where its folder should be.
-    """
-    if path is None:
-        return
-    if path.is_dir():
-        raise InputError(f"{flag}: {path} is a folder; name a file")
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    if not existing.is_dir():
-        raise InputError(f"{flag}: {existing} is a file, not a folder; name another place")

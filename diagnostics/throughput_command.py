@@ -4,23 +4,22 @@ No dimension key: nothing here is an array.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TextIO, final
+from typing import Any
 
-from diagnostics.audit_command import check_folder
 from diagnostics.audit_intervals import plain
 from diagnostics.core_use import usable_cores
-from diagnostics.named_subject import checked_place
 from diagnostics.overlap_report import OverlapReport, overlap_report
 from diagnostics.overlap_words import advice, banded, screen, verdict
 from diagnostics.report import versions
 from diagnostics.stage_times import ROWS, StageTimes, stage_times
+from diagnostics.stages import Stages
 from diagnostics.throughput_subject import Timed, timed_named
 from diagnostics.timeline_figure import draw_timeline
 from gpcp.atomic import write_json, write_text
+from gpcp.places import check_file, check_folder
 
 
 def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
@@ -34,8 +33,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     start_s = time.perf_counter()
     out: Path = arguments.out
     check_folder(out)
-    checked_place(arguments.json, "--json")
-    with Passes(len(ROWS) * (arguments.rounds + 1), quiet=arguments.quiet) as passes:
+    check_file(arguments.json)
+    with Stages(len(ROWS) * (arguments.rounds + 1), quiet=arguments.quiet, coarse=True) as passes:
         timed = timed_named(arguments)
         times = stage_times(
             timed.ways,
@@ -96,49 +95,3 @@ def contents(report: OverlapReport, times: StageTimes, *, of_cache: bool) -> dic
         "granted": list(times.granted),
         "passes": {row: [plain(one.to_json()) for one in times.passes[row]] for row in ROWS},
     }
-
-
-@final
-class Passes:
-    """What a person sees while passes are made: a bar on a terminal, else a line for each round.
-
-    Parameters
-    ----------
-    n_passes : int
-    quiet : bool
-        Nothing at all.
-    stream : file, optional
-        Stderr by default.
-    """
-
-    def __init__(self, n_passes: int, *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        from tqdm import tqdm
-
-        self._stream = sys.stderr if stream is None else stream
-        self._quiet, self._last = quiet, ""
-        self._bar: tqdm[Any] = tqdm(
-            total=n_passes,
-            file=self._stream,
-            disable=quiet or not self._stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
-            bar_format="{desc} {bar} {elapsed}",
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        self._bar.close()
-
-    def __call__(self, name: str) -> None:
-        """Begin a pass."""
-        self._bar.update(1)
-        one_round = name.partition(":")[0]
-        if self._quiet:
-            return
-        if self._stream.isatty():
-            self._bar.set_description_str(name)
-        elif one_round != self._last:
-            print(one_round, file=self._stream, flush=True)
-        self._last = one_round

@@ -52,7 +52,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                        timeline_figure
                        compared  compared_table  compared_json
                        compared_figure
-                       run_store  places  graph_theory
+                       run_store  stages  graph_theory
                   1    losses  ridge  loss_baselines  readouts         what is measured, beside what others
                        torch_readouts  rankings  graph_scores          would get from the same pairs, and
                        oracles  baselines  forests_and_covariances     beside the most that can be had
@@ -114,7 +114,7 @@ The house. Nothing imports upwards, neither between the packages nor between the
                       \                               /
     gpcp, ground floor (numpy)
       0  errors  genes  cells  pairs  predictors  randomness  registry  atomic
-         command_line
+         command_line  places
 
 The way of the data, left to right::
 

@@ -27,6 +27,7 @@ from gpcp.model_config import preset
 from gpcp.offers import ADVISERS, RateAdvice, levels_of
 from gpcp.pair_names import SplitPairs, pair_wishes, pairs_named, split_pairs
 from gpcp.panel_file import read_genes
+from gpcp.places import check_file, check_folder
 from gpcp.plugins import load_plugins
 from gpcp.source_names import source_options, stamp_of
 from gpcp.sweep_figures import draw_all
@@ -112,14 +113,8 @@ def check(arguments: argparse.Namespace) -> None:
     """
     if arguments.source is None:
         raise InputError("name where pairs come from: --source KIND:PLACE, such as --source synthetic:scale_free/20")
-    for path, what in ((arguments.out / "sweep.json", "--out"), (arguments.json, "--json")):
-        if path is None:
-            continue
-        if path.is_dir():
-            raise InputError(f"{what}: {path} is a folder; name a file")
-        existing = next(parent for parent in path.absolute().parents if parent.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            raise InputError(f"{what}: nothing can be written in {existing}; name another place")
+    check_folder(arguments.out)
+    check_file(arguments.json)
     if arguments.workers > 1 and str(arguments.storage).startswith("sqlite:"):
         raise InputError("--storage: SQLite breaks when several processes write: use a journal, or --workers 1")
 

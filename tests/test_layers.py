@@ -15,7 +15,7 @@ import pytest
 from tests.source_tree import PACKAGES, REPO, Import, Source, imports, parsed, sources
 
 HOUSE: Mapping[tuple[str, int], str] = {
-    ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic command_line",
+    ("gpcp", 0): "__init__ errors genes cells pairs predictors randomness registry atomic command_line places",
     ("gpcp", 1): "files gene_table expression_values h5ad_file h5ad_genes h5ad_values h5ad subsets pairing cell_index "
     "pairing_keys pairing_stats signatures told matching pools planning planned streaming "
     "sparse_cells sparse_pairs gene_statistics selection statistics_file gene_notes "
@@ -44,7 +44,7 @@ HOUSE: Mapping[tuple[str, int], str] = {
         "standing readings methods limits verdicts real_cells trained runs progress tables figures "
         "source_names audit audit_verdicts audit_table audit_figure "
         "overlap_report overlap_words timeline_figure"
-        " compared compared_table compared_figure compared_json run_store graph_theory places"
+        " compared compared_table compared_figure compared_json run_store graph_theory stages"
     ),
     ("diagnostics", 3): "recovery cells_recovery input_speeds",
     ("diagnostics", 4): (

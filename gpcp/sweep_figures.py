@@ -78,10 +78,21 @@ def _rates_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
         )
     low = min([*levels.values(), *finite])
     ax.set(xscale="log", xlabel="learning rate", ylabel="held-out mean squared error")
+    _label_rates(ax, [float(str(row.values[RATE])) for row in judged])
     ax.set_ylim(low - 0.05 * (top - low), top)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     ax.set_title(f"{len(judged)} trials; lines from the lowest to the highest of {result.n_seeds} seeds", fontsize=10)
     return figure
+
+
+def _label_rates(ax: "Axes", rates: list[float]) -> None:
+    """Decades alone over a wide range, 1, 2 and 5 of each over a narrow one."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    wide = max(rates) > 50 * min(rates)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _parallel_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":

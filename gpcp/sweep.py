@@ -85,7 +85,7 @@ def _add_output(add: Callable[..., object]) -> None:
     add("--out", metavar="DIR", type=Path, default=Path("runs/sweep"), help=out)
     storage = (
         "instead of a journal in --out: a journal FILE, an address of a database (postgresql://..., mysql://..., "
-        "sqlite:///FILE for one worker), or grpc://HOST:PORT of Optuna's storage proxy"
+        "sqlite:///FILE for one worker), or grpc://HOST:PORT of Optuna's storage proxy (needs grpcio)"
     )
     add("--storage", metavar="PLACE", help=storage)
     add("--name", metavar="NAME", default="sweep", help="of the sweep in its storage (default sweep)")

@@ -177,7 +177,8 @@ def _about(arguments: argparse.Namespace) -> dict[str, Any]:
     options = source_options(arguments)
     return {
         "source": arguments.source,
-        "files": stamp_of(arguments.source),
+        # Copies of one source on several machines have other dates.
+        "files": "" if "://" in str(arguments.storage) else stamp_of(arguments.source),
         "options": {name: options[name] for name in sorted(options)},
         "pairs": {name: getattr(arguments, name) for name in ("regime", "told", "match_on", "differ_on", "max_cells")},
         "held out": arguments.held_out,

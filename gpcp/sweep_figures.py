@@ -87,11 +87,11 @@ def _rates_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
 
 def _label_rates(ax: "Axes", rates: list[float]) -> None:
     """Decades alone over a wide range, 1, 2 and 5 of each over a narrow one."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     wide = max(rates) > 50 * min(rates)
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 

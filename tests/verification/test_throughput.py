@@ -70,7 +70,6 @@ def test_a_reader_that_reads_blocks_does_not_stall_a_queue_as_deep_as_is_advised
     advised = report_of(ways(1), step, n_rounds=2).advised_depth
     report = report_of(ways(advised), step)
     # Blocks begin at batches 0 and 6 of a pass: one burst to be hidden, which a queue of one batch cannot.
-    assert report.row("prefetched").longest_wait_s < 0.06
     assert report.efficiency.value >= 0.8
 
 

@@ -24,6 +24,7 @@ def test_the_levels_of_a_world_are_in_their_order():
     assert "Bayes risk" not in levels_of(sample, held_out, None)
 
 
+@pytest.mark.slow
 def test_the_ladder_advises_a_rate_and_its_advice_survives_a_file():
     named = synthetic_pairs("scale_free/5", PairWishes())
     assert named is not None

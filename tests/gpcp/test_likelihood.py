@@ -123,6 +123,7 @@ def test_the_model_s_distribution_has_its_answer_as_mean_whatever_the_order(
         torch.testing.assert_close(one_BLK[measured_BL], other_BLK[measured_BL], rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", DISTRIBUTIONS)
 def test_it_learns_how_sure_it_can_be(head: str) -> None:
     config = replace(CONFIG, n_steps=150, batch_size=64, warmup_steps=15)

@@ -41,8 +41,11 @@ none for its name, dose and sign, or for one beside others); identity x value is
 genes that are not told ask the same question and get the same answer, one number for all."""
 
 COMBINATIONS = [
-    (head, value, form, norm)
-    for head, value, form, norm in product(HEADS, VALUE_EMBEDDINGS, QUERY_FORMS, NORMS)
+    # Every head meets every value embedding and every norm in the fast third; the slow rest is all combinations.
+    pytest.param(head, value, form, norm, marks=[pytest.mark.slow] * bool((i + j + k) % 3))
+    for (i, head), (j, value), form, (k, norm) in product(
+        enumerate(HEADS), enumerate(VALUE_EMBEDDINGS), QUERY_FORMS, enumerate(NORMS)
+    )
     if HEADS[head][0] == "pooled" or form == "all_genes"
 ]
 

@@ -150,8 +150,7 @@ def _bases(arguments: argparse.Namespace, n_genes: int, part: str) -> tuple[Mode
     """Both configurations before the part is put in, and which of their fields were set."""
     n_steps: int = arguments.steps
     model = preset(arguments.preset, n_genes)
-    # A short training still has its warm-up, in the proportion of the default one.
-    fit = FitConfig(n_steps=n_steps, warmup_steps=min(FitConfig().warmup_steps, n_steps // 6))
+    fit = FitConfig().lasting(n_steps)
     of_model, of_fit = _fields_of(model), _fields_of(fit)
     changes: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for word in arguments.set:

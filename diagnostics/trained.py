@@ -104,16 +104,14 @@ def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfi
     from gpcp.fit_config import FitConfig
     from gpcp.model_config import preset
 
-    # A short training still has its warm-up, in the proportion of the default one, and a history to show.
+    # A short training still has a history to show.
     fit_config = FitConfig(
-        n_steps=training.n_steps,
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
-        warmup_steps=min(FitConfig().warmup_steps, training.n_steps // 6),
         evaluate_every=max(1, training.n_steps // 12),
         checkpoint_every=max(1, min(200, training.n_steps // 4)),
         seed=seed_of(seed, "training"),
-    )
+    ).lasting(training.n_steps)
     return preset(training.preset, n_genes), fit_config
 
 

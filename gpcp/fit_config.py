@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -92,6 +92,10 @@ class FitConfig:
         """The rate of update number ``step``, counted from 0."""
         warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
         return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.n_steps))
+
+    def lasting(self, n_steps: int) -> "FitConfig":
+        """The same over so many steps: a short training still has its warm-up, in the proportion of the default one."""
+        return replace(self, n_steps=n_steps, warmup_steps=min(FitConfig().warmup_steps, n_steps // 6))
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON's types; ``FitConfig(**fields)`` is the way back."""

@@ -140,28 +140,27 @@ def pairs_named(
         )
     whole = cells_named(text, genes=genes, **options)
     if wishes.max_cells is None:
-        stored = _matching(whole, wishes)(whole)
+        match_on = _match_on(whole, wishes)
+        stored = _matching(match_on, wishes)(whole)
         how = "planned" if stored.planned else "streamed"
-        return NamedPairs(pairs=stored, name=f"{text} ({len(whole.vocab):,} genes, {_shared(whole, wishes)}, {how})")
+        return NamedPairs(pairs=stored, name=f"{text} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})")
     # Read once and kept: a training goes through them many times.
     cells = sample_cells(whole, whole.vocab.feature_id, max_cells=wishes.max_cells, seed=seed)
-    match = _matching(cells, wishes)
+    match_on = _match_on(cells, wishes)
+    match = _matching(match_on, wishes)
     return NamedPairs(
-        pairs=match(cells), name=f"{text} ({len(cells):,} cells, {_shared(cells, wishes)})", cells=cells, match=match
+        pairs=match(cells), name=f"{text} ({len(cells):,} cells, {_shared(match_on)})", cells=cells, match=match
     )
 
 
-def _matching(cells: CellSource, wishes: PairWishes) -> Callable[[CellSource], Paired]:
-    match_on = _match_on(cells, wishes)
-
+def _matching(match_on: tuple[str, ...], wishes: PairWishes) -> Callable[[CellSource], Paired]:
     def match(some: CellSource) -> Paired:
         return Paired(some, match_on=match_on, differ_on=wishes.differ_on, told=wishes.told)
 
     return match
 
 
-def _shared(cells: CellSource, wishes: PairWishes) -> str:
-    match_on = _match_on(cells, wishes)
+def _shared(match_on: tuple[str, ...]) -> str:
     return f"pairs of the same {', '.join(match_on)}" if match_on else "pairs of any two cells"
 
 

@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, final
 
 import optuna
@@ -283,6 +284,7 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+@lru_cache(maxsize=1)  # the table, the figure and the JSON of one result ask for it
 def importance(result: SweepResult, *, n_forests: int = 5) -> dict[str, tuple[float, float]]:
     """Share of the spread of the losses that each hyperparameter explains, and the standard deviation over forests.
 

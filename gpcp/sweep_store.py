@@ -207,16 +207,11 @@ class SweepStore:
 
     def keep_alive(self, trial: optuna.Trial) -> None:
         """Say that the trial is still run."""
-        self._own(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number))
+        self._own(self._id(trial))
 
     def release(self, trial: optuna.Trial) -> None:
         """Give back a trial that is not finished: the next worker takes it up where it was left."""
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-        self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
-
-    @property
-    def _study_id(self) -> int:
-        return self._storage.get_study_id_from_name(self.name)
+        self._storage.set_trial_state_values(self._id(trial), TrialState.WAITING)
 
     def _by_slot(self) -> dict[int, FrozenTrial]:
         """The lowest number of each slot: a slot that was planned twice is run once."""
@@ -227,8 +222,9 @@ class SweepStore:
                 found.setdefault(trial.user_attrs[_SLOT], trial)
         return found
 
-    def _id(self, trial: FrozenTrial) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+    def _id(self, trial: FrozenTrial | optuna.Trial) -> int:
+        study_id = self._storage.get_study_id_from_name(self.name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
 
     def _own(self, trial_id: int) -> None:
         self._storage.set_trial_user_attr(trial_id, _OWNER, {**self._me, "at": time.time()})

@@ -65,9 +65,9 @@ class Task:
     start_loss: float
 
     def steps(self, fit: FitConfig) -> FitConfig:
-        """The training of so many epochs: a sixth of its steps, 100 at most, warm up."""
+        """The training of so many epochs."""
         n_steps = max(1, ceil(self.n_epochs * self.epoch_pairs / fit.batch_size))
-        return replace(fit, n_steps=n_steps, warmup_steps=min(100, n_steps // 6), evaluate_every=n_steps)
+        return replace(fit.lasting(n_steps), evaluate_every=n_steps)
 
 
 def pruner() -> optuna.pruners.BasePruner:
@@ -94,7 +94,7 @@ def run_trial(trial: optuna.Trial, task: Task, store: SweepStore, on_seed: Calla
     """
     try:
         searched = _suggested(trial, task.space)
-        outcome = _trained(trial, searched, task, store, on_seed or _nothing)
+        outcome = _trained(trial, searched, task, store, on_seed)
     except InputError as error:
         outcome = _failed(trial, str(error), "")
     except (RuntimeError, MemoryError, ArithmeticError) as error:
@@ -119,10 +119,6 @@ def replicates_of(trial: FrozenTrial | optuna.Trial) -> list[Replicate]:
     return [Replicate(**kept[place], history=()) for place in sorted(kept, key=int)]
 
 
-def _nothing() -> None:
-    pass
-
-
 def _failed(trial: optuna.Trial, says: str, trace: str) -> str:
     trial.set_user_attr("error", says)
     trial.set_user_attr("traceback", trace)
@@ -144,7 +140,7 @@ def _suggested(trial: optuna.Trial, space: Space) -> dict[str, Value]:
 
 
 def _trained(
-    trial: optuna.Trial, searched: dict[str, Value], task: Task, store: SweepStore, on_seed: Callable[[], None]
+    trial: optuna.Trial, searched: dict[str, Value], task: Task, store: SweepStore, on_seed: Callable[[], None] | None
 ) -> str:
     """Train from each seed that is not done, until the outcome is known."""
     model_config, fit_config = task.space.configs(searched)
@@ -164,7 +160,8 @@ def _trained(
             _, found = replicate(model_config, fit_config, task.pairs, task.held_out, seed=seed, on_step=on_step)
             done[str(place)] = found.to_json()
             trial.set_user_attr("replicates", done)
-            on_seed()
+            if on_seed is not None:
+                on_seed()
         loss = done[str(place)]["loss"]
         if loss is None:
             return "diverged"

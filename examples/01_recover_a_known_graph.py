@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from diagnostics.graph_scores import score_graph
-from diagnostics.loss_baselines import loss_baseline, skill
-from diagnostics.losses import losses_of
-from diagnostics.readouts import invert_total, single_gene_response
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
-from gpcp.pairs import concatenate
-from gpcp.prediction import ModelPredictor
-from gpcp.training import FitConfig, fit
-from simulators.bayes import BayesPredictor
+from diagnostics.graphs.readouts import invert_total, single_gene_response
+from diagnostics.graphs.scores import score_graph
+from diagnostics.scoring.baselines import loss_baseline, skill
+from diagnostics.scoring.errors import losses_of
+from gpcp.core.pairs import concatenate
+from gpcp.model.config import preset
+from gpcp.model.predictor import ModelPredictor
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.fit import FitConfig, fit
+from simulators.exact.bayes import BayesPredictor
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

@@ -2,20 +2,19 @@
 
 import sys
 
-from diagnostics.loss_baselines import RidgePredictor, loss_baseline
-from diagnostics.losses import losses_of
-from diagnostics.matched_linear import PairLinearPredictor, TypeMeanPredictor
-from diagnostics.partial_graph import NOT_CAUSAL
-from diagnostics.real_cells import all_cells, choose_panel, labelled_losses
-from gpcp.cell_split import split_cells
-from gpcp.h5ad import H5adCells
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
-from gpcp.pairing import Paired
-from gpcp.pairs import concatenate
-from gpcp.prediction import ModelPredictor
-from gpcp.subsets import OnlyGenes
-from gpcp.training import FitConfig, fit
+from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
+from diagnostics.graphs.partial_correlations import NOT_CAUSAL
+from diagnostics.scoring.baselines import RidgePredictor, loss_baseline
+from diagnostics.scoring.errors import losses_of
+from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeMeanPredictor
+from gpcp.core.pairs import concatenate
+from gpcp.model.config import preset
+from gpcp.model.predictor import ModelPredictor
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.pairing.paired import Paired
+from gpcp.sources.h5ad.cells import H5adCells
+from gpcp.sources.subsets import OnlyGenes, split_cells
+from gpcp.training.fit import FitConfig, fit
 
 FILE = "../shared/data/cells/pbmc68k_reduced.h5ad"
 N_GENES, N_STEPS = 12, 200

@@ -1,6 +1,6 @@
 """Why is my loss flat? The author's first architecture and the repaired one on the same pairs of a known world."""
 
-from diagnostics.recover_graph import main as recover_graph
+from diagnostics.commands.recover_graph.command import main as recover_graph
 
 
 def main() -> None:

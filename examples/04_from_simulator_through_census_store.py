@@ -5,20 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
-from diagnostics.graph_scores import GraphScore, score_graph
-from diagnostics.implied_law import implied_partial
-from diagnostics.partial_graph import partial_within
-from diagnostics.real_cells import all_cells
-from gpcp.cells import CellBatch, CellSource
-from gpcp.census import CensusCells
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
-from gpcp.pairing import Paired
-from gpcp.prediction import ModelPredictor
-from gpcp.subsets import OnlyGenes
-from gpcp.training import FitConfig, fit
-from simulators.embedded_census import embedded_census
-from simulators.graphs import GeneGraph
+from diagnostics.commands.recover_graph.real_cells import all_cells
+from diagnostics.graphs.implied_law import implied_partial
+from diagnostics.graphs.partial_correlations import partial_within
+from diagnostics.graphs.scores import GraphScore, score_graph
+from gpcp.core.cells import CellBatch, CellSource
+from gpcp.model.config import preset
+from gpcp.model.predictor import ModelPredictor
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.pairing.paired import Paired
+from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.subsets import OnlyGenes
+from gpcp.training.fit import FitConfig, fit
+from simulators.census.embedded import embedded_census
+from simulators.graphs.families import GeneGraph
 
 N_CELLS, N_GENES, N_STEPS = 8_000, 200, 250
 POPULATION = ("cell_type", "dataset")

@@ -1,7 +1,7 @@
 """A first real slice: cells of the tongue from the Census, a panel chosen from them, a cache on this disk, a training.
 
     python examples/05_real_census.py                     the release on S3; needs a network and 4 GB of memory
-    python examples/05_real_census.py FOLDER TISSUE       a copy on this disk (simulators.embedded_census writes one)
+    python examples/05_real_census.py FOLDER TISSUE       a copy on this disk (simulators.census.embedded writes one)
 
 What was read stays in ./census_slice: started again, it begins with the cache.
 """
@@ -9,23 +9,23 @@ What was read stays in ./census_slice: started again, it begins with the cache.
 import sys
 from pathlib import Path
 
-from diagnostics.loss_baselines import RidgePredictor, loss_baseline
-from diagnostics.losses import losses_of
-from gpcp.cache_build import cached
-from gpcp.cell_split import split_cells
-from gpcp.census import CensusCells
-from gpcp.census_store import CENSUS_VERSION, UnreachableError
-from gpcp.gene_notes import notes_of_census
-from gpcp.gene_panel import choose_genes
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
-from gpcp.pairing import Paired
-from gpcp.pairs import concatenate
-from gpcp.panel_file import load_panel, save_panel
-from gpcp.prediction import ModelPredictor
-from gpcp.prefetch import Prefetched
-from gpcp.selection import gene_statistics
-from gpcp.training import FitConfig, fit
+from diagnostics.scoring.baselines import RidgePredictor, loss_baseline
+from diagnostics.scoring.errors import losses_of
+from gpcp.core.pairs import concatenate
+from gpcp.loading.prefetch import Prefetched
+from gpcp.model.config import preset
+from gpcp.model.predictor import ModelPredictor
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.pairing.paired import Paired
+from gpcp.panels.annotation import notes_of_census
+from gpcp.panels.first_pass import gene_statistics
+from gpcp.panels.panel import choose_genes
+from gpcp.panels.panel_file import load_panel, save_panel
+from gpcp.sources.cache.build import cached
+from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.census.store import CENSUS_VERSION, UnreachableError
+from gpcp.sources.subsets import split_cells
+from gpcp.training.fit import FitConfig, fit
 
 N_GENES, N_STEPS = 64, 200
 SLICE = Path("census_slice")

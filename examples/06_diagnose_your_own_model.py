@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from diagnostics.diagnose import diagnose
-from gpcp.batches import model_batch
-from gpcp.loss import masked_loss
-from gpcp.pairs import PairBatch
-from gpcp.seeding import torch_seed
+from diagnostics.checks.diagnose import diagnose
+from gpcp.core.pairs import PairBatch
+from gpcp.model.batch import model_batch
+from gpcp.model.torch_seed import torch_seed
+from gpcp.training.loss import masked_loss
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

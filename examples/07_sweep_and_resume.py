@@ -9,18 +9,17 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from gpcp.fit_config import FitConfig
-from gpcp.model_config import ModelConfig
-from gpcp.pair_names import PairWishes, pairs_named, split_pairs
-from gpcp.plugins import load_plugins
-from gpcp.sweep_space import Space, hyperparameter_of
-from gpcp.sweep_table import screen
-from gpcp.sweeps import SweepConfig, sweep
+import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from diagnostics.commands.sweep.table import screen
+from gpcp.model.config import ModelConfig
+from gpcp.opening.pairs import PairWishes, pairs_named, split_pairs
+from gpcp.search.space import Space, hyperparameter_of
+from gpcp.search.sweep import SweepConfig, sweep
+from gpcp.training.config import FitConfig
 
 
 def main() -> None:
     torch.set_num_threads(1)  # the models are small
-    load_plugins("gpcp.sources")
     # Any source: "h5ad:cells.h5ad" or "cache:panel_cache" take the place of the world without another change.
     named = pairs_named("synthetic:scale_free/10", PairWishes())
     split = split_pairs(named, n_held_out=1_000, seed=0)

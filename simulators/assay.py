@@ -19,9 +19,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.cells import check_array, read_only
-from gpcp.errors import InputError
-from gpcp.genes import GeneVocab
+from gpcp.core.cells import check_array, read_only
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
 
 _LARGEST_LOG_RATE = 50.0
 """Latent values beyond this many e-folds are a mistake in ``scale``: a cell would be all one gene."""

@@ -13,15 +13,22 @@ from typing import Protocol, final, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.cells import CellBatch, check_array, concatenate_cells, read_only, rebatched_cells, rebatched_rows
-from gpcp.errors import InputError
-from gpcp.genes import GeneVocab
-from gpcp.pairs import PairBatch, rebatched
+from gpcp.core.cells import (
+    CellBatch,
+    check_array,
+    concatenate_cells,
+    read_only,
+    rebatched_cells,
+    rebatched_rows,
+)
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch, rebatched
+from gpcp.core.random import generator
 from simulators.assay import Assay, log1p_tpm
-from simulators.interventions import DoCells
-from simulators.randomness import generator
-from simulators.regimes import REGIMES, Regime, regime_of
-from simulators.scm import Scm
+from simulators.scm.interventions import DoCells
+from simulators.scm.regimes import REGIMES, Regime, regime_of
+from simulators.scm.scm import Scm
 
 __all__ = ["REGIMES", "CountedBatch", "CountedCells", "Regime", "SimulatedCells", "SimulatedPairs"]
 
@@ -37,7 +44,7 @@ _IDS_PER_SEED = 2**40
 class SimulatedPairs:
     """Pairs of a world's cells, fresh for every seed, in the world's own units; all genes are measured.
 
-    Meets :class:`gpcp.pairs.PairSource`.
+    Meets :class:`gpcp.core.pairs.PairSource`.
 
     The number of told genes is uniform over ``told``, and every set of that size is as likely. In the matched regime
     their values are those of the second cell. In the other two they are drawn from N(0, ``dose_sd``) in the units of
@@ -47,7 +54,7 @@ class SimulatedPairs:
     ----------
     scm : Scm
     regime : {"matched", "counterfactual", "interventional"}
-        See :mod:`simulators.regimes`.
+        See :mod:`simulators.scm.regimes`.
     n_pairs : int
         Pairs of one pass.
     told : (int, int), optional
@@ -180,7 +187,7 @@ class CountedCells(Protocol):
 
 
 def concatenate_counted(batches: Sequence[CountedBatch]) -> CountedBatch:
-    """All cells of some batches as one batch; errors as :func:`gpcp.cells.concatenate_cells`."""
+    """All cells of some batches as one batch; errors as :func:`gpcp.core.cells.concatenate_cells`."""
     return CountedBatch(
         cells=concatenate_cells([batch.cells for batch in batches]),
         count_BG=np.concatenate([batch.count_BG for batch in batches]),
@@ -192,7 +199,7 @@ def concatenate_counted(batches: Sequence[CountedBatch]) -> CountedBatch:
 class SimulatedCells:
     """A finite population of a world's cells, as the world has them or as an assay reports them.
 
-    Meets :class:`gpcp.cells.CellSource`. The cells are the same for every ``seed`` of :meth:`cells`, which decides
+    Meets :class:`gpcp.core.cells.CellSource`. The cells are the same for every ``seed`` of :meth:`cells`, which decides
     their order alone: blocks are shuffled, and the cells of each block.
 
     Without an assay: expression in the world's own units, all genes measured, one cell type ``type_0`` and one

@@ -13,14 +13,14 @@ from typing import cast, final
 
 import numpy as np
 
-from gpcp.errors import InputError, nearest
-from simulators.graphs import DENSE_FAMILIES, SHAPES, GeneGraph
-from simulators.mechanisms import MECHANISMS
-from simulators.networks import network_subgraph, read_network
-from simulators.noises import NOISES
-from simulators.randomness import generator
-from simulators.scm import SCALINGS, Scaling, Scm, build_scm
-from simulators.sortability import Sortability, sortability
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.random import generator
+from simulators.graphs.families import DENSE_FAMILIES, SHAPES, GeneGraph
+from simulators.graphs.networks import network_subgraph, read_network
+from simulators.graphs.sortability import Sortability, sortability
+from simulators.scm.mechanisms import MECHANISMS
+from simulators.scm.noises import NOISES
+from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
 
 NETWORK = "network"
 FAMILIES: tuple[str, ...] = (*DENSE_FAMILIES, *SHAPES, NETWORK)

@@ -12,13 +12,13 @@ from tempfile import mkdtemp
 
 import numpy as np
 
-from gpcp.cache import PanelCells
-from gpcp.cache_build import build_cache
-from gpcp.cells import CellSource
-from gpcp.census import CensusCells
-from gpcp.h5ad import H5adCells
-from gpcp.subsets import OnlyCells, OnlyGenes
-from simulators.embedded_census import EmbeddedCensus, embedded_census
+from gpcp.core.cells import CellSource
+from gpcp.sources.cache.build import build_cache
+from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.h5ad.cells import H5adCells
+from gpcp.sources.subsets import OnlyCells, OnlyGenes
+from simulators.census.embedded import EmbeddedCensus, embedded_census
 from simulators.sources import SimulatedCells
 from simulators.worlds import world
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from gpcp.cell_index import CellIndex, Labels
-from gpcp.cells import COVARIATES, CellBatch
-from gpcp.genes import GeneVocab
-from gpcp.pairs import PairBatch
-from gpcp.predictors import Perturbation
-from gpcp.sparse_cells import SparseCells, SparseValues
+from gpcp.core.cells import COVARIATES, CellBatch
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch
+from gpcp.core.predictors import Perturbation
+from gpcp.sources.index import CellIndex, Labels
+from gpcp.sources.sparse import SparseCells, SparseValues
 
 MOST_GENES = 6
 MOST_ROWS = 5

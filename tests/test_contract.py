@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from gpcp.cells import CellBatch, CellSource, concatenate_cells
-from gpcp.census import CensusCells
-from gpcp.pair_dataset import PairDataset
-from gpcp.pairing import Engine, Paired
-from gpcp.pairs import PairBatch, PairSource, concatenate, late_pairs
-from gpcp.prefetch import Prefetched
-from gpcp.shares import epoch_seed, share
+from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
+from gpcp.core.pairs import PairBatch, PairSource, concatenate, late_pairs
+from gpcp.loading.prefetch import Prefetched
+from gpcp.loading.sharding import epoch_seed, share
+from gpcp.loading.torch_dataset import PairDataset
+from gpcp.pairing.paired import Engine, Paired
+from gpcp.sources.census.cells import CensusCells
 from tests.contract_cases import SOURCES, made
 
 # A machine of one or two cores is enough for what is tested here, whatever torch says of it.

@@ -17,8 +17,8 @@ from tests.source_tree import PACKAGES, Source, functions, parsed, sources
 EVERYTHING = sources(*PACKAGES, "examples", "tests")
 
 FROM_A_SEED: Mapping[str, frozenset[str]] = {
-    "gpcp/seeding.py": frozenset({"torch_seed"}),
-    "gpcp/training.py": frozenset({"_Run._load"}),
+    "gpcp/model/torch_seed.py": frozenset({"torch_seed"}),
+    "gpcp/training/fit.py": frozenset({"_Run._load"}),
 }
 """Files, and the functions in each, that may set torch's global generator: ``torch_seed``, which leaves it as it
 was, and what goes on from a checkpoint inside it."""
@@ -173,8 +173,8 @@ def test_first_weights_are_let_through_where_a_layer_is_made_and_nowhere_else():
 def test_a_model_is_made_from_its_seed_alone_and_leaves_the_global_generator_as_it_was(name: str):
     import torch
 
-    from gpcp.model import GenePerturbationTransformer
-    from gpcp.model_config import preset
+    from gpcp.model.config import preset
+    from gpcp.model.transformer import GenePerturbationTransformer
 
     before = torch.random.get_rng_state()
     first = GenePerturbationTransformer(preset(name, 5), seed=1).state_dict()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import Phase, find, given, settings
 
-from gpcp.cells import CellBatch
-from gpcp.genes import ENSEMBL_GENE, GeneVocab
-from gpcp.pairs import PairBatch
-from gpcp.predictors import Perturbation
+from gpcp.core.cells import CellBatch
+from gpcp.core.genes import ENSEMBL_GENE, GeneVocab
+from gpcp.core.pairs import PairBatch
+from gpcp.core.predictors import Perturbation
 from tests.strategies import (
     LARGEST,
     MOST_GENES,

@@ -12,21 +12,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
 
-from diagnostics.checks.check import ALPHA, CHECKS, FAMILIES, Check, Finding
-from diagnostics.checks.probe import Probe
-from diagnostics.checks.subject import Subject
-from diagnostics.report import Report
-from diagnostics.result import CheckResult
-from gpcp.errors import InputError, nearest
+from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.subject import Subject
+from diagnostics.results.check_result import CheckResult, Finding
+from diagnostics.results.report import Report
+from gpcp.core.errors import InputError, nearest
 
 _FILES = {
-    "data": ("provenance", "step_inputs", "passes", "contents", "signal", "relations"),
-    "loss": ("loss", "loss_directions"),
-    "architecture": ("inputs", "told_inputs", "invariances", "paths", "outputs", "told_apart"),
+    "data": ("collation", "step_inputs", "passes", "contents", "signal", "relations"),
+    "loss": ("loss", "directions"),
+    "architecture": ("inputs", "perturbation_inputs", "invariances", "paths", "outputs", "distinguishes_genes"),
     "optimiser": ("start", "wiring", "step_sizes"),
-    "learning": ("ladder", "one_batch", "learning"),
+    "learning": ("learning_rate", "one_batch", "learning"),
 }
 """Files of each family, in the order in which their checks run."""
 
@@ -37,10 +36,8 @@ def all_checks() -> tuple[Check, ...]:
     """Every check in the order of the cascade: by family, then as they are written."""
     for family in FAMILIES:
         for name in _FILES[family]:
-            module = f"diagnostics.checks.{name}"
-            if find_spec(module) is not None:
-                import_module(module)
-    files = [f"diagnostics.checks.{name}" for family in FAMILIES for name in _FILES[family]]
+            import_module(f"diagnostics.checks.{family}.{name}")
+    files = [f"diagnostics.checks.{family}.{name}" for family in FAMILIES for name in _FILES[family]]
 
     def place(one: Check) -> tuple[int, int]:
         # By file, not by when it happened to be imported; a check from elsewhere comes last in its family.

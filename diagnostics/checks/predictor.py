@@ -1,4 +1,4 @@
-"""``check_predictor``: what every :class:`gpcp.predictors.Predictor` must do, for the tests of whoever writes one.
+"""``check_predictor``: what every :class:`gpcp.core.predictors.Predictor` must do, for the tests of whoever writes one.
 
 Dimension key: ``B`` cells, ``G`` genes.
 
@@ -20,10 +20,10 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.errors import InputError
-from gpcp.genes import GeneVocab
-from gpcp.predictors import Perturbation, Predictor
-from gpcp.randomness import stream
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.predictors import Perturbation, Predictor
+from gpcp.core.random import stream
 
 N_CELLS = 7
 ROUNDING = 1e-3

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.cells import CellBatch
-from gpcp.genes import GeneVocab
+from gpcp.core.cells import CellBatch
+from gpcp.core.genes import GeneVocab
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

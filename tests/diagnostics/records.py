@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from diagnostics.record import MethodScore, ReadOutScore, RunRecord
+from diagnostics.results.run_record import MethodScore, ReadOutScore, RunRecord
 
 EXAMPLE = RunRecord(
     world="scale_free/20",

@@ -11,10 +11,10 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gpcp.cell_index import CellIndex
-from gpcp.cells import CellBatch
-from gpcp.genes import GeneVocab
-from gpcp.sparse_cells import SparseCells, sparse_of
+from gpcp.core.cells import CellBatch
+from gpcp.core.genes import GeneVocab
+from gpcp.sources.index import CellIndex
+from gpcp.sources.sparse import SparseCells, sparse_of
 from tests.strategies import adjectives
 
 FIRST = 1000

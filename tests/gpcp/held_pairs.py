@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from gpcp.cells import CellBatch
-from gpcp.genes import GeneVocab
-from gpcp.pairs import PairBatch
-from gpcp.randomness import stream
-from gpcp.sparse_cells import sparse_of
-from gpcp.sparse_pairs import SparsePairs
+from gpcp.core.cells import CellBatch
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch
+from gpcp.core.random import stream
+from gpcp.pairing.sparse_pairs import SparsePairs
+from gpcp.sources.sparse import sparse_of
 
 VOCAB = GeneVocab(feature_id=("ENSG00000000001", "ENSG00000000002", "ENSG00000000003"))
 ARRAYS = ("before_BG", "after_BG", "measured_BG", "perturbed_BG", "before_id_B", "after_id_B")
@@ -97,4 +97,4 @@ def content(batches: Iterable[PairBatch]) -> list[tuple[bytes, ...]]:
 
 def reading_threads() -> list[threading.Thread]:
     """Threads of passes that are read ahead."""
-    return [thread for thread in threading.enumerate() if thread.name == "gpcp.prefetch"]
+    return [thread for thread in threading.enumerate() if thread.name == "gpcp.loading.prefetch"]

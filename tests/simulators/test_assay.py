@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from gpcp.errors import InputError
+from gpcp.core.errors import InputError
 from simulators.assay import Assay, Reads, build_assay, log1p_tpm
-from simulators.graphs import simulated_vocab
+from simulators.graphs.families import simulated_vocab
 
 N_GENES = 12
 VOCAB = simulated_vocab(N_GENES)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import simulators.sources
-from gpcp.cells import CellBatch, CellSource, concatenate_cells
-from gpcp.errors import InputError
-from gpcp.pairs import PairBatch, PairSource, concatenate
+from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
+from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from simulators.assay import build_assay
-from simulators.interventions import DoCells
-from simulators.regimes import REGIMES, Regime
+from simulators.scm.interventions import DoCells
+from simulators.scm.regimes import REGIMES, Regime
 from simulators.sources import SimulatedCells, SimulatedPairs, told_sets
 from simulators.worlds import world
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpcp.errors import InputError
-from simulators.mechanisms import MECHANISMS
-from simulators.noises import NOISES
-from simulators.scm import SCALINGS
+from gpcp.core.errors import InputError
+from simulators.scm.mechanisms import MECHANISMS
+from simulators.scm.noises import NOISES
+from simulators.scm.scm import SCALINGS
 from simulators.worlds import FAMILIES, NETWORK, world
 
 FREE = [family for family in FAMILIES if family != NETWORK]

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gpcp.pairs import PairBatch, concatenate
-from simulators.bayes import BayesAnswer, bayes
-from simulators.conditioning import given_told
-from simulators.equations import linear_twin
-from simulators.graphs import GeneGraph, simulated_vocab
-from simulators.mechanisms import MECHANISMS
-from simulators.monte_carlo import do_moments
-from simulators.noises import NOISES
-from simulators.particles import matched_moments
-from simulators.randomness import generator
-from simulators.regimes import Regime
-from simulators.scm import Scm, build_scm
+from gpcp.core.pairs import PairBatch, concatenate
+from gpcp.core.random import generator
+from simulators.exact.bayes import BayesAnswer, bayes
+from simulators.exact.conditioning import given_told
+from simulators.exact.equations import linear_twin
+from simulators.exact.monte_carlo import do_moments
+from simulators.exact.particles import matched_moments
+from simulators.graphs.families import GeneGraph, simulated_vocab
+from simulators.scm.mechanisms import MECHANISMS
+from simulators.scm.noises import NOISES
+from simulators.scm.regimes import Regime
+from simulators.scm.scm import Scm, build_scm
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpcp.cache import PanelCells
-from gpcp.cache_build import build_cache
-from tests.gpcp.cache_sources import bytes_of, killed_cells, names_in
+from gpcp.sources.cache.build import build_cache
+from gpcp.sources.cache.cells import PanelCells
+from tests.gpcp.sources.cache.cache_sources import bytes_of, killed_cells, names_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")]
 
@@ -22,7 +22,7 @@ MOST_KILLS = 8
 def started(folder: Path, repo: Path) -> "subprocess.Popen[str]":
     """A process that is about to build the cache, or to go on with it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.gpcp.cache_sources", str(folder), "0.004"],
+        [sys.executable, "-m", "tests.gpcp.sources.cache.cache_sources", str(folder), "0.004"],
         cwd=repo,
         env={**os.environ, "PYTHONPATH": str(repo)},
         stdout=subprocess.PIPE,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from simulators.embedded_census import embedded_census
+from simulators.census.embedded import embedded_census
 from tests.source_tree import REPO
 
 READ = """
 import sys
 import torch
-from gpcp.census import CensusCells
+from gpcp.sources.census.cells import CensusCells
 torch.set_num_threads(1)
 for _ in CensusCells(uri=sys.argv[1]).cells(batch_size=10, seed=0):
     assert torch.get_num_threads() == 1

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from diagnostics.compare_heads import main
-from gpcp.seed_noise import paired_difference
+from diagnostics.commands.compare.command import main
+from gpcp.core.intervals import paired_difference
 
 pytestmark = pytest.mark.slow
 

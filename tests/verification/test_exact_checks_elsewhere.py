@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from diagnostics.checks.cascade import diagnose
-from diagnostics.checks.subject import Subject
-from gpcp.loss import masked_loss
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
+from diagnostics.checks.engine.subject import Subject
+from gpcp.model.config import preset
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.loss import masked_loss
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from diagnostics.baselines import estimate
-from diagnostics.graph_scores import score_graph
-from diagnostics.loss_baselines import RidgePredictor, loss_baseline, squared_loss
-from gpcp.pairs import PairBatch, concatenate
-from simulators.bayes import BayesPredictor
-from simulators.regimes import REGIMES, Regime
+from diagnostics.graphs.estimators import estimate
+from diagnostics.graphs.scores import score_graph
+from diagnostics.scoring.baselines import RidgePredictor, loss_baseline, squared_loss
+from gpcp.core.pairs import PairBatch, concatenate
+from simulators.exact.bayes import BayesPredictor
+from simulators.scm.regimes import REGIMES, Regime
 from simulators.sources import SimulatedPairs
 from simulators.worlds import World, world
 

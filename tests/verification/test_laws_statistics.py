@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from simulators.interventions import Do, Intervention, KnockDown, Shift
-from simulators.laws import law_of
-from simulators.noises import NOISES
-from simulators.randomness import generator
-from simulators.scm import SCALINGS, Scm
+from gpcp.core.random import generator
+from simulators.exact.laws import law_of
+from simulators.scm.interventions import Do, Intervention, KnockDown, Shift
+from simulators.scm.noises import NOISES
+from simulators.scm.scm import SCALINGS, Scm
 from simulators.worlds import world
 
 pytestmark = pytest.mark.slow

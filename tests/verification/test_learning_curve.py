@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from diagnostics.curve_points import curves_of
-from diagnostics.curve_runs import CurveRun, carry_out
-from diagnostics.learning_curve import main
-from diagnostics.run_store import do_runs, read_runs
+from diagnostics.commands.learning_curve.command import main
+from diagnostics.commands.learning_curve.points import curves_of
+from diagnostics.commands.learning_curve.runs import CurveRun, carry_out
+from diagnostics.runs.run_store import do_runs, read_runs
 
 pytestmark = pytest.mark.slow
 

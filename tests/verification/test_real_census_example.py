@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.embedded_census import TISSUES, embedded_census
+from simulators.census.embedded import TISSUES, embedded_census
 from tests.source_tree import REPO
 
 pytestmark = pytest.mark.slow

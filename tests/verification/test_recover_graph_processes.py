@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.recover_graph import main
+from diagnostics.commands.recover_graph.command import main
 
 pytestmark = pytest.mark.slow
 

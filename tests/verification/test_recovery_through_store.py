@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diagnostics.graph_scores import GraphScore, score_graph
-from diagnostics.implied_law import implied_partial
-from diagnostics.partial_graph import partial_within
-from diagnostics.real_cells import all_cells
-from gpcp.cells import CellBatch, CellSource
-from gpcp.census import CensusCells
-from gpcp.genes import GeneVocab
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
-from gpcp.pairing import Paired
-from gpcp.pairs import concatenate
-from gpcp.prediction import ModelPredictor
-from gpcp.subsets import OnlyGenes
-from gpcp.training import FitConfig, fit
-from simulators.embedded_census import EmbeddedCensus, embedded_census
+from diagnostics.commands.recover_graph.real_cells import all_cells
+from diagnostics.graphs.implied_law import implied_partial
+from diagnostics.graphs.partial_correlations import partial_within
+from diagnostics.graphs.scores import GraphScore, score_graph
+from gpcp.core.cells import CellBatch, CellSource
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import concatenate
+from gpcp.model.config import preset
+from gpcp.model.predictor import ModelPredictor
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.pairing.paired import Paired
+from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.subsets import OnlyGenes
+from gpcp.training.fit import FitConfig, fit
+from simulators.census.embedded import EmbeddedCensus, embedded_census
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from diagnostics.__main__ import main as diagnostics
-from gpcp.select_genes import main as select_genes
+from diagnostics.commands.diagnose.command import main as diagnostics
+from diagnostics.commands.select_genes.command import main as select_genes
 
 pytestmark = pytest.mark.slow
 

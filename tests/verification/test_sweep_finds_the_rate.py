@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from diagnostics.loss_baselines import loss_baseline
-from gpcp.fit_config import FitConfig
-from gpcp.model_config import ModelConfig
-from gpcp.pairs import concatenate
-from gpcp.replicate import replicate
-from gpcp.sweep_result import SweepRow
-from gpcp.sweep_space import Space, hyperparameter_of
-from gpcp.sweep_trial import FLAT
-from gpcp.sweeps import SweepConfig, sweep
+from diagnostics.scoring.baselines import loss_baseline
+from gpcp.core.pairs import concatenate
+from gpcp.model.config import ModelConfig
+from gpcp.search.result import SweepRow
+from gpcp.search.space import Space, hyperparameter_of
+from gpcp.search.sweep import SweepConfig, sweep
+from gpcp.search.trial import FLAT
+from gpcp.training.config import FitConfig
+from gpcp.training.replicate import replicate
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gpcp.sweep_store import SweepStore
+from gpcp.search.storage import SweepStore
 from tests.source_tree import REPO
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "gpcp.sweep", "--source", "synthetic:scale_free/5", "--quiet"]
+COMMAND = [sys.executable, "-m", "diagnostics", "sweep", "--source", "synthetic:scale_free/5", "--quiet"]
 COMMAND += ["--over", "learning_rate", "dropout=0..0.5", "width=8,16", "--set", "n_heads=2"]
 COMMAND += ["--trials", "24", "--seeds", "2", "--epochs", "2", "--epoch-pairs", "512", "--held-out", "200"]
 

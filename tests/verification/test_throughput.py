@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from torch.utils.data import DataLoader
 
-from diagnostics.core_use import usable_cores
-from diagnostics.input_ways import ReadTimes, Ways, ways_of_iterables
-from diagnostics.overlap_report import OverlapReport, overlap_report
-from diagnostics.overlap_words import advice, verdict
-from diagnostics.stage_times import stage_times
-from gpcp.pair_dataset import PairDataset
-from gpcp.pairs import PairBatch
+from diagnostics.commands.throughput.text import advice, verdict
+from diagnostics.throughput.cpu_use import usable_cores
+from diagnostics.throughput.loaders import ReadTimes, Ways, ways_of_iterables
+from diagnostics.throughput.report import OverlapReport, overlap_report
+from diagnostics.throughput.rounds import stage_times
+from gpcp.core.pairs import PairBatch
+from gpcp.loading.torch_dataset import PairDataset
 from tests.gpcp.held_pairs import HeldPairs, content
 
 pytestmark = pytest.mark.slow

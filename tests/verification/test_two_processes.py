@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gpcp.cache_build import build_cache
-from gpcp.pairs import PairSource
-from gpcp.shares import epoch_seed
+from gpcp.core.pairs import PairSource
+from gpcp.loading.sharding import epoch_seed
+from gpcp.sources.cache.build import build_cache
 from tests.verification.two_ranks_pairs import BATCH, N_STEPS, cells, sources
 
 

@@ -9,13 +9,13 @@ was measured then cannot be measured again; that the faults are found now is tes
 import pytest
 
 # The catalogue is made before these are entered, so that it stays without them.
-import diagnostics.faults  # noqa: F401
-import tests.diagnostics.unseen_faults_a
-import tests.diagnostics.unseen_faults_b
-import tests.diagnostics.unseen_faults_b_models  # noqa: F401
+import diagnostics.faults.catalogue  # noqa: F401
+import tests.diagnostics.faults.unseen_faults_a
+import tests.diagnostics.faults.unseen_faults_b
+import tests.diagnostics.faults.unseen_faults_b_models  # noqa: F401
 from diagnostics.checks.cascade import all_checks, diagnose
-from diagnostics.fault import ENTERED, Fault
-from diagnostics.healthy import ground_of
+from diagnostics.faults.fault import ENTERED, Fault
+from diagnostics.faults.healthy import ground_of
 
 pytestmark = pytest.mark.slow
 

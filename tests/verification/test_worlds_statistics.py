@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from simulators.interventions import Do
-from simulators.mechanisms import MECHANISMS
-from simulators.noises import NOISES
-from simulators.randomness import generator
-from simulators.scm import CALIBRATION_CELLS
+from gpcp.core.random import generator
+from simulators.scm.interventions import Do
+from simulators.scm.mechanisms import MECHANISMS
+from simulators.scm.noises import NOISES
+from simulators.scm.scm import CALIBRATION_CELLS
 from simulators.worlds import world
 
 pytestmark = pytest.mark.slow

@@ -10,12 +10,12 @@ from typing import cast
 import torch
 from lightning_fabric import Fabric
 
-from gpcp.errors import InputError
-from gpcp.fit_config import FitConfig
-from gpcp.loss import Objective
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import ModelConfig
-from gpcp.training import fit
+from gpcp.core.errors import InputError
+from gpcp.model.config import ModelConfig
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.config import FitConfig
+from gpcp.training.fit import fit
+from gpcp.training.loss import Objective
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

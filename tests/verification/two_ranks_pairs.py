@@ -9,16 +9,16 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from gpcp.batches import model_batch
-from gpcp.cache import PanelCells
-from gpcp.fit_config import FitConfig
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import ModelConfig
-from gpcp.pair_dataset import PairDataset
-from gpcp.pairing import Paired
-from gpcp.pairs import PairSource
-from gpcp.prefetch import Prefetched
-from gpcp.training import fit
+from gpcp.core.pairs import PairSource
+from gpcp.loading.prefetch import Prefetched
+from gpcp.loading.torch_dataset import PairDataset
+from gpcp.model.batch import model_batch
+from gpcp.model.config import ModelConfig
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.pairing.paired import Paired
+from gpcp.sources.cache.cells import PanelCells
+from gpcp.training.config import FitConfig
+from gpcp.training.fit import fit
 from simulators.sources import SimulatedCells, SimulatedPairs
 from simulators.worlds import world
 

@@ -10,10 +10,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.genes import GeneVocab
-from gpcp.pairs import PairBatch, PairSource
-from gpcp.randomness import stream
-from simulators.regimes import Regime
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.core.random import stream
+from simulators.scm.regimes import Regime
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 
@@ -44,7 +44,7 @@ class Changed:
         return self.source.n_pairs
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
-        from gpcp.pairs import rebatched
+        from gpcp.core.pairs import rebatched
 
         blocks = (
             self.change(block, stream(seed, "changed", number))

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from diagnostics.checks.cascade import diagnose
-from diagnostics.checks.subject import Subject
-from diagnostics.report import Report
-from diagnostics.result import CheckResult
-from gpcp.batches import ModelBatch
-from gpcp.genes import GeneVocab
-from gpcp.loss import masked_loss
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
-from gpcp.pairs import PairBatch, PairSource
-from gpcp.randomness import stream
-from gpcp.seeding import torch_seed
+from diagnostics.checks.engine.subject import Subject
+from diagnostics.results.check_result import CheckResult
+from diagnostics.results.report import Report
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.core.random import stream
+from gpcp.model.batch import ModelBatch
+from gpcp.model.config import preset
+from gpcp.model.torch_seed import torch_seed
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.loss import masked_loss
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

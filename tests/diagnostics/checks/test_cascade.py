@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import diagnostics.checks.check as registry
+import diagnostics.checks.engine.check as registry
 from diagnostics.checks.cascade import ALPHA, all_checks, chosen, diagnose, holm, with_consequences
-from diagnostics.checks.check import FAMILIES, Finding, check
-from diagnostics.checks.probe import Probe
-from diagnostics.checks.subject import Subject
-from diagnostics.result import CheckResult, Outcome
-from gpcp.errors import InputError
+from diagnostics.checks.engine.check import FAMILIES, check
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.subject import Subject
+from diagnostics.results.check_result import CheckResult, Finding, Outcome
+from gpcp.core.errors import InputError
 from tests.diagnostics.checks.subjects import pairs_of
 
 
@@ -157,7 +157,7 @@ def test_checks_run_in_the_order_of_the_cascade():
 
 def test_the_order_is_not_that_of_the_imports():
     code = (
-        "import diagnostics.checks.outputs, diagnostics.checks.paths\n"
+        "import diagnostics.checks.architecture.outputs, diagnostics.checks.architecture.paths\n"
         "from diagnostics.checks.cascade import all_checks\n"
         "print(*(one.name for one in all_checks()))\n"
     )

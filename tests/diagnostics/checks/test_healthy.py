@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks.subject import Subject
-from diagnostics.fitted_subject import fitted_subject
-from gpcp.attention import NORMS
-from gpcp.embedding import VALUE_EMBEDDINGS
-from gpcp.fit_config import FitConfig
-from gpcp.heads import HEADS, gives_distribution
-from gpcp.loss import OBJECTIVES, Objective
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import ModelConfig
-from gpcp.pairs import PairBatch
-from gpcp.queries import QUERY_FORMS
+from diagnostics.checks.engine.fitted_subject import fitted_subject
+from diagnostics.checks.engine.subject import Subject
+from gpcp.core.pairs import PairBatch
+from gpcp.model.attention import NORMS
+from gpcp.model.config import ModelConfig
+from gpcp.model.embedding import VALUE_EMBEDDINGS
+from gpcp.model.heads.registry import HEADS, gives_distribution
+from gpcp.model.queries import QUERY_FORMS
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.config import FitConfig
+from gpcp.training.loss import OBJECTIVES, Objective
 from tests.diagnostics.checks.subjects import (
     Linear,
     Mlp,

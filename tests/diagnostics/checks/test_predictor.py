@@ -12,16 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from diagnostics.checks import check_predictor
-from diagnostics.loss_baselines import MeanDeltaPredictor, MeanPredictor, NoChangePredictor, RidgePredictor
-from gpcp.errors import InputError
-from gpcp.genes import GeneVocab
-from gpcp.model import GenePerturbationTransformer
-from gpcp.model_config import preset
-from gpcp.pairs import PairBatch, concatenate
-from gpcp.prediction import ModelPredictor
-from gpcp.predictors import Perturbation, Predictor
-from simulators.bayes import BayesPredictor
-from simulators.regimes import REGIMES
+from diagnostics.scoring.baselines import MeanDeltaPredictor, MeanPredictor, NoChangePredictor, RidgePredictor
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch, concatenate
+from gpcp.core.predictors import Perturbation, Predictor
+from gpcp.model.config import preset
+from gpcp.model.predictor import ModelPredictor
+from gpcp.model.transformer import GenePerturbationTransformer
+from simulators.exact.bayes import BayesPredictor
+from simulators.scm.regimes import REGIMES
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

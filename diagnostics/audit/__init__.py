@@ -1,0 +1,1 @@
+"""What the change between paired cells is made of."""

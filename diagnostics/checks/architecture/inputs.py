@@ -1,0 +1,216 @@
+"""What the untrained model reads, and what it must not read: masks, expression, and what is told of the change.
+
+Dimension key: ``B`` pairs, ``L`` state tokens.
+
+Asked of generic weights: what does not move an answer there is not connected, and no training will connect it. Each
+row of a batch asks with a gene of its own, so that one pass asks for many.
+"""
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diagnostics.checks.engine.batches import at, drawn_values, invented, set_before
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import Deviation, deviation, must_equal, must_move, verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import Finding
+from gpcp.model.batch import ModelBatch
+
+_JUNK = 1e6
+"""A large number, stored where nothing is read."""
+
+
+@check(
+    "architecture.finite",
+    "Are the untrained model's answers finite numbers?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def finite(probe: Probe) -> Finding:
+    """On pairs as they come and with more genes unmeasured, at the model's own weights."""
+    n_wrong, n = 0, 0
+    for pairs in (probe.few, probe.masked):
+        batch, _ = probe.exact(pairs)
+        answer = probe.answer(batch)[batch.measured_BL]
+        n_wrong, n = n_wrong + int((~answer.isfinite()).sum()), n + answer.numel()
+    return verdict(
+        good=not n_wrong,
+        says=f"{n_wrong} of {n} answers are NaN or infinite" if n_wrong else f"all {n} answers are finite",
+        next_step="look for a logarithm or root of a negative number, a division by 0, a softmax over nothing, or "
+        "weights that are NaN already",
+        statistic=n_wrong / max(n, 1), tolerance=0.0, n=n,
+    )  # fmt: skip
+
+
+@check(
+    "architecture.repeatable",
+    "Does the model in evaluation mode answer the same question twice alike?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def repeatable(probe: Probe) -> Finding:
+    """Two passes that differ in their random numbers alone."""
+    batch = invented(probe, "repeatable", p_told=1 / 3)
+    one_BL, again_BL = (probe.answer(batch, probe.generic_model, draw=draw) for draw in (1, 2))
+    return must_equal(
+        deviation(one_BL, again_BL, batch.measured_BL),
+        same="two passes in evaluation mode agree",
+        differs="two passes in evaluation mode disagree",
+        next_step="switch off dropout and sampling where self.training is False; functional dropout takes "
+        "training=self.training",
+    )
+
+
+@check(
+    "architecture.unmeasured",
+    "Do unmeasured genes change nothing, whatever is stored at their places?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def unmeasured(probe: Probe) -> Finding:
+    """Other values, large ones, and other targets at the places that are not measured."""
+    batch, usual_BL = _partly_measured(probe)
+    rng = probe.rng("unmeasured")
+    hidden_BL = ~batch.measured_BL
+    where_BL = batch.measured_BL
+    found = deviation(usual_BL, usual_BL, where_BL)
+    for junk in (float(drawn_values(probe, (1,), rng)[0]), _JUNK):
+        target_BL = torch.where(hidden_BL, junk, batch.target_BL)
+        altered = replace(set_before(batch, hidden_BL, junk), target_BL=target_BL)
+        now = deviation(usual_BL, probe.answer(altered, probe.generic_model), where_BL)
+        found = now if now.largest >= found.largest else found
+    return must_equal(
+        found,
+        same="what stands at unmeasured places changes nothing",
+        differs="what stands at unmeasured places changes the answers for measured genes",
+        next_step="drop what is not measured with torch.where(measured_BL, value, 0), and give measured_BL to "
+        "attention and to every mean or sum over genes (True where a gene counts)",
+    )
+
+
+@check(
+    "architecture.nan_unmeasured",
+    "Does a NaN stored at an unmeasured place stay there?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def nan_unmeasured(probe: Probe) -> Finding:
+    """NaN times a mask's 0 is NaN: values must be dropped before any arithmetic, or gradients are lost too."""
+    batch, usual_BL = _partly_measured(probe)
+    altered = set_before(batch, ~batch.measured_BL, float("nan"))
+    found = deviation(usual_BL, probe.answer(altered, probe.generic_model), batch.measured_BL)
+    if found.equal and _gradient_is_nan(probe, altered):
+        return verdict(
+            good=False, says="NaN at unmeasured places leaves the answers alone and makes gradients NaN",
+            next_step="choose with torch.where before any arithmetic, not after it",
+            statistic=1.0, tolerance=0.0, n=found.n,
+        )  # fmt: skip
+    return must_equal(
+        found,
+        same="NaN stored at unmeasured places changes neither answers nor gradients",
+        differs="NaN stored at unmeasured places reaches the answers for measured genes",
+        next_step="choose with torch.where(measured, value, 0) before any arithmetic: a product with the mask keeps "
+        "NaN",
+    )
+
+
+def _gradient_is_nan(probe: Probe, batch: ModelBatch) -> bool:
+    parameters = [one for one in probe.generic_model.parameters() if one.requires_grad]
+    answer = probe.subject.predict(probe.generic_model, batch)[batch.measured_BL]
+    if not answer.requires_grad:
+        return False
+    gradients = cast("tuple[Tensor | None, ...]", torch.autograd.grad(answer.sum(), parameters, allow_unused=True))
+    return any(one is not None and not bool(one.isfinite().all()) for one in gradients)
+
+
+def _partly_measured(probe: Probe) -> tuple[ModelBatch, Tensor]:
+    """Cells in which each measures genes of its own, and the answers for them."""
+    batch = invented(probe, "partly measured", p_told=1 / 3, p_measured=2 / 3)
+    batch = set_before(batch, ~batch.measured_BL, 0.0)
+    return batch, probe.answer(batch, probe.generic_model)
+
+
+@check(
+    "architecture.untold",
+    "Is the cell after read at told genes only?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def untold(probe: Probe) -> Finding:
+    """Other targets at untold places: those of a training pair would be the very answers."""
+    batch = invented(probe, "untold", p_told=1 / 3)
+    rng = probe.rng("untold")
+    target_BL = torch.as_tensor(drawn_values(probe, tuple(batch.target_BL.shape), rng)).to(batch.target_BL)
+    altered = replace(batch, target_BL=torch.where(batch.perturbed_BL, batch.target_BL, target_BL))
+    usual_BL, other_BL = (probe.answer(one, probe.generic_model) for one in (batch, altered))
+    return must_equal(
+        deviation(usual_BL, other_BL),
+        same="targets stored at untold genes change nothing",
+        differs="targets stored at genes that are not told change the answers",
+        next_step="read target_BL where perturbed_BL is True only: elsewhere it may hold what is to be predicted",
+    )
+
+
+@check(
+    "architecture.reads_expression",
+    "Do the answers move with expression before?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def reads_expression(probe: Probe) -> Finding:
+    """Every measured gene gets another value."""
+    batch = invented(probe, "reads expression", p_told=1 / 3)
+    other = invented(probe, "other expression", p_told=1 / 3)
+    altered = set_before(batch, batch.measured_BL & ~batch.perturbed_BL, other.before_BL)
+    return must_move(
+        probe.most_moved(lambda model: deviation(probe.answer(batch, model), probe.answer(altered, model))),
+        moves="answers move with the expression of the cell before",
+        stays="the answers are the same whatever the cell before expresses",
+        next_step="feed before_BL to the model, and look for a detour that drops it",
+    )
+
+
+@check(
+    "architecture.reads_other_genes",
+    "Does the expression of one gene reach the answers for others?",
+    cause="architecture", kind="exact", needs=("model",),
+)  # fmt: skip
+def reads_other_genes(probe: Probe) -> Finding:
+    """One gene a pair gets another value; its own answer is left out."""
+    return must_move(
+        _moved_by_one_gene(probe, invented(probe, "one gene", p_told=1 / 3), probe.rng("one gene")),
+        moves="one gene's expression reaches the answers for other genes",
+        stays="no gene's expression reaches the answer for another gene",
+        next_step="let genes exchange what they know: attention between tokens, or a layer over all genes",
+    )
+
+
+@check(
+    "architecture.reads_measured",
+    "Are measured genes read where others are unmeasured?",
+    cause="bug", kind="exact", needs=("model",), explained_by=("architecture.reads_other_genes",),
+)  # fmt: skip
+def reads_measured(probe: Probe) -> Finding:
+    """As for all genes, with a third of them unmeasured: an inverted mask shows there only."""
+    batch = invented(probe, "one measured gene", p_told=1 / 3, p_measured=2 / 3)
+    rng = probe.rng("one measured gene")
+    if not bool((batch.measured_BL.sum(dim=1) > 1).any()):
+        return Finding(outcome="not_applicable", says="there are too few genes to measure some and not others")
+    return must_move(
+        _moved_by_one_gene(probe, batch, rng),
+        moves="a measured gene is read where others are unmeasured",
+        stays="where some genes are unmeasured, no measured gene reaches the answer for another",
+        next_step="look at the attention mask: inverted, or all False as soon as one gene is unmeasured",
+    )
+
+
+def _moved_by_one_gene(probe: Probe, batch: ModelBatch, rng: np.random.Generator) -> Deviation:
+    chosen_BL = at(batch, one_of_each(batch.measured_BL, rng))
+    value_BL = torch.as_tensor(drawn_values(probe, tuple(batch.before_BL.shape), rng))
+    altered, where_BL = set_before(batch, chosen_BL, value_BL), batch.measured_BL & ~chosen_BL
+    return probe.most_moved(lambda model: deviation(probe.answer(batch, model), probe.answer(altered, model), where_BL))
+
+
+def one_of_each(among_BL: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A random place of each row among some, int64 (B,); place 0 where a row has none."""
+    among = among_BL.cpu().numpy()
+    return np.argmax(among * rng.uniform(0.5, 1.0, among.shape), axis=1)

@@ -1,0 +1,213 @@
+"""What must leave an answer as it is: the order of the genes, the other cells, padding, saving, the mode.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` answers for measured genes.
+"""
+
+import copy
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from diagnostics.checks.engine.batches import columns, invented, padded, rows
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import LARGEST, Deviation, deviation, must_equal, verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.weights import unregistered, with_generic_weights, without_dropout
+from diagnostics.results.check_result import Finding
+from gpcp.model.batch import ModelBatch
+
+_PASSES, _SETTLED = 200, 0.5
+"""Passes after which running statistics are those of the batch, and what may be left in spreads of the answers: they
+take the unbiased variance of a batch, which is normalised by the biased one."""
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+@check(
+    "architecture.gene_order",
+    "Does the order in which a batch lists its genes change nothing?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def gene_order(probe: Probe) -> Finding:
+    """The places of a batch in a random order, each with its token."""
+    batch = invented(probe, "gene order", p_told=1 / 3, p_measured=2 / 3)
+    n_places = batch.before_BL.shape[1]
+    # Reversed where there are two, since a random order may be the old one.
+    order = probe.rng("gene order").permutation(n_places) if n_places > 2 else np.arange(n_places)[::-1]
+    place_L = torch.as_tensor(order.copy(), device=probe.device)
+    usual_BL = probe.answer(batch, probe.generic_model)[:, place_L]
+    moved = columns(batch, place_L)
+    return must_equal(
+        deviation(usual_BL, probe.answer(moved, probe.generic_model), moved.measured_BL),
+        same="the answers follow their genes whatever the order",
+        differs="the answers depend on where a gene stands in the batch",
+        next_step="know genes by token_BL alone: no positional encoding, no order of an earlier batch, the same "
+        "places in encoder and decoder",
+    )
+
+
+@check(
+    "architecture.other_cells",
+    "Does a pair's answer not depend on the other pairs of its batch?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def other_cells(probe: Probe) -> Finding:
+    """Two pairs asked alone, and among others with other values, other told genes and other measured ones."""
+    usual = invented(probe, "this cell", p_told=1 / 3, p_measured=2 / 3)
+    others = invented(probe, "other cells", p_told=2 / 3, p_measured=0.9)
+    found: Deviation | None = None
+    for row in (0, len(usual) - 1):
+        this_B = torch.arange(len(usual), device=probe.device) == row
+        among = replace(
+            usual,
+            **{
+                name: torch.where(this_B[:, None], getattr(usual, name), getattr(others, name))
+                for name in ("before_BL", "target_BL", "measured_BL", "perturbed_BL")
+            },
+            token_BL=torch.where(this_B[:, None], usual.token_BL, others.token_BL),
+        )
+        where_BL = usual.measured_BL & this_B[:, None]
+        alone_BL = probe.answer(rows(usual, this_B.nonzero()[:, 0]), probe.generic_model)
+        for one in (usual, among):
+            answer_BL = probe.answer(one, probe.generic_model)
+            now = deviation(answer_BL[where_BL], alone_BL[usual.measured_BL[this_B]])
+            found = now if found is None or now.largest > found.largest else found
+    assert found is not None
+    return must_equal(
+        found,
+        same="a pair's answer is the same alone and among others",
+        differs="a pair's answer depends on the other pairs of its batch",
+        next_step="look for a mean, norm, softmax, graph or reshape over the first axis, and for one pair's mask used "
+        "for all",
+    )
+
+
+@check(
+    "architecture.padding",
+    "Do more padding places change nothing?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def padding(probe: Probe) -> Finding:
+    """More unmeasured places at the end of a batch, and other genes at those that are unmeasured already."""
+    rng = probe.rng("padding")
+    parts: list[Deviation] = []
+    for p_measured in (1.0, 2 / 3):
+        batch = invented(probe, f"padding {p_measured}", p_told=1 / 3, p_measured=p_measured)
+        token_L = torch.as_tensor(rng.integers(len(probe.vocab), size=5), device=probe.device)
+        token_BL = batch.token_BL.expand(batch.before_BL.shape)
+        other_BL = torch.as_tensor(rng.permutation(token_BL.cpu().numpy(), axis=1), device=probe.device)
+        renamed = replace(batch, token_BL=torch.where(batch.measured_BL, token_BL, other_BL))
+        usual_BL = probe.answer(batch, probe.generic_model)
+        for altered in (padded(batch, token_L), renamed):
+            answer_BL = probe.answer(altered, probe.generic_model)[:, : usual_BL.shape[1]]
+            parts.append(deviation(usual_BL, answer_BL, batch.measured_BL))
+    return must_equal(
+        max(parts, key=lambda part: part.largest),
+        same="padding places change nothing",
+        differs="padding places change the answers for measured genes",
+        next_step="leave unmeasured places out of attention, of every mean and of every count of genes: the attention "
+        "mask is missing or inverted, or the mean is over all places",
+    )
+
+
+@check(
+    "architecture.state_dict",
+    "Does the model come back whole from what is saved of it?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def state_dict(probe: Probe) -> Finding:
+    """Weights saved, drawn anew, and loaded: the answers are the old ones, and nothing that learns is left out."""
+    hidden = unregistered(probe.exact_model)
+    if hidden:
+        return verdict(
+            good=False,
+            says=f"{', '.join(hidden[:3])} of the model hold layers or parameters that parameters() and state_dict() "
+            "do not see: they are neither trained, nor moved, nor saved",
+            next_step="hold layers in nn.ModuleList or nn.ModuleDict and parameters in nn.ParameterList, not in a "
+            "plain list or dict",
+            statistic=float(len(hidden)), null=0.0, tolerance=0.0, n=len(hidden),
+        )  # fmt: skip
+    batch = invented(probe, "state dict", p_told=1 / 3)
+    saved = copy.deepcopy(probe.generic_model.state_dict())
+    fresh = with_generic_weights(probe.generic_model, probe.rng("fresh weights"))
+    refused = ""
+    try:
+        fresh.load_state_dict(saved)
+    except RuntimeError as error:
+        refused = " ".join(str(error).split())
+    if refused:
+        return verdict(
+            good=False, says=f"the model does not take back what it saved: {refused[:200]}",
+            next_step="let state_dict and load_state_dict name the same tensors",
+            statistic=1.0, tolerance=0.0,
+        )  # fmt: skip
+    return must_equal(
+        deviation(probe.answer(batch, probe.generic_model), probe.answer(batch, fresh), batch.measured_BL),
+        same="saved and loaded weights give the same answers",
+        differs="saved and loaded weights give other answers",
+        next_step="look for weights that state_dict leaves out, and for a load_state_dict of the model's own",
+    )
+
+
+@check(
+    "architecture.modes",
+    "Apart from dropout, is the model the same in training as in evaluation?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def modes(probe: Probe) -> Finding:
+    """A copy in training mode with its dropout at 0 against the model in evaluation mode.
+
+    A norm over the batch differs by design; but once it has seen one batch often enough, its running statistics are
+    those of that batch, and the two modes must nearly agree on it.
+    """
+    model = copy.deepcopy(probe.generic_model)
+    batch = invented(probe, "modes", p_told=1 / 3)
+    usual_BL = probe.answer(batch, model)
+    model.train()
+    with without_dropout(model):
+        one_BL, again_BL = (probe.answer(batch, model, draw=draw) for draw in (1, 2))
+    norms = [type(part).__name__ for part in model.modules() if isinstance(part, _BATCH_NORMS)]
+    found = deviation(usual_BL, one_BL, batch.measured_BL)
+    if not found.equal and norms:
+        settled = _settled(probe, model, batch)
+        if not settled <= _SETTLED:
+            return verdict(
+                good=False, says=f"after {_PASSES} passes over one batch the answers in evaluation mode are still "
+                f"{settled:.2g} spreads from those in training mode: the running statistics of {norms[0]} do not "
+                "follow", next_step="look at its momentum, at track_running_stats, and at whether the layer that is "
+                "trained is the one that is evaluated",
+                statistic=settled, null=0.0, tolerance=_SETTLED, n=found.n,
+            )  # fmt: skip
+        return Finding(
+            outcome="not_applicable",
+            says=f"the model has a norm over the batch ({norms[0]}): while training, a pair's answer depends "
+            "on the others by design, and small batches are noisy",
+        )
+    if not found.equal and not deviation(one_BL, again_BL, batch.measured_BL).equal:
+        return Finding(
+            outcome="not_applicable",
+            says="the model draws random numbers in training mode that no dropout layer accounts for, so that the two "
+            "modes cannot be held together",
+        )
+    return must_equal(
+        found,
+        same="training mode without dropout answers as evaluation mode does",
+        differs="training mode answers otherwise than evaluation mode, and neither dropout nor a norm over the batch "
+        "accounts for it",
+        next_step="look for what asks self.training: what is trained is not what is evaluated",
+    )
+
+
+def _settled(probe: Probe, model: nn.Module, batch: ModelBatch) -> float:
+    """How far the two modes lie apart, in spreads of the answers, once the running statistics are of this batch."""
+    model.train()
+    with without_dropout(model):
+        for _ in range(_PASSES - 1):
+            probe.answer(batch, model)
+        trained_N = probe.answer(batch, model)[batch.measured_BL].cpu().numpy()
+    evaluated_N = probe.answer(batch, model.eval())[batch.measured_BL].cpu().numpy()
+    size, spread = float(np.sqrt(np.mean((evaluated_N - trained_N) ** 2))), float(np.std(trained_N))
+    return size / spread if spread > 0 and math.isfinite(size) else LARGEST

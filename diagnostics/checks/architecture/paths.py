@@ -1,0 +1,242 @@
+"""Paths through the model: back to every parameter, from gene to gene, and out to where the targets lie.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``J`` genes asked, ``I`` genes varied,
+``K`` components of a distribution.
+"""
+
+import copy
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from diagnostics.checks.engine.batches import invented, set_before
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import Deviation, deviation, must_move, verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import Finding
+from gpcp.model.batch import ModelBatch
+from gpcp.model.transformer import GenePerturbationTransformer
+
+_STEPS = 5
+"""Steps after which a parameter that had no gradient because another was 0 has one: a layer that begins at 0 takes
+one, a second behind it another."""
+
+_RANK_SLACK = 1e-9
+_ASKED = 6
+"""Genes whose answers the rank is taken over."""
+
+
+@check(
+    "architecture.gradients",
+    "Does every parameter get a gradient?",
+    cause="bug", kind="exact", needs=("model",),
+)  # fmt: skip
+def gradients(probe: Probe) -> Finding:
+    """Of the answers for measured genes, at the model's own weights; what gets none is asked why."""
+    model = copy.deepcopy(probe.exact_model)
+    n_parameters = len(list(model.parameters()))
+    if not n_parameters:
+        return Finding(outcome="not_applicable", says="the model has no parameters")
+    frozen = [name for name, one in model.named_parameters() if one.is_floating_point() and not one.requires_grad]
+    if frozen:
+        return _without(
+            frozen,
+            n_parameters,
+            "are frozen (requires_grad is False)",
+            "set requires_grad to True; if they are meant to stay as they are, register them as buffers",
+        )
+    silent = _silent(probe, model)
+    if silent is None:
+        return verdict(
+            good=False, says="gradients of finite answers are not finite", statistic=1.0, tolerance=0.0,
+            next_step="look for a root or a norm at 0, a division by 0, or a torch.where after the arithmetic",
+        )  # fmt: skip
+    if not silent:
+        return verdict(
+            good=True, says=f"all {n_parameters} parameters get a gradient", next_step="",
+            statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
+        )  # fmt: skip
+    detached = _both(silent, _silent(probe, copy.deepcopy(probe.generic_model)))
+    if detached:
+        return _without(
+            detached,
+            n_parameters,
+            "get no gradient whatever the weights are",
+            "look for detach(), no_grad(), .data, an argmax or rounding between them and the answer; or for layers "
+            "that forward does not use",
+        )
+    for _ in range(_STEPS):
+        _step(probe, model)
+    asleep = _both(silent, _silent(probe, model))
+    if asleep:
+        return _without(
+            asleep,
+            n_parameters,
+            f"get no gradient at the initial weights, nor after {_STEPS} steps",
+            "initialise otherwise: weights that are all 0 keep each other at 0, and a ReLU whose inputs are all "
+            "negative passes nothing",
+        )
+    return verdict(
+        good=True, says=f"all {n_parameters} parameters get a gradient, {len(silent)} of them only once another has "
+        "moved from 0", next_step="", statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
+    )  # fmt: skip
+
+
+def _without(names: list[str], n_parameters: int, why: str, next_step: str) -> Finding:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return verdict(
+        good=False, says=f"{len(names)} of {n_parameters} parameters {why}: {shown}", next_step=next_step,
+        statistic=float(len(names)), null=0.0, tolerance=0.0, n=n_parameters,
+    )  # fmt: skip
+
+
+def _both(some: list[str], others: list[str] | None) -> list[str]:
+    return [name for name in some if name in (others or ())]
+
+
+def _questions(probe: Probe) -> list[ModelBatch]:
+    return [probe.exact(probe.few)[0], *(invented(probe, f"gradients {share}", p_told=share) for share in (0.1, 0.6))]
+
+
+def _pull(probe: Probe, model: nn.Module, batch: ModelBatch, number: int) -> None:
+    """Accumulate the gradients of a random sum of the answers for measured genes, spreads among them."""
+    said = [probe.subject.predict(model, batch)[batch.measured_BL]]
+    if isinstance(model, GenePerturbationTransformer) and model.gives_distribution:
+        distribution = model.distribution(batch)
+        said += [value_BLK[batch.measured_BL].flatten() for value_BLK in distribution.parameters]
+    answer = torch.cat(said)
+    weight = torch.as_tensor(probe.rng("weights of answers", number).standard_normal(answer.numel())).to(answer)
+    if answer.requires_grad:
+        (answer * weight).sum().backward()  # pyright: ignore[reportUnknownMemberType]
+
+
+def _silent(probe: Probe, model: nn.Module) -> list[str] | None:
+    """Parameters whose gradient is 0 throughout; None where one is not finite."""
+    seen: set[str] = set()
+    for number, batch in enumerate(_questions(probe)):
+        model.zero_grad()
+        _pull(probe, model, batch, number)
+        for name, parameter in model.named_parameters():
+            if parameter.grad is None:
+                continue
+            if not bool(parameter.grad.isfinite().all()):
+                return None
+            if bool((parameter.grad != 0).any()):
+                seen.add(name)
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad and name not in seen]
+
+
+def _step(probe: Probe, model: nn.Module) -> None:
+    """Each entry moves by a thousandth, as Adam would move it, so that what hangs on a 0 comes alive."""
+    model.zero_grad()
+    for number, batch in enumerate(_questions(probe)):
+        _pull(probe, model, batch, number)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.sub_(1e-3 * parameter.grad.sign())
+
+
+@check(
+    "architecture.identity",
+    "Are genes of equal expression told apart?",
+    cause="architecture", kind="exact", needs=("model",),
+)  # fmt: skip
+def identity(probe: Probe) -> Finding:
+    """All genes at the same value, 0 and another, none told: their answers must be able to differ."""
+    batch = invented(probe, "identity")
+    if batch.before_BL.shape[1] < 2:
+        return Finding(outcome="not_applicable", says="there is only one gene")
+    lost: list[float] = []
+    found = deviation(batch.before_BL, batch.before_BL)
+    # A half of the range is 0 nowhere but where the range is symmetric.
+    for value in (0.0, 0.25 * probe.value_range[0] + 0.75 * probe.value_range[1]):
+        question = set_before(batch, batch.measured_BL, value)
+
+        def apart(model: nn.Module, question: ModelBatch = question) -> Deviation:
+            answer_BL = probe.answer(question, model)
+            return deviation(answer_BL, answer_BL[:, :1].expand_as(answer_BL))
+
+        found = probe.most_moved(apart)
+        if found.equal:
+            lost.append(value)
+            break
+    everywhere = bool(lost) and lost[0] != 0
+    return must_move(
+        found,
+        moves="genes of equal expression get answers of their own",
+        stays=f"all genes of expression {lost[0] if lost else 0:.3g} get the same answer",
+        next_step="give each gene an embedding and use it"
+        if everywhere
+        else "add the gene's identity to its token: identity x value is 0 for every gene where the value is 0; or give "
+        "each gene an output of its own",
+    )
+
+
+@check(
+    "architecture.rank",
+    "Is there room between the genes for more than one number?",
+    cause="architecture", kind="exact", needs=("model",),
+)  # fmt: skip
+def rank(probe: Probe) -> Finding:
+    """Rank of the derivatives of some genes' answers by the inputs of others, float64 (J, I): 1 is a bottleneck.
+
+    A gene's own input is left out, since a shortcut for it would hide what is between genes.
+    """
+    batch = invented(probe, "rank", p_told=1 / 3, n_pairs=3)
+    n_places = batch.before_BL.shape[1]
+    if n_places < 4:
+        return Finding(outcome="not_applicable", says="it takes four genes: two to ask and two to vary")
+    asked_J = np.sort(probe.rng("asked").permutation(n_places)[: min(_ASKED, n_places // 2)])
+    batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
+    batch.perturbed_BL[:, asked_J] = False
+    found = 0
+    for draw in range(3):
+        # Where most answers are silent, as under a ReLU, another draw of weights wakes others.
+        found = max(found, _rank(probe, _slopes(probe, probe.generic(draw), batch, asked_J)))
+        if found > 1:
+            break
+    if not found:
+        return Finding(
+            outcome="not_applicable", says="the answers have no derivatives by the inputs of other genes to count"
+        )
+    return verdict(
+        good=found > 1,
+        says=f"other genes reach the answers for {len(asked_J)} genes through {found} independent "
+        f"{'numbers' if found > 1 else 'number'} at least",
+        next_step="widen what lies between the genes: a pool to a scalar lets all answers move together only",
+        statistic=float(found), null=1.0, tolerance=1.0, n=len(batch),
+    )  # fmt: skip
+
+
+def _rank(probe: Probe, slope_BJI: NDArray[np.float64] | None) -> int:
+    """The largest of all pairs; 0 where there are no derivatives, or none that is finite."""
+    if slope_BJI is None or not slope_BJI.any() or not np.isfinite(slope_BJI).all():
+        return 0
+    singular_BJ = np.linalg.svd(slope_BJI, compute_uv=False)
+    slack = _RANK_SLACK if probe.exact_dtype == torch.float64 else 1e-4
+    return int((singular_BJ > slack * singular_BJ[:, :1]).sum(axis=1).max())
+
+
+def _slopes(
+    probe: Probe, model: nn.Module, batch: ModelBatch, asked_J: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Derivatives of the asked answers by before and target of all other genes, (B, J, 2 I)."""
+    inputs = [batch.before_BL.clone().requires_grad_(), batch.target_BL.clone().requires_grad_()]
+    answer_BL = probe.subject.predict(model, replace(batch, before_BL=inputs[0], target_BL=inputs[1]))
+    if not answer_BL.requires_grad:
+        return None
+    other_I = np.setdiff1d(np.arange(answer_BL.shape[1]), asked_J)
+    rows: list[Tensor] = []
+    for place in asked_J.tolist():
+        slopes = cast(
+            "tuple[Tensor | None, ...]",
+            torch.autograd.grad(answer_BL[:, place].sum(), inputs, retain_graph=True, allow_unused=True),
+        )
+        rows.append(torch.cat([torch.zeros_like(batch.before_BL) if one is None else one for one in slopes], dim=1))
+    both_I = np.concatenate((other_I, answer_BL.shape[1] + other_I))
+    return torch.stack(rows, dim=1).double().cpu().numpy()[:, :, both_I]

@@ -1,0 +1,318 @@
+"""From the pairs to what the model is given: values and masks at their places, and nothing of the target besides.
+
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``L`` state tokens, ``N`` measured places.
+
+Everything goes through the subject's own ``collate``, and is held against the pairs gene by gene.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diagnostics.checks.data.transforms import EXACT, Bools, Floats, transform_of
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import LARGEST, verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import Finding
+from gpcp.core.pairs import PairBatch
+from gpcp.model.batch import ModelBatch
+
+_Values: TypeAlias = NDArray[np.floating]
+_Right: TypeAlias = Callable[[PairBatch], tuple[_Values, Bools]]
+_Instead: TypeAlias = Callable[[PairBatch], Mapping[str, _Values]]
+
+_OWN_UNITS = "; if that is meant, do it in the source, so that pairs hold what the model is to see, or in the model"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Arrived:
+    """What a batch holds, in the order of the vocabulary.
+
+    Parameters
+    ----------
+    measured_BG, perturbed_BG : bool, (B, G)
+        Genes that have a place that counts as measured, and as told.
+    before_BG, target_BG, after_BG : float64, (B, G)
+        NaN at genes without a measured place.
+    n_twice : int
+        Genes that have more than one measured place in a pair.
+    """
+
+    measured_BG: Bools
+    perturbed_BG: Bools
+    before_BG: Floats
+    target_BG: Floats
+    after_BG: Floats
+    n_twice: int
+
+    @classmethod
+    def of(cls, batch: ModelBatch, after_BL: Tensor, n_genes: int) -> "Arrived":
+        """Unpack a batch and what is to be predicted from it."""
+        shape = tuple(batch.before_BL.shape)
+        token_BL = batch.token_BL.cpu().expand(shape).numpy()
+        measured_BL = batch.measured_BL.cpu().numpy()
+        row_N, column_N = np.nonzero(measured_BL)
+        gene_N = token_BL[row_N, column_N]
+        n_BG = np.zeros((shape[0], n_genes), dtype=np.int64)
+        np.add.at(n_BG, (row_N, gene_N), 1)
+
+        def at_genes(value_BL: Tensor) -> Floats:
+            value_BG = np.full((shape[0], n_genes), np.nan)
+            value_BG[row_N, gene_N] = value_BL.detach().cpu().double().numpy()[row_N, column_N]
+            return value_BG
+
+        perturbed_BG = np.zeros((shape[0], n_genes), dtype=np.bool_)
+        perturbed_BG[row_N, gene_N] = batch.perturbed_BL.cpu().numpy()[row_N, column_N]
+        return cls(
+            measured_BG=n_BG > 0,
+            perturbed_BG=perturbed_BG,
+            before_BG=at_genes(batch.before_BL),
+            target_BG=at_genes(batch.target_BL),
+            after_BG=at_genes(after_BL),
+            n_twice=int((n_BG > 1).sum()),
+        )
+
+    def row(self, row: int) -> "Arrived":
+        """What it holds of one pair."""
+        one = slice(row, row + 1)
+        arrays = {field.name: getattr(self, field.name)[one] for field in fields(self) if field.name != "n_twice"}
+        return Arrived(**arrays, n_twice=0)
+
+
+def arrived(probe: Probe) -> tuple[tuple[PairBatch, Arrived], ...]:
+    """Pairs as they come and partly measured ones, each with what arrives of them; collated once."""
+
+    def collated(probe: Probe) -> tuple[tuple[PairBatch, Arrived], ...]:
+        return tuple(
+            (pairs, Arrived.of(*probe.subject.collate(pairs), len(probe.vocab))) for pairs in (probe.few, probe.masked)
+        )
+
+    return probe.once("arrived", collated)
+
+
+@check(
+    "data.masks",
+    "Do the masks say of each gene what the pairs say?",
+    cause="bug", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def masks(probe: Probe) -> Finding:
+    """Measured and told, gene by gene; every measured gene has one place."""
+    n_wrong, n, words, n_twice = 0, 0, list[str](), 0
+    for pairs, found in arrived(probe):
+        n_twice += found.n_twice
+        for name, right_BG, found_BG in (
+            ("measured", pairs.measured_BG, found.measured_BG),
+            ("told", pairs.perturbed_BG, found.perturbed_BG),
+        ):
+            wrong_BG = right_BG != found_BG
+            n_wrong, n = n_wrong + int(wrong_BG.sum()), n + wrong_BG.size
+            if wrong_BG.any():
+                words.append(f"the mask of {name} genes {_mask_in_words(found_BG, right_BG)}")
+    if n_twice:
+        words.append(f"{n_twice} genes have more than one place in their pair")
+    return verdict(
+        good=not words,
+        says=f"{'; '.join(dict.fromkeys(words))} ({n_wrong} of {n} marks are wrong)" if words
+        else f"all {n} marks of what is measured and what is told are those of the pairs",
+        next_step="look at the function that makes a batch of pairs: True means that a gene counts, and every gene's "
+        "mark stands where its token stands",
+        statistic=float(n_wrong + n_twice), null=0.0, tolerance=0.0, n=n,
+    )  # fmt: skip
+
+
+def _mask_in_words(found_BG: Bools, right_BG: Bools) -> str:
+    if (found_BG == ~right_BG).all():
+        return "is inverted"
+    for value, words in ((True, "is True throughout"), (False, "is False throughout")):
+        if (found_BG == value).all():
+            return words
+    if (found_BG.sum(axis=1) == right_BG.sum(axis=1)).all():
+        return "marks other genes, as many in each pair"
+    if (np.sort(_packed(found_BG)) == np.sort(_packed(right_BG))).all():
+        return "is that of other pairs"
+    if not (found_BG & ~right_BG).any():
+        return f"lacks {int((right_BG & ~found_BG).sum())} marks"
+    if not (right_BG & ~found_BG).any():
+        return f"has {int((found_BG & ~right_BG).sum())} marks too many"
+    return f"differs at {float((found_BG != right_BG).mean()):.0%} of the places"
+
+
+def _packed(mask_BG: Bools) -> NDArray[np.bytes_]:
+    return np.array([row.tobytes() for row in np.packbits(mask_BG, axis=1)])
+
+
+@check(
+    "data.before",
+    "Does the cell before reach the model as the pairs hold it?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def before(probe: Probe) -> Finding:
+    """At measured genes; a second logarithm, another scale, another order of genes or pairs is named."""
+    return _values(
+        probe, "before_BG", "the cell before",
+        lambda pairs: (pairs.before_BG, pairs.measured_BG),
+        lambda pairs: {"the cell after": pairs.after_BG, "the change": pairs.delta_BG},
+        "look at what stands between the source and the model" + _OWN_UNITS,
+    )  # fmt: skip
+
+
+@check(
+    "data.told",
+    "Does what is told of the change reach the model as the pairs hold it?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def told(probe: Probe) -> Finding:
+    """The value after of every told gene: its size and its sign."""
+    return _values(
+        probe, "target_BG", "what is told",
+        lambda pairs: (pairs.after_BG, pairs.perturbed_BG),
+        lambda pairs: {
+            "the change instead of the value after": pairs.delta_BG,
+            "the change with its sign turned": -pairs.delta_BG,
+            "the value before instead of after": pairs.before_BG,
+            "before minus the change": pairs.before_BG - pairs.delta_BG,
+            "1, whatever the dose": np.ones_like(pairs.after_BG),
+        },
+        "target_BL holds the told genes' expression after, in the units of before; a model that wants changes takes "
+        "the difference itself",
+    )  # fmt: skip
+
+
+@check(
+    "data.target",
+    "Is what is to be predicted the cell after?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def target(probe: Probe) -> Finding:
+    """At scored genes: not the cell before, not the change, not another pair's."""
+    return _values(
+        probe, "after_BG", "what is to be predicted",
+        lambda pairs: (pairs.after_BG, pairs.scored_BG),
+        lambda pairs: {
+            "the cell before": pairs.before_BG,
+            "the change instead of the cell after": pairs.delta_BG,
+            "the change with its sign turned": -pairs.delta_BG,
+        },
+        "the second thing that collate returns is the expression after at every place, which the loss is computed "
+        "with" + _OWN_UNITS,
+    )  # fmt: skip
+
+
+def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _Instead, next_step: str) -> Finding:
+    """One of the three values, wherever it is right that it should stand and has a place."""
+    words, worst, n = list[str](), 0.0, 0
+    for pairs, found in arrived(probe):
+        right_BG, where_BG = right_of(pairs)
+        right_BG, found_BG = right_BG.astype(np.float64), getattr(found, name)
+        where_BG = where_BG & found.measured_BG
+        n += int(where_BG.sum())
+        if not where_BG.any():
+            continue
+        instead = {words: value_BG.astype(np.float64) for words, value_BG in instead_of(pairs).items()}
+        words += [said] if (said := transform_of(found_BG, right_BG, where_BG, instead)) else []
+        gap = np.nan_to_num(np.abs(found_BG - right_BG)[where_BG], nan=LARGEST, posinf=LARGEST)
+        worst = max(worst, float(gap.max()) / max(float(np.abs(right_BG[where_BG]).max()), 1e-30))
+    if not n:
+        return Finding(outcome="not_applicable", says=f"there is no place at which {what} could be compared")
+    said = "; ".join(dict.fromkeys(words))
+    return verdict(
+        good=not words,
+        says=f"{what} arrives as {said}" if words else f"{what} arrives as the pairs hold it, at {n} places",
+        next_step=next_step, statistic=min(worst, LARGEST), null=0.0, tolerance=EXACT, n=n,
+    )  # fmt: skip
+
+
+@check(
+    "data.leak",
+    "Does the model's input stay the same when only the answer changes?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def leak(probe: Probe) -> Finding:
+    """Other values after at scored genes: the input must not change by a bit."""
+    changed: dict[str, int] = {}
+    n = 0
+    for turn, pairs in enumerate((probe.few, probe.masked)):
+        usual, _ = probe.subject.collate(pairs)
+        other, _ = probe.subject.collate(with_other_answers(pairs, probe.rng("leak", turn)))
+        n += int(pairs.scored_BG.sum())
+        for name, count in differing(usual, other).items():
+            changed[name] = changed.get(name, 0) + count
+    n_changed = sum(changed.values())
+    held = " and ".join(sorted(changed))
+    return verdict(
+        good=not n_changed,
+        says=f"{held} changes at {n_changed} places when only the answers do: the model is shown what it is asked"
+        if n_changed
+        else f"other answers at all {n} scored places leave the model's input as it is, to the bit",
+        next_step="hold the cell after back but at told genes: target_BL is 0 elsewhere, and nothing else is made of "
+        "the cell after",
+        statistic=float(n_changed), null=0.0, tolerance=0.0, n=n,
+    )  # fmt: skip
+
+
+def with_other_answers(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+    """The pairs with other values after wherever they are scored."""
+    other_BG = pairs.after_BG + 1 + rng.random(pairs.after_BG.shape, dtype=np.float32)
+    return replace(pairs, after_BG=np.where(pairs.scored_BG, other_BG, pairs.after_BG).astype(np.float32))
+
+
+def differing(one: ModelBatch, other: ModelBatch) -> dict[str, int]:
+    """Names of the tensors in which two batches differ, each with the number of places; NaN equals NaN."""
+    found: dict[str, int] = {}
+    for field in fields(ModelBatch):
+        a, b = (getattr(batch, field.name) for batch in (one, other))
+        if a.shape != b.shape:
+            found[field.name] = max(a.numel(), b.numel())
+            continue
+        unlike = (a != b) & ~((a != a) & (b != b))
+        if bool(unlike.any()):
+            found[field.name] = int(unlike.sum())
+    return found
+
+
+@check(
+    "data.collate_alone",
+    "Does a pair look the same to the model whatever pairs are beside it?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def collate_alone(probe: Probe) -> Finding:
+    """Each pair collated by itself, and all of them a second time: no unit is that of the batch, nothing is drawn."""
+    n_genes = len(probe.vocab)
+    (pairs, _), (masked, usual) = arrived(probe)
+    del pairs
+    again = Arrived.of(*probe.subject.collate(masked), n_genes)
+    alone = [
+        Arrived.of(*probe.subject.collate(masked.rows(slice(row, row + 1))), n_genes) for row in range(len(masked))
+    ]
+    n_drawn = _unlike(usual, again)
+    n_mixed = sum(_unlike(usual.row(row), one) for row, one in enumerate(alone))
+    says = f"{len(masked)} pairs look the same alone as beside each other"
+    if n_mixed:
+        says = f"what the model is shown of a pair depends on the pairs beside it, at {n_mixed} places"
+    if n_drawn:
+        says = f"the same pairs look different the second time, at {n_drawn} places: collate draws at random"
+    return verdict(
+        good=not n_drawn and not n_mixed, says=says,
+        next_step="draw in the source, where a seed decides"
+        if n_drawn
+        else "take units from the whole source once, not from each batch: a model would see another scale at every "
+        "step and at evaluation",
+        statistic=float(max(n_drawn, n_mixed)), null=0.0, tolerance=0.0, n=len(masked),
+    )  # fmt: skip
+
+
+def _unlike(one: Arrived, other: Arrived) -> int:
+    """Entries in which two differ by more than rounding."""
+    n = int((one.measured_BG != other.measured_BG).sum() + (one.perturbed_BG != other.perturbed_BG).sum())
+    told_BG = one.perturbed_BG & other.perturbed_BG
+    both_BG = one.measured_BG & other.measured_BG
+    for name, where_BG in (("before_BG", both_BG), ("target_BG", told_BG), ("after_BG", both_BG & ~told_BG)):
+        a, b = getattr(one, name)[where_BG], getattr(other, name)[where_BG]
+        scale = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
+        n += int((~(np.isclose(a, b, rtol=0, atol=EXACT * scale, equal_nan=True))).sum())
+    return n

@@ -1,0 +1,196 @@
+"""What the pairs are made of: units, genes that never move, entries about nothing, copies of the answer.
+
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.checks.data.linear_fit import linear_fit
+from diagnostics.checks.data.signal import of_another_pair
+from diagnostics.checks.data.units import LARGEST_LOG_LOG, member_units, units_in_words
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.gains import decided, ratio_of
+from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import Finding
+from diagnostics.scoring.errors import errors_of
+from gpcp.sources.h5ad.normalise import LARGEST_LOG
+
+ENOUGH_SCORED = 20
+"""Pairs that score a gene before it is called constant."""
+
+MOST_CONSTANT = 0.01
+"""Share of the scored entries that may be of genes that never move."""
+
+UNTOLD_MARK, UNTOLD_LIMIT = 0.05, 0.5
+"""Shares of pairs that tell nothing, or score nothing: more than controls and sparse cells make up; most pairs."""
+
+SILENT_MARK, SILENT_LIMIT = 0.5, 0.8
+"""Shares of scored entries that are 0 in both cells: most of the loss is about nothing; nearly all of it."""
+
+LEFT_OVER = 1e-3
+"""Share of the cells' own variance that must be left once ``before`` is known and what is told is not."""
+
+
+@check(
+    "data.units",
+    "Are the values log1p(TPM), or in a world's own units?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def units(probe: Probe) -> Finding:
+    """Counts, values without logarithm, a log of a log, and two cells in two units are told from their values."""
+    before, after = member_units(probe.sample)
+    lowest, highest = min(before.lowest, after.lowest), max(before.highest, after.highest)
+    words = units_in_words(before, after)
+    if not words and None in (before.twice, after.twice):
+        return Finding(
+            outcome="inconclusive",
+            says=f"no value is above {highest:.3g}: scaled by hand, or logarithms of logarithms, which end at "
+            f"{LARGEST_LOG_LOG:.2g}",
+            next_step="say which, and take one logarithm only", statistic=highest, n=len(probe.sample),
+        )  # fmt: skip
+    own = "a world's own units" if lowest < 0 else "logarithms"
+    return verdict(
+        good=not words,
+        says=words or f"values lie within {lowest:.3g} .. {highest:.3g}, as those in {own} may",
+        next_step="give log1p of counts per million, taken once, for both cells: the squared error of counts is that "
+        "of a few loud genes, and a second logarithm flattens what there is",
+        statistic=highest, tolerance=LARGEST_LOG, n=len(probe.sample),
+    )  # fmt: skip
+
+
+@check(
+    "data.tells_and_scores",
+    "Does every pair tell something and score something?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def tells_and_scores(probe: Probe) -> Finding:
+    """A pair that tells nothing cannot be answered; one that scores nothing asks nothing."""
+    pairs = probe.sample
+    untold = float((~pairs.perturbed_BG.any(axis=1)).mean())
+    unscored = float((~pairs.scored_BG.any(axis=1)).mean())
+    worst = max(untold, unscored)
+    says = f"{untold:.1%} of {len(pairs)} pairs tell nothing, {unscored:.1%} score nothing"
+    next_step = (
+        "look at how told genes are chosen: one at least, and not all that are measured; a perturbed gene outside the "
+        "panel cannot be told"
+    )
+    if UNTOLD_MARK < worst <= UNTOLD_LIMIT:
+        return Finding(
+            outcome="inconclusive", says=f"{says}: these are no use", next_step=next_step,
+            statistic=worst, tolerance=UNTOLD_LIMIT, n=len(pairs),
+        )  # fmt: skip
+    return verdict(
+        good=worst <= UNTOLD_LIMIT, says=says, next_step=next_step,
+        statistic=worst, tolerance=UNTOLD_LIMIT, n=len(pairs),
+    )  # fmt: skip
+
+
+@check(
+    "data.constant_genes",
+    "Does every scored gene vary?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def constant_genes(probe: Probe) -> Finding:
+    """Genes that end at one and the same value in every pair that scores them."""
+    pairs = probe.sample
+    scored_BG, n_G = pairs.scored_BG, pairs.scored_BG.sum(axis=0)
+    highest_G = np.where(scored_BG, pairs.after_BG, -np.inf).max(axis=0)
+    lowest_G = np.where(scored_BG, pairs.after_BG, np.inf).min(axis=0)
+    constant_G = (n_G >= ENOUGH_SCORED) & (highest_G - lowest_G <= 1e-6 * np.maximum(np.abs(highest_G), 1e-6))
+    share = float(n_G[constant_G].sum() / max(1, n_G.sum()))
+    names = _some_names(pairs.vocab.feature_id, constant_G)
+    zeros = int((constant_G & (highest_G == 0)).sum())
+    return verdict(
+        good=share <= MOST_CONSTANT,
+        says=f"{int(constant_G.sum())} of {int((n_G > 0).sum())} scored genes never vary{names}: {share:.1%} of what "
+        f"is scored{f', {zeros} of them always 0' if zeros else ''}"
+        if constant_G.any()
+        else f"all {int((n_G > 0).sum())} scored genes vary",
+        next_step="leave them out: python -m diagnostics select-genes chooses genes that are expressed",
+        statistic=share, tolerance=MOST_CONSTANT, n=len(pairs),
+    )  # fmt: skip
+
+
+def _some_names(feature_id: tuple[str, ...], which_G: NDArray[np.bool_]) -> str:
+    named = [feature_id[int(gene)] for gene in np.flatnonzero(which_G)[:3]]
+    more = ", ..." if which_G.sum() > len(named) else ""
+    return f" ({', '.join(named)}{more})" if named else ""
+
+
+@check(
+    "data.silent",
+    "Is the loss about genes that are expressed?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def silent(probe: Probe) -> Finding:
+    """Scored entries that are 0 in both cells: there is nothing that could change."""
+    pairs = probe.sample
+    neither_BG = pairs.scored_BG & (pairs.before_BG == 0) & (pairs.after_BG == 0)
+    share = float(neither_BG.sum() / max(1, pairs.scored_BG.sum()))
+    says = f"{share:.0%} of the scored entries are 0 in both cells"
+    next_step = "choose expressed genes: python -m diagnostics select-genes"
+    if SILENT_MARK < share <= SILENT_LIMIT:
+        return Finding(
+            outcome="inconclusive", says=f"{says}: most of the loss is about nothing", next_step=next_step,
+            statistic=share, tolerance=SILENT_LIMIT, n=len(pairs),
+        )  # fmt: skip
+    return verdict(
+        good=share <= SILENT_LIMIT, says=says + (": nearly all of the loss is about nothing" * (share > SILENT_LIMIT)),
+        next_step=next_step, statistic=share, tolerance=SILENT_LIMIT, n=len(pairs),
+    )  # fmt: skip
+
+
+@check(
+    "data.change",
+    "Does anything that is scored change between the two cells?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def change(probe: Probe) -> Finding:
+    """Before equal to after wherever it is scored: a copy, or cells that answer to nothing."""
+    pairs = probe.sample
+    scored_BG = pairs.scored_BG & ((pairs.before_BG != 0) | (pairs.after_BG != 0))
+    n = int(scored_BG.sum())
+    if not n:
+        return Finding(outcome="not_applicable", says="every scored entry is 0 in both cells, or none is scored")
+    same = float((scored_BG & (pairs.before_BG == pairs.after_BG)).sum() / n)
+    return verdict(
+        good=same <= 1 - LEFT_OVER,
+        says=f"{same:.1%} of {n} scored entries that are not 0 in both cells are the same before and after",
+        next_step="look for an answer that was copied to the cell before, or for a cell paired with itself",
+        statistic=same, tolerance=1 - LEFT_OVER, n=len(pairs),
+    )  # fmt: skip
+
+
+@check(
+    "data.copied_answer",
+    "Is something left to predict once the cell before is known?",
+    cause="data", kind="statistical", needs=("pairs",), explained_by=("data.change",),
+)  # fmt: skip
+def copied_answer(probe: Probe) -> Finding:
+    """What ridge leaves unexplained on unseen pairs if it is told another pair's perturbation.
+
+    As a share of the variance of the cells after about their genes' means. In no regime does the cell before alone
+    know the answer: cells of fresh noise differ, and those of the same noise differ by what they were told.
+    """
+    fit = linear_fit(probe)
+    if fit is None:
+        return Finding(outcome="not_applicable", says="no gene is scored in more than a handful of pairs")
+    pairs = fit.held_out
+    scored_BG = pairs.scored_BG
+    mean_G = np.where(scored_BG, pairs.after_BG, 0).sum(axis=0, dtype=np.float64) / np.maximum(scored_BG.sum(axis=0), 1)
+    spread_B = np.where(scored_BG, (pairs.after_BG - mean_G) ** 2, 0).sum(axis=1)
+    if not spread_B.sum() > 0:
+        return Finding(outcome="not_applicable", says="nothing that is scored varies after")
+    told = of_another_pair(pairs, probe.rng("copied answer"))
+    left_B = errors_of(fit.predicted(told), pairs).sum_B
+    left = ratio_of(left_B, spread_B, fit.cells)
+    return decided(
+        left.p_below(LEFT_OVER),
+        healthy=f"the cell before alone leaves {left.value:.1%} of the variance after unexplained",
+        faulty=f"the cell before alone explains all but {left.value:.2%} of the variance after, whatever is told: it "
+        "holds the answer",
+        next_step="look for values of the cell after in the cell before: columns copied, joined or imputed together",
+        statistic=left.value, null=LEFT_OVER, n=len(pairs),
+    )  # fmt: skip

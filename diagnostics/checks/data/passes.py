@@ -1,0 +1,196 @@
+"""What a source of pairs promises: a seed decides a pass, another seed gives another, and a pass repeats nothing.
+
+Dimension key: ``B`` pairs of a pass, ``N`` distances between equal pairs.
+"""
+
+from itertools import islice
+
+import numpy as np
+
+from diagnostics.checks.engine.cell_ids import Codes, row_codes
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import Finding
+from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch, concatenate
+
+BATCH = 64
+MOST_PAIRS = 1024
+MOST_ENTRIES = 400_000
+"""Pairs, and entries (pairs x genes), of the beginning of a pass that are compared."""
+
+FEWEST = 16
+"""Pairs that a pass needs for its order to say anything: by chance half of them stand alike once in thousands."""
+
+SAME_ORDER = 0.5
+"""Share of pairs that follow each other as in another pass from which on it is the same order, perhaps shifted."""
+
+MOST_REPEATS = 0.01
+"""Share of a pass that may repeat pairs: two cells can be alike in a panel of few genes."""
+
+
+def beginning(probe: Probe, seed: int, *, batch_size: int = BATCH, n_pairs: int | None = None) -> PairBatch:
+    """The first pairs of one pass.
+
+    Raises
+    ------
+    InputError
+        There is no source, or it gives no pair.
+    """
+    source = probe.subject.pairs
+    if source is None:
+        raise InputError("there is no source of pairs")
+    wanted = n_compared(probe) if n_pairs is None else n_pairs
+    batches = islice(source.pairs(batch_size=batch_size, seed=seed), -(-wanted // batch_size))
+    return concatenate(list(batches)).rows(slice(0, wanted))
+
+
+def n_compared(probe: Probe) -> int:
+    """Pairs of the beginning of a pass that are compared."""
+    return max(FEWEST, min(MOST_PAIRS, MOST_ENTRIES // len(probe.vocab)))
+
+
+def pair_codes(pairs: PairBatch, *, told: bool = True) -> Codes:
+    """A number for each pair: both cells' values and names and, where asked for, which genes are told."""
+    id_B2 = np.stack((pairs.before_id_B, pairs.after_id_B), axis=1)
+    parts = [id_B2.view(np.uint8), pairs.before_BG.view(np.uint8), pairs.after_BG.view(np.uint8)]
+    if told:
+        parts.append(pairs.perturbed_BG.view(np.uint8))
+    return row_codes(np.hstack([np.ascontiguousarray(part) for part in parts]))
+
+
+def same_place_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
+    """Largest share of the second pass's pairs that stand in the first at one and the same distance, and that."""
+    first: list[int] = one_B.tolist()
+    second: list[int] = other_B.tolist()
+    # The first of equal pairs: later ones are overwritten.
+    place_of = {code: len(first) - 1 - place for place, code in enumerate(reversed(first))}
+    lags = [place_of[code] - place for place, code in enumerate(second) if code in place_of]
+    if not lags:
+        return 0.0, 0
+    lag_N, n_N = np.unique(lags, return_counts=True)
+    best = int(n_N.argmax())
+    # Of a shifted pass the end is not seen: what can be compared is shorter by the shift.
+    comparable = max(1, min(len(other_B), len(one_B) - abs(int(lag_N[best]))))
+    enough = comparable >= FEWEST
+    return (float(n_N[best]) / comparable if enough else 0.0), int(lag_N[best])
+
+
+@check(
+    "data.same_seed",
+    "Does a seed decide the pairs, whatever the batch size?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def same_seed(probe: Probe) -> Finding:
+    """One pass twice, and once in batches of an odd size: the same bytes."""
+    seed = probe.seed_of("same seed")
+    n = min(4 * BATCH, n_compared(probe))
+    usual, again = (pair_codes(beginning(probe, seed, n_pairs=n)) for _ in range(2))
+    odd = pair_codes(beginning(probe, seed, batch_size=17, n_pairs=n))
+    n_again, n_odd = _unequal(usual, again), _unequal(usual, odd)
+    says = f"the first {len(usual)} pairs are the same a second time, and in batches of another size"
+    if n_odd:
+        says = f"in batches of 17 instead of {BATCH} the same seed gives other pairs, {n_odd} of {len(usual)}"
+    if n_again:
+        says = f"the same seed gives other pairs the second time, {n_again} of {len(usual)}"
+    return verdict(
+        good=not n_again and not n_odd, says=says,
+        next_step="draw every random number from a generator made of the seed that pairs() is given, pass by pass, "
+        "and cut into batches afterwards: no run can be repeated otherwise",
+        statistic=float(max(n_again, n_odd)), null=0.0, tolerance=0.0, n=len(usual),
+    )  # fmt: skip
+
+
+def _unequal(one_B: Codes, other_B: Codes) -> int:
+    n = min(len(one_B), len(other_B))
+    return int((one_B[:n] != other_B[:n]).sum()) + abs(len(one_B) - len(other_B))
+
+
+@check(
+    "data.other_seed",
+    "Does another seed give other pairs, or the same ones in another order?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def other_seed(probe: Probe) -> Finding:
+    """Neighbouring seeds and a distant one: no pass is another one, not even shifted by some batches."""
+    seed = probe.seed_of("other seed")
+    first, *others = (beginning(probe, one) for one in (seed, seed + 1, seed + 2, probe.seed_of("another seed")))
+    if min(map(len, (first, *others))) < FEWEST:
+        return Finding(outcome="not_applicable", says=f"a pass has fewer than {FEWEST} pairs: no order to speak of")
+    worst, shift, cells_alone = 0.0, 0, False
+    for told in (True, False):
+        code_B = pair_codes(first, told=told)
+        for other in others:
+            share, lag = same_place_share(code_B, pair_codes(other, told=told))
+            if share > worst:
+                worst, shift, cells_alone = share, lag, not told
+    what = "cells, other genes told," if cells_alone else "pairs"
+    says = f"no more than {worst:.0%} of the pairs of a pass follow each other as under another seed"
+    if worst >= SAME_ORDER:
+        says = f"another seed gives the same {what} in the same order" + (
+            f", {abs(shift)} pairs {'earlier' if shift > 0 else 'later'}" if shift else ""
+        )
+    return verdict(
+        good=worst < SAME_ORDER, says=says,
+        next_step="shuffle by the seed that pairs() is given: every epoch has the same order otherwise"
+        if not shift
+        else "derive the seeds of batches or workers from the pass's seed by a hash, not by adding to it: passes "
+        "overlap otherwise",
+        statistic=worst, tolerance=SAME_ORDER, n=len(first),
+    )  # fmt: skip
+
+
+@check(
+    "data.repeats",
+    "Does a pass give each pair once?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def repeats(probe: Probe) -> Finding:
+    """Pairs that are equal in both cells and in what is told: workers that draw the same numbers give them."""
+    pairs = beginning(probe, probe.seed_of("repeats"))
+    code_B = pair_codes(pairs)
+    n_repeated = len(code_B) - len(np.unique(code_B))
+    share = n_repeated / len(code_B)
+    says = f"{n_repeated} of the first {len(code_B)} pairs of a pass were there before"
+    if share > MOST_REPEATS:
+        says += f": it gives {len(code_B) - n_repeated} different ones{_rhythm(code_B)}"
+    return verdict(
+        good=share <= MOST_REPEATS, says=says,
+        next_step="give every worker of a loader a stream of its own, made of the seed and the worker's number; if "
+        "pairs are drawn with replacement on purpose, there are this many fewer of them",
+        statistic=share, null=0.0, tolerance=MOST_REPEATS, n=len(code_B),
+    )  # fmt: skip
+
+
+def _rhythm(code_B: Codes) -> str:
+    """At what distance pairs come again, where most do at one."""
+    last: dict[int, int] = {}
+    gaps: list[int] = []
+    for place, code in enumerate(code_B.tolist()):
+        if code in last:
+            gaps.append(place - last[code])
+        last[code] = place
+    gap_N, n_N = np.unique(gaps, return_counts=True)
+    regular = bool(len(gaps)) and int(n_N.max()) > len(gaps) / 2
+    return f", most again after {int(gap_N[n_N.argmax()])}" if regular else ""
+
+
+@check(
+    "data.two_cells",
+    "Are the two cells of a pair two cells?",
+    cause="data", kind="exact", needs=("pairs",),
+)  # fmt: skip
+def two_cells(probe: Probe) -> Finding:
+    """By name and value: a cell beside itself shows no change, whatever is told."""
+    pairs = probe.sample
+    alike_B = (pairs.before_BG == pairs.after_BG).all(axis=1)
+    # Equal names with other values are no names: nothing hangs on them.
+    n_bad = int(((pairs.before_id_B == pairs.after_id_B) & alike_B).sum())
+    return verdict(
+        good=not n_bad,
+        says=f"{n_bad} of {len(pairs)} pairs hold one cell twice" if n_bad
+        else f"the two cells of each of {len(pairs)} pairs are different ones",
+        next_step="leave a cell out of its own partners",
+        statistic=n_bad / len(pairs), null=0.0, tolerance=0.0, n=len(pairs),
+    )  # fmt: skip

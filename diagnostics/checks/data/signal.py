@@ -1,0 +1,232 @@
+"""Whether the pairs hold anything to learn: ridge on what a model is told, against knowing nothing, on unseen pairs.
+
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary or of a part of it.
+
+What matters is asked one thing at a time, by taking it away from the fitted ridge on unseen pairs: everything that is
+told; *which* genes are told, their doses kept; how much, the genes kept. Shuffling all at once would not see labels
+that had been shuffled alone.
+
+The fault is that what was taken away mattered less than :data:`diagnostics.checks.engine.gains.SMALLEST` of the
+baseline's
+loss, or than :data:`PART` of all that is told, and ``p`` the probability of a gain as small as the one seen if the true
+gain were that smallest one (one-sided, normal, over pairs and the cells that they share).
+"""
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from diagnostics.checks.data.linear_fit import LinearFit, linear_fit
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.gains import SMALLEST, Gain, judged
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import Finding
+from gpcp.core.pairs import PairBatch
+from gpcp.core.predictors import Perturbation, perturbation_of
+
+PART = 0.25
+"""Of what all that is told is worth: identities and doses that matter are worth more (.58 of it and more in 60 worlds
+of every mechanism and regime), those that were shuffled next to nothing: a few that fell in their place by chance."""
+
+VARIED = 0.5
+"""Doses vary where their spread about each gene's mean is at least this share of that gene's spread before."""
+
+N_DRAWS = 8
+"""Shuffles that a loss is averaged over."""
+
+
+class Taken(Protocol):
+    """Takes something from what some pairs tell."""
+
+    @property
+    def __name__(self) -> str: ...
+
+    def __call__(self, pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
+        """What is told instead."""
+        ...
+
+
+@check(
+    "data.signal",
+    "Do the pairs hold anything that a linear model can learn?",
+    cause="data",
+    kind="statistical",
+    needs=("pairs",),
+)
+def signal(probe: Probe) -> Finding:
+    """Ridge on before and all that is told, against the better of the mean and the mean change."""
+    fit = linear_fit(probe)
+    if fit is None:
+        return _nothing_scored()
+    return judged(
+        fit.gain,
+        what=f"{fit.name} on all that the model is told gains",
+        matters="neither a linear model nor one of squares can learn from these pairs",
+        next_step="look at the pairs before the model: python -m diagnostics audit says what their differences "
+        "are made of; more pairs, another gene panel, or pairs that share more",
+        n=len(fit.held_out),
+    )
+
+
+@check(
+    "data.perturbation",
+    "Does what is told of the perturbation carry information?",
+    cause="data",
+    kind="statistical",
+    needs=("pairs",),
+    explained_by=("data.signal",),
+)
+def perturbation(probe: Probe) -> Finding:
+    """Each pair is told what belongs to another pair."""
+    return _without(
+        probe,
+        of_another_pair,
+        what="being told of its own perturbation rather than another pair's is worth",
+        matters="what is told has nothing to do with what happens",
+        next_step="check that perturbations are joined to their own cells: an index that was shuffled or sorted "
+        "on one side only looks like this",
+    )
+
+
+@check(
+    "data.identity",
+    "Does it matter which genes are perturbed?",
+    cause="data",
+    kind="statistical",
+    needs=("pairs",),
+    explained_by=("data.signal", "data.perturbation"),
+)
+def identity(probe: Probe) -> Finding:
+    """The told genes' labels are shuffled within each pair, their doses kept."""
+    return _without(
+        probe,
+        of_other_genes,
+        what="knowing which genes are told, doses being known, is worth",
+        matters="the labels of the perturbed genes say nothing",
+        next_step="check the gene order between the perturbation's labels and the expression columns",
+        part=PART,
+    )
+
+
+@check(
+    "data.dose",
+    "Does it matter how much the perturbed genes change?",
+    cause="data",
+    kind="statistical",
+    needs=("pairs",),
+    explained_by=("data.signal", "data.perturbation"),
+)
+def dose(probe: Probe) -> Finding:
+    """The values told of each gene are shuffled among the pairs that tell it.
+
+    A knock-out that always ends at 0 says by its label all that there is to say: where doses hardly vary nothing is
+    wrong if they say nothing.
+    """
+    found = _without(
+        probe,
+        of_other_doses,
+        what="knowing how much the told genes change, the genes being known, is worth",
+        matters="doses that vary say nothing",
+        next_step="check that values after belong to their own cells and are in their units; if all perturbations are "
+        "meant to be equally strong, tell which genes alone",
+        part=PART,
+    )
+    fit = linear_fit(probe)
+    if found.outcome != "fail" or fit is None:
+        return found
+    varied = dose_spread(fit.sample)
+    if varied >= VARIED:
+        return found
+    return replace(
+        found,
+        outcome="inconclusive",
+        p=None,
+        says=f"{found.says}; but they vary {varied:.0%} as much as the same genes do before, as those of knock-outs",
+        next_step="",
+    )
+
+
+def dose_spread(pairs: PairBatch) -> float:
+    """Spread of told values about their genes' means, relative to that of the same genes before; 0 without doses."""
+    told_BG = pairs.perturbed_BG
+    n_G = told_BG.sum(axis=0)
+    asked_G = n_G > 1
+    if not asked_G.any():
+        return 0.0
+
+    def variance_G(value_BG: np.ndarray, counts_BG: np.ndarray) -> np.ndarray:
+        n_G = np.maximum(counts_BG.sum(axis=0), 1)
+        mean_G = np.where(counts_BG, value_BG, 0).sum(axis=0, dtype=np.float64) / n_G
+        return np.where(counts_BG, (value_BG - mean_G) ** 2, 0).sum(axis=0) / n_G
+
+    told_G, usual_G = variance_G(pairs.after_BG, told_BG), variance_G(pairs.before_BG, pairs.measured_BG)
+    told, usual = float(n_G[asked_G] @ told_G[asked_G]), float(n_G[asked_G] @ usual_G[asked_G])
+    return float(np.sqrt(told / usual)) if usual > 0 else float(told > 0)
+
+
+def _nothing_scored() -> Finding:
+    return Finding(
+        outcome="fail",
+        says="no gene is scored in more than a handful of pairs: there is nothing to learn from",
+        next_step="tell fewer genes, or choose genes that are measured in both cells of a pair",
+        statistic=0.0,
+        null=SMALLEST,
+        p=0.0,
+        n=0,
+    )
+
+
+def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str, part: float = 0.0) -> Finding:
+    """What knowing something is worth; to matter it must be worth ``part`` of all that is told."""
+    fit = linear_fit(probe)
+    if fit is None or not fit.held_out.perturbed_BG.any():
+        return Finding(outcome="not_applicable", says="no gene is told, or none is scored, in any pair")
+    gain = worth(probe, fit, taken)
+    if gain is None:
+        return Finding(outcome="not_applicable", says="every gene is told one way or the other: none is left to score")
+    whole = worth(probe, fit, of_another_pair) if part else None
+    smallest = SMALLEST if whole is None else max(SMALLEST, part * whole.value)
+    return judged(gain, what=what, matters=matters, next_step=next_step, n=len(fit.held_out), smallest=smallest)
+
+
+def worth(probe: Probe, fit: LinearFit, taken: Taken) -> Gain | None:
+    """By how much the fit's loss rises without something; None where no entry is left to score."""
+
+    def rise(probe: Probe) -> Gain | None:
+        draws = (probe.rng("taken", taken.__name__, turn) for turn in range(N_DRAWS))
+        return fit.rise_if([taken(fit.held_out, rng) for rng in draws])
+
+    return probe.once(f"worth {taken.__name__}", rise)
+
+
+def of_another_pair(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
+    """What is told, moved to the next pair of a random order: no pair keeps its own, if there are two."""
+    told = perturbation_of(pairs)
+    order_B = rng.permutation(len(pairs))
+    from_B = np.empty_like(order_B)
+    from_B[order_B] = np.roll(order_B, 1)
+    told_BG = told.perturbed_BG[from_B] & pairs.measured_BG
+    return _told(told_BG, told.target_BG[from_B])
+
+
+def of_other_genes(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
+    """Each pair's told changes, told of randomly permuted genes; a target is before plus the change."""
+    n_genes = len(pairs.vocab)
+    order_BG = rng.permuted(np.tile(np.arange(n_genes), (len(pairs), 1)), axis=1)
+    told_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1) & pairs.measured_BG
+    dose_BG = np.take_along_axis(np.where(pairs.perturbed_BG, pairs.delta_BG, np.float32(0)), order_BG, axis=1)
+    return _told(told_BG, pairs.before_BG + dose_BG)
+
+
+def of_other_doses(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
+    """Each gene's told values, shuffled among the pairs that tell it: none keeps its own, if there are two."""
+    target_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
+    for gene in np.flatnonzero(pairs.perturbed_BG.any(axis=0)):
+        rows_B = rng.permutation(np.flatnonzero(pairs.perturbed_BG[:, gene]))
+        target_BG[rows_B, gene] = np.roll(target_BG[rows_B, gene], 1)
+    return _told(pairs.perturbed_BG, target_BG)
+
+
+def _told(told_BG: np.ndarray, value_BG: np.ndarray) -> Perturbation:
+    return Perturbation(perturbed_BG=told_BG, target_BG=np.where(told_BG, value_BG, np.float32(0)).astype(np.float32))

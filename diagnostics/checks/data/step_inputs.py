@@ -1,0 +1,160 @@
+"""What a training step of one's own shows the model: the pairs that it is given, and nothing of the target besides.
+
+Dimension key: ``B`` pairs, ``L`` state tokens.
+
+The step is a closed box; its call of the model is not. What goes into that call is caught on the way in.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from diagnostics.checks.data.collation import with_other_answers
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.subject import DENSE_NAMES
+from diagnostics.results.check_result import Finding
+from gpcp.core.pairs import PairBatch
+from gpcp.model.batch import ModelBatch
+
+Shown = dict[str, Tensor]
+"""Tensors of a call by their names, those of :class:`gpcp.model.batch.ModelBatch` or :data:`DENSE_NAMES`."""
+
+_HALF = 2.0**-7
+"""A training step may show its model half precision."""
+
+
+@check(
+    "data.step_inputs",
+    "Does the training step show the model the pairs that it is given?",
+    cause="bug",
+    kind="exact",
+    needs=("pairs", "model", "optimizer"),
+)
+def step_inputs(probe: Probe) -> Finding:
+    """What the model is called with inside one step, against what ``collate`` makes of the same pairs."""
+    if probe.subject.training_step is None:
+        return Finding(outcome="not_applicable", says="there is no training step of its own: it is made of the parts")
+    twin = with_other_answers(probe.masked, probe.rng("step inputs"))
+    usual, other, again = (
+        shown_in_step(probe, pairs, draw) for pairs, draw in ((probe.masked, 0), (twin, 0), (probe.masked, 1))
+    )
+    right = _asked(probe, probe.masked)
+    if usual is None or right is None or set(usual) != set(right):
+        return Finding(
+            outcome="not_applicable",
+            says="the step calls the model in another way than forward does: what it is shown cannot be compared",
+        )
+    if any(usual[name].shape != right[name].shape for name in right):
+        return Finding(outcome="not_applicable", says="the step shows the model parts of its pairs at a time")
+    wrong = _wrong(usual, right)
+    if wrong and again is not None and _wrong(again, usual):
+        return Finding(
+            outcome="inconclusive",
+            says=f"the step draws at random what it shows the model: {' and '.join(wrong)} differ from what collate "
+            "makes, and from one draw to the next",
+            n=len(probe.masked),
+        )
+    leaking = [] if other is None else list(_wrong(other, usual))
+    says = "the step shows the model what collate makes of its pairs"
+    if wrong:
+        shown = ", ".join(f"{name} at {share:.0%} of the places" for name, share in wrong.items())
+        says = f"the step shows the model something else than collate makes of its pairs: {shown}"
+    if leaking:
+        says = f"in the step {' and '.join(leaking)} changes when only the answers do: the model is shown them"
+    return verdict(
+        good=not wrong and not leaking,
+        says=says,
+        next_step="look at what the training step does to its batch between collate and the model",
+        statistic=max([*wrong.values(), float(len(leaking))], default=0.0),
+        null=0.0,
+        tolerance=0.0,
+        n=len(probe.masked),
+    )
+
+
+def shown_in_step(probe: Probe, pairs: PairBatch, draw: int = 0) -> Shown | None:
+    """What the model is called with first in one training step; None where it is not called as expected.
+
+    ``draw`` names the random numbers that the step may take from torch.
+    """
+    caught: list[Shown | None] = []
+    with probe.trial(f"shown in step {draw}") as (model, optimizer):
+        handle = model.register_forward_pre_hook(
+            lambda _, arguments, named: caught.append(_named(arguments, named)), with_kwargs=True
+        )
+        try:
+            probe.subject.step(model, optimizer, pairs)
+        finally:
+            handle.remove()
+    return caught[0] if caught else None
+
+
+def _asked(probe: Probe, pairs: PairBatch) -> Shown | None:
+    """What the model is called with where the subject itself asks about some pairs."""
+    caught: list[Shown | None] = []
+    with probe.trial("asked") as (model, _):
+        handle = model.register_forward_pre_hook(
+            lambda _, arguments, named: caught.append(_named(arguments, named)), with_kwargs=True
+        )
+        try:
+            batch, _ = probe.subject.collate(pairs)
+            with torch.no_grad():
+                probe.subject.predict(model, batch.to(probe.device, _dtype_of(model)))
+        finally:
+            handle.remove()
+    return caught[0] if caught else None
+
+
+def _named(arguments: tuple[Any, ...], named: dict[str, Any]) -> Shown | None:
+    values = [*arguments, *named.values()]
+    if values and isinstance(values[0], ModelBatch):
+        batch = values[0]
+        return {
+            name: cast("Tensor", getattr(batch, name)).detach().cpu().clone()
+            for name in ModelBatch.__dataclass_fields__
+        }
+    if len(values) == len(DENSE_NAMES) and all(isinstance(value, Tensor) for value in values):
+        ordered = [named.get(name, value) for name, value in zip(DENSE_NAMES, values, strict=True)]
+        return {name: value.detach().cpu().clone() for name, value in zip(DENSE_NAMES, ordered, strict=True)}
+    return None
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    first = next(iter(model.parameters()), None)
+    return torch.float32 if first is None else first.dtype
+
+
+def _wrong(found: Shown, right: Shown) -> dict[str, float]:
+    """The tensors in which two calls differ, each with its share of the places."""
+    return {name: share for name in right if (share := _wrong_share(name, found, right))}
+
+
+def _wrong_share(name: str, found: Shown, right: Shown) -> float:
+    """Share of the places that are read at which two calls differ."""
+    one, other = found[name], right[name]
+    if one.shape != other.shape:
+        return 1.0
+    read = _read(name, right, other)
+    if not bool(read.any()):
+        return 0.0
+    if one.dtype == torch.bool or not one.is_floating_point():
+        return float((one != other)[read].double().mean())
+    one, other = one.double(), other.double()
+    tolerance = _HALF * float(other[read].abs().max())
+    return float((~((one - other)[read].abs() <= tolerance)).double().mean())
+
+
+def _read(name: str, shown: Shown, like: Tensor) -> Tensor:
+    """The places of a tensor that a model may read."""
+    measured = shown.get("measured_BL", shown.get("measured_BG"))
+    told = shown.get("perturbed_BL", shown.get("perturbed_BG"))
+    if name.startswith("before") and measured is not None:
+        return measured.bool()
+    if name.startswith("target") and told is not None:
+        return told.bool()
+    if name.startswith("token") and measured is not None and like.shape == measured.shape:
+        return measured.bool()
+    return torch.ones_like(like, dtype=torch.bool)

@@ -1,0 +1,1 @@
+"""What checks are made of: the subject, the probe, statistics."""

@@ -1,0 +1,86 @@
+"""What a model in training says of some pairs, in evaluation mode and batch by batch, and its squared errors.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
+
+How much of some pairs' deviations is more than one number a pair, spread over the genes.
+
+Dimension key: ``B`` pairs, ``G`` genes.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from diagnostics.checks.engine.budget import answer_size
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.scoring.errors import Errors, errors_of
+from gpcp.core.pairs import PairBatch
+from gpcp.core.predictors import Perturbation
+
+_LARGEST = 1e15
+"""Beyond float32's range squared there is nothing left to compare."""
+
+
+def answers(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.float64]:
+    """The answer of a model as it is now, (B, G); NaN where a gene has no place. Modes are put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    first = next(iter(model.parameters()), None)
+    dtype = torch.float32 if first is None else first.dtype
+    size = answer_size(probe)
+    parts: list[NDArray[np.float64]] = []
+    try:
+        for start in range(0, len(pairs), size):
+            batch, _ = probe.subject.collate(pairs.rows(slice(start, start + size)))
+            with torch.no_grad():
+                answer_BL = probe.subject.predict(model, batch.to(probe.device, dtype))
+            parts.append(probe.unpacked(answer_BL.float(), batch))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return np.concatenate(parts)
+
+
+def errors_if_finite(answer_BG: NDArray[np.float64], pairs: PairBatch) -> Errors | None:
+    """Squared errors of some answers; None where one that is scored is not finite."""
+    scored_BG = pairs.scored_BG
+    scored = answer_BG[scored_BG]
+    if not np.isfinite(scored).all() or np.abs(scored).max(initial=0) > _LARGEST:
+        return None
+    return errors_of(np.where(scored_BG, answer_BG, 0.0), pairs)
+
+
+def judged_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> Errors | None:
+    """Squared errors of the model in evaluation mode on some pairs; None where an answer is not finite."""
+    return errors_if_finite(answers(probe, model, pairs), pairs)
+
+
+def told_otherwise(pairs: PairBatch, told: Perturbation) -> PairBatch:
+    """The pairs with something else told: only their cells before and what is told are to be read."""
+    told_BG = told.perturbed_BG & pairs.measured_BG
+    after_BG = np.where(told_BG, told.target_BG, pairs.after_BG).astype(np.float32)
+    return replace(pairs, after_BG=after_BG, perturbed_BG=told_BG)
+
+
+def beside_main(value_BG: NDArray[np.float64], *, fewest: int = 3, n_rounds: int = 20) -> float | None:
+    """Share of the squares that no product ``u_b v_g`` takes, over the entries that are numbers; None without any.
+
+    Alternating least squares from the first singular vector. Pairs with fewer than ``fewest`` numbers are left out: one
+    factor fits them anyhow.
+    """
+    known_BG = ~np.isnan(value_BG)
+    enough_B = known_BG.sum(axis=1) >= fewest
+    known_BG, value_BG = known_BG[enough_B], np.where(known_BG, value_BG, 0.0)[enough_B]
+    total = float((value_BG**2).sum())
+    if not total > 0:
+        return None
+    v_G: NDArray[np.float64] = np.linalg.svd(value_BG, full_matrices=False)[2][0]
+    u_B = np.zeros(len(value_BG))
+    for _ in range(n_rounds):
+        u_B = (value_BG @ v_G) / np.maximum(known_BG @ v_G**2, 1e-30)
+        v_G = (value_BG.T @ u_B) / np.maximum(known_BG.T @ u_B**2, 1e-30)
+    left_BG = np.where(known_BG, value_BG - np.outer(u_B, v_G), 0.0)
+    return float((left_BG**2).sum()) / total

@@ -1,0 +1,225 @@
+"""``Subject``: what is diagnosed, part by part, so that each part can be asked alone and a fault planted in it.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
+
+A part that is not given is not judged: its checks are not applicable, and say so. The model that is given is worked on
+in place and put back as it was, since a training step of one's own holds on to that very object.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.model.batch import ModelBatch, model_batch
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.loss import masked_loss
+from simulators.exact.bayes import BayesAnswer
+
+Collate: TypeAlias = Callable[[PairBatch], tuple[ModelBatch, Tensor]]
+Forward: TypeAlias = Callable[[nn.Module, ModelBatch], Tensor]
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+Objective: TypeAlias = Callable[[nn.Module, ModelBatch, Tensor], Tensor]
+MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
+TrainingStep: TypeAlias = Callable[[nn.Module, torch.optim.Optimizer, PairBatch], float | Tensor]
+ExactAnswer: TypeAlias = Callable[[PairBatch], BayesAnswer]
+
+DENSE_NAMES = ("before_BG", "target_BG", "measured_BG", "perturbed_BG")
+"""What a plain module is called with, in this order, where it takes more than one argument."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Subject:
+    """A model, its data and its training step, each replaceable.
+
+    Parameters
+    ----------
+    pairs : PairSource, optional
+        What is trained on.
+    held_out : PairSource, optional
+        What is measured on; by default other passes over ``pairs``.
+    model : nn.Module, optional
+        Called as ``forward`` says.
+    forward : callable
+        ``(model, ModelBatch) -> prediction_BL``, the expected expression after at every place of the batch.
+    collate : callable
+        ``PairBatch -> (ModelBatch, after_BL)``: the line between the data and the model.
+    loss : callable, optional
+        ``(prediction_BL, after_BL, scored_BL) -> scalar``.
+    objective : callable, optional
+        ``(model, ModelBatch, after_BL) -> scalar``: what training lowers, where it is not ``loss`` of the answer, such
+        as a likelihood. ``loss`` still says how good an answer is.
+    make_optimizer : callable, optional
+        ``model -> optimizer``, fresh; or an optimiser that exists, through :func:`existing`.
+    training_step : callable, optional
+        ``(model, optimizer, PairBatch) -> loss``: one whole update. By default it is composed of the other parts.
+    exact : callable, optional
+        ``PairBatch -> BayesAnswer``: the exact answer and its risk, where the world that made the pairs is known,
+        such as :func:`simulators.exact.bayes.bayes` with its first two arguments.
+    name : str
+        What reports call it.
+
+    Raises
+    ------
+    InputError
+        There is neither a model nor a source of pairs.
+    """
+
+    pairs: PairSource | None = None
+    held_out: PairSource | None = None
+    model: nn.Module | None = None
+    forward: Forward | None = None
+    collate: Collate = model_batch
+    loss: Loss | None = None
+    objective: Objective | None = None
+    make_optimizer: MakeOptimizer | None = None
+    training_step: TrainingStep | None = None
+    exact: ExactAnswer | None = None
+    name: str = "the model"
+
+    def __post_init__(self) -> None:
+        if self.pairs is None and self.model is None:
+            raise InputError("there is nothing to diagnose: give a model, a source of pairs, or both")
+        if self.model is not None and self.forward is None:
+            object.__setattr__(self, "forward", forward_of(self.model, self.n_genes))
+
+    @property
+    def n_genes(self) -> int:
+        """Genes of the vocabulary: that of the pairs, or else as many as the model says it knows.
+
+        Raises
+        ------
+        InputError
+            Neither says.
+        """
+        if self.pairs is not None:
+            return len(self.pairs.vocab)
+        known = getattr(getattr(self.model, "config", self.model), "n_genes", None)
+        if not isinstance(known, int):
+            raise InputError(
+                "how many genes the model knows is not said: give a source of pairs, or set the attribute n_genes"
+            )
+        return known
+
+    def predict(self, model: nn.Module, batch: ModelBatch) -> Tensor:
+        """The model's answer, float (B, L).
+
+        Raises
+        ------
+        InputError
+            It is no tensor of the batch's shape.
+        """
+        if self.forward is None:
+            raise InputError("the subject has no model to ask")
+        prediction_BL = self.forward(model, batch)
+        if not isinstance(prediction_BL, Tensor) or prediction_BL.shape != batch.before_BL.shape:  # pyright: ignore[reportUnnecessaryIsInstance]
+            found = tuple(prediction_BL.shape) if hasattr(prediction_BL, "shape") else type(prediction_BL).__name__
+            raise InputError(
+                f"{self.name} answers with {found}, expected one expression for each of "
+                f"{tuple(batch.before_BL.shape)} (pairs, genes)"
+            )
+        return prediction_BL
+
+    def scalar_loss(self, prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
+        """The loss that is given, or the library's where none is."""
+        return (masked_loss if self.loss is None else self.loss)(prediction_BL, after_BL, scored_BL)
+
+    def lowered(self, model: nn.Module, batch: ModelBatch, after_BL: Tensor) -> Tensor:
+        """What training lowers, a scalar with its graph: the objective, or the loss of the answer where none is."""
+        if self.objective is not None:
+            return self.objective(model, batch, after_BL)
+        return self.scalar_loss(self.predict(model, batch), after_BL, batch.scored_BL)
+
+    def composed_loss(self, model: nn.Module, pairs: PairBatch) -> Tensor:
+        """What training lowers, of some pairs, on the device and in the precision of the model: a scalar."""
+        batch, after_BL = self.collate(pairs)
+        first = next(iter(model.parameters()), None)
+        if first is not None:
+            batch, after_BL = batch.to(first.device, first.dtype), after_BL.to(first.device, first.dtype)
+        return self.lowered(model, batch, after_BL)
+
+    def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
+        """One update; the loss before it."""
+        if self.training_step is not None:
+            said = self.training_step(model, optimizer, pairs)
+            return float(said.detach() if isinstance(said, Tensor) else said)
+        optimizer.zero_grad()
+        loss = self.composed_loss(model, pairs)
+        # torch's own stubs leave a part of its signature open.
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]
+        optimizer.step()
+        return float(loss.detach())
+
+
+def existing(optimizer: torch.optim.Optimizer) -> MakeOptimizer:
+    """An optimiser that exists already, for :attr:`Subject.make_optimizer`."""
+
+    def made(model: nn.Module) -> torch.optim.Optimizer:
+        del model
+        return optimizer
+
+    return made
+
+
+def forward_of(model: nn.Module, n_genes: int) -> Forward:
+    """How a module is called: with a ``ModelBatch`` if it takes one argument, else with four dense tensors.
+
+    The four are :data:`DENSE_NAMES`, each (B, G) in the order of the vocabulary, unmeasured genes 0; the answer is
+    (B, G).
+
+    Raises
+    ------
+    InputError
+        It takes neither one argument nor those four.
+    """
+    if isinstance(model, GenePerturbationTransformer):
+        return _with_batch
+    parameters = [
+        parameter
+        for parameter in inspect.signature(model.forward).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    n_needed = sum(parameter.default is parameter.empty for parameter in parameters)
+    if n_needed <= 1 <= len(parameters):
+        return _with_batch
+    if n_needed <= len(DENSE_NAMES) <= len(parameters):
+        return lambda model, batch: _with_dense(model, batch, n_genes)
+    raise InputError(
+        f"{type(model).__name__}.forward needs {n_needed} arguments: a model is called with one ModelBatch, or with "
+        f"{', '.join(DENSE_NAMES)}; give forward=, a function of (model, batch)"
+    )
+
+
+def _with_batch(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return cast("Tensor", model(batch))
+
+
+def _with_dense(model: nn.Module, batch: ModelBatch, n_genes: int) -> Tensor:
+    """Unpack the places of a batch to their genes, ask, and pack the answer again."""
+    shape = batch.before_BL.shape
+    token_BL = batch.token_BL.expand(shape)
+    measured_BL = batch.measured_BL
+    # Padding places carry any gene: they are sent to a column of their own, which is dropped.
+    place_BL = torch.where(measured_BL, token_BL, n_genes)
+
+    def dense(value_BL: Tensor) -> Tensor:
+        padded_BG = value_BL.new_zeros((shape[0], n_genes + 1))
+        return padded_BG.scatter(1, place_BL, value_BL)[:, :n_genes]
+
+    before_BL = torch.where(measured_BL, batch.before_BL, 0.0)
+    target_BL = torch.where(batch.perturbed_BL, batch.target_BL, 0.0)
+    answer_BG = cast(
+        "Tensor", model(dense(before_BL), dense(target_BL), dense(measured_BL), dense(batch.perturbed_BL & measured_BL))
+    )
+    if answer_BG.shape != (shape[0], n_genes):
+        raise InputError(
+            f"{type(model).__name__} answers with shape {tuple(answer_BG.shape)}, expected ({shape[0]}, {n_genes}), "
+            "one expression for every gene"
+        )
+    return answer_BG.gather(1, token_BL)

@@ -1,0 +1,112 @@
+"""The weights of anyone's model: drawn anew, without dropout, read as one vector, and those that it does not know of.
+
+Dimension key: ``N`` entries of every parameter, one after the other.
+"""
+
+import copy
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gpcp.model.transformer import GenePerturbationTransformer
+
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+def with_generic_weights(model: nn.Module, rng: np.random.Generator) -> nn.Module:
+    """A copy whose parameters are all drawn: normal, as wide as keeps a sum over inputs near 1.
+
+    What is 1 throughout, as a norm's scale is, is drawn around 1. Buffers stay as they are, but for the units of our
+    own transformer, by which genes of equal values would be told apart though nothing else does.
+    """
+    drawn = copy.deepcopy(model)
+    with torch.no_grad():
+        if isinstance(drawn, GenePerturbationTransformer):
+            drawn.centre_G.zero_()
+            drawn.spread_G.fill_(1.0)
+        for parameter in drawn.parameters():
+            if not parameter.is_floating_point():
+                continue
+            normal = torch.as_tensor(rng.standard_normal(tuple(parameter.shape))).to(parameter)
+            if parameter.ndim >= 2:
+                parameter.copy_(normal * (parameter.numel() / max(1, parameter.shape[0])) ** -0.5)
+            elif bool((parameter == 1).all()):
+                parameter.copy_(1 + 0.3 * normal)
+            else:
+                parameter.copy_(0.5 * normal)
+    return drawn
+
+
+def scaled(model: nn.Module, factor: float, rng: np.random.Generator) -> nn.Module:
+    """A copy whose parameters are multiplied by ``factor``, each with a sign of its own."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(factor * float(rng.choice([-1.0, 1.0])))
+    return other
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Generator[None]:
+    """Within the block torch's dropout layers, and the dropout of its attention, drop nothing, whatever the mode."""
+    kept: list[tuple[nn.Module, str, float]] = []
+    for module in model.modules():
+        name = "p" if isinstance(module, _DROPOUTS) else "dropout"
+        share = getattr(module, name, None)
+        if isinstance(share, float):
+            kept.append((module, name, share))
+            setattr(module, name, 0.0)
+    try:
+        yield
+    finally:
+        for module, name, share in kept:
+            setattr(module, name, share)
+
+
+def entries(value: Tensor | None, like: Tensor) -> NDArray[np.float64]:
+    """Every entry of a tensor in one vector, float64 (N,); 0 where there is no tensor."""
+    if value is None:
+        return np.zeros(like.numel())
+    # A copy: the tensor may change in place afterwards.
+    return np.array(value.detach().to("cpu", torch.float64).numpy().ravel())
+
+
+def flat(values: Iterable[Tensor | None], like: Iterable[Tensor]) -> NDArray[np.float64]:
+    """Every entry of some tensors in one vector, float64 (N,)."""
+    parts = [entries(value, shape) for value, shape in zip(values, like, strict=True)]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def unregistered(model: nn.Module) -> list[str]:
+    """Attributes that hold parameters or layers of which ``parameters()`` and ``state_dict()`` know nothing.
+
+    A list or a dict of layers is the usual way: ``nn.ModuleList`` and ``nn.ModuleDict`` register them.
+    """
+    known = {id(parameter) for parameter in model.parameters()} | {id(module) for module in model.modules()}
+    named = cast("Iterable[tuple[str, nn.Module]]", model.named_modules())
+    return [
+        f"{name}.{attribute}" if name else attribute
+        for name, module in named
+        for attribute, value in cast("dict[str, object]", vars(module)).items()
+        if attribute not in ("_parameters", "_buffers", "_modules")
+        and any(id(one) not in known and _learns(one) for one in _within(value, depth=3))
+    ]
+
+
+def _learns(value: object) -> bool:
+    if isinstance(value, nn.Module):
+        return any(True for _ in value.parameters())
+    return isinstance(value, nn.Parameter)
+
+
+def _within(value: object, *, depth: int) -> Iterator[object]:
+    yield value
+    if depth and isinstance(value, (list, tuple, dict)):
+        held = cast("dict[Any, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        for one in held:
+            yield from _within(one, depth=depth - 1)

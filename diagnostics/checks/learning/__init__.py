@@ -1,0 +1,1 @@
+"""Checks by short trainings: what is learnt, and at which learning rate."""

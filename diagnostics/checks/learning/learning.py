@@ -1,0 +1,322 @@
+"""What a short training shows: whether the model learns at all, what from, how much, and what holds it up.
+
+Dimension key: ``B`` pairs, ``G`` genes asked.
+
+Everything is judged on unseen pairs, paired with what knowing nothing and a linear fit get on the same ones. A model
+may sit on a plateau for hundreds of steps and be healthy: where a first training shows nothing a longer one is made,
+and what is still short of the linear fit then is put down to the model only if it is next to nothing.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.checks.data.linear_fit import MEAN, LinearFit
+from diagnostics.checks.data.relations import exact_errors
+from diagnostics.checks.engine.answers import beside_main
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.gains import SMALLEST, Gain, decided, ratio_of
+from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.learning.short_training import ENOUGH_STEPS, Judged, ShortTraining, short_training
+from diagnostics.results.check_result import Finding
+from diagnostics.scoring.errors import Errors
+
+SMALL_SHARE = 0.05
+"""Of what the linear fit gains, or of what it loses if something is taken from what is told: a model that learns gets
+more than this in some hundred steps. Healthy models of every head, norm and embedding, in worlds of every mechanism
+and regime, got from .29 to 1.3 of the gain and from .15 to 1.5 of the loss; without a way from what is told to the
+answer it is 0."""
+
+GOOD_SHARE = 0.5
+
+WORTH = 0.02
+"""Gain of the linear fit, of the loss of knowing nothing, without which a model's failing to learn says nothing."""
+
+ONE_DIRECTION = 0.1
+"""A bottleneck leaves less than this share of what the linear fit's answers have beside their main direction; healthy
+models leave .3 and more."""
+
+NOT_HELD_UP = 0.9
+"""Share of the linear gain from which on a model is not held up, however few directions it takes."""
+
+KEPT = 0.5
+"""Share of what training wins that unseen pairs must keep: what is learnt by heart is worth nothing."""
+
+FORGIVEN = 0.05
+"""Of the loss of knowing nothing: a gap between seen and unseen pairs that is too small to matter."""
+
+STARVED = 0.5
+WAIT_S = 0.01
+"""Share of the time spent on waiting for batches, and seconds a batch, from which on the loader starves the model."""
+
+_STEPS = (
+    "train longer, at about the rate that the ladder suggests: transformers stay on a plateau for hundreds of steps"
+)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Asked:
+    """A training that can be judged: the model's answers are finite and a linear fit has something to show."""
+
+    training: ShortTraining
+    model: Judged
+    fit: LinearFit
+
+    @property
+    def after(self) -> str:
+        rate = self.training.rate
+        return f"after {self.training.n_steps} steps of {self.training.batch_size}" + (
+            "" if rate is None else f" at {rate:.2g}"
+        )
+
+    @property
+    def share(self) -> Gain:
+        """The model's gain as a share of the linear fit's."""
+        training = self.training
+        own_B = training.baseline.sum_B - self.model.errors.sum_B
+        linear_B = training.baseline.sum_B - training.linear.errors.sum_B
+        return ratio_of(own_B, linear_B, training.cells)
+
+    def short(self, found: Finding) -> Finding:
+        """A failure after too few steps is no failure."""
+        if found.outcome != "fail" or self.training.n_steps >= ENOUGH_STEPS:
+            return found
+        return Finding(
+            outcome="inconclusive", says=f"{found.says}; no more steps could be afforded", next_step=_STEPS,
+            statistic=found.statistic, null=found.null, n=found.n,
+        )  # fmt: skip
+
+
+def _asked(probe: Probe) -> _Asked | Finding:
+    training = short_training(probe)
+    if training is None:
+        return Finding(outcome="not_applicable", says="no gene is scored in more than a handful of pairs")
+    if training.model is None:
+        return Finding(outcome="not_applicable", says="training blew up: see learning.beats_nothing")
+    gain = training.gain(training.baseline, training.linear.errors)
+    if not (gain.clear and gain.value > WORTH):
+        return Finding(
+            outcome="not_applicable",
+            says=f"a linear fit gains {gain} on these pairs: too little to ask a model of some hundred steps for it",
+        )
+    return _Asked(training=training, model=training.model, fit=training.fit)
+
+
+@check(
+    "learning.beats_nothing",
+    "Does a short training get below what knowing nothing gets?",
+    cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
+    explained_by=("learning.rate",),
+)  # fmt: skip
+def beats_nothing(probe: Probe) -> Finding:
+    """The trained model against the better of the mean change and the mean, on unseen pairs."""
+    training = short_training(probe)
+    if training is not None and training.diverged:
+        return _blew_up(training)
+    asked = _asked(probe)
+    if isinstance(asked, Finding):
+        return asked
+    gain = asked.training.gain(asked.training.baseline, asked.model.errors)
+    linear = asked.training.gain(asked.training.baseline, asked.training.linear.errors)
+    free, nothing = asked.fit.free, asked.fit.nothing_name
+    if nothing == MEAN and free > 0:
+        nothing += f", which explains {free:.0%} of the change for free"
+    says = f"{asked.after} the loss is {gain} below that of {nothing}; {asked.fit.name} gets {linear}"
+    plateau = f"the plateau at R2 = {free:.2f}" if free > 0 else "the mean change"
+    bound = max(SMALLEST, SMALL_SHARE * linear.value)
+    found = decided(
+        gain.p_below(bound), healthy=says, faulty=f"{says}: the model knows no more than {plateau}",
+        next_step="the data hold more and the rate is right: look at what reaches the answer (checks of the "
+        "architecture); a plateau that ends later is seen by training on",
+        statistic=gain.value, null=bound, n=len(asked.training.pairs),
+    )  # fmt: skip
+    return asked.short(found)
+
+
+def _blew_up(training: ShortTraining) -> Finding:
+    rate = "its own rate" if training.rate is None else f"{training.rate:.2g}"
+    return Finding(
+        outcome="fail", says=f"training at {rate} ends in a loss or an answer that is not finite",
+        next_step="clip gradients, warm up, or look for a logarithm, a root or a division in the model that training "
+        "drives out of range",
+        statistic=float(training.n_steps), tolerance=0.0, n=training.n_steps, cause="optimiser",
+    )  # fmt: skip
+
+
+@check(
+    "learning.uses_perturbation",
+    "Does the trained model use what it is told of the perturbation?",
+    cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
+    explained_by=("learning.rate",),
+)  # fmt: skip
+def uses_perturbation(probe: Probe) -> Finding:
+    """Told another pair's perturbation, and other genes, its loss must rise, as the linear fit's does."""
+    asked = _asked(probe)
+    if isinstance(asked, Finding):
+        return asked
+    own, linear = asked.model, asked.training.linear
+    parts = [
+        (what, model, ridge)
+        for what, model, ridge in (
+            ("another pair's perturbation", own.other_pair, linear.other_pair),
+            ("the same doses of other genes", own.other_genes, linear.other_genes),
+        )
+        if model is not None and ridge is not None and ridge.clear and ridge.value > WORTH
+    ]
+    if not parts:
+        return Finding(outcome="not_applicable", says="a linear fit loses nothing if it is told something else")
+    says = "; ".join(
+        f"told {what} the loss rises by {model} of that of knowing nothing, {asked.fit.name}'s by {ridge.value:.0%}"
+        for what, model, ridge in parts
+    )
+    worst = min(parts, key=lambda part: part[1].value / part[2].value)
+    # Two questions in one: Bonferroni.
+    p = min(1.0, len(parts) * min(model.p_below(SMALL_SHARE * ridge.value) for _, model, ridge in parts))
+    found = decided(
+        p, healthy=f"{asked.after}: {says}", faulty=f"{asked.after} the model hardly uses what it is told: {says}",
+        next_step="follow what is told from the batch to the answer: which genes, how much, with which sign; see that "
+        "the training step passes it on",
+        statistic=worst[1].value / worst[2].value, null=SMALL_SHARE, n=len(asked.training.pairs),
+    )  # fmt: skip
+    return asked.short(found)
+
+
+@check(
+    "learning.reaches_linear",
+    "How much of what a linear fit gains does a short training reach?",
+    cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
+    explained_by=("learning.rate",),
+)  # fmt: skip
+def reaches_linear(probe: Probe) -> Finding:
+    """A share of ridge's gain; below half of it more steps are called for, below a twentieth another model."""
+    asked = _asked(probe)
+    if isinstance(asked, Finding):
+        return asked
+    share, n = asked.share, len(asked.training.pairs)
+    says = f"{asked.after} the model has {share.value:.0%} +- {share.error:.0%} of what {asked.fit.name} gains"
+    p = share.p_below(SMALL_SHARE)
+    slow = share.value < GOOD_SHARE
+    found = decided(
+        p, healthy=says, faulty=f"{says}: hardly anything of what a linear model sees in these pairs", next_step=_STEPS
+        + "; if the loss has long been flat, look at what reaches the answer", statistic=share.value,
+        null=SMALL_SHARE, n=n,
+    )  # fmt: skip
+    if found.outcome == "pass" and slow:
+        return Finding(
+            outcome="inconclusive", says=f"{says}: it needs more steps", next_step=_STEPS, statistic=share.value,
+            null=SMALL_SHARE, p=p, n=n, smallest_effect=3 * share.error,
+        )  # fmt: skip
+    return asked.short(found)
+
+
+@check(
+    "learning.rank",
+    "Do the trained model's answers differ in more than one direction?",
+    cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
+    explained_by=("learning.rate", "learning.uses_perturbation"),
+)  # fmt: skip
+def rank(probe: Probe) -> Finding:
+    """How answers change with what is told: what their main direction leaves, against what the linear fit's leaves."""
+    asked = _asked(probe)
+    if isinstance(asked, Finding):
+        return asked
+    own, linear = (beside_main(one.response_BG) for one in (asked.model, asked.training.linear))
+    if own is None or linear is None or linear < 2 * ONE_DIRECTION:
+        return Finding(outcome="not_applicable", says="answers do not change, or one direction is all there is")
+    ratio, share = own / linear, asked.share.value
+    narrow = ratio < ONE_DIRECTION and share < NOT_HELD_UP
+    says = (
+        f"{own:.1%} of the change of the answers lies beside their main direction ({asked.fit.name}: {linear:.0%}), "
+        f"and the model has {share:.0%} of the linear gain"
+    )
+    found = verdict(
+        good=not narrow, says=says + (": all genes hear one number" if narrow else ""),
+        next_step="look for a pool over genes that leaves one number, or a head that spreads one",
+        statistic=ratio, tolerance=ONE_DIRECTION, n=len(asked.training.pairs),
+    )  # fmt: skip
+    return asked.short(found)
+
+
+@check(
+    "learning.generalises",
+    "Does what training wins hold on unseen pairs?",
+    cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
+)  # fmt: skip
+def generalises(probe: Probe) -> Finding:
+    """The last training pairs against unseen ones, each against knowing nothing on the same pairs."""
+    training = short_training(probe)
+    if training is None or training.model is None or training.seen is None or training.seen_baseline is None:
+        return Finding(outcome="not_applicable", says="there is no finite training to judge")
+    won = ratio_of(training.seen_baseline.sum_B - training.seen.sum_B, _spread(training.seen_baseline))
+    kept = training.gain(training.baseline, training.model.errors)
+    # A fault where unseen pairs keep less than KEPT of what training wins, by more than what does not matter.
+    lost = Gain(
+        value=KEPT * won.value - kept.value - FORGIVEN,
+        error=math.hypot(KEPT * won.error, kept.error),
+    )
+    says = f"training pairs gain {won} over knowing nothing, unseen ones {kept}"
+    return decided(
+        lost.p_above(0.0), healthy=says, faulty=f"{says}: what was learnt was learnt by heart",
+        next_step="more pairs, or new ones every epoch (gpcp.pairing.paired pairs cells anew); dropout and a smaller "
+        "model help less", statistic=kept.value, null=KEPT * won.value, n=len(training.pairs),
+    )  # fmt: skip
+
+
+def _spread(errors: Errors) -> NDArray[np.float64]:
+    """The loss by each pair's number of scored entries: what a gain is a share of."""
+    return (errors.n_B * errors.loss).astype(np.float64)
+
+
+@check(
+    "learning.too_good",
+    "Is the trained model no better than the exact answer?",
+    cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
+)  # fmt: skip
+def too_good(probe: Probe) -> Finding:
+    """Where the world is known: a held-out loss below the Bayes risk, beyond chance, proves a leak."""
+    training, known = short_training(probe), exact_errors(probe)
+    if known is None:
+        return Finding(outcome="not_applicable", says="the world that made the pairs is not known: give exact=")
+    if training is None or training.model is None:
+        return Finding(outcome="not_applicable", says="there is no finite training to judge")
+    pairs, answer = known
+    part, token_G = training.fit.part.of(pairs), training.fit.part.token_G
+    miss_BG = np.where(part.scored_BG, (answer.mean_BG[:, token_G] - part.after_BG) ** 2, 0)
+    # A simulated answer has an error of its own, which the true one does not have.
+    own_BG = np.where(part.scored_BG, answer.standard_error_BG[:, token_G] ** 2, 0)
+    exact = Errors(sum_B=(miss_BG - own_BG).sum(axis=1), n_B=training.model.errors.n_B)
+    below = training.gain(exact, training.model.errors)
+    says = f"the model's held-out loss is {training.model.errors.loss:.4g}, that of the exact answer {exact.loss:.4g}"
+    return decided(
+        below.p_above(0.0), healthy=says, faulty=f"{says}: nobody can know that much without being told the answer",
+        next_step="look for the cell after among the inputs, for held-out pairs that are trained on, and for a loss "
+        "that is computed on something else",
+        statistic=training.model.errors.loss, null=exact.loss, n=len(part),
+    )  # fmt: skip
+
+
+@check(
+    "learning.input",
+    "Does the source give batches as fast as the model takes them?",
+    cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
+)  # fmt: skip
+def batches_in_time(probe: Probe) -> Finding:
+    """Share of the time of the short training that was spent on waiting for batches."""
+    training = short_training(probe)
+    if training is None or not training.n_timed:
+        return Finding(outcome="not_applicable", says="no training step was timed")
+    share = training.waited_s / max(training.waited_s + training.worked_s, 1e-9)
+    each_s = training.waited_s / training.n_timed
+    starved = share > STARVED and each_s > WAIT_S
+    return verdict(
+        good=not starved, says=f"{share:.0%} of the time of {training.n_timed} steps was spent on waiting for batches, "
+        f"{1000 * each_s:.2g} ms each" + (": the loader starves the model" if starved else ""),
+        next_step="read ahead (gpcp.loading.prefetch.Prefetched), keep a panel cache "
+        "(gpcp.sources.cache.cells), or use more workers",
+        statistic=share, tolerance=STARVED, n=training.n_timed,
+    )  # fmt: skip

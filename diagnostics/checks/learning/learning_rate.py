@@ -1,0 +1,258 @@
+"""The learning-rate ladder: a few dozen steps at each of some decades, then between the best and its neighbours.
+
+Dimension key: ``B`` pairs, ``R`` rates.
+
+Rates are absolute: a ladder around the given rate would not find that it is off by four decades. Every rung begins at
+the same weights and sees the same batches, and is judged by the squared error on the same pairs, whatever loss the
+model is trained by. What a rung *wins* is how far that error falls.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import erfc, sqrt
+from typing import final
+
+from diagnostics.checks.engine.answers import judged_errors
+from diagnostics.checks.engine.budget import answer_size, batch_size, steps_within
+from diagnostics.checks.engine.check import ALPHA, check
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import Finding
+from diagnostics.scoring.errors import Errors
+from gpcp.core.pairs import PairBatch
+
+DECADES = (-4, -3, -2, -1)
+"""Powers of ten that are always tried; the best of them is never the last: more follow, up to :data:`OUTERMOST`."""
+
+OUTERMOST = (-8, 1)
+N_STEPS = 50
+"""Steps of a rung, fewer of a model that is slow."""
+
+SECONDS = 40.0
+"""What all rungs may cost, about."""
+
+_N_RUNGS = 10
+N_JUDGED = 256
+"""Pairs by which a rung is judged."""
+
+USABLE = 0.5
+"""A rate is usable where it wins at least this share of what the best one wins."""
+
+HOPELESS = 0.1
+"""A rate that wins less than this share of the best one's gain is a cause by itself."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Rung:
+    """Where a few steps at one rate ended.
+
+    Parameters
+    ----------
+    rate : float
+    errors : Errors or None
+        On the judged pairs; None where the answers were no longer finite.
+    """
+
+    rate: float
+    errors: Errors | None
+
+    @property
+    def loss(self) -> float:
+        """Mean squared error; infinite where the training blew up."""
+        return math.inf if self.errors is None else self.errors.loss
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Ladder:
+    """All rungs, by rate.
+
+    Parameters
+    ----------
+    start : Errors or None
+        Before any step; None where the untrained model's answers are not finite.
+    n_steps : int
+        Of every rung.
+    rungs : tuple of Rung
+        In the order of their rates.
+    repeats : tuple of float
+        Losses of the best rate with other batches: the spread between seeds.
+    """
+
+    start: Errors | None
+    n_steps: int
+    rungs: tuple[Rung, ...]
+    repeats: tuple[float, ...]
+
+    @property
+    def best(self) -> Rung:
+        """The rung of the lowest loss."""
+        return min(self.rungs, key=lambda rung: rung.loss)
+
+    def nearest(self, rate: float) -> Rung:
+        """The rung whose rate is nearest, by ratio."""
+        return min(self.rungs, key=lambda one: abs(math.log10(one.rate / rate)))
+
+    def gain(self, rung: Rung) -> float:
+        """How far the loss fell; minus infinity where it blew up."""
+        return -math.inf if self.start is None else self.start.loss - rung.loss
+
+    @property
+    def learns(self) -> bool:
+        """Whether the best rung wins anything beyond chance: four standard errors, for the best of some ten rungs."""
+        if self.start is None or not self.rungs or self.best.errors is None:
+            return False
+        return self.best.errors.below(self.start) > 4
+
+    @property
+    def usable(self) -> tuple[float, float]:
+        """The lowest and the highest rate, about the best, that win at least :data:`USABLE` of its gain."""
+        place = self.rungs.index(self.best)
+        floor = USABLE * self.gain(self.best)
+        lo = hi = place
+        while lo > 0 and self.gain(self.rungs[lo - 1]) >= floor:
+            lo -= 1
+        while hi + 1 < len(self.rungs) and self.gain(self.rungs[hi + 1]) >= floor:
+            hi += 1
+        return self.rungs[lo].rate, self.rungs[hi].rate
+
+    @property
+    def suggestion(self) -> float:
+        """The best rate, or a third of it where the next rung up already blows up: longer training meets more."""
+        place = self.rungs.index(self.best)
+        edge = place + 1 < len(self.rungs) and self.gain(self.rungs[place + 1]) < 0
+        return self.best.rate / 3 if edge else self.best.rate
+
+
+def ladder_of(probe: Probe) -> Ladder:
+    """The ladder of a subject, climbed once."""
+    return probe.once("ladder", climbed)
+
+
+def climbed(probe: Probe) -> Ladder:
+    """Try decades until the best has neighbours, half decades about it, and the best with other streams of batches."""
+    judged = probe.drawn(min(N_JUDGED, 4 * answer_size(probe)), "ladder judged")
+    n_steps = steps_within(probe, N_STEPS, SECONDS / _N_RUNGS)
+    with probe.trial("ladder start") as (model, _):
+        start = judged_errors(probe, model, judged)
+    if start is None:
+        return Ladder(start=None, n_steps=n_steps, rungs=(), repeats=())
+    rungs: dict[float, Rung] = {}
+
+    def tried(rate: float) -> Rung:
+        if rate not in rungs:
+            rungs[rate] = _rung(probe, rate, judged, n_steps, "ladder")
+        return rungs[rate]
+
+    def best_of(rates: Iterable[float]) -> float:
+        return min(rates, key=lambda rate: tried(rate).loss)
+
+    lo, hi = DECADES[0], DECADES[-1]
+    while True:
+        best = best_of(10.0**power for power in range(lo, hi + 1))
+        if best == 10.0**lo and lo > OUTERMOST[0]:
+            lo -= 1
+        elif best == 10.0**hi and hi < OUTERMOST[1]:
+            hi += 1
+        else:
+            break
+    best = best_of((best, best * 10**-0.5, best * 10**0.5))
+    given = given_rate(probe)
+    if given is not None and all(abs(math.log10(given / rate)) > 0.05 for rate in rungs):
+        tried(given)
+    best = best_of(tuple(rungs))
+    repeats = tuple(_rung(probe, best, judged, n_steps, f"ladder again {turn}").loss for turn in range(2))
+    return Ladder(start=start, n_steps=n_steps, rungs=tuple(rungs[rate] for rate in sorted(rungs)), repeats=repeats)
+
+
+def best_rate(probe: Probe) -> float | None:
+    """The rate that the ladder suggests; None where the training step holds its own optimiser."""
+    own = given_rate(probe)
+    if own is None:
+        return None
+    ladder = ladder_of(probe)
+    # Even where no rung learns, the best one does not blow up, which the given rate may.
+    return ladder.suggestion if ladder.rungs and ladder.best.errors is not None else own
+
+
+def given_rate(probe: Probe) -> float | None:
+    """The rate that the subject's optimiser is set to; None where there is none, or it is 0."""
+    if probe.subject.make_optimizer is None:
+        return None
+    with probe.trial("given rate") as (_, optimizer):
+        rate = float(optimizer.param_groups[0]["lr"])
+    return rate if rate > 0 and math.isfinite(rate) else None
+
+
+def _rung(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batches: str) -> Rung:
+    with probe.trial("ladder", learning_rate=rate) as (model, optimizer):
+        stream = probe.batches(batches, batch_size=batch_size(probe))
+        for _ in range(n_steps):
+            loss = probe.subject.step(model, optimizer, next(stream))
+            if not math.isfinite(loss):
+                return Rung(rate=rate, errors=None)
+        return Rung(rate=rate, errors=judged_errors(probe, model, judged))
+
+
+@check(
+    "learning.rate",
+    "Is the learning rate one at which this model learns?",
+    cause="optimiser",
+    kind="statistical",
+    needs=("pairs", "model", "optimizer"),
+)
+def rate(probe: Probe) -> Finding:
+    """The rung at the given rate against the best one, paired over the judged pairs."""
+    given = given_rate(probe)
+    if given is None:
+        return Finding(
+            outcome="not_applicable", says="the training step holds its own optimiser: give it too, to try other rates"
+        )
+    ladder = ladder_of(probe)
+    if ladder.start is None:
+        return Finding(
+            outcome="inconclusive",
+            says="the untrained model's answers are not finite: there is nothing to compare a rate by",
+            next_step="see the check architecture.finite",
+        )
+    if not ladder.learns:
+        return Finding(
+            outcome="inconclusive",
+            says=f"no rate from {ladder.rungs[0].rate:.0e} to {ladder.rungs[-1].rate:.0e} lowers the error within "
+            f"{ladder.n_steps} steps: whatever the cause, it is not the rate",
+            next_step="see the checks of the architecture and of the training step",
+            n=N_JUDGED,
+        )
+    rung = ladder.nearest(given)
+    low, high = ladder.usable
+    share = ladder.gain(rung) / ladder.gain(ladder.best)
+    advice = f"use about {ladder.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
+    spread = max((ladder.best.loss, *ladder.repeats)) - min((ladder.best.loss, *ladder.repeats))
+    seen = (
+        f"{ladder.n_steps} steps at {given:.2g} win {max(share, -1.0):.1%} of what the best rate wins, "
+        f"{ladder.best.rate:.2g} ({ladder.start.loss:.4g} -> {ladder.best.loss:.4g}, seeds {spread:.2g} apart)"
+    )
+    p = _p_hopeless(ladder, rung)
+    hopeless = p < ALPHA and not low <= given <= high
+    return Finding(
+        outcome="fail" if hopeless else "pass" if low <= given <= high else "inconclusive",
+        says=seen if share >= 0 else f"{seen}: the loss rises",
+        next_step="" if low <= given <= high and not hopeless else advice,
+        statistic=max(share, -1.0),
+        null=HOPELESS,
+        p=p,
+        n=N_JUDGED,
+    )
+
+
+def _p_hopeless(ladder: Ladder, rung: Rung) -> float:
+    """Probability of so small a gain if it were :data:`HOPELESS` of the best one's; 0 where the training blew up."""
+    start, best = ladder.start, ladder.best.errors
+    if rung.errors is None or best is None or start is None:
+        return 0.0
+    # Per pair: gain at the rate, less a tenth of the gain at the best rate; healthy where its mean is above 0.
+    excess_B = (start.sum_B - rung.errors.sum_B) - HOPELESS * (start.sum_B - best.sum_B)
+    error = float(excess_B.std(ddof=1)) / sqrt(len(excess_B))
+    z = float(excess_B.mean()) / error if error > 0 else math.inf
+    return 0.5 * erfc(-z / sqrt(2))

@@ -1,0 +1,280 @@
+"""One short training that several checks judge: at the ladder's rate, by the subject's own step, on unseen pairs.
+
+Dimension key: ``B`` pairs, ``G`` genes asked, ``R`` answers of one pair.
+
+The rate rises over a tenth of the steps and falls along a half cosine afterwards, whatever was given: what a constant
+rate leaves is its own noise. Where one source serves for training and judging, pairs are kept that hold cells of one
+side only (:class:`diagnostics.checks.engine.cell_ids.Sides`).
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from diagnostics.checks.data.linear_fit import LinearFit, judged_pairs, linear_fit, rise
+from diagnostics.checks.data.signal import Taken, of_another_pair, of_other_genes
+from diagnostics.checks.engine.answers import answers, errors_if_finite, told_otherwise
+from diagnostics.checks.engine.budget import batch_size, steps_within
+from diagnostics.checks.engine.cell_ids import names_of, sides_of
+from diagnostics.checks.engine.gains import Cells, Gain, gain_of
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.learning.learning_rate import best_rate, ladder_of
+from diagnostics.checks.learning.one_batch import learnt_by_heart
+from diagnostics.scoring.errors import Errors, errors_of, losses_of
+from gpcp.core.pairs import PairBatch, concatenate, rebatched
+from gpcp.core.predictors import control_of, perturbation_of
+
+N_STEPS = 300
+SECONDS = 20.0
+"""What a training may cost, about: more than twice that of the default model and 20 genes."""
+
+LONGER = 3
+"""How much longer a training goes on the last try, where others have not shown that the model learns."""
+
+BEGUN = 0.25
+"""Share of what a linear fit gains, and of what it loses if told something else, that shows that a model learns."""
+
+ENOUGH_STEPS = 150
+"""Steps without which a model that has learnt nothing is not blamed for it."""
+
+N_SEEN = 512
+"""The last training pairs that its memory is judged by."""
+
+WARM_UP = 0.1
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Judged:
+    """One predictor's errors on the judged pairs, and what becomes of them if something is taken from what is told.
+
+    Parameters
+    ----------
+    errors : Errors
+    other_pair, other_genes : Gain or None
+        How much the loss rises if another pair's perturbation is told; if the told genes' labels are shuffled within
+        each pair. Of the entries that are told neither way, as shares of the loss of knowing nothing; None without any.
+    response_BG : float64, (B, G)
+        How the answer changes if another pair's perturbation is told; NaN where either way is not scored.
+    """
+
+    errors: Errors
+    other_pair: Gain | None
+    other_genes: Gain | None
+    response_BG: NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ShortTraining:
+    """What a short training left.
+
+    Parameters
+    ----------
+    n_steps, batch_size : int
+    rate : float or None
+        The highest; None where the step holds its own optimiser.
+    diverged : bool
+        A loss or an answer was not finite: nothing else is meant then.
+    judged, pairs : PairBatch
+        Held-out pairs, of all genes, and of the genes asked.
+    cells : Codes, Codes
+        Theirs.
+    baseline : Errors
+        Of knowing nothing, see :class:`diagnostics.checks.data.linear_fit.LinearFit`.
+    fit : LinearFit
+    model, linear : Judged or None
+        The model after training, and the linear fit; the first is None where it diverged.
+    seen, seen_baseline : Errors or None
+        Of the last training pairs, by the trained model and by knowing nothing.
+    waited_s, worked_s : float
+        Seconds spent on waiting for batches and in steps, without the first.
+    n_timed : int
+        Steps that these are of.
+    """
+
+    n_steps: int
+    batch_size: int
+    rate: float | None
+    diverged: bool
+    judged: PairBatch
+    pairs: PairBatch
+    cells: Cells
+    baseline: Errors
+    fit: LinearFit
+    model: Judged | None
+    linear: Judged
+    seen: Errors | None
+    seen_baseline: Errors | None
+    waited_s: float
+    worked_s: float
+    n_timed: int
+
+    def gain(self, worse: Errors, better: Errors) -> Gain:
+        """A difference of losses on the judged pairs as a share of that of knowing nothing."""
+        return gain_of(worse, better, self.baseline.loss, self.cells)
+
+
+def short_training(probe: Probe) -> ShortTraining | None:
+    """The training that the checks share: the longer one where the first did not show that the model learns.
+
+    None where nothing is scored.
+    """
+    return probe.once("short training", _trained_long_enough)
+
+
+def _trained_long_enough(probe: Probe) -> ShortTraining | None:
+    """At the ladder's rate; at others, which a few dozen steps on a plateau do not tell apart; then for longer."""
+    fit = linear_fit(probe)
+    if fit is None:
+        return None
+    n_steps, rate = steps_within(probe, N_STEPS, SECONDS), best_rate(probe)
+    found = _trained(probe, fit, n_steps, rate)
+    if found.diverged and rate is not None:
+        found = _trained(probe, fit, n_steps, rate / 3)
+    learnt = learnt_by_heart(probe)
+    # More time is for models of which it is open whether they learn: not for those that cannot say sixteen pairs.
+    if n_steps < N_STEPS or not fit.gain.clear or _learns(found) or learnt is None or not learnt.enough:
+        return found
+    for other in _other_rates(probe, found.rate):
+        found = min(found, _trained(probe, fit, n_steps, other), key=_loss)
+        if _learns(found):
+            return found
+    longer = _trained(probe, fit, steps_within(probe, LONGER * N_STEPS, LONGER * SECONDS), found.rate)
+    return min(found, longer, key=_loss)
+
+
+def _loss(found: ShortTraining) -> float:
+    return math.inf if found.model is None else found.model.errors.loss
+
+
+def _other_rates(probe: Probe, rate: float | None) -> list[float]:
+    """Half a decade to either side and a decade above, where the ladder's next rung does not blow up."""
+    if rate is None:
+        return []
+    ladder = ladder_of(probe)
+    wanted = [rate * 10**power for power in (0.5, -0.5, 1.0)]
+    return [one for one in wanted if ladder.gain(ladder.nearest(one)) > 0]
+
+
+def _learns(found: ShortTraining) -> bool:
+    """Whether the model has clearly begun to learn, and from what it is told."""
+    if found.model is None:
+        return False
+    beats = found.gain(found.baseline, found.model.errors)
+    linear = found.gain(found.baseline, found.linear.errors)
+    told, linear_told = found.model.other_pair, found.linear.other_pair
+    return _begun(beats, linear) and (told is None or linear_told is None or _begun(told, linear_told))
+
+
+def _begun(own: Gain, linear: Gain) -> bool:
+    return own.value > BEGUN * linear.value and (own.clear or not linear.clear)
+
+
+def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> ShortTraining:
+    size = batch_size(probe)
+    judged = judged_pairs(probe)
+    part = fit.part.of(judged)
+    seen: deque[PairBatch] = deque(maxlen=-(-N_SEEN // size))
+    waited_s, worked_s, n_timed, diverged = 0.0, 0.0, 0, False
+    with probe.trial("short training", learning_rate=rate) as (model, optimizer):
+        batches = training_batches(probe, size)
+        for step in range(n_steps):
+            start_s = time.perf_counter()
+            pairs = next(batches)
+            ready_s = time.perf_counter()
+            if rate is not None:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * pace(step, n_steps)
+            loss = probe.subject.step(model, optimizer, pairs)
+            if not math.isfinite(loss):
+                diverged = True
+                break
+            seen.append(pairs)
+            # The first batch pays for opening the source.
+            if step:
+                waited_s, worked_s = waited_s + ready_s - start_s, worked_s + time.perf_counter() - ready_s
+                n_timed += 1
+        found = None if diverged else _judged_model(probe, model, judged, fit)
+        last = None if found is None else _on_seen(probe, model, concatenate(seen), fit)
+    baseline = fit.baseline.first(len(part))
+    return ShortTraining(
+        n_steps=n_steps, batch_size=size, rate=rate, diverged=found is None, judged=judged, pairs=part,
+        cells=names_of(probe).codes(judged), baseline=baseline, fit=fit, model=found,
+        linear=_judged_linear(probe, judged, fit), seen=None if last is None else last[0],
+        seen_baseline=None if last is None else last[1], waited_s=waited_s, worked_s=worked_s, n_timed=n_timed,
+    )  # fmt: skip
+
+
+def pace(step: int, n_steps: int) -> float:
+    """Share of the rate at a step: a linear rise, then a half cosine."""
+    return min(1.0, (step + 1) / (WARM_UP * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+
+
+def training_batches(probe: Probe, size: int) -> Iterator[PairBatch]:
+    """Batches for ever, of cells that may be trained on."""
+    batches = probe.batches("short training", batch_size=size)
+    sides = sides_of(probe)
+    return rebatched(map(sides.training, batches), batch_size=size) if sides.apart else batches
+
+
+Otherwise = tuple[str, Taken]
+OTHERWISE: tuple[Otherwise, ...] = (("other pair", of_another_pair), ("other genes", of_other_genes))
+
+
+def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
+    """The judged pairs with something else told, in the order of :data:`OTHERWISE`; the same for every predictor."""
+    return [told_otherwise(judged, taken(judged, probe.rng("short training", name))) for name, taken in OTHERWISE]
+
+
+def _judged_model(probe: Probe, model: nn.Module, judged: PairBatch, fit: LinearFit) -> Judged | None:
+    """None where an answer is not finite."""
+    otherwise = _asked_otherwise(probe, judged)
+    answer_BG, *others = (answers(probe, model, pairs)[:, fit.part.token_G] for pairs in (judged, *otherwise))
+    part, *told = (fit.part.of(pairs) for pairs in (judged, *otherwise))
+    if any(
+        errors_if_finite(one_BG, pairs) is None
+        for one_BG, pairs in zip((answer_BG, *others), (part, *told), strict=True)
+    ):
+        return None
+    return _judged(probe, fit, part, answer_BG, told, others)
+
+
+def _judged_linear(probe: Probe, judged: PairBatch, fit: LinearFit) -> Judged:
+    part, *told = (fit.part.of(pairs) for pairs in (judged, *_asked_otherwise(probe, judged)))
+    answer_BG, *others = (
+        fit.predictor.predict(control_of(pairs), perturbation_of(pairs)).astype(np.float64) for pairs in (part, *told)
+    )
+    return _judged(probe, fit, part, answer_BG, told, others)
+
+
+def _judged(
+    probe: Probe, fit: LinearFit, part: PairBatch, answer_BG: NDArray[np.float64],
+    told: list[PairBatch], others: list[NDArray[np.float64]],
+) -> Judged:  # fmt: skip
+    cells = names_of(probe).codes(part)
+    rises = [
+        rise(part, [perturbation_of(pairs)], answer_BG, [other_BG], fit.baseline.loss, cells)
+        for pairs, other_BG in zip(told, others, strict=True)
+    ]
+    both_BG = part.scored_BG & ~told[0].perturbed_BG
+    return Judged(
+        errors=errors_of(np.where(part.scored_BG, answer_BG, 0.0), part), other_pair=rises[0], other_genes=rises[1],
+        response_BG=np.where(both_BG, answer_BG - others[0], np.nan),
+    )  # fmt: skip
+
+
+def _on_seen(probe: Probe, model: nn.Module, seen: PairBatch, fit: LinearFit) -> tuple[Errors, Errors] | None:
+    """Errors of the model and of knowing nothing on pairs that were trained on; None where nothing is scored."""
+    part = fit.part.of(seen)
+    if not part.scored_BG.any():
+        return None
+    own = errors_if_finite(answers(probe, model, seen)[:, fit.part.token_G], part)
+    return None if own is None else (own, losses_of(fit.nothing, part))

@@ -1,0 +1,1 @@
+"""Checks of the loss: whether it counts what it should."""

@@ -1,0 +1,278 @@
+"""The loss by itself: what it counts, where it is least, and what must not change it.
+
+Dimension key: ``B`` pairs, ``L`` state tokens.
+
+It is asked about invented answers for real pairs, in float64. No model takes part but in the last check.
+"""
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import LARGEST, verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.weights import without_dropout
+from diagnostics.results.check_result import Finding
+
+_JUNK = 1e6
+_SLACK = 1e-9
+_HALF_PRECISION = 1e-2
+"""Two roundings to 8 bits: a training step may work in half precision."""
+
+_REPAIR = "score torch.where(scored, prediction - after, 0): choose before any arithmetic"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Case:
+    """Answers for some pairs, and the arguments of a loss beside them.
+
+    Parameters
+    ----------
+    prediction_BL, after_BL : float64, (B, L)
+    scored_BL : bool, (B, L)
+    """
+
+    prediction_BL: Tensor
+    after_BL: Tensor
+    scored_BL: Tensor
+
+    def asked(self, probe: Probe) -> tuple[float, Tensor]:
+        """The loss and its gradient by the prediction, (B, L); a gradient of 0 where there is none."""
+        prediction_BL = self.prediction_BL.detach().clone().requires_grad_()
+        value = probe.subject.scalar_loss(prediction_BL, self.after_BL, self.scored_BL)
+        gradient_BL = None
+        if value.requires_grad:
+            (gradient_BL,) = torch.autograd.grad(value, prediction_BL, allow_unused=True)
+        return float(value.detach()), torch.zeros_like(prediction_BL) if gradient_BL is None else gradient_BL
+
+
+def case_of(probe: Probe, purpose: str, *, distance: float = 0.3) -> Case:
+    """Pairs with partial masks, the last of which scores nothing, and answers that miss everywhere on either side.
+
+    They miss by 1 to 2 times ``distance``, in units of the values' range.
+    """
+    batch, after_BL = probe.subject.collate(probe.masked)
+    device = torch.device("cpu") if probe.subject.model is None else probe.device
+    after_BL = after_BL.to(device, torch.float64)
+    rng = probe.rng("loss", purpose)
+    lo, hi = probe.value_range
+    shape = tuple(after_BL.shape)
+    miss_BL = rng.choice([-1.0, 1.0], shape) * rng.uniform(1, 2, shape) * distance * (hi - lo)
+    scored_BL = batch.scored_BL.to(device).clone()
+    if len(scored_BL) > 1:
+        scored_BL[-1] = False
+    return Case(
+        prediction_BL=after_BL + torch.as_tensor(miss_BL, device=device), after_BL=after_BL, scored_BL=scored_BL
+    )
+
+
+def _gap(one: float, other: float) -> float:
+    """Relative difference of two losses."""
+    if not (np.isfinite(one) and np.isfinite(other)):
+        return LARGEST
+    return abs(one - other) / max(abs(one), abs(other), 1e-300)
+
+
+@check(
+    "loss.finite",
+    "Are the loss and its gradient finite numbers?",
+    cause="bug", kind="exact", needs=("loss",),
+)  # fmt: skip
+def finite(probe: Probe) -> Finding:
+    """On real pairs with partial masks, one of which scores nothing; and there must be a gradient at all."""
+    case = case_of(probe, "finite")
+    value, gradient_BL = case.asked(probe)
+    n_wrong = int((~gradient_BL[case.scored_BL].isfinite()).sum()) + (not np.isfinite(value))
+    silent = not bool(gradient_BL.any())
+    says = f"the loss is {value:.4g} and all its derivatives are finite"
+    if n_wrong:
+        says = f"the loss is {value:.4g}, and {n_wrong} of its value and derivatives are NaN or infinite"
+    elif silent:
+        says = f"the loss is {value:.4g} and its gradient is 0 throughout: it is detached from the prediction, or flat"
+    return verdict(
+        good=not n_wrong and not silent, says=says,
+        next_step="look for detach(), item(), no_grad() or a sign in the loss" if silent and not n_wrong
+        else "look for a division by a number of scored genes that may be 0, or a logarithm or root",
+        statistic=float(n_wrong + silent), null=0.0, tolerance=0.0, n=int(case.scored_BL.sum()),
+    )  # fmt: skip
+
+
+@check(
+    "loss.scored_only",
+    "Does the loss count scored genes only?",
+    cause="bug", kind="exact", needs=("loss",),
+)  # fmt: skip
+def scored_only(probe: Probe) -> Finding:
+    """Other answers and other values after where nothing is scored: the loss and its gradient stay."""
+    return _unscored(probe, _JUNK, "large numbers", "pass scored_BL to the loss as it is: True where a gene counts")
+
+
+@check(
+    "loss.nan_unscored",
+    "Does a NaN at a place that is not scored stay there?",
+    cause="bug", kind="exact", needs=("loss",),
+)  # fmt: skip
+def nan_unscored(probe: Probe) -> Finding:
+    """NaN times a mask's 0 is NaN."""
+    return _unscored(probe, float("nan"), "NaN", _REPAIR)
+
+
+def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
+    case = case_of(probe, "unscored")
+    value, gradient_BL = case.asked(probe)
+    if bool(case.scored_BL.all()):
+        return Finding(outcome="not_applicable", says="every place of these pairs is scored")
+    worst, outside = 0.0, 0.0
+    for name in ("prediction_BL", "after_BL"):
+        altered = replace(case, **{name: torch.where(case.scored_BL, getattr(case, name), junk)})
+        now, now_BL = altered.asked(probe)
+        scale = float(gradient_BL.abs().max()) + 1e-300
+        moved = float(torch.nan_to_num((now_BL - gradient_BL)[case.scored_BL], nan=LARGEST).abs().max()) / scale
+        worst = max(worst, _gap(value, now), moved)
+        outside = max(outside, float(torch.nan_to_num(now_BL[~case.scored_BL], nan=LARGEST).abs().max()) / scale)
+    n = int((~case.scored_BL).sum())
+    good = worst <= _SLACK and outside == 0
+    says = f"{what} at {n} places that are not scored change neither the loss nor its gradient"
+    if not good:
+        says = f"{what} at {n} places that are not scored change the loss or its gradient"
+    return verdict(
+        good=good, says=says, next_step=next_step,
+        statistic=min(max(worst, outside), LARGEST), null=0.0, tolerance=_SLACK, n=n,
+    )  # fmt: skip
+
+
+@check(
+    "loss.every_scored",
+    "Does the loss count every scored gene?",
+    cause="bug", kind="exact", needs=("loss",),
+)  # fmt: skip
+def every_scored(probe: Probe) -> Finding:
+    """The derivative by every scored answer that misses is not 0."""
+    case = case_of(probe, "every scored")
+    _, gradient_BL = case.asked(probe)
+    n = int(case.scored_BL.sum())
+    n_left_out = int((gradient_BL[case.scored_BL] == 0).sum())
+    return verdict(
+        good=not n_left_out,
+        says=f"{n_left_out} of {n} scored answers do not enter the loss"
+        if n_left_out
+        else f"each of {n} scored answers enters the loss",
+        next_step="look for a mask that is inverted or of the wrong axis, and for a slice or index that drops genes",
+        statistic=n_left_out / max(n, 1), null=0.0, tolerance=0.0, n=n,
+    )  # fmt: skip
+
+
+@check(
+    "loss.least_at_target",
+    "Is the loss least where the prediction is the target?",
+    cause="bug", kind="exact", needs=("loss",),
+)  # fmt: skip
+def least_at_target(probe: Probe) -> Finding:
+    """From misses of several sizes on either side, every derivative points away from the target.
+
+    A loss that mixes its entries, such as a correlation, need not do that entry by entry; where a derivative has the
+    other sign, a miss at that place alone decides.
+    """
+    n_wrong, n = 0, 0
+    for distance in (1e-4, 1e-2, 1.0):
+        case = case_of(probe, f"least {distance}", distance=distance)
+        _, gradient_BL = case.asked(probe)
+        miss_BL = case.prediction_BL - case.after_BL
+        wrong_BL = case.scored_BL & ((gradient_BL * miss_BL) < 0)
+        n += int(case.scored_BL.sum())
+        places = wrong_BL.nonzero()
+        n_asked = min(len(places), 8)
+        n_alone = sum(_leads_away_alone(probe, case, place) for place in places[:n_asked])
+        n_wrong += len(places) if n_alone else 0
+    return verdict(
+        good=not n_wrong,
+        says=f"at {n_wrong} of {n} scored answers a step down the loss leads away from the target"
+        if n_wrong
+        else f"at all {n} scored answers a step down the loss leads towards the target",
+        next_step="look at the sign of the loss, and at what it is told to compare the prediction with: after, in the "
+        "same order and units",
+        statistic=n_wrong / max(n, 1), null=0.0, tolerance=0.0, n=n,
+    )  # fmt: skip
+
+
+def _leads_away_alone(probe: Probe, case: Case, place: Tensor) -> bool:
+    """Whether descent leads away from the target where all other answers are right."""
+    row, column = (int(i) for i in place)
+    prediction_BL = case.after_BL.clone()
+    prediction_BL[row, column] = case.prediction_BL[row, column]
+    _, gradient_BL = replace(case, prediction_BL=prediction_BL).asked(probe)
+    return bool(gradient_BL[row, column] * (prediction_BL - case.after_BL)[row, column] < 0)
+
+
+@check(
+    "loss.batch_size",
+    "Is the loss of a batch that holds every pair twice the same?",
+    cause="bug", kind="exact", needs=("loss",),
+)  # fmt: skip
+def batch_size(probe: Probe) -> Finding:
+    """A sum over pairs would make the learning rate a matter of the batch size."""
+    case = case_of(probe, "twice")
+    twice = Case(**{name: torch.cat([getattr(case, name)] * 2) for name in Case.__dataclass_fields__})
+    return _same_value(
+        probe, case, twice, "holding every pair twice",
+        "take a mean over scored entries or over pairs, not a sum: the rate that works would depend on the batch size",
+    )  # fmt: skip
+
+
+@check(
+    "loss.padding",
+    "Do more padding places leave the loss as it is?",
+    cause="bug", kind="exact", needs=("loss",),
+)  # fmt: skip
+def padding(probe: Probe) -> Finding:
+    """A mean over all places, scored or not, would be diluted by them."""
+    case = case_of(probe, "padding")
+    wide = Case(
+        **{
+            name: torch.cat([value := getattr(case, name), torch.zeros_like(value)], dim=1)
+            for name in Case.__dataclass_fields__
+        }
+    )
+    return _same_value(
+        probe, case, wide, "twice as many places, none of the new ones scored,",
+        "divide by the number of scored entries, not by the number of places",
+    )  # fmt: skip
+
+
+def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str) -> Finding:
+    (value, _), (now, _) = case.asked(probe), other.asked(probe)
+    gap = _gap(value, now)
+    return verdict(
+        good=gap <= _SLACK,
+        says=f"{what} leaves the loss at {value:.4g}" if gap <= _SLACK else f"{what} takes the loss from {value:.4g} "
+        f"to {now:.4g}", next_step=next_step,
+        statistic=gap, null=0.0, tolerance=_SLACK, n=int(case.scored_BL.sum()),
+    )  # fmt: skip
+
+
+@check(
+    "loss.reported",
+    "Is the loss that the training step reports that of its own batch?",
+    cause="bug", kind="exact", needs=("model", "loss", "optimizer"),
+)  # fmt: skip
+def reported(probe: Probe) -> Finding:
+    """One step on a few pairs, with dropout at 0, against the model and the loss that are given."""
+    subject = probe.subject
+    if subject.training_step is None:
+        return Finding(outcome="not_applicable", says="there is no training step of its own: it is made of the parts")
+    with probe.trial("reported", dropout=False) as (model, optimizer), without_dropout(model):
+        value = float(subject.composed_loss(model, probe.few).detach())
+        said = subject.step(model, optimizer, probe.few)
+    gap = _gap(value, said)
+    return verdict(
+        good=gap <= _HALF_PRECISION,
+        says=f"the training step reports {said:.4g}, and the loss of its batch is {value:.4g}",
+        next_step="look at what the step averages over, which mask it passes, and whether it shows the model the "
+        "batch that it scores",
+        statistic=gap, null=0.0, tolerance=_HALF_PRECISION, n=len(probe.few),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Checks of the optimiser: whether it is wired to the weights."""

@@ -1,0 +1,182 @@
+"""How far a training step goes, and which way: the rate in force, the first step, decay, and descent.
+
+Dimension key: ``N`` entries of every parameter, one after the other.
+
+The same step is taken twice from the same weights, once with every gradient's sign turned: half the sum of the two
+moves is what happens whatever the gradient says (decay), half their difference is what follows it.
+"""
+
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.weights import flat
+from diagnostics.checks.optimiser.wiring import one_step, true_gradient
+from diagnostics.results.check_result import Finding
+
+_N_STEPS, _N_PAIRS = 32, 3
+_LEAST_LEFT = 0.1
+"""Share of the rate that must be left after so few steps: no run is that short."""
+
+_FIRST_STEP = (0.5, 2.0)
+_MOST_DECAY = 0.5
+_NOT_TINY = 1e-2
+"""Share of the largest derivative above which one is not tiny."""
+
+_PARTS = ("model", "optimizer")
+_WIRING = ("optimiser.gradients", "optimiser.moves_parameters", "optimiser.holds_parameters")
+
+
+@check(
+    "optimiser.learning_rate",
+    "Is the learning rate above 0, and does it stay so?",
+    cause="optimiser", kind="exact", needs=("pairs", "model", "optimizer"),
+)  # fmt: skip
+def learning_rate(probe: Probe) -> Finding:
+    """The rates in force over some steps; a schedule shows where the training step applies it."""
+    if probe.subject.make_optimizer is None:
+        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+    rates: list[list[float]] = []
+    with probe.trial("learning rate") as (model, optimizer):
+        for pairs in islice(probe.batches("learning rate", batch_size=_N_PAIRS), _N_STEPS):
+            rates.append([float(group["lr"]) for group in optimizer.param_groups])
+            # Without a step of its own nothing can change the rate.
+            if probe.subject.training_step is None:
+                break
+            probe.subject.step(model, optimizer, pairs)
+        rates.append([float(group["lr"]) for group in optimizer.param_groups])
+    highest = [max(rate) for rate in zip(*rates, strict=True)]
+    left = [last / most if most > 0 else 0.0 for last, most in zip(rates[-1], highest, strict=True)]
+    n_steps = len(rates) - 1
+    if min(highest) <= 0:
+        says = f"the learning rate of {sum(one <= 0 for one in highest)} parameter groups is 0 over {n_steps} steps"
+    else:
+        says = f"the learning rate is {max(rates[0]):.3g} at first and {min(rates[-1]):.3g} after {n_steps} steps"
+    return verdict(
+        good=min(left) >= _LEAST_LEFT, says=says,
+        next_step="set a rate above 0; call scheduler.step() as often as its schedule means: an epoch is no step",
+        statistic=min(left), null=1.0, tolerance=_LEAST_LEFT, n=n_steps,
+    )  # fmt: skip
+
+
+def _parts(probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What a first step does whatever the gradient, what follows the gradient, and the gradient, each (N,)."""
+    along, against = one_step(probe), one_step(probe, sign=-1.0)
+    gradient_N = flat(along.gradient, list(probe.exact_model.parameters()))
+    return (along.move_N + against.move_N) / 2, (along.move_N - against.move_N) / 2, gradient_N
+
+
+@check(
+    "optimiser.first_step",
+    "Is Adam's first step about as long as the learning rate?",
+    cause="optimiser", kind="exact", needs=_PARTS,
+    explained_by=(*_WIRING, "optimiser.decay"),
+)  # fmt: skip
+def first_step(probe: Probe) -> Finding:
+    """Where the derivative is not tiny Adam's first update is the rate itself, whatever the derivative's size.
+
+    Kingma and Ba 2015: the update is ``lr * g / (|g| + eps)``.
+    """
+    if probe.subject.make_optimizer is None:
+        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+    with probe.trial("first step") as (model, optimizer):
+        rate_of = {id(one): float(group["lr"]) for group in optimizer.param_groups for one in group["params"]}
+        parameters = list(model.parameters())
+        rate_N = flat([torch.full_like(one, rate_of.get(id(one), 0.0)) for one in parameters], parameters)
+        known = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
+    if not known:
+        return Finding(outcome="not_applicable", says="the optimiser is none of Adam's kind")
+    _, moved_N, gradient_N = _parts(probe)
+    pulled_N = (np.abs(gradient_N) > _NOT_TINY * np.abs(gradient_N).max()) & (rate_N > 0)
+    if not bool(pulled_N.any()):
+        return Finding(outcome="not_applicable", says="no parameter has both a gradient and a learning rate above 0")
+    ratio = float(np.median(np.abs(moved_N[pulled_N]) / rate_N[pulled_N]))
+    good = _FIRST_STEP[0] <= ratio <= _FIRST_STEP[1]
+    return verdict(
+        good=good, says=f"the first step goes {ratio:.3g} times as far as the learning rate says",
+        next_step="set eps back to 1e-8 (a large one makes Adam's steps as small as the gradient), and look whether "
+        "the rate that is set is the rate that is used",
+        statistic=ratio, null=1.0, tolerance=_FIRST_STEP[0], n=int(pulled_N.sum()),
+    )  # fmt: skip
+
+
+@check(
+    "optimiser.moments",
+    "Are the optimiser's averages such that its steps converge?",
+    cause="optimiser", kind="exact", needs=("model", "optimizer"),
+)  # fmt: skip
+def moments(probe: Probe) -> Finding:
+    """Of Adam's kind ``beta1^2 < sqrt(beta2)`` (Kingma and Ba 2015, theorem 4.1); of descent a momentum below 1.
+
+    With the two betas swapped the size of a step follows the last gradients and its direction those long past.
+    """
+    if probe.subject.make_optimizer is None:
+        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+    with probe.trial("moments") as (_, optimizer):
+        groups = [dict(group) for group in optimizer.param_groups]
+    betas = [tuple(map(float, group["betas"])) for group in groups if len(group.get("betas", ())) == 2]
+    momenta = [float(group["momentum"]) for group in groups if "momentum" in group]
+    if not betas and not momenta:
+        return Finding(outcome="not_applicable", says="the optimiser keeps no averages that are known")
+    worst = max([*(b1**2 / max(b2, 1e-30) ** 0.5 for b1, b2 in betas), *momenta])
+    said = " and ".join(
+        [
+            *dict.fromkeys(f"betas {b1:g}, {b2:g}" for b1, b2 in betas),
+            *dict.fromkeys(f"momentum {m:g}" for m in momenta),
+        ]
+    )
+    return verdict(
+        good=worst < 1,
+        says=f"{said}: " + ("within" if worst < 1 else "outside") + " the range in which steps converge",
+        next_step="set betas to (0.9, 0.999), in this order, and a momentum below 1",
+        statistic=worst, tolerance=1.0, n=len(groups),
+    )  # fmt: skip
+
+
+@check(
+    "optimiser.decay",
+    "Does the gradient move the weights more than decay does?",
+    cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
+)  # fmt: skip
+def decay(probe: Probe) -> Finding:
+    """What a step does whatever the gradient says, against what follows it, in length over all weights."""
+    decayed_N, moved_N, _ = _parts(probe)
+    gone, moved = float(np.linalg.norm(decayed_N)), float(np.linalg.norm(moved_N))
+    if moved == 0 and gone == 0:
+        return Finding(outcome="not_applicable", says="a step moves nothing")
+    share = gone / (gone + moved)
+    most = _MOST_DECAY / (1 + _MOST_DECAY)
+    return verdict(
+        good=share <= most,
+        says=f"{share:.1%} of a step's length is decay, whatever the gradient says",
+        next_step="lower weight_decay: weights are pulled to 0 faster than they can learn",
+        statistic=share, null=0.0, tolerance=most, n=len(moved_N),
+    )  # fmt: skip
+
+
+@check(
+    "optimiser.descends",
+    "Does a small enough step lower the loss of its own batch?",
+    cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
+)  # fmt: skip
+def descends(probe: Probe) -> Finding:
+    """The derivative of the exact loss along the step, so that a rate that is too large is no matter of sign."""
+    _, moved_N, _ = _parts(probe)
+    parameters = list(probe.exact_model.parameters())
+    slope_N = flat(true_gradient(probe), parameters)
+    length = float(np.linalg.norm(moved_N) * np.linalg.norm(slope_N))
+    if length == 0:
+        return Finding(outcome="not_applicable", says="a step moves nothing, or the loss has no gradient")
+    cosine = float(moved_N @ slope_N) / length
+    return verdict(
+        good=cosine < 0,
+        says=f"a step goes {'down' if cosine < 0 else 'up'} the loss of its own batch (cosine {cosine:.2g} with its "
+        "gradient)",
+        next_step="look at the sign of the loss and at the optimiser's maximize",
+        statistic=cosine, null=-1.0, tolerance=0.0, n=len(moved_N),
+    )  # fmt: skip

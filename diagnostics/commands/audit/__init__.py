@@ -1,0 +1,1 @@
+"""``audit``: what the differences between paired cells are made of."""

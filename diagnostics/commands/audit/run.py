@@ -1,0 +1,175 @@
+"""What ``audit_pairs`` does with its arguments: choose two panels, read the cells, measure, show and write.
+
+Dimension key: ``G`` genes.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from diagnostics.audit.audit import STAGES, HowPaired, PanelAudit, audit_panel
+from diagnostics.audit.verdicts import can_teach, findings, verdict
+from diagnostics.cli.progress import Stages
+from diagnostics.commands.audit.figure import draw
+from diagnostics.commands.audit.table import screen
+from diagnostics.results.report import versions
+from gpcp.core.files import check_folder, plain, write_json, write_text
+from gpcp.opening.cells import cells_named, notes_named, source_options
+from gpcp.panels.annotation import GeneNotes, notes_of_table
+from gpcp.panels.first_pass import gene_statistics
+from gpcp.panels.panel import GenePanel, choose_genes, first_genes
+from gpcp.panels.panel_file import read_genes
+from gpcp.panels.statistics import GeneStatistics
+from gpcp.sources.in_memory import SampledCells, sample_cells
+
+N_AUTHOR = 100
+AUTHOR, CHOSEN, BOTH = "author's setting", "chosen panel", "all genes"
+MATCH = ("cell_type",)
+MIN_EXPRESSED = 0.05
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A panel, and how its cells are paired: a column of the table.
+
+    Parameters
+    ----------
+    name, says : str
+    genes : tuple of str
+    paired : HowPaired or None
+        None for the default, which the cells decide.
+    """
+
+    name: str
+    says: str
+    genes: tuple[str, ...]
+    paired: HowPaired | None
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Audit, show and write; 0 where the chosen panel's pairs can teach, else 1.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been written then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check_folder(out)
+    options = source_options(arguments)
+    asked = None if arguments.panel is None else read_genes(arguments.panel)
+    source = cells_named(arguments.source, genes=arguments.genes, **options)
+    with Stages(2 + 2 * len(STAGES), quiet=arguments.quiet) as stages:
+        stages("first pass")
+        statistics = gene_statistics(source, seed=arguments.seed, max_cells=arguments.max_cells)
+        columns = columns_of(arguments, statistics, asked, _notes(arguments, options))
+        stages("reading cells")
+        union = sorted({gene for column in columns for gene in column.genes})
+        cells = sample_cells(source, union, max_cells=arguments.max_cells, seed=arguments.seed)
+        audits = [_audit(column, cells, arguments, stages) for column in columns]
+    provenance: str = getattr(source, "provenance", "")
+    title = (
+        f"{arguments.source}: {len(cells):,} cells{'' if cells.whole else ', a random sample'}, "
+        f"{len(source.vocab):,} genes"
+    )
+    shown = screen(audits, title=title + (f"; {provenance}" if provenance else ""))
+    content: dict[str, Any] = {
+        "command": ["python", "-m", "diagnostics", "audit", *given],
+        "versions": versions(),
+        "seed": arguments.seed,
+        "source": arguments.source,
+        "provenance": provenance,
+        "panels": [
+            {
+                **plain(audit),
+                "verdict": verdict(audit),
+                "can_teach": can_teach(audit),
+                "findings": plain(findings(audit)),
+                "feature_id": list(column.genes),
+            }
+            for audit, column in zip(audits, columns, strict=True)
+        ],
+        "seconds": time.perf_counter() - start_s,
+    }
+    draw(audits, out / "audit.png")
+    write_text(out / "audit.txt", shown + "\n")
+    write_json(out / "audit.json", content)
+    print(shown)
+    print(f"\n{time.perf_counter() - start_s:.0f} s; audit.txt, audit.json and audit.png in {out}/")
+    return 0 if can_teach(audits[-1]) else 1
+
+
+def columns_of(
+    arguments: argparse.Namespace, statistics: GeneStatistics, asked: Sequence[str] | None, notes: GeneNotes
+) -> list[Column]:
+    """The author's setting and the chosen panel; one column where both are the same."""
+    among = notes.of_biotype() if notes.biotype_of else None
+    kind = "protein-coding genes" if among else "genes (which of them are protein-coding is not known)"
+    known = [gene for gene in statistics.vocab.feature_id if among is None or gene in among]
+    n_first = min(N_AUTHOR, len(known))
+    first = first_genes(statistics, n_genes=n_first, among=among)
+    first_says = f"the first {n_first} {kind} in the source's order"
+    paired = _paired(arguments)
+    if asked is None:
+        chosen = _chosen(arguments, statistics, among)
+        genes, says = chosen.feature_id, chosen.chosen_by
+    else:
+        # Asked for by name: unknown ones are refused with the nearest.
+        statistics.vocab.tokens(asked)
+        genes, says = tuple(asked), f"the {len(asked)} genes of {str(arguments.panel)!r}"
+    same = set(genes) == set(first.feature_id)
+    if same and paired is None:
+        return [Column(name=BOTH, says=first_says, genes=first.feature_id, paired=None)]
+    author = Column(name=AUTHOR, says=first_says, genes=first.feature_id, paired=None)
+    return [author, Column(name=CHOSEN, says=says, genes=genes, paired=paired)]
+
+
+def _chosen(arguments: argparse.Namespace, statistics: GeneStatistics, among: frozenset[str] | None) -> GenePanel:
+    """The genes of largest variance, or as ``--by`` says, that enough cells express."""
+    usable = statistics.expressed_share_G >= MIN_EXPRESSED
+    n_usable = int((usable & (np.isin(statistics.vocab.feature_id, list(among)) if among else usable)).sum())
+    n_genes = arguments.n_genes or max(2, min(N_AUTHOR, n_usable))
+    return choose_genes(
+        statistics, n_genes=n_genes, among=among, by=arguments.by, min_expressed=MIN_EXPRESSED, min_measured=0.5
+    )
+
+
+def _notes(arguments: argparse.Namespace, options: dict[str, Any]) -> GeneNotes:
+    """Kinds of genes, from a table that was given or from the source."""
+    if arguments.gene_table is not None:
+        return notes_of_table(arguments.gene_table)
+    return notes_named(arguments.source, **options)
+
+
+def _paired(arguments: argparse.Namespace) -> HowPaired | None:
+    """How the chosen panel is paired; None where nothing was asked."""
+    other = (arguments.differ_on, arguments.prefer_on, arguments.told)
+    if arguments.match_on is None and not any(other) and arguments.best_of == 1:
+        return None
+    return HowPaired(
+        match_on=MATCH if arguments.match_on is None else tuple(arguments.match_on),
+        differ_on=tuple(arguments.differ_on),
+        prefer_on=tuple(arguments.prefer_on),
+        best_of=arguments.best_of,
+        told=arguments.told,
+    )
+
+
+def _audit(column: Column, cells: SampledCells, arguments: argparse.Namespace, stages: "Stages") -> PanelAudit:
+    default = HowPaired(match_on=tuple(name for name in MATCH if name in cells.index.covariates))
+    return audit_panel(
+        cells.genes(column.genes),
+        column.paired or default,
+        name=column.name,
+        panel_says=column.says,
+        max_pairs=arguments.max_pairs,
+        seed=arguments.seed,
+        on_stage=lambda stage: stages(f"{column.name}: {stage}"),
+    )

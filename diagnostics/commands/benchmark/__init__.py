@@ -1,0 +1,1 @@
+"""``benchmark``: speed of simulators and input."""

@@ -1,0 +1,1 @@
+"""``compare``: whether a head, value embedding or query form loses information."""

@@ -1,0 +1,191 @@
+"""From the arguments of ``compare_heads`` to its trainings, each checked before the first one starts.
+
+No dimension key: nothing here is an array.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, final
+
+from diagnostics.commands.compare.runs import Setting, Training
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.files import existing_file
+from gpcp.core.registry import Registry
+from gpcp.model.config import ModelConfig, preset
+from gpcp.model.embedding import VALUE_EMBEDDINGS
+from gpcp.model.heads.registry import HEADS, gives_distribution
+from gpcp.model.queries import QUERY_FORMS
+from gpcp.training.config import FitConfig
+from simulators.scm.regimes import regime_of
+from simulators.worlds import world
+
+PARTS: Mapping[str, Registry[Any]] = {
+    "head": HEADS,
+    "value_embedding": VALUE_EMBEDDINGS,
+    "query_form": QUERY_FORMS,
+}
+"""What can be compared, by the field of ModelConfig that names it; the option is its plural."""
+
+N_HELD_OUT = 2000
+_FIXED = ("n_genes", "seed", "n_steps")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that was asked, checked.
+
+    Parameters
+    ----------
+    setting : Setting
+    part : str
+        Field of ModelConfig that differs.
+    configs : mapping of str to (ModelConfig, FitConfig)
+        By the name of the part.
+    n_seeds : int
+    notes : tuple of str
+        What was chosen for the user.
+    """
+
+    setting: Setting
+    part: str
+    configs: Mapping[str, tuple[ModelConfig, FitConfig]]
+    n_seeds: int
+    notes: tuple[str, ...]
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """Seed by seed, so that an interrupted comparison has whole seeds."""
+        return tuple(
+            Training(
+                setting=self.setting,
+                name=name,
+                model=json.dumps(model.to_json(), sort_keys=True),
+                fit=json.dumps(fit.to_json(), sort_keys=True),
+                seed=seed,
+            )
+            for seed in range(self.n_seeds)
+            for name, (model, fit) in self.configs.items()
+        )
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """What the arguments ask for.
+
+    Raises
+    ------
+    InputError
+        A name or a value is no good, options exclude each other, or parts do not fit together.
+    """
+    part, names = _part_of(arguments)
+    setting, n_genes = _setting(arguments)
+    base, fit, given = _bases(arguments, n_genes, part)
+    notes: list[str] = []
+    if part == "query_form" and "head" not in given and HEADS[base.head][0] == "own":
+        base = replace(base, head="pooled")
+        notes.append("every query form is read by the head 'pooled', since that of the preset needs all_genes")
+    if part == "head" and not names:
+        names = [name for name in HEADS if base.query_form == "all_genes" or HEADS[name][0] == "pooled"]
+        if left_out := [name for name in HEADS if name not in names]:
+            notes.append(f"left out, since they need query_form all_genes: {', '.join(left_out)}")
+    names = names or list(PARTS[part])
+    if len(names) < 2:
+        raise InputError(f"--{part.replace('_', '-')}s names {names[0]!r} alone: give two or more, or none for all")
+    if arguments.reference is not None and arguments.reference not in names:
+        raise InputError(f"--reference {arguments.reference!r} is not compared; {nearest(arguments.reference, names)}")
+    configs: dict[str, tuple[ModelConfig, FitConfig]] = {}
+    for name in names:
+        varied: dict[str, Any] = {part: name}
+        model = replace(base, **varied)
+        likelihood = gives_distribution(model.head) and "objective" not in given
+        configs[name] = model, replace(fit, objective="likelihood") if likelihood else fit
+        if configs[name][1].objective == "likelihood" and not gives_distribution(model.head):
+            raise InputError(
+                f"objective=likelihood is set, and the head {model.head!r} gives a mean alone: leave --set objective "
+                "out, then heads that give a distribution are trained by likelihood"
+            )
+    if part == "head" and any(fit.objective == "likelihood" for _, fit in configs.values()):
+        notes.append("heads that give a distribution are trained by likelihood and measured by their mean")
+    return Plan(setting=setting, part=part, configs=configs, n_seeds=arguments.seeds, notes=tuple(notes))
+
+
+def _part_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
+    asked = {part: names for part in PARTS if (names := getattr(arguments, f"{part}s")) is not None}
+    if len(asked) > 1:
+        options = " and ".join(f"--{part.replace('_', '-')}s" for part in asked)
+        raise InputError(f"{options} exclude each other: one part is compared at a time, others are fixed by --set")
+    part = next(iter(asked), "head")
+    names = list(dict.fromkeys(asked.get(part, [])))
+    for name in names:
+        # Raises with the nearest name.
+        PARTS[part][name]
+    return part, names
+
+
+def _setting(arguments: argparse.Namespace) -> tuple[Setting, int]:
+    made = world(arguments.world, seed=arguments.seed, network=arguments.network)
+    digest = None
+    if arguments.network is not None:
+        path = existing_file(arguments.network, what="regulator-target table")
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    setting = Setting(
+        world=made.name,
+        network=arguments.network,
+        network_digest=digest,
+        regime=regime_of(arguments.regime),
+        told=arguments.told,
+        seed=arguments.seed,
+        n_held_out=N_HELD_OUT,
+    )
+    # Raises where so many cannot be told.
+    setting.pairs(made, 1)
+    return setting, made.graph.n_genes
+
+
+def _bases(arguments: argparse.Namespace, n_genes: int, part: str) -> tuple[ModelConfig, FitConfig, frozenset[str]]:
+    """Both configurations before the part is put in, and which of their fields were set."""
+    n_steps: int = arguments.steps
+    model = preset(arguments.preset, n_genes)
+    fit = FitConfig().lasting(n_steps)
+    of_model, of_fit = _fields_of(model), _fields_of(fit)
+    changes: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for word in arguments.set:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise InputError(f"--set {word!r}: write NAME=VALUE, such as skip=false")
+        if name in _FIXED or name == part:
+            other = "--steps" if name == "n_steps" else "another option, or what is compared"
+            raise InputError(f"--set {name}: that is decided by {other}")
+        if name not in of_model and name not in of_fit:
+            raise InputError(f"--set {name}: there is no such field; {nearest(name, [*of_model, *of_fit])}")
+        where, before = (0, of_model[name]) if name in of_model else (1, of_fit[name])
+        changes[where][name] = _value(name, text, before)
+    # What is to be compared may be needed to fit what is set, and the other way round: the head is put in here.
+    if part == "head" and changes[0].get("query_form", model.query_form) != "all_genes":
+        changes[0]["head"] = "pooled"
+    set_names = frozenset(word.partition("=")[0] for word in arguments.set)
+    return replace(model, **changes[0]), replace(fit, **changes[1]), set_names
+
+
+def _fields_of(config: ModelConfig | FitConfig) -> dict[str, Any]:
+    return {field.name: getattr(config, field.name) for field in fields(config)}
+
+
+def _value(name: str, text: str, before: object) -> Any:
+    """The text as a value of the field's kind."""
+    if text.lower() == "none" and name in ("gradient_clip", "patience"):
+        return None
+    if isinstance(before, bool):
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"--set {name}={text}: write true or false")
+        return text.lower() == "true"
+    try:
+        if isinstance(before, int):
+            return int(text)
+        return float(text) if isinstance(before, float) else text
+    except ValueError:
+        raise InputError(f"--set {name}={text}: write a number, such as {before}") from None

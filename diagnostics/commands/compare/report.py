@@ -1,0 +1,229 @@
+"""The screen of ``compare_heads``: the setting, the table between baseline and exact answer, the verdicts in words.
+
+No dimension key: nothing here is an array.
+
+A comparison as JSON's types.
+
+No dimension key: nothing here is an array.
+
+The figure of ``compare_heads``: a dot for each seed's loss, between knowing nothing and the exact answer.
+
+No dimension key: nothing here is an array.
+"""
+# pyright: reportUnknownMemberType=false
+# Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
+
+import math
+import statistics
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diagnostics.cli.text import WIDTH, number, share
+from diagnostics.commands.compare.compare import Compared, Judged, Levels, interval, needed_words, student_factor
+from gpcp.core.files import write_with
+from gpcp.core.intervals import Difference
+
+_WIDE = 10.0
+"""Standard errors to either side of a difference above which more seeds are advised."""
+
+_SEED_OUT, _ALTERNATIVE = "linear", "mlp"
+"""The author's ``out`` where every gene asks, and the same with a hidden layer."""
+
+
+def screen(result: Compared, levels: Levels, *, part: str, about: str, notes: Sequence[str]) -> str:
+    """All that the command prints of its results."""
+    blocks = [_wrapped(about), _table(result, levels, part), _ranks(levels), _verdicts(result)]
+    if answer := out_line(result):
+        blocks.append(answer)
+    n, level = result.n_comparisons, 100 * result.level
+    blocks.append(
+        _wrapped(
+            f"Intervals are paired over seeds and hold together in 95 % of repetitions: Bonferroni over {n} "
+            f"comparison{'s' if n > 1 else ''}, {level:.2f} % each. The seeds are trainings in one world: nothing is "
+            "said of other worlds."
+        )
+    )
+    if few := _few_seeds(result):
+        blocks.append(few)
+    blocks += [_wrapped(f"Note: {note}.") for note in notes]
+    return "\n\n".join(blocks)
+
+
+def out_line(result: Compared) -> str | None:
+    """Whether the author's ``out`` loses anything against a hidden layer, where both were compared."""
+    difference = result.between(_SEED_OUT, _ALTERNATIVE)
+    if difference is None:
+        return None
+    if difference.tie:
+        judged = f"tie: paired difference {interval(difference)} holds 0"
+    else:
+        less, more = (_SEED_OUT, _ALTERNATIVE) if difference.mean > 0 else (_ALTERNATIVE, _SEED_OUT)
+        judged = f"differ: {less} learns less than {more} within these steps, {interval(difference)}"
+    losing = next((one.loses_information for one in result.judged if one.entry.name == _SEED_OUT), False)
+    lost = "yes, see its verdict" if losing else "not shown"
+    return _wrapped(f"Is `out` losing information? {lost.capitalize()}. {_SEED_OUT} and {_ALTERNATIVE} {judged}.")
+
+
+def _few_seeds(result: Compared) -> str | None:
+    """Said where intervals are wide because of the number of seeds, whatever the seeds say."""
+    n = min((difference.n_seeds for _, _, difference in result.pairs), default=0)
+    if n < 2:
+        return None
+    factor = student_factor(n, result.level)
+    if factor <= _WIDE:
+        return None
+    return _wrapped(
+        f"With {n} seeds an interval reaches {factor:.0f} standard errors to either side; with {2 * n} it would be "
+        f"{student_factor(2 * n, result.level):.1f}: give more --seeds, or name a --reference, for fewer ties."
+    )
+
+
+def _table(result: Compared, levels: Levels, part: str) -> str:
+    head = part.replace("_", " ")
+    lines = [f"{head:21s} {'numbers':>7s} {'loss':>8s} {'skill':>7s} {'seeds':>15s}  difference to the reference    "
+             "rank"]  # fmt: skip
+    lines.append(
+        f"{'nothing known':21s} {'':7s} {number(levels.baseline):>8s} {'0':>7s} {'':>15s}  ({levels.baseline_name})"
+    )
+    lines.append(f"{'ridge':21s} {'':7s} {number(levels.ridge):>8s} {share(levels.skill(levels.ridge), 3):>7s}")
+    lines += [_line(one, levels) for one in reversed(result.judged)]
+    kind = "closed form" if levels.bayes_exact else "simulated"
+    lines.append(f"{'exact answer':21s} {'':7s} {number(levels.bayes):>8s} {'1':>7s} {'':15s}  ({kind}); rank needed:"
+                 f"{needed_words(levels):>7s}")  # fmt: skip
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _line(one: Judged, levels: Levels) -> str:
+    entry = one.entry
+    skills = [levels.skill(loss) for loss in entry.finite.values()]
+    spread = f"{share(min(skills), 3)} .. {share(max(skills), 3)}" if skills else "-"
+    skill = share(statistics.fmean(skills), 3) if skills else "-"
+    loss = number(entry.loss) if skills else "-"
+    if one.difference is None:
+        beside = one.outcome
+    else:
+        ends = f"{one.difference.low:+.3f} .. {one.difference.high:+.3f}"
+        beside = f"{one.difference.mean:+.3f} {ends} {one.outcome}"
+    return (
+        f"{entry.name:21s} {entry.n_parameters:7,d} {loss:>8s} {skill:>7s} {spread:>15s}  {beside:31s} {entry.rank:3d}"
+    )
+
+
+def _ranks(levels: Levels) -> str:
+    shown = [
+        f"rank {rank}: {number(levels.reach(rank))}"
+        + (f" (none expected below {number(levels.bayes + bound)})" if bound is not None else "")
+        for rank in range(min(len(levels.residuals), 4))
+        for bound in [levels.bounds.get(rank)]
+    ]
+    return _wrapped(
+        "Least loss found of answers of a rank, whatever says them (alternating least squares on the exact answer; "
+        f"gene means{' and skip' if levels.skip else ''} free): " + ", ".join(shown) + "."
+    )
+
+
+def _verdicts(result: Compared) -> str:
+    return "\n".join(_wrapped(one.says, indent="  ") for one in result.judged)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def to_json(result: Compared, levels: Levels) -> dict[str, Any]:
+    """Everything as JSON's types; infinite ends of intervals and losses are null."""
+
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    def of(difference: Difference | None) -> dict[str, Any] | None:
+        if difference is None:
+            return None
+        ends = {"low": number(difference.low), "high": number(difference.high)}
+        return {"mean": difference.mean, **ends, "n_seeds": difference.n_seeds, "tie": difference.tie}
+
+    return {
+        "reference": result.reference,
+        "correction": "Bonferroni",
+        "n_comparisons": result.n_comparisons,
+        "level": result.level,
+        "baseline": levels.baseline,
+        "baseline_name": levels.baseline_name,
+        "ridge": levels.ridge,
+        "bayes": levels.bayes,
+        "bayes_exact": levels.bayes_exact,
+        "needed_rank": levels.needed,
+        "rank_residuals": list(levels.residuals),
+        "rank_losses": list(levels.reached),
+        "rank_bounds": {str(rank): bound for rank, bound in levels.bounds.items()},
+        "compared": [
+            {
+                "name": one.entry.name,
+                "outcome": one.outcome,
+                "loses_information": one.loses_information,
+                "says": one.says,
+                "losses": {str(seed): loss for seed, loss in one.entry.loss_of.items()},
+                "loss": number(one.entry.loss),
+                "skill": number(levels.skill(one.entry.loss)),
+                "n_parameters": one.entry.n_parameters,
+                "rank": one.entry.rank,
+                "objective": one.entry.objective,
+                "limits": list(one.entry.limits),
+                "difference": of(one.difference),
+            }
+            for one in result.judged
+        ],
+        "pairs": [{"first": one, "second": other, **(of(diff) or {})} for one, other, diff in result.pairs],
+    }
+
+
+_DOT, _LOST, _MEAN = "#4292c6", "#cb181d", "#08306b"
+_BASELINE, _RIDGE, _CEILING, _REACH = "#636363", "#d94801", "#238b45", "#6a51a3"
+
+
+def draw(result: Compared, levels: Levels, path: Path, *, title: str) -> None:
+    """Draw into ``path``, whole or not at all; configurations from the worst at the top to the best."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = list(reversed(result.judged))
+    figure = Figure(figsize=(8.6, 1.9 + 0.36 * len(shown)), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    for label, value, colour, style in (
+        ("knowing nothing", levels.baseline, _BASELINE, "--"),
+        ("ridge", levels.ridge, _RIDGE, ":"),
+        ("exact answer", levels.bayes, _CEILING, "--"),
+    ):
+        ax.axvline(value, color=colour, linestyle=style, linewidth=1.4, label=label, zorder=1)
+    last = len(shown) - 1
+    for place, one in enumerate(shown):
+        y = last - place
+        losses = sorted(one.entry.finite.values())
+        colour = _LOST if one.loses_information else _DOT
+        ax.scatter(losses, [y] * len(losses), s=26, color=colour, alpha=0.65, edgecolors="none", zorder=3)
+        ax.scatter([one.entry.loss], [y], s=150, marker="|", color=_MEAN, linewidths=1.8, zorder=4)
+        if levels.narrow(one.entry.rank):
+            # Where answers of this rank could be at best.
+            reach = levels.reach(one.entry.rank)
+            ax.plot([reach, reach], [y - 0.36, y + 0.36], color=_REACH, linewidth=2.2, zorder=2)
+    ax.scatter([], [], s=26, color=_DOT, label="one seed")
+    if any(one.loses_information for one in shown):
+        ax.scatter([], [], s=26, color=_LOST, label="one seed, information lost")
+    ax.plot([], [], color=_MEAN, marker="|", markersize=11, markeredgewidth=1.8, linestyle="none", label="mean")
+    if any(levels.narrow(one.entry.rank) for one in shown):
+        ax.plot([], [], color=_REACH, linewidth=2.2, label="best of its rank")
+    ax.set_yticks(range(len(shown)), [_label(one.entry.name, one.outcome) for one in reversed(shown)])
+    ax.set_ylim(-0.6, last + 0.6)
+    ax.set_xlabel("mean squared error on held-out pairs")
+    ax.set_title(title, fontsize=10)
+    ax.grid(axis="y", color="#eeeeee", zorder=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    write_with(path, lambda passing: figure.savefig(passing, dpi=120))
+
+
+def _label(name: str, outcome: str) -> str:
+    return f"{name} ({outcome})"

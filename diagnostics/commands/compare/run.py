@@ -1,0 +1,98 @@
+"""What ``compare_heads`` does with its arguments: plan, train, judge, show and write.
+
+No dimension key: nothing here is an array.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diagnostics.architecture.head_rank import carried_rank
+from diagnostics.architecture.static_limits import limits
+from diagnostics.commands.compare.compare import Entry, compared
+from diagnostics.commands.compare.plan import Plan, plan_of
+from diagnostics.commands.compare.report import draw, screen, to_json
+from diagnostics.commands.compare.runs import levels_of, train
+from diagnostics.runs.run_store import Record, do_runs
+from gpcp.core.files import check_file, check_folder, write_json, write_text
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Plan, train, judge, show and write; the exit code.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been trained or written then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check_folder(out)
+    check_file(arguments.json)
+    plan = plan_of(arguments)
+    rank_of = {name: carried_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
+    skip = any(model.skip for model, _ in plan.configs.values())
+    levels = levels_of(plan.setting, skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
+
+    def shown(record: Record, n_left: int) -> None:
+        if not arguments.quiet:
+            loss = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
+            print(f"{n_left:5d} left  {record['name']}, seed {record['number']}: {loss} ({record['seconds']:.0f} s)",
+                  file=sys.stderr, flush=True)  # fmt: skip
+
+    records = do_runs(
+        plan.trainings, train, out / "trainings.jsonl", n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
+    )
+    result = compared(_entries(plan, records, rank_of), levels, reference=arguments.reference)
+    about = _about(plan, arguments)
+    text = screen(result, levels, part=plan.part, about=about, notes=plan.notes)
+    draw(result, levels, out / "compared.png", title=about.partition("; every")[0])
+    content = {
+        "command": ["python", "-m", "diagnostics", "compare", *given],
+        "part": plan.part,
+        "about": about,
+        **to_json(result, levels),
+        "notes": list(plan.notes),
+        "configurations": {
+            name: {"model": model.to_json(), "fit": fit.to_json()} for name, (model, fit) in plan.configs.items()
+        },
+        "seconds": time.perf_counter() - start_s,
+    }
+    for path in (out / "compared.json", arguments.json):
+        if path is not None:
+            write_json(path, content)
+    write_text(out / "compared.txt", text + "\n")
+    print(text)
+    print(f"\n{time.perf_counter() - start_s:.0f} s; compared.txt, compared.json and compared.png in {out}/")
+    return 0
+
+
+def _entries(plan: Plan, records: Sequence[dict[str, Any]], rank_of: dict[str, int]) -> list[Entry]:
+    return [
+        Entry(
+            name=name,
+            loss_of={record["number"]: record["loss"] for record in records if record["name"] == name},
+            n_parameters=next(record["n_parameters"] for record in records if record["name"] == name),
+            rank=rank_of[name],
+            objective=fit.objective,
+            limits=limits(model),
+        )
+        for name, (model, fit) in plan.configs.items()
+    ]
+
+
+def _about(plan: Plan, arguments: argparse.Namespace) -> str:
+    setting = plan.setting
+    least, most = setting.told
+    told = f"{least}" if least == most else f"{least} to {most}"
+    _, fit = next(iter(plan.configs.values()))
+    changed = f", {', '.join(arguments.set)}" if arguments.set else ""
+    return (
+        f"{setting.world}, {setting.regime}, {told} told, preset {arguments.preset}{changed}, {fit.n_steps} steps of "
+        f"{fit.batch_size} pairs, {plan.n_seeds} seeds; every {plan.part.replace('_', ' ')} sees the same pairs in the "
+        f"same order and is measured on the same {setting.n_held_out} held-out pairs"
+    )

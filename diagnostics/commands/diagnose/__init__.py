@@ -1,0 +1,1 @@
+"""``diagnose``: why a model does not learn."""

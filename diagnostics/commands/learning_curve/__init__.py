@@ -1,0 +1,1 @@
+"""``learning-curve``: whether more data, a bigger model or longer training would help."""

@@ -1,0 +1,194 @@
+"""The figures of ``learning_curve``: skill against pairs, against capacity, and the pairs that a graph takes.
+
+Dimension key: ``N`` points of a curve.
+
+Bands and bars are from the lowest seed to the highest: with three seeds a 95 % interval is wider than all of them.
+"""
+# pyright: reportUnknownMemberType=false
+# Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diagnostics.cli.figures import new_figure
+from diagnostics.commands.learning_curve.genes_needed import GenesNeeded
+from diagnostics.commands.learning_curve.points import TARGET_AUPRC, Curves
+from diagnostics.runs.run_store import Record
+from diagnostics.scoring.sample_size import Needed, NeededOfSeeds
+from gpcp.core.files import write_with
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LINES = ("#9ecae1", "#4292c6", "#08519c", "#6a51a3", "#ae017e", "#1a1a1a")
+_BASELINE, _CEILING, _OTHER = "#636363", "#238b45", "#d94801"
+
+
+def draw_curves(curves: Curves, field: str, out: Path) -> list[Path]:
+    """Draw the learning curve, and the capacity curve where there is more than one capacity; their paths."""
+    drawn = {"learning_curve.png": _learning_figure(curves, field)}
+    if len(curves.capacities) > 1:
+        drawn["capacity_curve.png"] = _capacity_figure(curves, field)
+    return _written(drawn, out)
+
+
+def draw_genes(needs: Sequence[GenesNeeded], out: Path) -> list[Path]:
+    """Draw the sample size against the number of genes; its path."""
+    return _written({"sample_size.png": _sample_size_figure(needs)}, out)
+
+
+def _written(drawn: "Mapping[str, Figure]", out: Path) -> list[Path]:
+    for name, figure in drawn.items():
+        write_with(out / name, lambda path, figure=figure: figure.savefig(path, dpi=110))
+    return [out / name for name in drawn]
+
+
+def _learning_figure(curves: Curves, field: str) -> "Figure":
+    figure = new_figure(10.4, 4.6)
+    skill, graph = figure.subplots(1, 2)
+    for capacity, colour in zip(curves.capacities, _spread(len(curves.capacities)), strict=True):
+        at = {n: curves.at(n, capacity) for n in curves.pairs}
+        _line(skill, at, "skill", colour, f"{field} {capacity}")
+        _line(graph, at, "auprc", colour, f"{field} {capacity}")
+    top = {n: curves.at(n, curves.capacities[-1]) for n in curves.pairs}
+    _line(skill, top, "ridge_skill", _OTHER, "ridge, same pairs", style=":")
+    _line(graph, top, "statistician_auprc", _OTHER, "statistician, same pairs", style=":")
+    _line(graph, top, "ceiling_auprc", _CEILING, "exact law, same read-out", style="--")
+    _line(graph, top, "chance", _BASELINE, "chance", style="--")
+    _between(skill)
+    graph.set(ylim=(0, 1.04), ylabel="AUPRC of the graph", title="The graph inside it")
+    skill.set_title("Held-out loss")
+    for ax in (skill, graph):
+        _pairs_axis(ax, curves.pairs)
+    _legend(figure)
+    return figure
+
+
+def _capacity_figure(curves: Curves, field: str) -> "Figure":
+    figure = new_figure(6.4, 4.6)
+    ax = figure.subplots()
+    for n_pairs, colour in zip(curves.pairs, _spread(len(curves.pairs)), strict=True):
+        at = {capacity: curves.at(n_pairs, capacity) for capacity in curves.capacities}
+        _line(ax, at, "skill", colour, f"{n_pairs:,} pairs")
+    _between(ax)
+    ax.set_xscale("log")
+    _ticks(ax, curves.capacities)
+    ax.set(xlabel=field, title="Skill against capacity, the same steps for all")
+    _legend(figure)
+    return figure
+
+
+def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    figure = new_figure(6.2, 4.4)
+    ax = figure.subplots()
+    _needed(ax, needs, lambda one: one.model, _LINES[2], "model", 0.985)
+    _needed(ax, needs, lambda one: one.statistician, _OTHER, "statistician, same pairs", 1.015)
+    theory = [(one.n_genes, one.theory) for one in needs if one.theory is not None]
+    if theory:
+        ax.plot(*zip(*theory, strict=True), color=_CEILING, linestyle="--", marker="s", markersize=4,
+                label="theory for the statistician")  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    _ticks(ax, [one.n_genes for one in needs])
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set(xlabel="genes", ylabel="pairs")
+    ax.set_title(
+        f"Pairs until the AUPRC of the graph is {TARGET_AUPRC:g}\n"
+        "bars: the least to the most of the seeds; triangles: more than (up), at most (down)",
+        fontsize=9,
+    )
+    ax.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _needed(
+    ax: "Axes",
+    needs: Sequence[GenesNeeded],
+    pick: Callable[[GenesNeeded], NeededOfSeeds | None],
+    colour: str,
+    label: str,
+    shift: float,
+) -> None:
+    """The middle seed with the spread; an arrow where it is a bound only."""
+    found = [(one.n_genes * shift, needed) for one in needs if (needed := pick(one)) is not None]
+    x = [n_genes for n_genes, _ in found]
+    ax.plot(x, [needed.middle.n for _, needed in found], color=colour, linewidth=1.4, label=label)
+    for n_genes, needed in found:
+        ax.plot([n_genes] * 2, [needed.least.n, needed.most.n], color=colour, linewidth=1)
+        ax.plot(n_genes, needed.middle.n, color=colour, marker=_MARKERS[_bound(needed.middle)], markersize=7)
+
+
+_MARKERS: Mapping[str, str] = {"": "o", "more than": "^", "at most": "v"}
+
+
+def _bound(needed: Needed) -> str:
+    return needed.bound
+
+
+def _line(
+    ax: "Axes",
+    at: Mapping[int, Mapping[int, Record]],
+    name: str,
+    colour: str,
+    label: str,
+    *,
+    style: str = "-",
+) -> None:
+    """Mean over seeds, and a band from the lowest to the highest."""
+    found = {x: [one[name] for one in records.values() if one[name] is not None] for x, records in at.items()}
+    x_N = np.array([x for x, values in found.items() if values], dtype=np.float64)
+    values = [values for values in found.values() if values]
+    if not values:
+        return
+    marker = "o" if style == "-" else None
+    ax.plot(
+        x_N, [np.mean(one) for one in values], color=colour, linestyle=style, marker=marker, markersize=4, label=label
+    )
+    if style == "-":
+        low_N, high_N = [min(one) for one in values], [max(one) for one in values]
+        ax.fill_between(x_N, low_N, high_N, color=colour, alpha=0.18, linewidth=0)
+
+
+def _legend(figure: "Figure") -> None:
+    """One for all panels, below them, where it hides no line."""
+    found: dict[str, Any] = {}
+    for ax in figure.axes:
+        found |= {str(label): handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    columns = min(4, -(-len(found) // 2))
+    figure.legend(
+        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+    )
+
+
+def _between(ax: "Axes") -> None:
+    """The two ends of skill; what lies far below knowing nothing is cut off."""
+    ax.axhline(1, color=_CEILING, linestyle="--", linewidth=1.2, label="exact answer (Bayes risk)")
+    ax.axhline(0, color=_BASELINE, linestyle="--", linewidth=1.2, label="knowing nothing")
+    ax.set(ylim=(max(-1.0, min(-0.05, ax.dataLim.y0) - 0.05), 1.06), ylabel="skill")
+
+
+def _pairs_axis(ax: "Axes", pairs: Sequence[int]) -> None:
+    ax.set_xscale("log")
+    _ticks(ax, pairs)
+    ax.set_xlabel("training pairs")
+
+
+def _ticks(ax: "Axes", values: Sequence[int]) -> None:
+    """The rungs themselves, and no others."""
+    from matplotlib.ticker import NullLocator
+
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(list(values), [f"{value:,}" for value in values])
+
+
+def _spread(n: int) -> list[str]:
+    """``n`` colours from light to dark."""
+    return [_LINES[2]] if n == 1 else [_LINES[index % len(_LINES)] for index in range(n)]

@@ -1,0 +1,98 @@
+"""The sample size that a graph of d genes takes: the model's, the statistician's on the same pairs, and the theory's.
+
+Dimension key: ``S`` seeds, ``D`` numbers of genes.
+
+The statistician costs next to nothing, so that his curve has rungs of its own, each twice the last.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from diagnostics.commands.learning_curve.points import TARGET_AUPRC, curves_of, graph_needs, mean_of
+from diagnostics.commands.learning_curve.runs import CurveRun, drawn, statistician_auprc
+from diagnostics.graphs.sample_theory import theory_pairs
+from diagnostics.runs.run_store import Record
+from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
+from gpcp.core.random import seed_of
+from simulators.worlds import world
+
+_FIRST_RUNG, _N_MOMENTS = 16, 20_000
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenesNeeded:
+    """Pairs that a number of genes takes.
+
+    Parameters
+    ----------
+    n_genes : int
+    chance : float
+        AUPRC of knowing nothing, the mean over worlds.
+    ceiling : float or None
+        AUPRC of the exact law in the model's read-out; None where every training diverged.
+    model_S, statistician_S : mapping of int to Needed
+        By seed.
+    model, statistician : NeededOfSeeds or None
+    theory : float or None
+        The median over worlds; None where there is none.
+    """
+
+    n_genes: int
+    chance: float
+    ceiling: float | None
+    model_S: Mapping[int, Needed]
+    statistician_S: Mapping[int, Needed]
+    model: NeededOfSeeds | None
+    statistician: NeededOfSeeds | None
+    theory: float | None
+
+
+def genes_needed(runs: Sequence[CurveRun], records: Sequence[Record]) -> list[GenesNeeded]:
+    """What each number of genes among the runs needs, ascending."""
+    by_genes: dict[int, list[tuple[CurveRun, Record]]] = {}
+    for run, record in zip(runs, records, strict=True):
+        by_genes.setdefault(record["n_genes"], []).append((run, record))
+    return [_needed(n_genes, by_genes[n_genes]) for n_genes in sorted(by_genes)]
+
+
+def _needed(n_genes: int, done: Sequence[tuple[CurveRun, Record]]) -> GenesNeeded:
+    curves = curves_of(record for _, record in done)
+    most = max(curves.pairs)
+    # One run for each seed stands for its world.
+    of_seed = {run.seed: run for run, _ in done if run.n_pairs == most}
+    model_S = graph_needs(curves, curves.capacities[0])
+    found_S = {seed: _statistician(run) for seed, run in of_seed.items()}
+    statistician_S = {seed: found for seed, found in found_S.items() if found is not None}
+    theories = [found for run in of_seed.values() if (found := _theory(run)) is not None]
+    ceiling = mean_of(curves.at(most, curves.capacities[0]), "ceiling_auprc")
+    return GenesNeeded(
+        n_genes=n_genes,
+        chance=float(np.mean([record["chance"] for _, record in done])),
+        ceiling=None if ceiling is None else ceiling.mean,
+        model_S=model_S,
+        statistician_S=statistician_S,
+        model=of_seeds(list(model_S.values())) if model_S else None,
+        statistician=of_seeds(list(statistician_S.values())) if statistician_S else None,
+        theory=float(np.median(theories)) if theories else None,
+    )
+
+
+def _statistician(run: CurveRun) -> Needed | None:
+    """Of the pairs of a run, the first rung at which his AUPRC is high enough; without an answer he knows nothing."""
+    made = world(run.world, seed=run.seed)
+    pairs = drawn(run.source(made), run.n_pairs, seed_of(run.seed, "learning curve", "training"))
+    rungs = [n for n in (_FIRST_RUNG * 2**k for k in range(40)) if n < run.n_pairs] + [run.n_pairs]
+    auprc = [statistician_auprc(run, made, pairs.rows(slice(0, n))) for n in rungs]
+    if all(one is None for one in auprc):
+        return None
+    return crossing(rungs, [0.0 if one is None else one for one in auprc], TARGET_AUPRC)
+
+
+def _theory(run: CurveRun) -> float | None:
+    made = world(run.world, seed=run.seed)
+    sample = drawn(run.source(made), _N_MOMENTS, seed_of(run.seed, "learning curve", "moments"))
+    return theory_pairs(made, run.regime, sample)

@@ -1,0 +1,255 @@
+"""What ``learning_curve`` does with its arguments: plan the trainings, do them, show and write what came out.
+
+No dimension key: nothing here is an array.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
+from diagnostics.commands.learning_curve.genes_needed import genes_needed
+from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, curves_of, fits_of, standing_place
+from diagnostics.commands.learning_curve.runs import CAPACITIES, CurveRun, carry_out, check
+from diagnostics.commands.learning_curve.table import WIDTH, curves_text, genes_text
+from diagnostics.runs.run_store import Record, do_runs
+from diagnostics.runs.trained import FEW_GENES
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.files import check_file, check_folder, to_json, write_json, write_text
+from simulators.worlds import world
+
+N_STEPS, BATCH_SIZE = 600, 64
+"""Of a training, for up to :data:`diagnostics.runs.trained.FEW_GENES` genes; half as many steps again for more."""
+
+PAIRS, GENES_PAIRS = (500, 2000, 8000), (50, 100, 400, 1600)
+"""Numbers of pairs for a curve, and for the sample size of a graph, which can be read before the loss looks good."""
+
+_SECONDS_A_STEP = 1.5e-3
+"""For each gene, with 64 pairs a step: measured on one core at width 32 with 20 genes. A rough rule, said as such."""
+
+_LONGER = 2
+"""How many times the steps a longer training has."""
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Plan, run, show and write; the exit code.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been trained or written then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check_folder(out)
+    check_file(arguments.json)
+    runs = genes_runs(arguments) if arguments.genes else curve_runs(arguments)
+    check(runs)
+    n_jobs = arguments.jobs or os.cpu_count() or 1
+    records = do_runs(
+        # The longest first: what is begun last would else be waited for alone.
+        sorted(runs, key=lambda run: -run.n_steps * run.capacity),
+        carry_out,
+        out / "runs.jsonl",
+        n_jobs=n_jobs,
+        on_run=_progress(arguments.quiet, runs, n_jobs),
+    )
+    by_key = {record["key"]: record for record in records}
+    ordered = [by_key[run.key] for run in runs]
+    found, shown, figures = (_genes if arguments.genes else _curves)(runs, ordered, out)
+    content = {
+        "command": ["python", "-m", "diagnostics", "learning-curve", *given],
+        "seconds": time.perf_counter() - start_s,
+        **found,
+        "runs": [{name: value for name, value in record.items() if name != "key"} for record in ordered],
+        "figures": [path.name for path in figures],
+    }
+    for path in (out / "results.json", arguments.json):
+        if path is not None:
+            write_json(path, content)
+    write_text(out / "table.txt", shown + "\n")
+    print(shown)
+    names = ", ".join(["table.txt", "results.json", *(path.name for path in figures)])
+    print(f"\n{time.perf_counter() - start_s:.0f} s; {names} in {out}/")
+    return 1 if all(record["skill"] is None for record in ordered) else 0
+
+
+def _seeds(arguments: argparse.Namespace) -> range:
+    """Each a world, its pairs and a model's beginning."""
+    return range(arguments.seed, arguments.seed + arguments.seeds)
+
+
+def curve_runs(arguments: argparse.Namespace) -> list[CurveRun]:
+    """A training for every number of pairs, capacity, rate and seed, and the longer ones where the answer is given.
+
+    Raises
+    ------
+    InputError
+        The world cannot be made, or an option is no good.
+    """
+    made = world(arguments.world, seed=0)
+    field, values = _capacity(arguments, made.graph.n_genes)
+    pairs = sorted(set(arguments.pairs or PAIRS))
+    runs = [
+        _run(arguments, made.name, seed, n_pairs, field, value, rate, _steps(arguments, made.graph.n_genes))
+        for seed in _seeds(arguments)
+        for n_pairs in pairs
+        for value in values
+        for rate in _rates(arguments)
+    ]
+    stands = ([0, *pairs])[-2] or pairs[-1], ([0, *values])[-2] or values[-1]
+    return runs + [
+        _run(arguments, made.name, seed, *stands[:1], field, stands[1], rate, _LONGER * runs[0].n_steps)
+        for seed in _seeds(arguments)
+        for rate in _rates(arguments)
+    ]
+
+
+def genes_runs(arguments: argparse.Namespace) -> list[CurveRun]:
+    """A training for every number of genes, of pairs and seed, with one capacity.
+
+    Raises
+    ------
+    InputError
+        More than one capacity is given, or a world cannot be made.
+    """
+    runs: list[CurveRun] = []
+    for n_genes in sorted(set(arguments.genes)):
+        family, _, rest = str(arguments.world).partition("/")
+        made = world("/".join([family, str(n_genes), *rest.split("/")[1:]]), seed=0)
+        field, values = _capacity(arguments, n_genes)
+        if len(values) > 1 and arguments.capacity is None:
+            values = values[-1:]
+        if len(values) > 1:
+            raise InputError(f"--genes asks about one model, but --capacity names {len(values)}: give one value")
+        runs += [
+            _run(arguments, made.name, seed, n_pairs, field, values[0], rate, _steps(arguments, n_genes))
+            for seed in _seeds(arguments)
+            for n_pairs in sorted(set(arguments.pairs or GENES_PAIRS))
+            for rate in _rates(arguments)
+        ]
+    return runs
+
+
+def _run(
+    arguments: argparse.Namespace,
+    name: str,
+    seed: int,
+    n_pairs: int,
+    field: str,
+    value: int,
+    rate: float,
+    n_steps: int,
+) -> CurveRun:
+    return CurveRun(
+        world=name,
+        regime=arguments.regime,
+        seed=seed,
+        told=arguments.told,
+        n_pairs=n_pairs,
+        preset=arguments.preset,
+        field=field,
+        capacity=value,
+        n_steps=n_steps,
+        batch_size=arguments.batch_size,
+        learning_rate=rate,
+    )
+
+
+def _capacity(arguments: argparse.Namespace, n_genes: int) -> tuple[str, list[int]]:
+    """Field and values, ascending: those asked for, or the preset's own width and half of it."""
+    from gpcp.model.config import preset
+
+    if arguments.capacity is None:
+        width = preset(arguments.preset, n_genes).width
+        return "width", [width // 2, width]
+    text = " ".join(arguments.capacity).replace(",", " ")
+    field, equals, values = text.partition("=")
+    field = field.strip()
+    if not equals or field not in CAPACITIES:
+        what = f"{field!r} is no capacity; {nearest(field, CAPACITIES)}" if equals else f"{text!r} names no field"
+        raise InputError(f"--capacity: {what}; write it as width=16 32 64")
+    bad = next((one for one in values.split() if not (one.isascii() and one.isdigit())), None)
+    if bad is not None or not values.split():
+        raise InputError(f"--capacity: {bad or 'nothing'} is not a whole number; write it as {field}=16 32 64")
+    return field, sorted({int(one) for one in values.split()})
+
+
+def _steps(arguments: argparse.Namespace, n_genes: int) -> int:
+    return arguments.steps or (N_STEPS if n_genes <= FEW_GENES else N_STEPS * 3 // 2)
+
+
+def _rates(arguments: argparse.Namespace) -> list[float]:
+    from gpcp.training.config import FitConfig
+
+    return sorted(set(arguments.lr or [FitConfig().learning_rate]))
+
+
+def _cost_s(run: CurveRun) -> float:
+    """Roughly how long a core takes for a run."""
+    n_genes = world(run.world, seed=0).graph.n_genes
+    return _SECONDS_A_STEP * n_genes * run.n_steps * run.batch_size / 64
+
+
+def _progress(quiet: bool, runs: Sequence[CurveRun], n_jobs: int) -> Callable[[Record, int], None]:
+    start_s, n_done = time.perf_counter(), 0
+    if not quiet:
+        minutes = sum(_cost_s(run) for run in runs) / min(n_jobs, len(runs)) / 60
+        print(f"{len(runs)} trainings, roughly {minutes:.0f} min on {n_jobs} cores; finished ones are kept",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+    def shown(record: Record, n_left: int) -> None:
+        nonlocal n_done
+        n_done += 1
+        if quiet:
+            return
+        left_s = (time.perf_counter() - start_s) / n_done * n_left
+        skill = "diverged" if record["skill"] is None else f"skill {record['skill']:.3f}, AUPRC {record['auprc']:.3f}"
+        print(f"{n_left:4d} left (about {left_s / 60:.0f} min)  {record['world']} seed {record['seed']}: "
+              f"{record['n_pairs']:,} pairs, {record['field']} {record['capacity']}, {record['n_steps']} steps: "
+              f"{skill} ({record['seconds']:.0f} s)", file=sys.stderr, flush=True)  # fmt: skip
+
+    return shown
+
+
+def _curves(runs: Sequence[CurveRun], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
+    curves, field = curves_of(records), runs[0].field
+    fits = fits_of(curves)
+    shown = curves_text(curves, fits, field=field, head=_head(runs))
+    place = standing_place(curves)
+    found = {
+        "stands": to_json(place),
+        "answer": to_json(answer_at(curves, place, field)),
+        "elsewhere": _elsewhere(curves, field),
+        "fits": to_json(fits),
+        "n_diverged": curves.n_diverged,
+    }
+    return found, shown, draw_curves(curves, field, out)
+
+
+def _elsewhere(curves: Curves, field: str) -> list[dict[str, Any]]:
+    places = [Place(n_pairs=n, capacity=c, n_steps=curves.n_steps) for n in curves.pairs for c in curves.capacities]
+    return [{"place": to_json(place), "answer": to_json(answer_at(curves, place, field))} for place in places]
+
+
+def _genes(runs: Sequence[CurveRun], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
+    needs = genes_needed(runs, records)
+    return {"genes": to_json(needs)}, genes_text(needs, head=_head(runs)), draw_genes(needs, out)
+
+
+def _head(runs: Sequence[CurveRun]) -> str:
+    """What was run, in two lines."""
+    first, seeds = runs[0], sorted({run.seed for run in runs})
+    names = ", ".join(dict.fromkeys(run.world for run in runs))
+    told = "1 to all but one" if first.told is None else f"{first.told[0]} to {first.told[1]}"
+    steps = " or ".join(f"{n:,}" for n in sorted({run.n_steps for run in runs}))
+    rates = ", ".join(f"{rate:g}" for rate in sorted({run.learning_rate for run in runs}))
+    whose = f"{len(seeds)} seeds, each a world, its pairs and a model's beginning"
+    budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
+    asked = f"{names}, {first.regime}, {told} genes told; {whose}; preset {first.preset}; {budget}; rate {rates}"
+    return "\n".join(wrap(asked, WIDTH))

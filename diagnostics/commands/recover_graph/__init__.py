@@ -1,0 +1,1 @@
+"""``recover-graph``: train on a known world and read its graph back."""

@@ -1,0 +1,237 @@
+"""One run on real cells: matched pairs, the loss between baselines and the best linear predictor, the data's own graph.
+
+Dimension key: ``B`` cells or pairs, ``G`` genes of the panel, ``T`` cell types.
+
+No graph is known here. What is recovered is the graph that the cells' own partial correlations give, from training
+cells alone; it is **not causal**. Losses are measured on cells that no training pair has seen.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.architecture.static_limits import limits
+from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
+from diagnostics.graphs.evaluate import Reading, asking_of, effects, speaking, supported, threshold_of
+from diagnostics.graphs.methods import method_scores, scores_from_inside
+from diagnostics.graphs.partial_correlations import PartialGraph, partial_graph
+from diagnostics.graphs.scores import GraphScore, score_matrix
+from diagnostics.results.run_record import RunRecord
+from diagnostics.runs.pool import ARRAYS, HISTORY, OnStep
+from diagnostics.runs.settings import CellsRun
+from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
+from diagnostics.scoring.errors import losses_of
+from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
+from diagnostics.scoring.standing import standing_of
+from gpcp.core.cells import CellBatch
+from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch, PairSource, concatenate
+from gpcp.core.predictors import Predictor
+from gpcp.core.random import seed_of, stream
+from gpcp.pairing.paired import Paired
+from gpcp.sources.h5ad.cells import H5adCells, Nan
+from gpcp.sources.h5ad.values import Values
+from gpcp.sources.subsets import OnlyCells, split_cells
+
+HELD_OUT_SHARE = 0.2
+N_SAMPLE = 8000
+TARGET = "partial-correlation graph of the data"
+READ_OUTS = ("implied_partial", "all_but_one_partial", "single_gene")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CellsData:
+    """What a run on real cells learns from and is measured on.
+
+    Parameters
+    ----------
+    training : PairSource
+        The training cells, paired anew in every pass.
+    training_cells, held_out_cells : CellBatch
+        Of the panel, sorted by name.
+    sample, held_out : PairBatch
+        Pairs of training cells for the baselines, pairs of held-out cells for every loss.
+    graph : PartialGraph
+        Of the training cells.
+    says : tuple of str
+        What was decided on the way from the file to the pairs.
+    """
+
+    training: PairSource
+    training_cells: CellBatch
+    held_out_cells: CellBatch
+    sample: PairBatch
+    held_out: PairBatch
+    graph: PartialGraph
+    says: tuple[str, ...]
+
+
+def check_cells(run: CellsRun) -> None:
+    """Read everything and refuse what cannot be trained on, before anything is trained or written.
+
+    Raises
+    ------
+    InputError
+        The file, a column, a value, the preset or a number is no good; the message names it and the remedy.
+    """
+    configs_of(run.training, run.n_genes, run.seed)
+    cells_data_of(run)
+
+
+def cells_data_of(run: CellsRun) -> CellsData:
+    """Read the file, split it by cell, choose the genes, pair the cells."""
+    source = _read(run, None)
+    split = split_cells(source, HELD_OUT_SHARE, run.seed)
+    panel = choose_panel(split.training, run.n_genes)
+    # Read once more: what is kept then is the panel alone, so that a pass over many cells is cheap.
+    chosen = _read(run, panel.genes)
+    training = OnlyCells(chosen, split.training.cell_id_N)
+    held_out = OnlyCells(chosen, split.held_out.cell_id_N)
+    training_cells = all_cells(training)
+    graph = partial_graph(training_cells, rng=stream(run.seed, "partial graph"))
+    if not graph.edges_GG().any():
+        raise InputError(
+            f"no partial correlation of the {run.n_genes} genes is stable over halves of the {len(training_cells)} "
+            "training cells: there is no graph to recover; give more cells or another --n-genes"
+        )
+    return CellsData(
+        training=Paired(training, told=run.told),
+        training_cells=training_cells,
+        held_out_cells=all_cells(held_out),
+        sample=_pairs(training, run, "sample", N_SAMPLE),
+        held_out=_pairs(held_out, run, "held out", run.training.n_held_out),
+        graph=graph,
+        says=(source.provenance, split.says, panel.says, graph.says),
+    )
+
+
+def recover_cells(run: CellsRun, folder: Path, on_step: OnStep) -> RunRecord:
+    """Do one run in its folder; see :func:`diagnostics.commands.recover_graph.recover.recover`."""
+    start_s = time.perf_counter()
+    with one_thread():
+        data = cells_data_of(run)
+        trained = train(run.training, data.training, data.held_out, seed=run.seed, folder=folder, on_step=on_step)
+        return _record(run, data, trained, folder, start_s)
+
+
+def _read(run: CellsRun, genes: tuple[str, ...] | None) -> H5adCells:
+    return H5adCells(
+        run.cells,
+        layer=run.layer,
+        values=cast(Values, run.values),
+        gene_id=run.gene_id_key,
+        missing_id="drop",
+        genes=genes,
+        cell_type=run.cell_type_key,
+        missing_label="drop",
+        nan=cast(Nan, run.nan),
+    )
+
+
+def _pairs(cells: OnlyCells, run: CellsRun, purpose: str, n_pairs: int) -> PairBatch:
+    """Pairs of as many passes as it takes; passes meet the same cells in other pairs, with other genes told."""
+    paired = Paired(cells, told=run.told)
+    parts: list[PairBatch] = []
+    n_found = 0
+    while n_found < n_pairs:
+        one_pass = list(paired.pairs(batch_size=n_pairs, seed=seed_of(run.seed, purpose, n_found)))
+        if not one_pass:
+            raise InputError(f"the {cells.n_cells} {purpose} cells make no pair: no type has two of them")
+        parts += one_pass
+        n_found += sum(len(part) for part in one_pass)
+    return concatenate(parts).rows(slice(0, n_pairs))
+
+
+def _readings(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[Reading], list[str]]:
+    """The read-outs of the model and of the linear predictor, scored against the data's own graph."""
+    n_genes = len(data.graph.vocab)
+    asking = asking_of(_commonest(data.training_cells), "matched", dose_sd=1.0, rng=stream(run.seed, "readings"))
+    found, notes = effects(model, asking, READ_OUTS)
+    linear, _ = effects(PairLinearPredictor.fit(data.training_cells), asking, READ_OUTS)
+    return [
+        Reading(
+            read_out=name,
+            supported=supported(name, run.told, n_genes),
+            effect_GG=found[name],
+            exact_GG=linear[name],
+            score=_score(found[name], data.graph, name, run.seed),
+            ceiling=_score(linear[name], data.graph, name, run.seed),
+        )
+        for name in READ_OUTS
+    ], notes
+
+
+def _commonest(cells: CellBatch) -> NDArray[np.float32]:
+    """Expression of the cells of the commonest type, (B, G): a question tells a cell what another of its type has."""
+    type_B = cells.covariates["cell_type"]
+    names_T, n_T = np.unique(type_B, return_counts=True)
+    return cells.expression_BG[type_B == names_T[n_T.argmax()]]
+
+
+def _score(effect_GG: NDArray[np.float64], graph: PartialGraph, name: str, seed: int) -> GraphScore:
+    return score_matrix(
+        effect_GG,
+        graph.edges_GG(),
+        target=TARGET,
+        symmetric=True,
+        threshold=threshold_of(name),
+        rng=stream(seed, "scores", name),
+        signed_GG=effect_GG,
+        true_sign_GG=graph.partial_GG,
+    )
+
+
+def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, start_s: float) -> RunRecord:
+    readings, notes = _readings(data, trained.predictor, run)
+    main = speaking(readings)
+    true_GG = data.graph.edges_GG()
+    standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out)
+    main.save(folder / ARRAYS, true_GG, standing.on_first(N_CURVE))
+    type_mean, type_linear = (
+        labelled_losses(predictor, data.held_out, data.held_out_cells).loss
+        for predictor in (TypeMeanPredictor.fit(data.training_cells), TypeLinearPredictor.fit(data.training_cells))
+    )
+    pair_linear = losses_of(PairLinearPredictor.fit(data.training_cells), data.held_out).loss
+    fields = standing.fields() | main.fields()
+    fields["baseline_loss"] = min(standing.baseline, type_mean)
+    # How many edges the data's graph has is a matter of the stability asked for: no threshold on effects meets it.
+    fields["shd"] = None
+    fields["best_linear_loss"] = min(standing.ridge.loss, pair_linear)
+    return RunRecord(
+        world=Path(run.cells).name,
+        regime=run.regime,
+        seed=run.seed,
+        preset=run.training.preset,
+        n_genes=len(data.graph.vocab),
+        n_edges=main.score.n_true,
+        told=run.told,
+        n_steps=trained.n_steps,
+        n_pairs=trained.n_pairs,
+        n_held_out=len(data.held_out),
+        late_gain=trained.late_gain(baseline=fields["baseline_loss"], best=fields["best_linear_loss"]),
+        response_ratio=None,
+        read_out=main.read_out,
+        read_outs=(
+            *(reading.in_short() for reading in readings),
+            *scores_from_inside(trained.predictor.model, data.held_out, true_GG, TARGET),
+        ),
+        methods=method_scores("matched", data.sample, true_GG, TARGET, rng=stream(run.seed, "methods")),
+        var_sortability=None,
+        r2_sortability=None,
+        n_parameters=trained.n_parameters,
+        history=f"{run.name}/{HISTORY}",
+        limits=limits(trained.config),
+        notes=(
+            *data.says,
+            f"losses of who is told the cell type: mean of the type {type_mean:.4f}, linear {type_linear:.4f}",
+            *notes,
+        ),
+        train_seconds=trained.seconds,
+        seconds=time.perf_counter() - start_s,
+        **fields,
+    )

@@ -1,0 +1,223 @@
+"""The figures of ``recover_graph``: loss curves, true against recovered matrices, precision-recall curves.
+
+Dimension key: ``G`` genes, ``E`` edges or scored entries, ``K`` points of a curve.
+
+Each shows what knowing nothing and what the exact law would give. Matplotlib's objects alone, without pyplot: no
+global state, no display. Of many seeds those that did worst are shown.
+"""
+# pyright: reportUnknownMemberType=false
+# Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.cli.figures import new_figure
+from diagnostics.graphs.rankings import precision_recall
+from diagnostics.graphs.scores import entries
+from diagnostics.results.run_record import RunRecord, in_words
+from diagnostics.runs.pool import ARRAYS, HISTORY
+from gpcp.core.files import write_with
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_SEEDS = 4
+"""Columns of a figure at most."""
+
+_MODEL, _HELD_OUT, _BASELINE, _CEILING, _RIDGE = "#9ecae1", "#08519c", "#636363", "#238b45", "#d94801"
+_LEVELS = {
+    "baseline": ("baseline", _BASELINE, "--"),
+    "ridge": ("ridge", _RIDGE, ":"),
+    "bayes": ("Bayes risk", _CEILING, "--"),
+}
+_SEEDS = ("#08519c", "#d94801", "#6a51a3", "#525252")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RunArrays:
+    """What a finished run leaves for its figures.
+
+    Parameters
+    ----------
+    record : RunRecord
+    recovered_GG, exact_GG : float64, (G, G)
+        The main read-out of the model, and of the exact law.
+    target_GG : bool, (G, G)
+    step_K, train_loss_K, held_out_loss_K : float64, (K,)
+        The history; NaN where a loss was not measured.
+    levels : mapping of str to float
+        ``baseline``, ``ridge`` and, where it is known, ``bayes``: on the pairs of ``held_out_loss_K``.
+    """
+
+    record: RunRecord
+    recovered_GG: NDArray[np.float64]
+    exact_GG: NDArray[np.float64]
+    target_GG: NDArray[np.bool_]
+    step_K: NDArray[np.float64]
+    train_loss_K: NDArray[np.float64]
+    held_out_loss_K: NDArray[np.float64]
+    levels: Mapping[str, float]
+
+
+def load_arrays(record: RunRecord, folder: Path) -> RunArrays:
+    """Read what a run left in its folder."""
+    rows: list[dict[str, float | None]] = json.loads((folder / HISTORY).read_text(encoding="utf-8"))["history"]
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=np.float64)
+
+    with np.load(folder / ARRAYS) as arrays:
+        return RunArrays(
+            record=record,
+            recovered_GG=arrays["recovered_GG"],
+            exact_GG=arrays["exact_GG"],
+            target_GG=arrays["target_GG"],
+            step_K=column("step"),
+            train_loss_K=column("train_loss"),
+            held_out_loss_K=column("held_out_loss"),
+            levels={
+                name: float(arrays[f"level_{name}"])
+                for name in ("baseline", "ridge", "bayes")
+                if f"level_{name}" in arrays
+            },
+        )
+
+
+def draw_all(runs: Sequence[RunArrays], out: Path) -> list[Path]:
+    """Draw the figures of some finished runs into ``out`` and give their paths."""
+    regimes = list(dict.fromkeys(run.record.regime for run in runs))
+    by_regime = {
+        regime: sorted(
+            sorted((run for run in runs if run.record.regime == regime), key=lambda run: run.record.auprc)[:MOST_SEEDS],
+            key=lambda run: run.record.seed,
+        )
+        for regime in regimes
+    }
+    drawn = {"loss.png": _loss_figure(by_regime), "precision_recall.png": _precision_recall_figure(by_regime)}
+    for regime, shown in by_regime.items():
+        drawn[f"matrices_{regime}.png"] = _matrix_figure(shown)
+    for name, figure in drawn.items():
+        write_with(out / name, lambda path, figure=figure: figure.savefig(path, dpi=110))
+    return [out / name for name in drawn]
+
+
+def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
+    n_columns = max(len(runs) for runs in by_regime.values())
+    figure = new_figure(max(3.6 * n_columns + 0.6, 7.0), 2.5 * len(by_regime) + 0.7)
+    axes = figure.subplots(len(by_regime), n_columns, squeeze=False, sharey="row")
+    for row, (regime, runs) in enumerate(by_regime.items()):
+        for ax in axes[row, len(runs) :]:
+            ax.set_axis_off()
+        for ax, run in zip(axes[row], runs, strict=False):
+            _loss_panel(ax, run)
+        axes[row, 0].set_ylabel(f"{regime}\nmean squared error")
+        axes[row, 0].set_ylim(*_loss_range(runs))
+    for ax in axes[-1]:
+        ax.set_xlabel("training step")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.suptitle("Loss between what knowing nothing and what knowing all would score")
+    return figure
+
+
+def _loss_range(runs: Sequence[RunArrays]) -> tuple[float, float]:
+    """Of one row: all levels and every held-out loss, and of the first training losses what comes near."""
+    levels = [level for run in runs for level in run.levels.values()]
+    lowest = [float(np.nanmin(run.held_out_loss_K)) for run in runs if np.isfinite(run.held_out_loss_K).any()]
+    bottom, top = min([*levels, *lowest]), max(levels)
+    return bottom - 0.06 * (top - bottom), top + 0.25 * (top - bottom)
+
+
+def _loss_panel(ax: "Axes", run: RunArrays) -> None:
+    record = run.record
+    ax.plot(run.step_K, run.train_loss_K, color=_MODEL, linewidth=0.8, label="training")
+    seen_K = np.isfinite(run.held_out_loss_K)
+    ax.plot(
+        run.step_K[seen_K],
+        run.held_out_loss_K[seen_K],
+        color=_HELD_OUT,
+        linewidth=1.6,
+        marker=".",
+        markersize=4,
+        label="held out",
+    )
+    for name, (label, colour, style) in _LEVELS.items():
+        if name in run.levels:
+            ax.axhline(run.levels[name], color=colour, linestyle=style, linewidth=1.3, label=label)
+    ax.set_xlim(left=0)
+    skill = "" if record.skill is None else f": skill {record.skill:.4f}"
+    ax.set_title(f"seed {record.seed}{skill}", fontsize=10)
+
+
+def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
+    figure = new_figure(max(3.3 * len(runs) + 1.0, 6.0), 7.0)
+    axes = figure.subplots(2, len(runs), squeeze=False)
+    # One scale for all panels, cut at a high quantile so that one large effect does not fade the others.
+    shown = np.concatenate([np.abs(_off_diagonal(run.exact_GG)).ravel() for run in runs])
+    limit = float(np.quantile(shown, 0.995)) or 1.0
+    image = None
+    for column, run in enumerate(runs):
+        for row, (matrix_GG, title) in enumerate(((run.exact_GG, "exact law"), (run.recovered_GG, "recovered"))):
+            ax = axes[row, column]
+            image = ax.imshow(_off_diagonal(matrix_GG), cmap="RdBu_r", vmin=-limit, vmax=limit)
+            i_E, j_E = np.nonzero(run.target_GG)
+            size = 900 / len(run.target_GG) ** 2 + 0.5
+            ax.scatter(j_E, i_E, s=size * 8, marker="s", facecolors="none", edgecolors="black", linewidths=0.6)
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.set_title(f"seed {run.record.seed}: {title}", fontsize=10)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("gene i")
+    for ax in axes[1]:
+        ax.set_xlabel("gene j")
+    first = runs[0].record
+    if image is not None:
+        both = first.read_out.endswith("partial")
+        figure.colorbar(image, ax=axes, shrink=0.6, label="of i and j" if both else "effect of i on j")
+    figure.suptitle(f"{first.regime}: {in_words(first.read_out)}; boxes: {first.target} edges", fontsize=11)
+    return figure
+
+
+def _off_diagonal(matrix_GG: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.eye(len(matrix_GG), dtype=np.bool_), 0.0, matrix_GG)
+
+
+def _precision_recall_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
+    figure = new_figure(3.9 * len(by_regime) + 0.4, 4.2)
+    axes = figure.subplots(1, len(by_regime), squeeze=False, sharey=True)
+    for ax, (regime, runs) in zip(axes[0], by_regime.items(), strict=True):
+        ax.axhline(runs[0].record.base_rate, color=_BASELINE, linestyle="--", linewidth=0.9, label="base rate")
+        for index, run in enumerate(runs):
+            recall_K, precision_K = _curve(run.exact_GG, run.target_GG)
+            label = None if index else "exact law, same read-out"
+            ax.step(recall_K, precision_K, color=_CEILING, linewidth=4, alpha=0.3, label=label)
+        for run, colour in zip(runs, _SEEDS, strict=False):
+            recall_K, precision_K = _curve(run.recovered_GG, run.target_GG)
+            label = f"seed {run.record.seed}: AUPRC {run.record.auprc:.3f}"
+            ax.step(recall_K, precision_K, color=colour, linewidth=1.3, label=label)
+        ax.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall")
+        ax.set_title(
+            f"{regime}: {runs[0].record.target} edges\nread from {in_words(runs[0].record.read_out)}", fontsize=10
+        )
+        ax.legend(loc="lower left", fontsize=8)
+    axes[0, 0].set_ylabel("precision")
+    return figure
+
+
+def _curve(
+    score_GG: NDArray[np.float64], target_GG: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    symmetric = bool((target_GG == target_GG.T).all())
+    strength_GG = np.abs(score_GG)
+    if symmetric:
+        strength_GG = np.maximum(strength_GG, strength_GG.T)
+    score_E = entries(strength_GG, symmetric=symmetric).astype(np.float64)
+    return precision_recall(score_E, entries(target_GG, symmetric=symmetric).astype(np.bool_))

@@ -1,0 +1,183 @@
+"""One run on a known world: data, training, losses on held-out pairs, read-outs, scores, ceilings, one record.
+
+Dimension key: ``B`` cells or pairs, ``G`` genes.
+
+The world, its graph and its law come from the run's seed; training pairs, held-out pairs, the values that read-outs
+tell and the resamplings of scores come from streams of their own.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from diagnostics.architecture.static_limits import limits
+from diagnostics.graphs.evaluate import TARGET_OF, Reading, readings_of, response_ratio, speaking
+from diagnostics.graphs.methods import method_scores, scores_from_inside
+from diagnostics.graphs.scores import target_graph
+from diagnostics.results.run_record import RunRecord
+from diagnostics.runs.pool import ARRAYS, HISTORY, OnStep
+from diagnostics.runs.settings import WorldRun
+from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
+from diagnostics.scoring.standing import standing_of
+from gpcp.core.pairs import PairBatch, concatenate
+from gpcp.core.random import seed_of, stream
+from simulators.exact.bayes import bayes
+from simulators.scm.regimes import Regime, regime_of
+from simulators.sources import SimulatedPairs
+from simulators.worlds import World, world
+
+N_SAMPLE = 8000
+"""Training pairs that the baselines are fitted on."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Data:
+    """What a run learns from and is measured on.
+
+    Parameters
+    ----------
+    world : World
+    regime : Regime
+    training : SimulatedPairs
+        One pass gives every pair of the training, all of them fresh.
+    sample, held_out : PairBatch
+        Pairs for the baselines, and those on which every loss is measured: three streams apart.
+    """
+
+    world: World
+    regime: Regime
+    training: SimulatedPairs
+    sample: PairBatch
+    held_out: PairBatch
+
+
+def check(run: WorldRun) -> None:
+    """Refuse a run that could not be done, before anything is trained or written.
+
+    Raises
+    ------
+    InputError
+        The world, regime, preset, network or a number is no good; the message names it and the nearest valid choice.
+    """
+    made = world(run.world, seed=run.seed, network=run.network)
+    configs_of(run.training, made.graph.n_genes, run.seed)
+    _pairs(run, made, 1)
+    target_graph(made.graph, TARGET_OF[run.regime])
+
+
+def recover(run: WorldRun, folder: Path, on_step: OnStep) -> RunRecord:
+    """Do one run in its folder.
+
+    Parameters
+    ----------
+    run : WorldRun
+        As :func:`check` accepts it.
+    folder : Path
+        Takes checkpoint, history and arrays; training goes on from a checkpoint that lies there.
+    on_step : callable
+        Called after every training step.
+
+    Returns
+    -------
+    RunRecord
+    """
+    start_s = time.perf_counter()
+    with one_thread():
+        data = data_of(run)
+        trained = train(run.training, data.training, data.held_out, seed=run.seed, folder=folder, on_step=on_step)
+        readings, notes = readings_of(
+            trained.predictor,
+            data.world,
+            data.regime,
+            told=run.told,
+            dose_sd=run.dose_sd,
+            held_out=data.held_out,
+            rng=stream(run.seed, "readings"),
+        )
+        return _record(run, data, trained, readings, notes, folder, start_s)
+
+
+def data_of(run: WorldRun) -> Data:
+    """The pairs of a run."""
+    made = world(run.world, seed=run.seed, network=run.network)
+
+    def drawn(purpose: str, n_pairs: int) -> PairBatch:
+        source = _pairs(run, made, n_pairs)
+        return concatenate(source.pairs(batch_size=n_pairs, seed=seed_of(run.seed, purpose)))
+
+    return Data(
+        world=made,
+        regime=regime_of(run.regime),
+        training=_pairs(run, made, run.training.n_steps * run.training.batch_size),
+        sample=drawn("sample", N_SAMPLE),
+        held_out=drawn("held out", run.training.n_held_out),
+    )
+
+
+def _pairs(run: WorldRun, made: World, n_pairs: int) -> SimulatedPairs:
+    return SimulatedPairs(
+        scm=made.scm, regime=regime_of(run.regime), n_pairs=n_pairs, told=run.told, dose_sd=run.dose_sd
+    )
+
+
+def _record(
+    run: WorldRun,
+    data: Data,
+    trained: Trained,
+    readings: list[Reading],
+    notes: list[str],
+    folder: Path,
+    start_s: float,
+) -> RunRecord:
+    main = speaking(readings)
+    true_GG = target_graph(data.world.graph, main.score.target)
+    exact = bayes(data.world.scm, data.regime, data.held_out, rng=stream(run.seed, "bayes"))
+    standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out, exact=exact)
+    main.save(folder / ARRAYS, true_GG, standing.on_first(N_CURVE))
+    inside = scores_from_inside(trained.predictor.model, data.held_out, true_GG, main.score.target)
+    sortability = data.world.sortability()
+    return RunRecord(
+        world=data.world.name,
+        regime=run.regime,
+        seed=run.seed,
+        preset=run.training.preset,
+        n_genes=data.world.graph.n_genes,
+        n_edges=data.world.graph.n_edges,
+        told=run.told,
+        n_steps=trained.n_steps,
+        n_pairs=trained.n_pairs,
+        n_held_out=len(data.held_out),
+        late_gain=trained.late_gain(baseline=standing.baseline, best=standing.best),
+        response_ratio=response_ratio(readings),
+        read_out=main.read_out,
+        read_outs=(*(reading.in_short() for reading in readings), *inside),
+        methods=method_scores(data.regime, data.sample, true_GG, main.score.target, rng=stream(run.seed, "methods")),
+        var_sortability=_known(sortability.var),
+        r2_sortability=_known(sortability.r2),
+        n_parameters=trained.n_parameters,
+        history=f"{run.name}/{HISTORY}",
+        limits=limits(trained.config),
+        notes=(*notes, *_remarks(run, trained, main)),
+        train_seconds=trained.seconds,
+        seconds=time.perf_counter() - start_s,
+        **standing.fields(),
+        **main.fields(),
+    )
+
+
+def _remarks(run: WorldRun, trained: Trained, main: Reading) -> list[str]:
+    remarks: list[str] = []
+    if run.network is not None:
+        remarks.append("a module sampled from a network leaves out the edges that would close a cycle")
+    if not main.supported:
+        remarks.append(f"training tells {run.told[0]} to {run.told[1]} genes a pair; {main.read_out} asks beyond that")
+    if trained.stopped == "diverged":
+        remarks.append(f"training stopped after {trained.n_steps} steps: the loss was no longer finite")
+    return remarks
+
+
+def _known(value: float) -> float | None:
+    """None for NaN, which JSON does not have."""
+    return value if value == value else None

@@ -1,0 +1,78 @@
+"""What ``recover_graph`` does with its arguments: plan the runs, do them, show and write what came out.
+
+No dimension key: nothing here is an array.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from diagnostics.cli.parser import INTERRUPTED
+from diagnostics.cli.text import WIDTH
+from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
+from diagnostics.commands.recover_graph.plan import plan_of, work
+from diagnostics.commands.recover_graph.progress import Progress
+from diagnostics.commands.recover_graph.table import header, table
+from diagnostics.commands.recover_graph.verdicts import verdicts
+from diagnostics.results.report import Report
+from diagnostics.results.run_record import RunRecord
+from diagnostics.runs.pool import run_all
+from gpcp.core.files import check_file, check_folder, write_json, write_text
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Plan, run, show and write; the exit code.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been trained or written then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check_folder(out)
+    check_file(arguments.json)
+    plan = plan_of(arguments)
+    try:
+        with Progress(plan.jobs, quiet=arguments.quiet) as progress:
+            records = run_all(
+                plan.jobs,
+                work,
+                out=out,
+                n_workers=arguments.jobs or os.cpu_count() or 1,
+                resume=arguments.resume,
+                listener=progress,
+            )
+    except KeyboardInterrupt:
+        print("\nrecover_graph: interrupted; the same command with --resume goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    report = Report(results=verdicts(records), world=plan.world, seed=tuple(sorted({r.seed for r in records})))
+    done = zip(records, plan.jobs, strict=True)
+    figures = draw_all([load_arrays(record, out / job.name) for record, job in done], out)
+    shown = screen(records, report)
+    content = {
+        "command": ["python", "-m", "diagnostics.recover_graph", *given],
+        "versions": report.versions,
+        "world": plan.world,
+        "preset": arguments.preset,
+        "verdict": "pass" if report.passed else "fail",
+        "seconds": time.perf_counter() - start_s,
+        "regimes": [record.to_json() for record in records],
+        "report": report.to_json(),
+        "figures": [path.name for path in figures],
+    }
+    for path in (out / "results.json", arguments.json):
+        if path is not None:
+            write_json(path, content)
+    write_text(out / "table.txt", shown + "\n")
+    print(shown)
+    print(f"\n{time.perf_counter() - start_s:.0f} s; table.txt, results.json and {len(figures)} figures in {out}/")
+    return report.exit_code
+
+
+def screen(records: Sequence[RunRecord], report: Report) -> str:
+    """All that the command prints of its results: the world, the table, the verdicts."""
+    return "\n\n".join([header(records), table(records), report.text(width=WIDTH)])

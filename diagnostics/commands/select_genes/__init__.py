@@ -1,0 +1,1 @@
+"""``select-genes``: choose a panel of genes in a first pass."""

@@ -1,0 +1,1 @@
+"""``selftest``: how often the checks are wrong."""

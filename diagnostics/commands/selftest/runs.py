@@ -1,0 +1,114 @@
+"""The runs of the selftest: a subject each, kept as :mod:`diagnostics.runs.run_store` keeps them.
+
+No dimension key: nothing here is an array.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import final
+
+import gpcp
+from diagnostics.commands.selftest.table import figures, markdown, met
+from diagnostics.runs.run_store import Record, do_runs
+from gpcp.core.errors import InputError
+from gpcp.core.files import write_text
+
+HABITS_EVERY = 5
+"""Of the worlds every so many is asked the two habits, too: they cost as much as the checks."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One subject to diagnose.
+
+    Parameters
+    ----------
+    fault : str
+        Its name; empty for a healthy subject.
+    seed : int
+        Number of the world, or of the healthy subject.
+    only : tuple of str
+        Checks that are run.
+    """
+
+    fault: str
+    seed: int
+    only: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What decides its result; another version's results are other results."""
+        return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)
+
+
+def carry_out(run: Run) -> Record:
+    """Diagnose the subject; the two habits are asked where all checks are.
+
+    Where a fault is found before anything is trained, nothing is: the diagnosis is the same.
+    """
+    from diagnostics.checks.cascade import diagnose
+    from diagnostics.faults.catalogue import fault_named, planted
+    from diagnostics.faults.healthy import beats_a_constant, ground_of, healthy_numbered, overfits_one_batch
+
+    start_s = time.perf_counter()
+    if run.fault:
+        subject = planted(run.fault, ground_of(run.seed, not_in=fault_named(run.fault).not_in))
+    else:
+        subject = healthy_numbered(run.seed)
+    report = diagnose(subject, only=run.only, seed=run.seed, stop_early=True)
+    seconds = time.perf_counter() - start_s
+    asked = not run.only and run.seed % HABITS_EVERY == 0
+    habits = {} if not asked else {"overfits": overfits_one_batch(subject), "beats": beats_a_constant(subject)}
+    found = report.diagnosis
+    return {
+        "key": run.key,
+        "fault": run.fault,
+        "seed": run.seed,
+        "subject": subject.name,
+        "diagnosis": None if found is None else found.name,
+        "cause": None if found is None else found.cause,
+        "failed": [one.name for one in report.results if one.outcome == "fail"],
+        "errors": [one.name for one in report.results if one.outcome == "error"],
+        "seconds": round(seconds, 2),
+        **habits,
+    }
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Plan, run, show and write; the exit code.
+
+    Raises
+    ------
+    InputError
+        A fault or a check does not exist, or there is nothing to run; nothing has been run then.
+    """
+    from diagnostics.checks.cascade import chosen
+    from diagnostics.faults.catalogue import FAULTS, fault_named
+
+    only = tuple(arguments.only)
+    chosen(only)
+    names = [fault_named(name).name for name in arguments.faults] or list(FAULTS)
+    out: Path = arguments.out
+    existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise InputError(f"--out: {existing} is a file, not a folder; name another place")
+    runs = [Run(fault=name, seed=seed, only=only) for name in names for seed in range(arguments.seeds)]
+    runs += [Run(fault="", seed=number, only=only) for number in range(arguments.healthy)]
+
+    def shown(record: Record, n_left: int) -> None:
+        if not arguments.quiet:
+            what = record["fault"] or "healthy"
+            print(f"{n_left:5d} left  {what} {record['seed']}: {record['diagnosis'] or 'no alarm'} "
+                  f"({record['seconds']:.0f} s)", file=sys.stderr, flush=True)  # fmt: skip
+
+    records = do_runs(runs, carry_out, out / "runs.jsonl", n_jobs=arguments.jobs, on_run=shown)
+    found = figures(records, FAULTS)
+    text = markdown(records, FAULTS)
+    write_text(out / "selftest.md", text)
+    print(json.dumps(found, indent=2) if arguments.json else text)
+    return 0 if met(found) else 1

@@ -1,0 +1,1 @@
+"""``sweep``: which hyperparameters learn best."""

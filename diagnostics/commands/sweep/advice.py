@@ -1,0 +1,84 @@
+"""What stands beside a sweep: the losses to compare with, and what the learning-rate ladder says of rates."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias, final
+
+from diagnostics.checks.engine.fitted_subject import fitted_subject
+from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.learning.learning_rate import climbed
+from diagnostics.scoring.baselines import RidgePredictor, loss_baseline, squared_loss
+from diagnostics.scoring.errors import errors_of
+from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.model.config import ModelConfig
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.config import FitConfig
+
+Exact: TypeAlias = Callable[[PairBatch], Any]
+
+MOST_RIDGE_GENES = 300
+"""Ridge inverts a matrix of four times as many rows: more genes would take minutes."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateAdvice:
+    """What short trainings say of the learning rate.
+
+    Parameters
+    ----------
+    losses : mapping of float to float or None
+        After a few steps at each rate; None where the training blew up.
+    usable : (float, float)
+        The lowest and the highest rate that win much of what the best one wins.
+    suggestion : float
+    says : str
+    """
+
+    losses: Mapping[float, float | None]
+    usable: tuple[float, float]
+    suggestion: float
+    says: str
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "RateAdvice":
+        """The way back from :meth:`to_json`."""
+        losses = {float(rate): loss for rate, loss in value["losses"].items()}
+        low, high = value["usable"]
+        return cls(losses=losses, usable=(low, high), suggestion=value["suggestion"], says=value["says"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON's types."""
+        losses = {repr(rate): loss for rate, loss in self.losses.items()}
+        return {**asdict(self), "losses": losses, "usable": list(self.usable)}
+
+
+def levels_of(sample: PairBatch, held_out: PairBatch, exact: Exact | None) -> dict[str, float]:
+    """Losses on held-out pairs of what is not the model: ``baseline``, ``ridge``, ``Bayes risk``, where they are known.
+
+    Ridge is left out where a gene is never scored, or of very many genes; the Bayes risk where there is no ``exact``.
+    """
+    levels = {"baseline": loss_baseline(sample, held_out).loss}
+    if len(sample.vocab) <= MOST_RIDGE_GENES and sample.scored_BG.any(axis=0).all():
+        levels["ridge"] = squared_loss(RidgePredictor.fit(sample), held_out)
+    if exact is not None:
+        answer: Any = exact(held_out)
+        levels["Bayes risk"] = errors_of(answer.mean_BG, held_out).loss
+    return levels
+
+
+def ladder(model: ModelConfig, fit: FitConfig, pairs: PairSource, seed: int) -> RateAdvice | None:
+    """The cascade's learning-rate ladder; None where no rate lowers the loss within its few steps."""
+    subject = fitted_subject(GenePerturbationTransformer(model, seed=seed), pairs, fit)
+    found = climbed(Probe(subject, seed=seed))
+    if not found.learns:
+        return None
+    losses = {rung.rate: None if rung.errors is None else rung.loss for rung in found.rungs}
+    low, high = found.usable
+    return RateAdvice(
+        losses=losses,
+        usable=(low, high),
+        suggestion=found.suggestion,
+        says=f"the learning-rate ladder ({found.n_steps} steps a rung) suggests {found.suggestion:.2g}; usable "
+        f"{low:.2g} .. {high:.2g}",
+    )

@@ -1,0 +1,299 @@
+"""What ``python -m diagnostics sweep`` does with its arguments: plan, run in one process or several, show and write.
+
+No dimension key: nothing here is an array.
+
+Worker processes are given the command's arguments and make everything anew from them, as another machine does.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from tqdm import tqdm
+
+import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from diagnostics.cli.parser import INTERRUPTED
+from diagnostics.commands.sweep.advice import RateAdvice, ladder, levels_of
+from diagnostics.commands.sweep.figures import draw_all
+from diagnostics.commands.sweep.table import screen
+from gpcp.core.errors import InputError
+from gpcp.core.files import check_file, check_folder, write_json, write_text
+from gpcp.model.config import preset
+from gpcp.opening.cells import source_options, stamp_of
+from gpcp.opening.pairs import SplitPairs, pair_wishes, pairs_named, split_pairs
+from gpcp.panels.panel_file import read_genes
+from gpcp.search.result import RATE, result_of
+from gpcp.search.space import Hyperparameter, Space, Value, configs_of, hyperparameter_of, usual_space, value_of
+from gpcp.search.storage import SweepStore
+from gpcp.search.sweep import SweepConfig, planned, sample_of, work
+from gpcp.search.trial import Task
+from gpcp.training.config import FitConfig
+
+EPOCH_PAIRS = 8_192
+_ADVICE = "_rates"
+_WIDER = 10**0.5
+"""How far beyond the ladder's usable rates the sweep looks: its edges should be seen to be worse."""
+
+_POLL_S = 0.5
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Plan, run, show and write; the exit code.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been trained then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check(arguments)
+    with _threads(arguments):
+        job = job_of(arguments, say=not arguments.quiet)
+        try:
+            with _Progress(job.store, job.task, quiet=arguments.quiet) as progress:
+                if arguments.workers == 1:
+                    work(job.store, job.task, arguments.seed, on_seed=progress.shown)
+                else:
+                    _work_in_processes(arguments, job, progress)
+        except KeyboardInterrupt:
+            left = job.store.n_left()
+            print(f"\nsweep: interrupted, {left} trials left; the same command goes on from here", file=sys.stderr)
+            return INTERRUPTED
+    result = result_of(job.store, job.task.space)
+    figures = draw_all(result, out)
+    shown = f"{job.title}\n\n{screen(result)}"
+    content = {"command": ["python", "-m", "diagnostics", "sweep", *given], **result.to_json()}
+    for path in (out / "sweep.json", arguments.json):
+        if path is not None:
+            write_json(path, content)
+    write_text(out / "table.txt", shown + "\n")
+    print(shown)
+    names = "".join(f", {path.name}" for path in figures)
+    print(
+        f"\n{time.perf_counter() - start_s:.0f} s; table.txt, sweep.json{names} in {out}/; trials in {job.store.place}"
+    )
+    return 0 if result.finished or result.n_unfinished else 1
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Job:
+    """A planned sweep.
+
+    Parameters
+    ----------
+    store : SweepStore
+    task : Task
+    title : str
+        What is swept, in words.
+    """
+
+    store: SweepStore
+    task: Task
+    title: str
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be done, as far as it can be known before anything is read.
+
+    Raises
+    ------
+    InputError
+        No source is given, a place cannot be written to, or a database cannot be shared by so many workers.
+    """
+    if arguments.source is None:
+        raise InputError("name where pairs come from: --source KIND:PLACE, such as --source synthetic:scale_free/20")
+    check_folder(arguments.out)
+    check_file(arguments.json)
+    if arguments.workers > 1 and str(arguments.storage).startswith("sqlite:"):
+        raise InputError("--storage: SQLite breaks when several processes write: use a journal, or --workers 1")
+
+
+def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
+    """Everything that the arguments name, made; the sweep planned where it is not.
+
+    Raises
+    ------
+    InputError
+        A name is unknown, parts do not fit together, or the storage holds another sweep of this name.
+    """
+    varied = [hyperparameter_of(text) for text in arguments.over or ()]
+    options = source_options(arguments)
+    named = pairs_named(arguments.source, pair_wishes(arguments), genes=arguments.genes, seed=arguments.seed, **options)
+    split = split_pairs(named, n_held_out=arguments.held_out, seed=arguments.seed)
+    config = _config(arguments, split)
+    base = dict(_setting(text) for text in arguments.set)
+    model, fit = configs_of(
+        base, preset(arguments.preset, len(split.training.vocab)), FitConfig(accelerator=accelerator())
+    )
+    space = Space(varied or [one for one in usual_space().values() if one.name not in base], model, fit)
+    store = SweepStore(arguments.storage or str(arguments.out / "sweep.journal"), arguments.name)
+    kept = store.settings()
+    advice, levels = None, dict[str, float]()
+    if kept is None:
+        _say(say, "the losses to compare with: baseline, ridge, the exact answer")
+        levels = levels_of(sample_of(split.training, config), split.held_out, named.exact)
+        if not arguments.no_ladder and RATE in space.names:
+            _say(say, "the learning-rate ladder")
+            advice = ladder(space.model, space.fit, split.training, arguments.seed)
+    elif _ADVICE in kept:
+        advice = RateAdvice.from_json(kept[_ADVICE])
+    about = {**_about(arguments), "_name": named.name}
+    if advice is not None:
+        _say(say, advice.says)
+        about[_ADVICE] = advice.to_json()
+        if RATE not in [text.partition("=")[0] for text in arguments.over or () if "=" in text]:
+            space = _about_the_usable(space, advice)
+    first = [] if advice is None else _first(advice)
+    task = planned(store, split.training, split.held_out, space, config, first=first, levels=levels, about=about)
+    return Job(store=store, task=task, title=_title(named.name, task, config, advice, split))
+
+
+def _config(arguments: argparse.Namespace, split: SplitPairs) -> SweepConfig:
+    epoch_pairs = arguments.epoch_pairs or min(EPOCH_PAIRS, split.training.n_pairs or EPOCH_PAIRS)
+    return SweepConfig(
+        n_trials=arguments.trials,
+        n_seeds=arguments.seeds,
+        n_epochs=arguments.epochs,
+        epoch_pairs=epoch_pairs,
+        n_spread=arguments.spread,
+        seed=arguments.seed,
+    )
+
+
+def _about(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What else decides the trials: a sweep goes on only where it is the same."""
+    options = source_options(arguments)
+    return {
+        "source": arguments.source,
+        # Copies of one source on several machines have other dates.
+        "files": "" if "://" in str(arguments.storage) else stamp_of(arguments.source),
+        "options": {name: options[name] for name in sorted(options)},
+        "pairs": {name: getattr(arguments, name) for name in ("regime", "told", "match_on", "differ_on", "max_cells")},
+        "held out": arguments.held_out,
+        "panel": None if arguments.genes is None else list(read_genes(arguments.genes)),
+    }
+
+
+def _about_the_usable(space: Space, advice: RateAdvice) -> Space:
+    """The space with its learning rates about those that the ladder found usable."""
+    low, high = advice.usable
+    wider = Hyperparameter(name=RATE, low=low / _WIDER, high=high * _WIDER, log=True)
+    return Space([wider if one.name == RATE else one for one in space.hyperparameters], space.model, space.fit)
+
+
+def accelerator() -> str:
+    """What Lightning Fabric takes by itself: a GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _title(name: str, task: Task, config: SweepConfig, advice: RateAdvice | None, split: SplitPairs) -> str:
+    lines = [
+        f"sweep over {', '.join(task.space.names)}: {name}, {len(split.training.vocab)} genes",
+        f"{config.n_trials} trials x {config.n_seeds} seeds x {config.n_epochs} epochs of {config.epoch_pairs:,} "
+        f"pairs; judged by {len(split.held_out):,} held-out pairs ({split.says})",
+    ]
+    return "\n".join(lines if advice is None else [*lines, advice.says])
+
+
+def _setting(text: str) -> tuple[str, Value]:
+    name, given, value = text.partition("=")
+    if not given:
+        raise InputError(f"--set {text!r}: write NAME=VALUE")
+    return name, value_of(name, value)
+
+
+def _first(advice: RateAdvice) -> list[Mapping[str, Value]]:
+    """The base configuration at the rate that is suggested, and at both ends of what is usable."""
+    rates = dict.fromkeys((advice.suggestion, *advice.usable))
+    return [{RATE: float(rate)} for rate in rates]
+
+
+def _say(say: bool, text: str) -> None:
+    if say:
+        print(f"sweep: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _threads(arguments: argparse.Namespace) -> Generator[None]:
+    """So many threads of torch as were asked for, for as long as the command lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(arguments.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@final
+class _Progress:
+    """A bar of trials on the terminal; the trials of all workers count."""
+
+    def __init__(self, store: SweepStore, task: Task, *, quiet: bool) -> None:
+        self._store, self._task = store, task
+        self._bar = tqdm(total=len(store.trials()), disable=quiet, unit="trial", desc="sweep")
+
+    def __enter__(self) -> "_Progress":
+        self.shown()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shown()
+        self._bar.close()
+
+    def shown(self) -> None:
+        """Bring the bar up to date."""
+        if self._bar.disable:
+            return
+        result = result_of(self._store, self._task.space)
+        best = result.best
+        self._bar.n = len(result.rows) - result.n_unfinished
+        skill = None if best is None else result.skill(best.loss)
+        words = "" if best is None else f"best {best.loss:.4g}" + ("" if skill is None else f" (skill {skill:.3f})")
+        counts = {name: sum(row.outcome == name for row in result.rows) for name in ("worse", "flat", "diverged")}
+        self._bar.set_postfix_str(", ".join([words, *(f"{n} {name}" for name, n in counts.items() if n)]).strip(", "))
+        self._bar.refresh()
+
+
+def _work_in_processes(arguments: argparse.Namespace, job: Job, progress: _Progress) -> None:
+    """Let worker processes do the trials; what a worker leaves that dies, this process does."""
+    context = multiprocessing.get_context("spawn")
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    workers = [context.Process(target=_worker, args=(arguments,), daemon=True) for _ in range(arguments.workers)]
+    for worker in workers:
+        worker.start()
+    try:
+        while any(worker.is_alive() for worker in workers):
+            time.sleep(_POLL_S)
+            progress.shown()
+    except BaseException:
+        for worker in workers:
+            worker.join(timeout=10)
+            worker.kill()
+        raise
+    failed = [worker.exitcode for worker in workers if worker.exitcode]
+    if failed:
+        print(f"sweep: {len(failed)} of {len(workers)} workers died (exit code {failed[0]})", file=sys.stderr)
+    work(job.store, job.task, arguments.seed, on_seed=progress.shown)
+
+
+def _worker(arguments: argparse.Namespace) -> None:
+    """A worker process: the whole job made anew from the command's arguments."""
+    torch.set_num_threads(arguments.threads)
+    try:
+        job = job_of(arguments, say=False)
+        work(job.store, job.task, arguments.seed)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except InputError as error:
+        print(f"sweep: error: {error}", file=sys.stderr)
+        sys.exit(1)

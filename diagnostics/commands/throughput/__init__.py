@@ -1,0 +1,1 @@
+"""``throughput``: whether input limits the training."""

@@ -1,0 +1,114 @@
+"""The timeline of ``throughput``: who read, who waited and who computed, synchronous training above prefetched.
+
+Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own, ``E`` changes of the queue.
+
+Matplotlib's objects alone, without pyplot: no global state, no display. Both panels have one scale of time.
+"""
+# pyright: reportUnknownMemberType=false
+# Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.throughput.pass_times import PassTimes
+from gpcp.core.files import write_with
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_READ, _STEP, _WAIT = "#d94801", "#2171b5", "#fdd0a2"
+_N_STEPS = 14
+"""Steps that are shown at least, of the slower of the two passes."""
+
+
+def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, title: str) -> None:
+    """Draw the beginning of two passes over the same batches, and write the figure whole.
+
+    Parameters
+    ----------
+    synchronous, prefetched : PassTimes
+    path : Path
+        Its ending says which kind of file, such as ``.png`` or ``.svg``.
+    title : str
+    """
+    until_s = shown_s(synchronous, prefetched)
+    figure = _figure()
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [2, 3.2]})
+    _plain_panel(upper, synchronous, until_s)
+    _ahead_panel(lower, prefetched, until_s)
+    unit_s, unit = (1e-3, "ms") if until_s < 2 else (1.0, "s")
+
+    def in_unit(value: float, place: int) -> str:
+        del place
+        return f"{value / unit_s:g}"
+
+    for ax in (upper, lower):
+        ax.set_xlim(0, until_s)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_formatter(in_unit)
+    lower.set_xlabel(f"{unit} since the pass began")
+    handles = dict(zip(*reversed(lower.get_legend_handles_labels()), strict=True))
+    handles |= dict(zip(*reversed(upper.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    write_with(path, lambda passing: figure.savefig(passing, dpi=120))
+
+
+def shown_s(synchronous: PassTimes, prefetched: PassTimes) -> float:
+    """Seconds that are shown: some steps of both and the longest read twice, or all that there is."""
+    first_s = max(synchronous.first_batch_s, prefetched.first_batch_s)
+    long_s = float(synchronous.wait_N[1:].max())
+    wanted_s = first_s + max(_N_STEPS * synchronous.batch_s, 2.5 * long_s)
+    return min(wanted_s, max(float(synchronous.got_N[-1]), float(prefetched.got_N[-1])))
+
+
+def _figure() -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _bars(
+    ax: "Axes", row: float, from_N: NDArray[np.float64], to_N: NDArray[np.float64], colour: str, label: str
+) -> None:
+    """Spans of time; those that follow one another are told apart by a thin gap."""
+    spans = list(zip(from_N.tolist(), (to_N - from_N).tolist(), strict=True))
+    ax.broken_barh(spans, (row - 0.36, 0.72), facecolors=colour, edgecolors="white", linewidth=0.6, label=label)
+
+
+def _n_done(one: PassTimes, until_s: float) -> str:
+    n_done = int((one.done_N[:-1] <= until_s).sum())
+    return f"{n_done} steps done in the time shown; {1e3 * one.batch_s:.3g} ms a batch"
+
+
+def _plain_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
+    # Who waits for its own reading reads.
+    _bars(ax, 1, one.asked_N, one.got_N, _READ, "reads")
+    _bars(ax, 0, one.got_N[:-1], one.done_N[:-1], _STEP, "steps")
+    ax.set_yticks([1, 0], ["reading", "model"], fontsize=9)
+    ax.set_ylim(-0.6, 1.6)
+    ax.set_title(f"synchronous: {_n_done(one, until_s)}", loc="left", fontsize=10)
+
+
+def _ahead_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
+    if len(one.read_from_K):
+        _bars(ax, 2, one.read_from_K, one.read_to_K, _READ, "reads")
+    time_E, queued_E = one.queued()
+    shown_E = queued_E[time_E <= until_s]
+    most = max(1, int(shown_E.max(initial=0)))
+    ax.fill_between(
+        time_E, 0.64 + 0 * queued_E, 0.64 + 0.72 * queued_E / most, step="post", color="#bdbdbd", label="lies ready"
+    )
+    _bars(ax, 0, one.got_N[:-1], one.done_N[:-1], _STEP, "steps")
+    _bars(ax, 0, one.asked_N, one.got_N, _WAIT, "the model waits, or makes a batch ready")
+    ax.set_yticks([2, 1, 0], ["reader's thread", f"queue, up to {most}", "model"], fontsize=9)
+    ax.set_ylim(-0.6, 2.6)
+    ax.set_title(f"prefetched: {_n_done(one, until_s)}", loc="left", fontsize=10)

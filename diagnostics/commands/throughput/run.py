@@ -1,0 +1,95 @@
+"""What ``throughput`` does with its arguments: open the source, time the rounds, show and write what they say.
+
+No dimension key: nothing here is an array.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diagnostics.cli.progress import Stages
+from diagnostics.commands.throughput.figure import draw_timeline
+from diagnostics.commands.throughput.subject import Timed, timed_named
+from diagnostics.commands.throughput.text import advice, banded, screen, verdict
+from diagnostics.results.report import versions
+from diagnostics.throughput.cpu_use import usable_cores
+from diagnostics.throughput.report import OverlapReport, overlap_report
+from diagnostics.throughput.rounds import ROWS, StageTimes, stage_times
+from gpcp.core.files import check_file, check_folder, plain, write_json, write_text
+
+
+def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Measure, show and write; 0 whatever was found.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been written then.
+    """
+    start_s = time.perf_counter()
+    out: Path = arguments.out
+    check_folder(out)
+    check_file(arguments.json)
+    with Stages(len(ROWS) * (arguments.rounds + 1), quiet=arguments.quiet, coarse=True) as passes:
+        timed = timed_named(arguments)
+        times = stage_times(
+            timed.ways,
+            timed.step,
+            n_batches=arguments.batches,
+            n_rounds=arguments.rounds,
+            seed=arguments.seed,
+            device_times=timed.device_times,
+            on_pass=passes,
+        )
+    report = overlap_report(times, usable_cores=usable_cores(), stall_s=arguments.stall)
+    of_cache = str(arguments.source).startswith("cache:")
+    shown = screen(report, title=_title(timed, arguments), of_cache=of_cache)
+    draw_timeline(
+        times.passes["synchronous"][-1], times.passes["prefetched"][-1], out / "timeline.png", title=timed.name
+    )
+    content = {
+        "command": ["python", "-m", "diagnostics", "throughput", *given],
+        "versions": versions(),
+        "name": timed.name,
+        "device": timed.device,
+        "torch_threads": timed.n_threads,
+        "seed": arguments.seed,
+        "batch_size": arguments.batch_size,
+        **contents(report, times, of_cache=of_cache),
+        "seconds": time.perf_counter() - start_s,
+    }
+    for path in (out / "results.json", arguments.json):
+        if path is not None:
+            write_json(path, content)
+    write_text(out / "report.txt", shown + "\n")
+    print(shown)
+    print(f"\n{time.perf_counter() - start_s:.0f} s; report.txt, results.json and timeline.png in {out}/")
+    return 0
+
+
+def _title(timed: Timed, arguments: argparse.Namespace) -> str:
+    threads = timed.n_threads
+    where = f"{timed.device}, {threads} thread{'' if threads == 1 else 's'} of torch"
+    return f"{timed.name}\n{where}, batches of {arguments.batch_size} pairs, depth {arguments.depth}"
+
+
+def contents(report: OverlapReport, times: StageTimes, *, of_cache: bool) -> dict[str, Any]:
+    """What the JSON file holds of the measurement: the figures, the verdict, and every pass with its times."""
+    return {
+        "report": {
+            **plain(report),
+            "band": banded(report.lost),
+            "band_prefetched": banded(report.lost_ahead),
+            "helps": report.helps,
+            "harms": report.harms,
+            "least_share": report.least_share,
+            "advised_depth": report.advised_depth,
+            "advised_workers": report.advised_workers,
+            "verdict": verdict(report),
+            "advice": list(advice(report, of_cache=of_cache)),
+        },
+        "granted": list(times.granted),
+        "passes": {row: [plain(one.to_json()) for one in times.passes[row]] for row in ROWS},
+    }

@@ -1,0 +1,1 @@
+"""Planted faults and healthy subjects, on which the checks are measured."""

@@ -1,0 +1,1 @@
+"""Graphs read out of a predictor, and scores against a named target."""

@@ -1,0 +1,1 @@
+"""Models, worlds and subjects by name."""

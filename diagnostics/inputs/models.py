@@ -1,0 +1,209 @@
+"""Models by name: a preset, ``package.module:factory`` or ``path/to/file.py:factory``; and their checkpoints.
+
+No dimension key: nothing here is an array.
+
+What a user's own code raises is shown with the frames of that code alone.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+import gpcp
+from diagnostics.checks.engine.subject import Subject
+from gpcp.core.errors import InputError, nearest
+from gpcp.model.config import PRESETS, ModelConfig, preset
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.config import FitConfig
+
+_OWN = tuple(str(Path(gpcp.__file__).parents[1] / name) for name in ("gpcp", "simulators", "diagnostics"))
+
+
+def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module | Subject:
+    """The model of a name, untrained.
+
+    Parameters
+    ----------
+    name : str
+        Of a preset, or where a factory is: ``module:factory`` or ``file.py:factory``. A factory takes the number of
+        genes, or nothing, and gives a module or a whole :class:`diagnostics.checks.engine.subject.Subject`.
+    n_genes : int or None
+        None where no source says it.
+    seed : int
+        Of a preset's weights.
+
+    Raises
+    ------
+    InputError
+        There is no such model, its code raises (the message holds the traceback), or it needs a number of genes.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon:
+        if name not in PRESETS:
+            raise InputError(
+                f"model {name!r} is no preset ({nearest(name, PRESETS)}) and names no factory: "
+                "write package.module:factory or path/to/file.py:factory"
+            )
+        if n_genes is None:
+            raise InputError(f"how many genes the model {name!r} has is not said: give --source or --n-genes")
+        return GenePerturbationTransformer(preset(name, n_genes), seed=seed)
+    factory = getattr(_module(place), attribute, None)
+    if not callable(factory):
+        known = [one for one, value in vars(_module(place)).items() if callable(value) and not one.startswith("_")]
+        raise InputError(f"{place} has no function {attribute!r}; {nearest(attribute, known)}")
+    return _made(name, factory, n_genes)
+
+
+def _made(name: str, factory: Callable[..., object], n_genes: int | None) -> nn.Module | Subject:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except ValueError as error:
+        raise InputError(f"{name}: its arguments cannot be read: write a function of the number of genes") from error
+    n_needed = sum(
+        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters
+    )
+    if n_needed > 1:
+        raise InputError(f"{name} needs {n_needed} arguments: a factory takes the number of genes, or nothing")
+    if n_needed and n_genes is None:
+        raise InputError(f"{name} takes a number of genes, which is not said: give --source or --n-genes")
+    made = users_own(f"{name} could not be called", factory, *([n_genes] if n_needed else []))
+    if not isinstance(made, (nn.Module, Subject)):
+        raise InputError(f"{name} gives a {type(made).__name__}: it must give a torch.nn.Module or a Subject")
+    return made
+
+
+def users_own(failed: str, function: Callable[..., object], *arguments: object) -> object:
+    """Call what a user has written.
+
+    Raises
+    ------
+    InputError
+        It raised: the message begins with ``failed`` and shows the frames of the user's own code.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise InputError(f"{failed}\n{shortened(error)}") from error
+
+
+def shortened(error: BaseException) -> str:
+    """A traceback without the frames of this library and of Python's import machinery."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*_OWN, "<frozen "))
+        and Path(importlib.__file__).parent.as_posix() not in frame.filename
+    ]
+    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
+    return "".join(lines).rstrip()
+
+
+def _module(place: str) -> ModuleType:
+    if not place.endswith(".py"):
+        # `python -m` looks in the current folder first; so does this where it is not there yet.
+        _first_on_path(Path.cwd())
+        if not _found(place):
+            raise InputError(f"there is no module {place!r}: name one that can be imported, or path/to/file.py")
+        return cast("ModuleType", users_own(f"{place} could not be imported", importlib.import_module, place))
+    path = Path(place).resolve()
+    if not path.is_file():
+        raise InputError(f"there is no file {place!r}")
+    name = f"_of_user_{path.stem}"
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{place!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    _first_on_path(path.parent)
+    # Dataclasses and pickles of the file look their module up by its name.
+    sys.modules[name] = module
+    try:
+        users_own(f"{place} could not be imported", spec.loader.exec_module, module)
+    except InputError:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _found(place: str) -> bool:
+    try:
+        return importlib.util.find_spec(place) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def _first_on_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a file of weights holds, under ``model`` the weights.
+
+    ``made_with`` too where :func:`gpcp.training.fit.fit` wrote it.
+
+    Raises
+    ------
+    InputError
+        It is no file of weights.
+    """
+    try:
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        raise InputError(f"{str(path)!r} is no file of weights ({type(error).__name__})") from error
+    if isinstance(state, dict):
+        held = cast("dict[str, Any]", state)
+        for key in ("model", "state_dict", "model_state_dict"):
+            if isinstance(held.get(key), dict):
+                return {"model": held[key], "made_with": held.get("made_with")}
+        if held and all(isinstance(value, torch.Tensor) for value in held.values()):
+            return {"model": held, "made_with": None}
+    raise InputError(f"{str(path)!r} holds no weights: neither a state_dict nor a checkpoint of gpcp")
+
+
+def model_of_checkpoint(state: Mapping[str, Any], path: Path) -> GenePerturbationTransformer:
+    """The model that a checkpoint of :func:`gpcp.training.fit.fit` was made with, without its weights yet.
+
+    Raises
+    ------
+    InputError
+        The checkpoint does not say.
+    """
+    try:
+        return GenePerturbationTransformer(ModelConfig(**state["made_with"]["model configuration"]))
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{str(path)!r} does not say of what model its weights are: give --model too") from error
+
+
+def fit_config_of(state: Mapping[str, Any]) -> FitConfig | None:
+    """How the weights of a checkpoint were trained; None where it does not say."""
+    try:
+        return FitConfig(**state["made_with"]["fit configuration"])
+    except (TypeError, KeyError):
+        return None
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> None:
+    """Put a checkpoint's weights into a model.
+
+    Raises
+    ------
+    InputError
+        They are of another model.
+    """
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())
+        raise InputError(f"the weights of {str(path)!r} are not of this model: {detail[:300]}") from error

@@ -1,0 +1,1 @@
+"""What is found: results of checks, reports, records of runs."""

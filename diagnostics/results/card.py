@@ -1,0 +1,137 @@
+"""The verdict in a few lines: the cause, its evidence and the next step; what follows from it; what stays open.
+
+No dimension key: nothing here is an array.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from diagnostics.results.check_result import CheckResult
+from diagnostics.results.report import Report
+
+MEANS: Mapping[str, str] = {
+    "data": "the pairs hold too little to learn from, are not what they are taken for, or reach the model otherwise",
+    "optimiser": "the updates do not get there",
+    "architecture": "the answer is not among what the model can say",
+    "bug": "the code does something else than was meant",
+}
+
+NUMBERS = ("statistic", "null", "tolerance", "p", "smallest_effect", "ceiling", "baseline")
+"""Fields of a result that are its evidence, in the order shown."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What a person reads first.
+
+    Parameters
+    ----------
+    heading : str
+        The cause in capitals, or that none was found.
+    means : str
+        One sentence about the heading.
+    first : CheckResult or None
+        The check that the verdict rests on.
+    question : str
+        What it asks; empty where there is no such check.
+    consequences, open, errors : tuple of CheckResult
+        Failures put down to ``first``; what could not be decided; checks that could not be carried out.
+    next_step : str
+    """
+
+    heading: str
+    means: str
+    first: CheckResult | None
+    question: str
+    consequences: tuple[CheckResult, ...]
+    open: tuple[CheckResult, ...]
+    errors: tuple[CheckResult, ...]
+    next_step: str
+
+    @classmethod
+    def of(cls, report: Report, questions: Mapping[str, str]) -> "Card":
+        """The card of a report; ``questions`` are those of the checks by name."""
+        errors = tuple(one for one in report.results if one.outcome == "error")
+        first = report.diagnosis
+        heading, means, next_step = _verdict(report, errors)
+        return cls(
+            heading=heading,
+            means=means,
+            first=first,
+            question="" if first is None else questions.get(first.name, ""),
+            consequences=report.consequences,
+            open=tuple(one for one in report.results if one.outcome == "inconclusive"),
+            errors=errors,
+            next_step=next_step,
+        )
+
+    def text(self, *, width: int = 100) -> str:
+        """The card in lines of at most ``width`` characters."""
+        lines = ["=" * width, *_item("verdict", f"{self.heading}: {self.means}", width)]
+        if self.first is not None:
+            lines += _item("check", f"{self.first.name}: {self.question}".removesuffix(": "), width)
+            lines += _item("evidence", self.first.says, width)
+            lines += _item("", numbers(self.first), width)
+        lines += _item("next step", self.next_step, width)
+        for title, shown in (("follows", self.consequences), ("open", self.open), ("errors", self.errors)):
+            for place, one in enumerate(shown):
+                lines += _item("" if place else title, _line(one), width)
+        return "\n".join([*lines, "=" * width])
+
+
+def _verdict(report: Report, errors: tuple[CheckResult, ...]) -> tuple[str, str, str]:
+    """Heading, what it means, and what to do."""
+    first = report.diagnosis
+    n_passed = sum(one.outcome == "pass" for one in report.results)
+    if first is not None:
+        cause = first.cause or "bug"
+        return cause.upper(), MEANS[cause], first.next_step
+    so_far = " before it was interrupted" if report.interrupted else ""
+    if errors:
+        named = "one check" if len(errors) == 1 else f"{len(errors)} checks"
+        return (
+            "NOT JUDGED",
+            f"{named} could not be carried out{so_far}, and no other failed",
+            errors[0].next_step,
+        )
+    if not n_passed:
+        return "NOTHING FOUND", f"no check could be decided{so_far}", "give more of the subject: a model, pairs, a rate"
+    return (
+        "NOTHING FOUND",
+        f"{n_passed} checks passed{so_far} and none failed: nothing was found that keeps this from learning",
+        _onwards(report),
+    )
+
+
+def _onwards(report: Report) -> str:
+    """What to do where nothing was found."""
+    if report.interrupted:
+        return "run it to the end"
+    judged = {one.name.split(".")[0] for one in report.results if one.outcome != "not_applicable"}
+    if judged == {"data"}:
+        return (
+            "give the model too (--model): its own checks and a short training say whether it learns from these pairs"
+        )
+    if "learning" not in judged:
+        return "give pairs and the training (--source, --learning-rate), so that a short one can be judged"
+    return "train it for longer, and hold it against its ceiling"
+
+
+def numbers(one: CheckResult) -> str:
+    """The numbers that a result rests on, in one line."""
+    parts = [f"{name.replace('_', ' ')} {getattr(one, name):.3g}" for name in NUMBERS if getattr(one, name) is not None]
+    return ", ".join([*parts, *([] if one.n is None else [f"n = {one.n:,}"])])
+
+
+def _line(one: CheckResult) -> str:
+    seen = "" if one.smallest_effect is None else f" (would have seen {one.smallest_effect:.2g})"
+    return f"{one.name}: {one.says}{seen}"
+
+
+def _item(title: str, text: str, width: int) -> list[str]:
+    if not text:
+        return []
+    return textwrap.wrap(text, width, initial_indent=f"{title:<11}", subsequent_indent=" " * 11)

@@ -1,0 +1,146 @@
+"""``CheckResult``: one question, its measured answer, and what to do next.
+
+A verdict without the number that it was judged by is an opinion, so ``pass`` and ``fail`` must carry one, and a
+``fail`` must say what to do.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, final, get_args
+
+from gpcp.core.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    pass
+
+
+Outcome = Literal["pass", "fail", "inconclusive", "not_applicable", "error"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+Cause = Literal["data", "optimiser", "architecture", "bug"]
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+"""What keeps a model from learning: there is nothing to learn from; the updates do not get there; the answer is not
+among what the model can say; the code does something else than was meant."""
+
+_NUMBERS = ("statistic", "null", "p", "tolerance", "ceiling", "baseline", "seconds", "smallest_effect")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """What one check found.
+
+    Parameters
+    ----------
+    name : str
+        The question, such as ``"counterfactual: learns"``.
+    outcome : {"pass", "fail", "inconclusive", "not_applicable", "error"}
+        ``"error"``: the check itself could not be carried out; the rest of the report stands.
+    says : str
+        The finding in one sentence of plain language, with its numbers.
+    next_step : str
+        What to do about it; a ``fail`` must have one.
+    statistic : float, optional
+        The number that decides.
+    null : float, optional
+        What the statistic would be if there were nothing to find.
+    p, tolerance : float, optional
+        The p-value, or the bound that the statistic was held against: one of them for ``pass`` and ``fail``.
+    ceiling, baseline : float, optional
+        The best that could have been reached, and what knowing nothing reaches.
+    n : int, optional
+        How many cells, pairs or runs it rests on.
+    seconds : float, optional
+        What it cost.
+    cause : {"data", "optimiser", "architecture", "bug"}, optional
+        What a ``fail`` is put down to.
+    smallest_effect : float, optional
+        Of an ``inconclusive``: the least departure from the null that this many cells could have shown.
+    consequence_of : str
+        The name of an earlier failing check that explains this one.
+    traceback : str
+        Of an ``error``.
+
+    Raises
+    ------
+    InputError
+        An unknown outcome, a number that is not finite, a ``p`` outside 0 .. 1, a verdict without its statistic
+        and bound, or a ``fail`` without a next step.
+    """
+
+    name: str
+    outcome: Outcome
+    says: str
+    next_step: str = ""
+    statistic: float | None = None
+    null: float | None = None
+    p: float | None = None
+    tolerance: float | None = None
+    ceiling: float | None = None
+    baseline: float | None = None
+    n: int | None = None
+    seconds: float | None = None
+    cause: Cause | None = None
+    smallest_effect: float | None = None
+    consequence_of: str = ""
+    traceback: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.says:
+            raise InputError(f"CheckResult {self.name!r} needs a name and a sentence in `says`")
+        if self.outcome not in OUTCOMES:
+            raise InputError(
+                f"CheckResult.outcome of {self.name!r} is {self.outcome!r}; {nearest(self.outcome, OUTCOMES)}"
+            )
+        if self.cause is not None and self.cause not in CAUSES:
+            raise InputError(f"CheckResult.cause of {self.name!r} is {self.cause!r}; {nearest(self.cause, CAUSES)}")
+        for field in _NUMBERS:
+            value = getattr(self, field)
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"CheckResult.{field} of {self.name!r} is {value}: give a finite number or None")
+        if self.p is not None and not 0 <= self.p <= 1:
+            raise InputError(f"CheckResult.p of {self.name!r} is {self.p}: a probability is within 0 .. 1")
+        if self.outcome in ("pass", "fail") and (self.statistic is None or (self.p is None and self.tolerance is None)):
+            raise InputError(
+                f"CheckResult {self.name!r} is a {self.outcome} without its statistic and its p or tolerance: "
+                "say what it was judged by"
+            )
+        if self.outcome == "fail" and not self.next_step:
+            raise InputError(f"CheckResult {self.name!r} fails without a next_step: say what to do about it")
+
+    def to_json(self) -> dict[str, str | float | int | None]:
+        """Every field under its own name, as JSON's types."""
+        return asdict(self)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What a check found, before the cascade says whether it is a cause or a consequence.
+
+    Parameters
+    ----------
+    outcome : {"pass", "fail", "inconclusive", "not_applicable"}
+    says : str
+        One sentence with its numbers.
+    next_step : str
+        What to do; a ``fail`` must have one.
+    statistic, null, p, tolerance, ceiling, baseline, smallest_effect : float, optional
+        As in :class:`diagnostics.results.check_result.CheckResult`.
+    n : int, optional
+    cause : str, optional
+        Where it differs from the check's own.
+    """
+
+    outcome: Outcome
+    says: str
+    next_step: str = ""
+    statistic: float | None = None
+    null: float | None = None
+    p: float | None = None
+    tolerance: float | None = None
+    ceiling: float | None = None
+    baseline: float | None = None
+    smallest_effect: float | None = None
+    n: int | None = None
+    cause: Cause | None = None

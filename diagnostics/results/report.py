@@ -1,0 +1,101 @@
+"""``Report``: several results, the first cause that fails, and the exit code that a script can act on."""
+
+import platform
+import textwrap
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, final
+
+import gpcp
+from diagnostics.results.check_result import CheckResult
+
+_SHOWN = {"pass": "PASS", "fail": "FAIL", "inconclusive": "OPEN", "not_applicable": "N/A", "error": "ERR"}
+_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Version of gpcp, of Python and of the libraries whose arithmetic decides a result; nothing is imported."""
+    return {
+        "gpcp": gpcp.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What a command found, in the order of its ladder: the first failing result is the cause to look at.
+
+    Parameters
+    ----------
+    results : tuple of CheckResult
+    world : str
+        Name of the world, or of the real cells.
+    seed : tuple of int
+        The seeds that it rests on.
+    versions : dict of str to str
+        As :func:`versions` gives them.
+    interrupted : bool
+        True where it was ended early: results that would have followed are missing.
+    """
+
+    results: tuple[CheckResult, ...]
+    world: str
+    seed: tuple[int, ...]
+    versions: dict[str, str] = field(default_factory=versions)
+    interrupted: bool = False
+
+    @property
+    def diagnosis(self) -> CheckResult | None:
+        """The first failing result that is not put down to another, or None."""
+        return next((one for one in self.results if one.outcome == "fail" and not one.consequence_of), None)
+
+    @property
+    def consequences(self) -> tuple[CheckResult, ...]:
+        """Failing results that are put down to the diagnosis."""
+        return tuple(one for one in self.results if one.outcome == "fail" and one.consequence_of)
+
+    @property
+    def passed(self) -> bool:
+        """True where something passed, nothing failed and nothing broke: a report of open questions is not a pass."""
+        broken = self.interrupted or any(result.outcome == "error" for result in self.results)
+        return not broken and self.diagnosis is None and any(result.outcome == "pass" for result in self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where :attr:`passed`, else 1."""
+        return 0 if self.passed else 1
+
+    def text(self, *, width: int = 100) -> str:
+        """One paragraph a result, then the verdict, in lines of at most ``width`` characters."""
+        lines: list[str] = []
+        for result in self.results:
+            lines += _wrapped(f"{_SHOWN[result.outcome]:<4}  {result.name}: {result.says}", width)
+            if result.next_step:
+                lines += _wrapped(f"      -> {result.next_step}", width)
+        n_judged = sum(result.outcome in ("pass", "fail") for result in self.results)
+        n_passed = sum(result.outcome == "pass" for result in self.results)
+        verdict = f"{'PASS' if self.passed else 'FAIL'}: {n_passed} of {n_judged} checks passed on {self.world}"
+        if self.diagnosis is not None:
+            verdict += f"; look first at {self.diagnosis.name!r}"
+        return "\n".join([*lines, *textwrap.wrap(verdict, width)])
+
+    def to_json(self) -> dict[str, Any]:
+        """The results, the diagnosis, the verdict and what they rest on, as JSON's types."""
+        return {
+            "world": self.world,
+            "seed": list(self.seed),
+            "versions": self.versions,
+            "interrupted": self.interrupted,
+            "verdict": "pass" if self.passed else "fail",
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.name,
+            "cause": None if self.diagnosis is None else self.diagnosis.cause,
+            "consequences": [one.name for one in self.consequences],
+            "results": [result.to_json() for result in self.results],
+        }
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    indent = " " * 6
+    return textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=True, initial_indent="")

@@ -1,0 +1,1 @@
+"""Many runs: one executor, results kept as each ends."""

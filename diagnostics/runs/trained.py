@@ -1,0 +1,158 @@
+"""Train one model as a run's settings say, in that run's folder, and keep its history and its weights.
+
+Dimension key: ``K`` points of the history.
+"""
+
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.runs.pool import CHECKPOINT, HISTORY, OnStep
+from diagnostics.runs.settings import Training
+from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.core.random import seed_of
+
+if TYPE_CHECKING:
+    from gpcp.model.config import ModelConfig
+    from gpcp.model.predictor import ModelPredictor
+    from gpcp.training.config import FitConfig
+
+N_CURVE = 500
+"""Held-out pairs whose loss enters the history; the final loss is measured on all of them."""
+
+
+N_STEPS: Mapping[str, int] = MappingProxyType({"counterfactual": 600, "interventional": 600, "matched": 1000})
+"""Training steps by regime, for worlds of up to :data:`FEW_GENES` genes; half as many again for larger ones."""
+
+FEW_GENES = 30
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Trained:
+    """A trained model and how it got there.
+
+    Parameters
+    ----------
+    predictor : ModelPredictor
+    config : ModelConfig
+    step_K : int64, (K,)
+    held_out_loss_K : float64, (K,)
+        On the first :data:`N_CURVE` held-out pairs.
+    n_steps, n_pairs, n_parameters : int
+        Updates done, pairs seen, numbers learnt.
+    stopped : str
+        ``"finished"``, ``"early"`` or ``"diverged"``.
+    seconds : float
+        Wall time of this process, without what an earlier one did before it was interrupted.
+    """
+
+    predictor: "ModelPredictor"
+    config: "ModelConfig"
+    step_K: NDArray[np.int64]
+    held_out_loss_K: NDArray[np.float64]
+    n_steps: int
+    n_pairs: int
+    n_parameters: int
+    stopped: str
+    seconds: float
+
+    def late_gain(self, *, baseline: float, best: float) -> float | None:
+        """Share of the way from ``baseline`` to ``best`` that the last fifth of the steps won."""
+        late_K = self.step_K >= 0.8 * self.n_steps
+        if late_K.sum() < 2 or not baseline > best or not np.isfinite(self.held_out_loss_K[late_K]).all():
+            return None
+        loss_K = self.held_out_loss_K[late_K]
+        return float(loss_K[0] - loss_K[-1]) / (baseline - best)
+
+
+def budget_of(preset: str, regime: str, n_genes: int) -> Training:
+    """What a training gets where nothing else is asked for.
+
+    Rate and batch are the defaults of :class:`gpcp.training.config.FitConfig`. Matched pairs need more steps than the
+    others: every set of told genes is a regression of its own.
+    """
+    from gpcp.training.config import FitConfig
+
+    usual = FitConfig()
+    n_steps = N_STEPS[regime]
+    if n_genes > FEW_GENES:
+        n_steps = n_steps * 3 // 2
+    return Training(preset=preset, n_steps=n_steps, batch_size=usual.batch_size, learning_rate=usual.learning_rate)
+
+
+def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfig, FitConfig]":
+    """The model's and the training's configuration, checked.
+
+    Raises
+    ------
+    InputError
+        There is no such preset, or a number is out of range.
+    """
+    from gpcp.model.config import preset
+    from gpcp.training.config import FitConfig
+
+    # A short training still has a history to show.
+    fit_config = FitConfig(
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        evaluate_every=max(1, training.n_steps // 12),
+        checkpoint_every=max(1, min(200, training.n_steps // 4)),
+        seed=seed_of(seed, "training"),
+    ).lasting(training.n_steps)
+    return preset(training.preset, n_genes), fit_config
+
+
+def train(
+    training: Training, pairs: PairSource, held_out: PairBatch, *, seed: int, folder: Path, on_step: OnStep
+) -> Trained:
+    """Train from the folder's checkpoint, or from the beginning where there is none; one thread."""
+    from gpcp.model.predictor import ModelPredictor
+    from gpcp.model.transformer import GenePerturbationTransformer
+    from gpcp.training.fit import fit
+
+    start_s = time.perf_counter()
+    config, fit_config = configs_of(training, len(pairs.vocab), seed)
+    model = GenePerturbationTransformer(config, seed=seed_of(seed, "weights"))
+    result = fit(
+        model,
+        pairs,
+        fit_config,
+        held_out=held_out.rows(slice(0, N_CURVE)),
+        checkpoint=folder / CHECKPOINT,
+        on_step=on_step,
+    )
+    result.save(folder / HISTORY)
+    nan = float("nan")
+    losses = [nan if row.held_out_loss is None else row.held_out_loss for row in result.history]
+    return Trained(
+        predictor=ModelPredictor(model, pairs.vocab),
+        config=config,
+        step_K=np.array([row.step for row in result.history], dtype=np.int64),
+        held_out_loss_K=np.array(losses, dtype=np.float64),
+        n_steps=result.n_steps,
+        n_pairs=result.n_steps * training.batch_size,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        stopped=result.stopped,
+        seconds=time.perf_counter() - start_s,
+    )
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Keep torch to one thread: runs are small, and results do not depend on how many processes share the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

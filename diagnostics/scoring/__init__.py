@@ -1,0 +1,1 @@
+"""Losses of predictors, beside baselines and exact answers."""

@@ -1,0 +1,211 @@
+"""What the loss is without a model: predictors that know nothing, ridge on the same information, and *skill*.
+
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``F`` features.
+
+A loss is the mean squared error over scored entries, all counting equally.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.scoring.errors import losses_of
+from diagnostics.scoring.ridge import fit_ridge
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch
+from gpcp.core.predictors import Perturbation, Predictor, control_of, perturbation_of
+
+_Covariates = Mapping[str, NDArray[np.str_]]
+
+
+def squared_loss(predictor: Predictor, pairs: PairBatch) -> float:
+    """Mean squared error over the scored entries of some pairs.
+
+    :mod:`diagnostics.scoring.errors` has its standard error.
+
+    Raises
+    ------
+    InputError
+        No entry is scored, or a prediction of a scored entry is not finite.
+    """
+    return losses_of(predictor, pairs).loss
+
+
+def skill(loss: float, *, baseline: float, bayes_risk: float) -> float:
+    """``(baseline - loss) / (baseline - bayes_risk)``: 0 knows nothing, 1 is exact.
+
+    Raises
+    ------
+    InputError
+        The baseline is not above the Bayes risk: there is nothing to learn.
+    """
+    if not baseline > bayes_risk:
+        raise InputError(f"baseline {baseline:.6g} is not above the Bayes risk {bayes_risk:.6g}: nothing to learn")
+    return (baseline - loss) / (baseline - bayes_risk)
+
+
+def _mean_where(value_BG: NDArray[np.floating], counts_BG: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean over the rows that count; 0 for a gene without any, which is then never scored in these pairs."""
+    sum_G = np.where(counts_BG, value_BG, 0).sum(axis=0, dtype=np.float64)
+    return sum_G / np.maximum(counts_BG.sum(axis=0), 1)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NoChangePredictor:
+    """The cell stays what it was."""
+
+    vocab: GeneVocab
+
+    def predict(
+        self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
+    ) -> NDArray[np.float32]:
+        """The control cells, 0 where unmeasured."""
+        del perturbation, covariates
+        return np.where(np.isnan(control_BG), np.float32(0), control_BG)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MeanPredictor:
+    """Every cell ends at the mean: as a change, ``mean - before``.
+
+    Parameters
+    ----------
+    vocab : GeneVocab
+    mean_G : float64, (G,)
+    """
+
+    vocab: GeneVocab
+    mean_G: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, pairs: PairBatch) -> "MeanPredictor":
+        """With the means of ``after`` over the scored entries of some pairs."""
+        return cls(vocab=pairs.vocab, mean_G=_mean_where(pairs.after_BG, pairs.scored_BG))
+
+    def predict(
+        self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
+    ) -> NDArray[np.float32]:
+        """The means, whatever the control."""
+        del perturbation, covariates
+        return np.broadcast_to(self.mean_G.astype(np.float32), control_BG.shape)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MeanDeltaPredictor:
+    """Every cell changes by the mean change.
+
+    Parameters
+    ----------
+    vocab : GeneVocab
+    delta_G : float64, (G,)
+    """
+
+    vocab: GeneVocab
+    delta_G: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, pairs: PairBatch) -> "MeanDeltaPredictor":
+        """With the mean changes over the scored entries of some pairs."""
+        return cls(vocab=pairs.vocab, delta_G=_mean_where(pairs.delta_BG, pairs.scored_BG))
+
+    def predict(
+        self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
+    ) -> NDArray[np.float32]:
+        """The control cells plus the mean change, 0 where unmeasured."""
+        del perturbation, covariates
+        return np.where(np.isnan(control_BG), 0, control_BG + self.delta_G).astype(np.float32)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RidgePredictor:
+    """Ridge on what a model is given: before, which genes are told, the values told, and before where told.
+
+    The last two span ``told x delta``. An unmeasured gene of ``before`` is set to its mean.
+
+    Parameters
+    ----------
+    vocab : GeneVocab
+    before_mean_G : float64, (G,)
+    coefficient_FG : float64, (4 G, G)
+        In the order before, told, told x value, told x before.
+    intercept_G : float64, (G,)
+    penalty_G : float64, (G,)
+        Chosen by generalised cross-validation for each gene, see :mod:`diagnostics.scoring.ridge`.
+    """
+
+    vocab: GeneVocab
+    before_mean_G: NDArray[np.float64]
+    coefficient_FG: NDArray[np.float64]
+    intercept_G: NDArray[np.float64]
+    penalty_G: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, pairs: PairBatch) -> "RidgePredictor":
+        """Fit each gene on the pairs that score it; (4 G)^2 multiplications for each scored entry.
+
+        Raises
+        ------
+        InputError
+            No pair scores some gene.
+        """
+        scored_BG = pairs.scored_BG
+        if not scored_BG.any(axis=0).all():
+            gene = pairs.vocab.feature_id[int(np.argmin(scored_BG.any(axis=0)))]
+            raise InputError(f"no pair scores gene {gene}: leave it out or give more pairs")
+        mean_G = _mean_where(pairs.before_BG, pairs.measured_BG)
+        feature_BF = _features(control_of(pairs), perturbation_of(pairs), mean_G)
+        fit = fit_ridge(feature_BF, pairs.after_BG, scored_BG)
+        return cls(
+            vocab=pairs.vocab,
+            before_mean_G=mean_G,
+            coefficient_FG=fit.coefficient_FY,
+            intercept_G=fit.intercept_Y,
+            penalty_G=fit.penalty_Y,
+        )
+
+    def predict(
+        self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
+    ) -> NDArray[np.float32]:
+        """Expected expression, float32 (B, G)."""
+        del covariates
+        feature_BF = _features(control_BG, perturbation, self.before_mean_G)
+        return (feature_BF @ self.coefficient_FG + self.intercept_G).astype(np.float32)
+
+
+def _features(
+    control_BG: NDArray[np.float32], perturbation: Perturbation, mean_G: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    before_BG = np.where(np.isnan(control_BG), mean_G, control_BG)
+    told_BG = perturbation.perturbed_BG
+    return np.hstack((before_BG, told_BG, perturbation.target_BG, told_BG * before_BG), dtype=np.float64)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossBaseline:
+    """The better of two predictions that know nothing of the perturbation.
+
+    Parameters
+    ----------
+    name : {"mean delta", "mean - x"}
+    loss : float
+    """
+
+    name: str
+    loss: float
+
+
+def loss_baseline(training: PairBatch, held_out: PairBatch) -> LossBaseline:
+    """Lowest held-out loss of the mean change and of ``mean - before``, their means taken from training pairs."""
+    candidates = {"mean delta": MeanDeltaPredictor.fit(training), "mean - x": MeanPredictor.fit(training)}
+    losses = {name: squared_loss(predictor, held_out) for name, predictor in candidates.items()}
+    name = min(losses, key=lambda name: losses[name])
+    return LossBaseline(name=name, loss=losses[name])

@@ -1,0 +1,163 @@
+"""Excess loss over the Bayes risk as a power of the number of pairs, ``a n^-b``, and what may be read beyond the data.
+
+Dimension key: ``N`` rungs of pairs, ``S`` seeds.
+
+Each seed has a line of its own in log-log, by least squares; intervals are Student's over seeds. Nothing is claimed
+beyond one decade of the largest number of pairs, nor where the seeds agree that the line is bent: a loss that levels
+off because of the steps or the capacity is no power of the pairs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.core.errors import InputError
+from gpcp.core.intervals import Difference, paired_difference
+
+DECADE = 10.0
+"""How many times the largest number of pairs an extrapolation may reach."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PowerLaw:
+    """Excess losses ``a n^-b``, seed by seed.
+
+    Parameters
+    ----------
+    log_a_S, b_S : float64, (S,)
+    b : Difference
+        Mean of ``b_S`` and its interval.
+    bend : Difference or None
+        Of the second-order term in ``log n``; None with fewer than three rungs, of which no line can be said.
+    n_largest : int
+        The largest number of pairs that was measured.
+    """
+
+    log_a_S: NDArray[np.float64]
+    b_S: NDArray[np.float64]
+    b: Difference
+    bend: Difference | None
+    n_largest: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extrapolation:
+    """A number of pairs beyond the measured ones, or why there is none.
+
+    Parameters
+    ----------
+    n, low, high : float or None
+        The geometric mean over seeds and its interval; ``high`` is infinite where it lies beyond the decade.
+    refusal : str
+        Empty where there is a number.
+    """
+
+    n: float | None
+    low: float | None
+    high: float | None
+    refusal: str = ""
+
+
+def fit_power_law(n_N: Sequence[int], excess_SN: NDArray[np.floating], *, level: float = 0.95) -> PowerLaw:
+    """Least squares of ``log excess = log a - b log n`` for each seed.
+
+    Parameters
+    ----------
+    n_N : sequence of int
+        At least two different numbers of pairs.
+    excess_SN : float, (S, N)
+        Held-out loss less the Bayes risk; above 0.
+    level : float
+        Of confidence of the intervals.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two rungs, shapes do not fit, or an excess is not above 0: a model that has reached the
+        Bayes risk is on no power law any more.
+    """
+    if len(set(n_N)) < 2 or excess_SN.ndim != 2 or excess_SN.shape[1] != len(n_N) or not len(excess_SN):
+        raise InputError(f"excess_SN has shape {excess_SN.shape} for {len(n_N)} numbers of pairs: give (S, N), N >= 2")
+    if not (np.isfinite(excess_SN).all() and (excess_SN > 0).all()):
+        raise InputError("an excess loss is not above 0: a loss at the Bayes risk follows no power law; leave it out")
+    log_n_N = np.log(np.asarray(n_N, dtype=np.float64))
+    centred_N = log_n_N - log_n_N.mean()
+    log_excess_NS = np.log(excess_SN.astype(np.float64)).T
+    slope_S, mean_S = _polynomials(centred_N, log_excess_NS, 1)
+    bend = None
+    if len(set(n_N)) > 2:
+        bend = _mean(_polynomials(centred_N, log_excess_NS, 2)[0], level)
+    return PowerLaw(
+        log_a_S=mean_S - slope_S * log_n_N.mean(),
+        b_S=-slope_S,
+        b=_mean(-slope_S, level),
+        bend=bend,
+        n_largest=max(n_N),
+    )
+
+
+def extrapolate(law: PowerLaw, target_S: Sequence[float], *, level: float = 0.95) -> Extrapolation:
+    """The number of pairs at which the excess loss falls to ``target_S``, seed by seed.
+
+    Parameters
+    ----------
+    law : PowerLaw
+    target_S : sequence of float
+        An excess loss above 0 for each seed.
+    level : float
+
+    Returns
+    -------
+    Extrapolation
+        Refused where one seed or two rungs say nothing of the uncertainty, where the excess does not surely fall,
+        where its fall is bent, and where the number lies more than a decade beyond the largest measured one, or below
+        it: whoever extrapolates has not reached the target there.
+
+    Raises
+    ------
+    InputError
+        A target is not above 0, or they are not one for each seed.
+    """
+    target = np.asarray(target_S, dtype=np.float64)
+    if target.shape != law.b_S.shape or not (target > 0).all():
+        raise InputError(f"target_S has {len(target)} values for {len(law.b_S)} seeds: give one above 0 for each")
+    refusal = _refusal(law)
+    if refusal:
+        return Extrapolation(n=None, low=None, high=None, refusal=refusal)
+    log_n = _mean((law.log_a_S - np.log(target)) / law.b_S, level)
+    most = math.log(DECADE * law.n_largest)
+    if log_n.mean < math.log(law.n_largest):
+        near = "its line crosses it among the measured pairs, at which it was not reached: no power of the pairs"
+        return Extrapolation(n=None, low=None, high=None, refusal=near)
+    if log_n.mean > most:
+        far = f"it lies beyond {DECADE * law.n_largest:,.0f} pairs, a decade from the largest measured"
+        return Extrapolation(n=None, low=None, high=None, refusal=far)
+    high = math.exp(log_n.high) if log_n.high <= most else math.inf
+    return Extrapolation(n=math.exp(log_n.mean), low=math.exp(log_n.low), high=high)
+
+
+def _refusal(law: PowerLaw) -> str:
+    if law.b.n_seeds < 2:
+        return "one seed says nothing of the uncertainty"
+    if law.bend is None:
+        return "two numbers of pairs do not show whether the loss falls as a power"
+    if law.b.low <= 0 or (law.b_S <= 0).any():
+        return "the seeds do not agree that the loss falls with the pairs"
+    if not law.bend.tie:
+        return "the fall is bent: no power of the number of pairs"
+    return ""
+
+
+def _polynomials(x_N: NDArray[np.float64], y_NS: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
+    """Coefficients by least squares, from the highest power to the constant, a column for each seed."""
+    return np.asarray(np.polyfit(x_N, y_NS, degree), dtype=np.float64)
+
+
+def _mean(value_S: NDArray[np.floating], level: float) -> Difference:
+    return paired_difference([float(value) for value in value_S], [0.0] * len(value_S), level=level)

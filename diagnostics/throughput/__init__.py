@@ -1,0 +1,1 @@
+"""Who waits for whom: the loader or the model."""

@@ -1,0 +1,1 @@
+"""Values that everything speaks in: genes, cells, pairs, predictors, intervals, files, random streams."""

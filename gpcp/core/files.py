@@ -1,0 +1,159 @@
+"""Files that are there whole or not at all: written beside their place under a passing name, then moved onto it.
+
+Files that a caller names: found, or refused with the nearest one that exists.
+
+Where a command may write: asked before an hour of work ends there.
+"""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from gpcp.core.errors import InputError, nearest
+
+
+def write_with(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file in the folder of ``path``, then move it onto ``path``.
+
+    A reader sees the old file or the new one, and a failure or an interrupt leaves the old one alone. The folder
+    is made where it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    passing = Path(name)
+    try:
+        write(passing)
+        # mkstemp makes files that only their owner may read; results are as readable as any other file.
+        passing.chmod(0o666 & ~_umask())
+        passing.replace(path)
+    finally:
+        passing.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text; see :func:`write_with`."""
+
+    def write(passing: Path) -> None:
+        passing.write_text(text, encoding="utf-8")
+
+    write_with(path, write)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON; NaN and infinity, which other parsers refuse, are refused here."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def existing_file(path: str | Path, *, what: str) -> Path:
+    """The file that ``path`` names.
+
+    Parameters
+    ----------
+    path : str or Path
+        As the caller gave it.
+    what : str
+        What the file is to the caller, such as ``"AnnData file"``; it begins the message.
+
+    Returns
+    -------
+    Path
+        ``path`` itself, known to be a file.
+
+    Raises
+    ------
+    InputError
+        It does not exist, or is a folder; the message names the nearest file, or the nearest folder.
+    """
+    wanted = Path(path)
+    if wanted.is_file():
+        return wanted
+    if wanted.is_dir():
+        kept = sorted(entry.name for entry in wanted.iterdir() if entry.is_file())
+        raise InputError(f"{what} {str(path)!r} is a folder: name a file in it ({nearest(wanted.name, kept)})")
+    folder = wanted.parent
+    if folder.is_dir():
+        kept = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+        raise InputError(f"{what} {str(path)!r} does not exist; in its folder, {nearest(wanted.name, kept)}")
+    known = folder
+    while not known.is_dir():
+        known = known.parent
+    missing = folder.relative_to(known).parts[0]
+    below = sorted(entry.name for entry in known.iterdir() if entry.is_dir())
+    raise InputError(
+        f"{what} {str(path)!r} does not exist: {str(known)!r} has no folder {missing!r}; {nearest(missing, below)}"
+    )
+
+
+def check_folder(path: Path, flag: str = "--out") -> None:
+    """Refuse a folder that nothing can be written to; it may be missing.
+
+    Raises
+    ------
+    InputError
+        A file stands where the folder or one above it should be, or it cannot be written in.
+    """
+    existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise InputError(f"{flag}: {existing} is a file, not a folder; name another place")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"{flag}: nothing can be written in {existing}; name another place")
+
+
+def check_file(path: Path | None, flag: str = "--json") -> None:
+    """Refuse a file that cannot be written; None is none.
+
+    Raises
+    ------
+    InputError
+        It is a folder, or as :func:`check_folder` for the folder that it is to lie in.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{flag}: {path} is a folder; name a file in it")
+    check_folder(path.parent, flag)
+
+
+def plain(found: Any) -> Any:
+    """A value of the report as JSON's types: estimates, values made of them, sequences and mappings.
+
+    Numbers that are not finite become None, since JSON has no word for them.
+    """
+    from dataclasses import fields, is_dataclass
+
+    if isinstance(found, float) and not np.isfinite(found):
+        return None
+    if is_dataclass(found) and not isinstance(found, type):
+        return {field.name: plain(getattr(found, field.name)) for field in fields(found)}
+    if isinstance(found, dict):
+        return {str(name): plain(value) for name, value in found.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(found, (tuple, list)):
+        return [plain(one) for one in found]  # pyright: ignore[reportUnknownVariableType]
+    return found
+
+
+def to_json(value: object) -> Any:
+    """Dataclasses and arrays as JSON's types; what is not finite becomes None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: to_json(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, np.ndarray):
+        return to_json(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [to_json(one) for one in cast(Sequence[object], value)]
+    if isinstance(value, Mapping):
+        return {str(name): to_json(one) for name, one in cast(Mapping[object, object], value).items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

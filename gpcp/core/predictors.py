@@ -1,0 +1,90 @@
+"""``Predictor``: the smallest protocol that any model, ours or another's, can meet.
+
+Dimension key: ``B`` cells, ``G`` genes.
+
+Numpy in, numpy out: a read-out, a baseline or a ceiling never needs to know what computes the answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, final, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.core.cells import check_array, read_only
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Perturbation:
+    """What is told about each cell's change: which genes, and the values that they end at.
+
+    Parameters
+    ----------
+    perturbed_BG : bool, (B, G)
+        True where the gene's value after is told.
+    target_BG : float32, (B, G)
+        That value, in the units of expression; 0 where not told.
+
+    Raises
+    ------
+    InputError
+        Wrong shape or dtype, or a told value that is not finite, or an untold one that is not 0.
+    """
+
+    perturbed_BG: NDArray[np.bool_]
+    target_BG: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shape = self.perturbed_BG.shape
+        if len(shape) != 2:
+            raise InputError(f"Perturbation.perturbed_BG has shape {shape}, expected (cells, genes)")
+        check_array("Perturbation", "perturbed_BG", self.perturbed_BG, shape, np.bool_)
+        check_array("Perturbation", "target_BG", self.target_BG, shape, np.float32)
+        if not np.isfinite(self.target_BG[self.perturbed_BG]).all():
+            raise InputError("Perturbation.target_BG is not finite at a told gene: tell finite values only")
+        if (self.target_BG[~self.perturbed_BG] != 0).any():
+            raise InputError("Perturbation.target_BG is not 0 at a gene that is not told: store 0 there")
+        object.__setattr__(self, "perturbed_BG", read_only(self.perturbed_BG))
+        object.__setattr__(self, "target_BG", read_only(self.target_BG))
+
+    def __len__(self) -> int:
+        return len(self.perturbed_BG)
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A model of how cells answer to a perturbation."""
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes that it knows, in the order of its columns."""
+        ...
+
+    def predict(
+        self,
+        control_BG: NDArray[np.float32],
+        perturbation: Perturbation,
+        covariates: Mapping[str, NDArray[np.str_]] | None = None,
+    ) -> NDArray[np.float32]:
+        """Expected expression of each cell after its perturbation, float32 (B, G).
+
+        ``control_BG`` holds NaN where a gene is unmeasured. What is returned at told genes and at unmeasured
+        ones is never scored.
+        """
+        ...
+
+
+def control_of(pairs: PairBatch) -> NDArray[np.float32]:
+    """The cells before, float32 (B, G), with NaN where unmeasured, as a :class:`Predictor` takes them."""
+    return np.where(pairs.measured_BG, pairs.before_BG, np.float32(np.nan))
+
+
+def perturbation_of(pairs: PairBatch) -> Perturbation:
+    """What the pairs tell, as a :class:`Predictor` takes it."""
+    target_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
+    return Perturbation(perturbed_BG=pairs.perturbed_BG, target_BG=target_BG)

@@ -1,0 +1,1 @@
+"""How pairs reach a training: prefetching, sharding, a PyTorch dataset."""

@@ -1,0 +1,223 @@
+"""``ModelBatch``: pairs as the model eats them; the only lines where numpy becomes torch.
+
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``L`` state tokens of a batch (``L <= G``).
+
+Measured genes are packed to a dense prefix: masking costs what packing saves, since attention pays for masked
+tokens as for others. Where every pair measures the same genes, all share one row of tokens, of shape (1, L).
+
+``copied_ahead``: batches on the device, each copied there while the model works on the one before.
+
+Dimension key: ``B`` pairs, ``L`` state tokens.
+
+On CUDA a batch is pinned, copied on a stream of its own, and waited for by the stream that computes, not by the
+program: the bytes and their order are those of a plain copy. On any other device a copy cannot run beside computing,
+so batches pass through and are moved where they are used.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch
+from gpcp.core.read_ahead import closed
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ModelBatch:
+    """Tokens, their values and their masks; every mask says True where the entry counts.
+
+    Parameters
+    ----------
+    token_BL : int64, (B, L) or (1, L)
+        Gene of each place; any gene at a place that is not measured (padding).
+    before_BL : float, (B, L)
+        Expression before. What stands at an unmeasured place, NaN included, is never read.
+    target_BL : float, (B, L)
+        Expression after where told. What stands elsewhere is never read.
+    measured_BL, perturbed_BL : bool, (B, L)
+        Measured; told (implies measured).
+
+    Raises
+    ------
+    InputError
+        Shapes disagree, or a told place is not measured.
+    """
+
+    token_BL: Tensor
+    before_BL: Tensor
+    target_BL: Tensor
+    measured_BL: Tensor
+    perturbed_BL: Tensor
+
+    def __post_init__(self) -> None:
+        shape = self.before_BL.shape
+        for name in ("target_BL", "measured_BL", "perturbed_BL"):
+            if getattr(self, name).shape != shape:
+                raise InputError(f"ModelBatch.{name} has shape {tuple(getattr(self, name).shape)}, not {tuple(shape)}")
+        if self.token_BL.shape not in (shape, (1, shape[1])):
+            found = tuple(self.token_BL.shape)
+            raise InputError(f"ModelBatch.token_BL has shape {found}, expected {tuple(shape)} or (1, {shape[1]})")
+
+    def __len__(self) -> int:
+        return len(self.before_BL)
+
+    @property
+    def scored_BL(self) -> Tensor:
+        """``measured & ~perturbed``, bool (B, L)."""
+        return self.measured_BL & ~self.perturbed_BL
+
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "ModelBatch":
+        """The same batch on a device, its values in ``dtype``."""
+        return ModelBatch(
+            token_BL=self.token_BL.to(device, non_blocking=True),
+            before_BL=self.before_BL.to(device, dtype, non_blocking=True),
+            target_BL=self.target_BL.to(device, dtype, non_blocking=True),
+            measured_BL=self.measured_BL.to(device, non_blocking=True),
+            perturbed_BL=self.perturbed_BL.to(device, non_blocking=True),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Packing:
+    """Which gene stands at which place of a batch, and the way back.
+
+    Parameters
+    ----------
+    token_BL : int64, (B, L) or (1, L)
+        Measured genes first, in the order of the vocabulary, then unmeasured ones as padding.
+    """
+
+    token_BL: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, measured_BG: NDArray[np.bool_]) -> "Packing":
+        """Pack the genes that each row measures; ``L`` is the most that any row measures, and at least 1."""
+        n_genes = measured_BG.shape[1]
+        if measured_BG.all():
+            return cls(token_BL=np.arange(n_genes, dtype=np.int64)[None])
+        most = max(1, int(measured_BG.sum(axis=1).max(initial=0)))
+        if (measured_BG == measured_BG[:1]).all():
+            measured_BG = measured_BG[:1]
+        return cls(token_BL=np.argsort(~measured_BG, axis=1, kind="stable")[:, :most].astype(np.int64))
+
+    def pack(self, value_BG: NDArray[np.generic]) -> Tensor:
+        """Values of each gene at its place, (B, L)."""
+        if self.token_BL.shape == (1, value_BG.shape[1]):
+            return torch.as_tensor(np.array(value_BG))
+        token_BL = np.broadcast_to(self.token_BL, (len(value_BG), self.token_BL.shape[1]))
+        return torch.as_tensor(np.take_along_axis(value_BG, token_BL, axis=1))
+
+    def unpack(self, value_BL: NDArray[np.float32], n_genes: int) -> NDArray[np.float32]:
+        """Values at their genes, float32 (B, G); 0 at genes that have no place."""
+        value_BG = np.zeros((len(value_BL), n_genes), dtype=np.float32)
+        np.put_along_axis(value_BG, np.broadcast_to(self.token_BL, value_BL.shape), value_BL, axis=1)
+        return value_BG
+
+
+def packed_batch(pairs: PairBatch) -> tuple[ModelBatch, Tensor, Packing]:
+    """What the model is shown of some pairs; apart from it what it is to predict; and where each gene stands.
+
+    Returns
+    -------
+    ModelBatch
+        Tokens of the measured genes; holds the cell after at told genes only, so that no model can see more.
+    Tensor
+        Expression after at every place, float32 (B, L): for the loss alone.
+    Packing
+        The way back to the order of the vocabulary.
+    """
+    packing = Packing.of(pairs.measured_BG)
+    after_BL = packing.pack(pairs.after_BG)
+    perturbed_BL = packing.pack(pairs.perturbed_BG)
+    batch = ModelBatch(
+        token_BL=torch.as_tensor(packing.token_BL),
+        before_BL=packing.pack(pairs.before_BG),
+        target_BL=torch.where(perturbed_BL, after_BL, 0.0),
+        measured_BL=packing.pack(pairs.measured_BG),
+        perturbed_BL=perturbed_BL,
+    )
+    return batch, after_BL, packing
+
+
+def model_batch(pairs: PairBatch) -> tuple[ModelBatch, Tensor]:
+    """The first two of :func:`packed_batch`: what the model is shown, and what it is to predict."""
+    batch, after_BL, _ = packed_batch(pairs)
+    return batch, after_BL
+
+
+_TENSORS = ("token_BL", "before_BL", "target_BL", "measured_BL", "perturbed_BL")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Copied:
+    """A batch under way to its device, and the event after which it is there."""
+
+    batch: ModelBatch
+    after_BL: Tensor
+    there: torch.cuda.Event
+
+
+def copied_ahead(
+    batches: Iterator[tuple[ModelBatch, Tensor]], device: torch.device
+) -> Generator[tuple[ModelBatch, Tensor]]:
+    """The same batches in the same order; on CUDA one more has been asked for than was given, and is being copied.
+
+    Parameters
+    ----------
+    batches : iterator of (ModelBatch, Tensor)
+        On the CPU, as :func:`gpcp.model.batch.model_batch` gives them; closed at the end where it can be.
+    device : torch.device
+
+    Yields
+    ------
+    ModelBatch, Tensor
+        On CUDA on the device, else as they came.
+    """
+    try:
+        if device.type != "cuda":
+            yield from batches
+            return
+        side = torch.cuda.Stream(device)
+        waiting: deque[_Copied] = deque()
+        for batch, after_BL in batches:
+            waiting.append(_copied(batch, after_BL, device, side))
+            # The copy of this batch runs while the one before it is worked on.
+            if len(waiting) > 1:
+                yield _ready(waiting.popleft(), device)
+        while waiting:
+            yield _ready(waiting.popleft(), device)
+    finally:
+        closed(batches)
+
+
+def _copied(batch: ModelBatch, after_BL: Tensor, device: torch.device, side: torch.cuda.Stream) -> _Copied:
+    """Begin to copy; the program does not wait. Pinned memory is not used anew before the copy has read it."""
+    with torch.cuda.stream(side):
+        moved = _each(batch, lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
+        after = after_BL.pin_memory().to(device, non_blocking=True)
+        there = torch.cuda.Event()
+        there.record(side)
+    return _Copied(batch=moved, after_BL=after, there=there)
+
+
+def _ready(copied: _Copied, device: torch.device) -> tuple[ModelBatch, Tensor]:
+    """Let the stream that computes wait, and keep the memory from the side stream until that has used it."""
+    computing = torch.cuda.current_stream(device)
+    computing.wait_event(copied.there)
+    for tensor in (*(getattr(copied.batch, name) for name in _TENSORS), copied.after_BL):
+        tensor.record_stream(computing)
+    return copied.batch, copied.after_BL
+
+
+def _each(batch: ModelBatch, change: Callable[[Tensor], Tensor]) -> ModelBatch:
+    return ModelBatch(**{name: change(getattr(batch, name)) for name in _TENSORS})

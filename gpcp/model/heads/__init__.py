@@ -1,0 +1,1 @@
+"""Output layers: from the vector of a query to expression."""

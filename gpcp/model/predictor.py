@@ -1,0 +1,97 @@
+"""A trained transformer as a :class:`gpcp.core.predictors.Predictor`: numpy in, numpy out.
+
+Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``L`` state tokens.
+"""
+
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch
+from gpcp.core.predictors import Perturbation
+from gpcp.model.batch import packed_batch
+from gpcp.model.transformer import GenePerturbationTransformer
+
+
+@final
+class ModelPredictor:
+    """Asks a transformer in evaluation mode, on the device where its parameters are.
+
+    Parameters
+    ----------
+    model : GenePerturbationTransformer
+        Put into evaluation mode while it answers, and back afterwards.
+    vocab : GeneVocab
+        The genes behind its tokens.
+    batch_size : int
+        Cells a pass.
+
+    Raises
+    ------
+    InputError
+        The model was made for another number of genes.
+    """
+
+    def __init__(self, model: GenePerturbationTransformer, vocab: GeneVocab, *, batch_size: int = 512) -> None:
+        if model.config.n_genes != len(vocab):
+            raise InputError(f"the model knows {model.config.n_genes} genes, the vocabulary has {len(vocab)}")
+        self.model = model
+        self._vocab = vocab
+        self._batch_size = batch_size
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes that it knows."""
+        return self._vocab
+
+    def predict(
+        self,
+        control_BG: NDArray[np.float32],
+        perturbation: Perturbation,
+        covariates: Mapping[str, NDArray[np.str_]] | None = None,
+    ) -> NDArray[np.float32]:
+        """Expected expression after, float32 (B, G); 0 at unmeasured genes. Covariates are not used.
+
+        Raises
+        ------
+        InputError
+            Shapes disagree, or a told gene is unmeasured (NaN) in its cell.
+        """
+        del covariates
+        measured_BG = np.isfinite(control_BG)
+        before_BG = np.where(measured_BG, control_BG, np.float32(0)).astype(np.float32, copy=False)
+        told_BG = perturbation.perturbed_BG
+        no_id_B = np.zeros(len(control_BG), dtype=np.int64)
+        # A pair whose untold genes do not change: its values after are never scored, only its told ones are read.
+        pairs = PairBatch(
+            vocab=self._vocab,
+            before_BG=before_BG,
+            after_BG=np.where(told_BG, perturbation.target_BG, before_BG),
+            measured_BG=measured_BG,
+            perturbed_BG=told_BG,
+            before_id_B=no_id_B,
+            after_id_B=no_id_B,
+        )
+        answer_BG = np.zeros(control_BG.shape, dtype=np.float32)
+        for start in range(0, len(pairs), self._batch_size):
+            rows = slice(start, start + self._batch_size)
+            answer_BG[rows] = self._answer(pairs.rows(rows))
+        return answer_BG
+
+    @torch.no_grad()
+    def _answer(self, pairs: PairBatch) -> NDArray[np.float32]:
+        weight = self.model.state_identity.weight
+        batch, _, packing = packed_batch(pairs)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            prediction_BL = self.model(batch.to(weight.device, weight.dtype))
+        finally:
+            self.model.train(was_training)
+        answer_BL = prediction_BL.float().cpu().numpy()
+        return packing.unpack(np.where(batch.measured_BL.numpy(), answer_BL, np.float32(0)), len(self._vocab))

@@ -1,0 +1,77 @@
+"""Query forms: which genes ask the decoder, and what each query says of the perturbation.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``P`` perturbation queries, ``F`` numbers of a query.
+
+The author's text leaves open whether all genes or only the perturbed ones are queries, so both forms exist. The
+place of each query among the state tokens is kept, since values and identities are looked up there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from gpcp.core.registry import Registry
+from gpcp.model.batch import ModelBatch
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Queries:
+    """The queries of a batch.
+
+    Parameters
+    ----------
+    place_BP : int64, (B, P) or None
+        Place of each query among the state tokens; None where query p stands at place p.
+    attend_BP : bool, (B, P)
+        True where the query is one, not padding.
+    """
+
+    place_BP: Tensor | None
+    attend_BP: Tensor
+
+    def take(self, value_BL: Tensor) -> Tensor:
+        """Values at the queries' places, (B, P)."""
+        if self.place_BP is None:
+            return value_BL
+        return value_BL.expand(len(self.place_BP), -1).gather(1, self.place_BP)
+
+
+QueryForm = Callable[[ModelBatch], Queries]
+QUERY_FORMS: Registry[QueryForm] = Registry("query form")
+
+
+@QUERY_FORMS.register("all_genes")
+def all_genes(batch: ModelBatch) -> Queries:
+    """Every measured gene is a query, so that each gene asks for its own answer."""
+    return Queries(place_BP=None, attend_BP=batch.measured_BL)
+
+
+@QUERY_FORMS.register("perturbed_genes")
+def perturbed_genes(batch: ModelBatch) -> Queries:
+    """Only told genes are queries, packed to the most told in any pair; one padding place where nothing is told."""
+    most = max(1, int(batch.perturbed_BL.sum(dim=1).amax())) if len(batch) else 1
+    place_BP = torch.argsort((~batch.perturbed_BL).to(torch.uint8), dim=1, stable=True)[:, :most]
+    return Queries(place_BP=place_BP, attend_BP=batch.perturbed_BL.gather(1, place_BP))
+
+
+QueryFeatures = Callable[[Tensor, Tensor, Tensor], Tensor]
+QUERY_FEATURES: Registry[tuple[int, QueryFeatures]] = Registry("query features")
+"""How many numbers a query says, and the function of (before, target, told) that gives them."""
+
+
+def _delta(before_BL: Tensor, target_BL: Tensor, told_BL: Tensor) -> Tensor:
+    return (told_BL * (target_BL - before_BL))[..., None]
+
+
+def _delta_and_state(before_BL: Tensor, target_BL: Tensor, told_BL: Tensor) -> Tensor:
+    # Target and delta differ by before, but before is known at every gene and the target only where told: in
+    # pairs with fresh noise the target is what counts, in counterfactual ones the delta.
+    return torch.stack((told_BL, told_BL * target_BL, told_BL * (target_BL - before_BL), before_BL), dim=-1)
+
+
+QUERY_FEATURES.register("delta")((1, _delta))
+QUERY_FEATURES.register("delta_and_state")((4, _delta_and_state))

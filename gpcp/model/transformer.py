@@ -1,0 +1,212 @@
+"""``GenePerturbationTransformer``: an encoder over the state, a decoder whose queries carry the perturbation.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``P`` perturbation queries, ``F`` numbers of a query, ``D`` width,
+``G`` genes of the vocabulary.
+
+Nothing in it depends on where a gene stands in a batch: tokens are a set, known by their identities and masks.
+"""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from gpcp.core.errors import InputError
+from gpcp.model.attention import Maps, MultiHeadAttention, Residual, feed_forward
+from gpcp.model.batch import ModelBatch
+from gpcp.model.config import ModelConfig
+from gpcp.model.embedding import VALUE_EMBEDDINGS
+from gpcp.model.heads.distribution import Mixture
+from gpcp.model.heads.registry import HEADS, gives_distribution
+from gpcp.model.queries import QUERY_FEATURES, QUERY_FORMS
+from gpcp.model.torch_seed import torch_seed
+
+
+@final
+class EncoderBlock(nn.Module):
+    """Self-attention between the genes of the state, then feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.among = _attention(config)
+        self.feed_forward = _feed_forward(config)
+
+    def forward(self, state_BLD: Tensor, attend_BL: Tensor | None, maps: Maps | None, name: str) -> Tensor:
+        """The state after this block, (B, L, D)."""
+        return self.feed_forward(self.among(state_BLD, None, attend_BL, maps, name))
+
+
+@final
+class DecoderBlock(nn.Module):
+    """Self-attention between queries, cross-attention to the encoded state, feed-forward; the first two optional."""
+
+    def __init__(self, config: ModelConfig, *, looks_at_state: bool) -> None:
+        super().__init__()
+        self.among = _attention(config) if config.query_attention else None
+        self.cross = _attention(config) if looks_at_state else None
+        self.feed_forward = _feed_forward(config)
+
+    def forward(
+        self, query_BPD: Tensor, attend_BP: Tensor | None, state_BLD: Tensor, attend_BL: Tensor | None,
+        maps: Maps | None, name: str,
+    ) -> Tensor:  # fmt: skip
+        """The queries after this block, (B, P, D)."""
+        if self.among is not None:
+            query_BPD = self.among(query_BPD, None, attend_BP, maps, f"{name}.among_queries")
+        if self.cross is not None:
+            query_BPD = self.cross(query_BPD, state_BLD, attend_BL, maps, f"{name}.to_state")
+        return self.feed_forward(query_BPD)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Decoded:
+    """What the head is asked with, and how its answer becomes expression: ``shift + spread x answer``."""
+
+    query_BPD: Tensor
+    attend_BP: Tensor
+    token_BL: Tensor
+    shift_BL: Tensor
+    spread_BL: Tensor
+
+    @property
+    def asked(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.query_BPD, self.attend_BP, self.token_BL
+
+
+@final
+class GenePerturbationTransformer(nn.Module):
+    """Predicts expression after a perturbation from expression before and what is told of the change.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    seed : int
+        Decides the initial weights; torch's global generator is left as it was.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        n_features, self._features = QUERY_FEATURES[config.query_features]
+        self._query_form = QUERY_FORMS[config.query_form]
+        embed = VALUE_EMBEDDINGS[config.value_embedding]
+        _, head = HEADS[config.head]
+        with torch_seed(seed):
+            self.state_identity = nn.Embedding(config.n_genes, config.width)
+            self.query_identity = nn.Embedding(config.n_genes, config.width)
+            self.state_value = embed(1, config.width)
+            self.query_value = embed(n_features, config.width)
+            self.encoder = nn.ModuleList(EncoderBlock(config) for _ in range(config.n_encoder_blocks))
+            self.decoder = nn.ModuleList(
+                DecoderBlock(config, looks_at_state=config.cross_attention == "every" or block == 0)
+                for block in range(config.n_decoder_blocks)
+            )
+            self.out = head(config.n_genes, config.width)
+        self.skip_G = nn.Parameter(torch.zeros(config.n_genes)) if config.skip else None
+        self.centre_G: Tensor
+        self.spread_G: Tensor
+        self.register_buffer("centre_G", torch.zeros(config.n_genes))
+        self.register_buffer("spread_G", torch.ones(config.n_genes))
+
+    def forward(self, batch: ModelBatch, maps: Maps | None = None) -> Tensor:
+        """Expected expression after, float (B, L), at every place of the batch.
+
+        What is returned at told and at unmeasured places is never scored. ``maps``, where given, is filled with
+        every layer's attention weights.
+        """
+        decoded = self._decoded(batch, maps)
+        return decoded.shift_BL + decoded.spread_BL * self.out(*decoded.asked)
+
+    @property
+    def gives_distribution(self) -> bool:
+        """Whether its head says more than a mean."""
+        return gives_distribution(self.config.head)
+
+    def distribution(self, batch: ModelBatch) -> Mixture:
+        """Distribution of expression after, in units of expression, at every place; its mean is ``forward``'s answer.
+
+        Raises
+        ------
+        InputError
+            The head gives a mean alone.
+        """
+        if not self.gives_distribution:
+            known = ", ".join(repr(name) for name in HEADS if gives_distribution(name))
+            raise InputError(
+                f"the head {self.config.head!r} gives a mean alone and no distribution: choose one of {known} in "
+                "ModelConfig.head, or train by squared errors (FitConfig.objective 'squared')"
+            )
+        decoded = self._decoded(batch, None)
+        head: Any = self.out
+        said: Mixture = head.distribution(*decoded.asked)
+        return said.in_units(decoded.spread_BL, decoded.shift_BL)
+
+    def distribution_parameters(self, batch: ModelBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Of :meth:`distribution`, as bare tensors: what wrappers of several processes look through for gradients."""
+        return self.distribution(batch).parameters
+
+    def _decoded(self, batch: ModelBatch, maps: Maps | None) -> _Decoded:
+        centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
+        # Values of unmeasured places are dropped here, before any arithmetic: NaN x 0 is NaN, in a gradient too.
+        before_BL = torch.where(batch.measured_BL, (batch.before_BL - centre_BL) / spread_BL, 0.0)
+        target_BL = torch.where(batch.perturbed_BL, (batch.target_BL - centre_BL) / spread_BL, 0.0)
+        attend_BL = None if bool(batch.measured_BL.all()) else batch.measured_BL
+
+        state_BLD = self.state_value(self.state_identity(batch.token_BL), before_BL[..., None])
+        for block, layer in enumerate(self.encoder):
+            state_BLD = layer(state_BLD, attend_BL, maps, f"encoder.{block}")
+
+        queries = self._query_form(batch)
+        features_BLF = self._features(before_BL, target_BL, batch.perturbed_BL.to(before_BL.dtype))
+        features_BPF = torch.stack([queries.take(value_BL) for value_BL in features_BLF.unbind(-1)], dim=-1)
+        query_BPD = self.query_value(self.query_identity(queries.take(batch.token_BL)), features_BPF)
+        attend_BP = None if bool(queries.attend_BP.all()) else queries.attend_BP
+        for turn in range(self.config.n_rounds):
+            for block, layer in enumerate(self.decoder):
+                query_BPD = layer(query_BPD, attend_BP, state_BLD, attend_BL, maps, f"decoder.{turn}.{block}")
+
+        shift_BL = centre_BL
+        if self.skip_G is not None:
+            shift_BL = centre_BL + spread_BL * (self.skip_G[batch.token_BL] * before_BL)
+        return _Decoded(
+            query_BPD=query_BPD,
+            attend_BP=queries.attend_BP,
+            token_BL=batch.token_BL,
+            shift_BL=shift_BL,
+            spread_BL=spread_BL,
+        )
+
+    def attention_maps(self, batch: ModelBatch) -> Maps:
+        """Every layer's attention weights by its name, each (B, H, Q, K); weights of masked tokens are 0."""
+        maps: Maps = {}
+        self(batch, maps)
+        return maps
+
+    @torch.no_grad()
+    def learn_units(self, batch: ModelBatch) -> None:
+        """Take each gene's mean and standard deviation before as its units, where the configuration asks for it.
+
+        A gene that is never measured, or never varies, keeps centre 0 (or its value) and spread 1.
+        """
+        if not self.config.standardise:
+            return
+        token_BL = batch.token_BL.expand(len(batch), -1)[batch.measured_BL]
+        value = batch.before_BL[batch.measured_BL].to(self.centre_G.dtype)
+        zero_G = torch.zeros_like(self.centre_G)
+        n_G = zero_G.index_add(0, token_BL, torch.ones_like(value)).clamp(min=1)
+        centre_G = zero_G.index_add(0, token_BL, value) / n_G
+        variance_G = zero_G.index_add(0, token_BL, (value - centre_G[token_BL]) ** 2) / n_G
+        self.centre_G.copy_(centre_G)
+        self.spread_G.copy_(torch.where(variance_G > 1e-12, variance_G.sqrt(), torch.ones_like(variance_G)))
+
+
+def _attention(config: ModelConfig) -> Residual:
+    attention = MultiHeadAttention(config.width, config.n_heads, qk_norm=config.qk_norm)
+    return Residual(attention, width=config.width, norm=config.norm, dropout=config.dropout)
+
+
+def _feed_forward(config: ModelConfig) -> Residual:
+    layers = feed_forward(config.width, config.feed_forward_ratio)
+    return Residual(layers, width=config.width, norm=config.norm, dropout=config.dropout)

@@ -1,0 +1,1 @@
+"""From ``KIND:PLACE`` to a source of cells or pairs."""

@@ -1,0 +1,279 @@
+"""Sources of cells by name, ``SCHEME:PLACE``: one word on a command line says where cells come from.
+
+No dimension key: nothing here is an array.
+
+``h5ad:FILE``, ``census:VERSION-OR-FOLDER`` and ``cache:FOLDER`` are here; a package above registers its own with
+``SCHEMES.register(name)(Scheme(...))``, and options of its own with ``OPTIONS.register(name)(Option(...))``.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+from gpcp.core.cells import CellSource
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.registry import Registry
+from gpcp.panels.annotation import GeneNotes, notes_of_census, notes_of_h5ad
+from gpcp.panels.panel_file import read_genes
+from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.h5ad.cells import H5adCells
+from gpcp.sources.subsets import OnlyGenes
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """An option of sources, on the command line with dashes.
+
+    Parameters
+    ----------
+    says : str
+        The line of ``--help``.
+    metavar : str
+        What stands for the value there; none for an option that is there or not.
+    many : bool
+        It may be given several times, for a list.
+    kind : str
+        What its text stands for: text as it is, a whole number from 1 or from 0 up, or a share, 0 .. 1.
+    """
+
+    says: str
+    metavar: str = ""
+    many: bool = False
+    kind: Literal["text", "positive", "whole", "share"] = "text"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scheme:
+    """A kind of source.
+
+    Parameters
+    ----------
+    says : str
+        ``PLACE`` and what it is, as ``--help`` shows it.
+    cells : callable
+        ``cells(place, **options)`` opens the source; it is given the options that the caller gave.
+    options : tuple of str
+        Names of :data:`OPTIONS` that it takes, besides ``genes``.
+    notes : callable, optional
+        ``notes(place, **options)``: symbols and kinds of its genes. It takes the same options.
+    """
+
+    says: str
+    cells: Callable[..., CellSource]
+    options: tuple[str, ...] = ()
+    notes: Callable[..., GeneNotes] | None = None
+
+
+SCHEMES: Registry[Scheme] = Registry("source of cells")
+OPTIONS: Registry[Option] = Registry("option of sources")
+
+_RELEASE = re.compile(r"\d{4}-\d{2}-\d{2}|stable|latest|V\d+")
+
+
+def cells_named(text: str, *, genes: Sequence[str] | str | Path | None = None, **options: Any) -> CellSource:
+    """Open the source that a text names.
+
+    Parameters
+    ----------
+    text : str
+        ``SCHEME:PLACE`` of :data:`SCHEMES`; an AnnData file may be named without a scheme.
+    genes : sequence of str, or str or Path, optional
+        Ensembl ids to keep, in this order, or a file of them (:func:`gpcp.panels.panel_file.read_genes`); all by
+        default.
+    **options
+        Of :data:`OPTIONS`; None is as if it were not given.
+
+    Raises
+    ------
+    InputError
+        The scheme or an option is unknown (the message names the nearest), the scheme does not take an option, or
+        as the source itself.
+    """
+    scheme, place, given = _resolved(text, options)
+    ids = read_genes(genes) if isinstance(genes, (str, Path)) else genes
+    return scheme.cells(place, **given) if ids is None else scheme.cells(place, genes=tuple(ids), **given)
+
+
+def notes_named(text: str, **options: Any) -> GeneNotes:
+    """Symbols and kinds of the genes of the source that a text names; nothing where it does not know.
+
+    Raises
+    ------
+    InputError
+        As :func:`cells_named`.
+    """
+    scheme, place, given = _resolved(text, options)
+    return GeneNotes() if scheme.notes is None else scheme.notes(place, **given)
+
+
+def stamp_of(text: str) -> str:
+    """What changes when the files of a local source do; nothing for a source elsewhere.
+
+    Raises
+    ------
+    InputError
+        As :func:`cells_named`.
+    """
+    place = Path(scheme_and_place(text)[1])
+    if not place.exists():
+        return ""
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    about = [(path.name, found.st_size, found.st_mtime_ns) for path in files for found in [path.stat()]]
+    return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
+
+
+def scheme_and_place(text: str) -> tuple[str, str]:
+    """Scheme and place of a source's name.
+
+    Raises
+    ------
+    InputError
+        The scheme is unknown or the place is missing.
+    """
+    scheme, colon, place = text.partition(":")
+    if colon and scheme in SCHEMES:
+        if not place:
+            raise InputError(f"source {text!r} names no place: {SCHEMES[scheme].says}")
+        return scheme, place
+    path = Path(text)
+    if path.is_file() or path.suffix == ".h5ad":
+        return "h5ad", text
+    ways = "; ".join(f"{name}:{SCHEMES[name].says}" for name in SCHEMES)
+    if path.is_dir():
+        raise InputError(f"source {text!r} is a folder: say of what kind ({ways})")
+    if colon and "/" not in scheme:
+        raise InputError(f"source {text!r} is of an unknown kind {scheme!r}; {nearest(scheme, SCHEMES)} ({ways})")
+    raise InputError(f"source {text!r} is no file that exists and has no kind before a colon ({ways})")
+
+
+def _resolved(text: str, options: Mapping[str, Any]) -> tuple[Scheme, str, dict[str, Any]]:
+    """The scheme, the place, and the options given, checked."""
+    name, place = scheme_and_place(text)
+    scheme = SCHEMES[name]
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if option not in OPTIONS:
+            raise InputError(f"option {option!r} of sources is unknown; {nearest(option, OPTIONS)}")
+        if option not in scheme.options:
+            takers = [other for other in SCHEMES if option in SCHEMES[other].options]
+            raise InputError(
+                f"--{option.replace('_', '-')} is for {' and '.join(takers) or 'no'} sources, and {text!r} is of kind "
+                f"{name}: leave it out"
+            )
+    return scheme, place, given
+
+
+def _h5ad(
+    place: str,
+    *,
+    genes: tuple[str, ...] | None = None,
+    cell_type_key: str | None = None,
+    dataset_key: str | None = None,
+    assay_key: str | None = None,
+    donor_key: str | None = None,
+    gene_id_key: str = "auto",
+    layer: str = "auto",
+    values: Any = "auto",
+    nan: Any = "error",
+) -> CellSource:
+    """The cells of an AnnData file; genes without an id and cells without a label are left out."""
+    return H5adCells(
+        place,
+        layer=layer,
+        values=values,
+        gene_id=gene_id_key,
+        missing_id="drop",
+        genes=genes,
+        cell_type=cell_type_key,
+        dataset=dataset_key,
+        assay=assay_key,
+        donor=donor_key,
+        missing_label="drop",
+        nan=nan,
+    )
+
+
+def _h5ad_notes(
+    place: str, *, gene_id_key: str = "auto", layer: str = "auto", values: Any = "auto", **_: object
+) -> GeneNotes:
+    return notes_of_h5ad(place, layer=layer, values=values, gene_id=gene_id_key)
+
+
+def _census_place(place: str) -> dict[str, str]:
+    """A release or an address, as the Census takes it."""
+    return {"census_version": place} if _RELEASE.fullmatch(place) else {"uri": place}
+
+
+def _census(place: str, *, all_cells: bool = False, **options: Any) -> CellSource:
+    where: dict[str, Any] = _census_place(place)
+    return CensusCells(**where, is_primary_data=None if all_cells else True, **options)
+
+
+def _census_notes(place: str, *, organism: str = "homo_sapiens", **_: object) -> GeneNotes:
+    where: dict[str, Any] = _census_place(place)
+    return notes_of_census(**where, organism=organism)
+
+
+def _cache(place: str, *, genes: tuple[str, ...] | None = None) -> CellSource:
+    cells = PanelCells(place)
+    return cells if genes is None or genes == cells.vocab.feature_id else OnlyGenes(cells, genes)
+
+
+_FILTERS = ("tissue", "tissue_general", "cell_type", "disease", "assay", "dataset")
+
+SCHEMES.register("h5ad")(
+    Scheme(
+        says="FILE, an AnnData file",
+        cells=_h5ad,
+        notes=_h5ad_notes,
+        options=(
+            *("cell_type_key", "dataset_key", "assay_key", "donor_key"),
+            *("gene_id_key", "layer", "values", "nan"),
+        ),
+    )
+)
+SCHEMES.register("census")(
+    Scheme(
+        says="VERSION, a release of CELLxGENE Census, or FOLDER, a copy of one",
+        cells=_census,
+        notes=_census_notes,
+        options=("organism", *_FILTERS, "all_cells", "value_filter", "io_batch_size"),
+    )
+)
+SCHEMES.register("cache")(Scheme(says="FOLDER, a panel cache", cells=_cache))
+
+for _name, _option in {
+    "cell_type_key": Option(metavar="COLUMN", says="column of obs with cell types"),
+    "dataset_key": Option(metavar="COLUMN", says="column of obs with datasets, which measure different genes"),
+    "assay_key": Option(metavar="COLUMN", says="column of obs with assays"),
+    "donor_key": Option(metavar="COLUMN", says="column of obs with donors"),
+    "gene_id_key": Option(metavar="COLUMN", says="column of var with Ensembl ids (default: the one with most)"),
+    "layer": Option(
+        metavar="NAME", says="X, raw or a layer's name (default: the first that looks like counts or log values)"
+    ),
+    "values": Option(metavar="KIND", says="what the values are: auto, counts or log (default auto)"),
+    "nan": Option(metavar="KIND", says="NaN in the file: error, or unmeasured (default error)"),
+    "organism": Option(metavar="NAME", says="organism (default homo_sapiens)"),
+    "tissue": Option(metavar="NAME", many=True, says="tissue to keep, as the Census writes it; repeat it for several"),
+    "tissue_general": Option(metavar="NAME", many=True, says="organ or system to keep; repeat it for several"),
+    "cell_type": Option(metavar="NAME", many=True, says="cell type to keep; repeat it for several"),
+    "disease": Option(metavar="NAME", many=True, says="disease to keep, such as normal; repeat it for several"),
+    "assay": Option(metavar="NAME", many=True, says="assay to keep; repeat it for several"),
+    "dataset": Option(metavar="ID", many=True, says="dataset to keep; repeat it for several"),
+    "all_cells": Option(says="cells that are in several datasets as often as they are (default: once)"),
+    "value_filter": Option(metavar="TEXT", says="a further condition in SOMA's language, such as 'nnz > 500'"),
+    "io_batch_size": Option(metavar="N", kind="positive", says="cells read at a time: memory against time"),
+}.items():
+    OPTIONS.register(_name)(_option)
+
+
+def source_options(arguments: object) -> dict[str, Any]:
+    """The options of sources among the attributes of a command's arguments, as :func:`cells_named` takes them."""
+    given = {option: getattr(arguments, option, None) for option in OPTIONS}
+    return {option: value for option, value in given.items() if value is not None}

@@ -1,0 +1,210 @@
+"""Pairs by name: the source that a text names, how its cells become pairs, and a part of them held out.
+
+No dimension key: nothing here is an array.
+
+Cells are read once, up to a limit, and matched two by two. A source that makes pairs itself, such as a simulated world,
+registers how: ``OWN_PAIRS.register(scheme)(function)``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, final
+
+from gpcp.core.cells import CellSource
+from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch, PairSource, concatenate
+from gpcp.core.random import stream
+from gpcp.core.read_ahead import closed
+from gpcp.core.registry import Registry
+from gpcp.opening.cells import cells_named, scheme_and_place
+from gpcp.pairing.paired import Paired
+from gpcp.sources.in_memory import sample_cells
+from gpcp.sources.sparse import indexed
+from gpcp.sources.subsets import split_cells
+
+MAX_CELLS = 40_000
+HELD_OUT_SHARE = 0.2
+"""Of the cells, where there are cells to share out."""
+
+_BLOCK_PAIRS = 512
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairWishes:
+    """What is asked of pairs, beside where they come from.
+
+    Parameters
+    ----------
+    regime : str, optional
+        Of a source that makes pairs itself.
+    told : (int, int), optional
+        Fewest and most genes told; from 1 to all but one by default.
+    match_on : tuple of str, optional
+        What two cells share; ``cell_type`` by default, where it is known.
+    differ_on : tuple of str
+        What they differ in.
+    max_cells : int or None
+        Cells to read once and keep; None: keep none, so that every pass reads the source itself.
+    """
+
+    regime: str | None = None
+    told: tuple[int, int] | None = None
+    match_on: tuple[str, ...] | None = None
+    differ_on: tuple[str, ...] = ()
+    max_cells: int | None = MAX_CELLS
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NamedPairs:
+    """The pairs that a name stands for.
+
+    Parameters
+    ----------
+    pairs : PairSource
+    name : str
+        What they are called in reports.
+    cells : CellSource or None
+        What they are matched from; None of a source whose every pass draws pairs that were never there before.
+    match : callable or None
+        From some of those cells to their pairs.
+    exact : callable or None
+        The exact answer for some pairs, where it is known.
+    """
+
+    pairs: PairSource
+    name: str
+    cells: CellSource | None = None
+    match: Callable[[CellSource], PairSource] | None = None
+    exact: Callable[[PairBatch], Any] | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SplitPairs:
+    """Pairs to train on, and others to be judged by.
+
+    Parameters
+    ----------
+    training : PairSource
+    held_out : PairBatch
+        No cell of theirs is in a pair of the training.
+    says : str
+        How they were split.
+    """
+
+    training: PairSource
+    held_out: PairBatch
+    says: str
+
+
+OWN_PAIRS: Registry[Callable[..., NamedPairs | None]] = Registry("source of pairs")
+"""``make(place, wishes, genes=..., **options)`` of sources that make pairs themselves; None where, with these options,
+they give cells to be matched."""
+
+
+def pairs_named(
+    text: str, wishes: PairWishes, *, genes: Sequence[str] | str | None = None, seed: int = 0, **options: Any
+) -> NamedPairs:
+    """The pairs of the source that a text names.
+
+    Parameters
+    ----------
+    text : str
+        As :func:`gpcp.opening.cells.cells_named` takes it.
+    wishes : PairWishes
+    genes : sequence of str, or str, optional
+        Ids, or a file of them.
+    seed : int
+        Which cells are read, where there are more than ``wishes.max_cells``.
+    **options
+        Of the source.
+
+    Raises
+    ------
+    InputError
+        As the source itself; or something is asked that has no meaning for it.
+    """
+    scheme, place = scheme_and_place(text)
+    if scheme in OWN_PAIRS:
+        own = OWN_PAIRS[scheme](place, wishes, genes=genes, **options)
+        if own is not None:
+            return own
+    if wishes.regime is not None:
+        raise InputError(
+            "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
+        )
+    whole = cells_named(text, genes=genes, **options)
+    if wishes.max_cells is None:
+        match_on = _match_on(whole, wishes)
+        stored = _matching(match_on, wishes)(whole)
+        how = "planned" if stored.planned else "streamed"
+        return NamedPairs(pairs=stored, name=f"{text} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})")
+    # Read once and kept: a training goes through them many times.
+    cells = sample_cells(whole, whole.vocab.feature_id, max_cells=wishes.max_cells, seed=seed)
+    match_on = _match_on(cells, wishes)
+    match = _matching(match_on, wishes)
+    return NamedPairs(
+        pairs=match(cells), name=f"{text} ({len(cells):,} cells, {_shared(match_on)})", cells=cells, match=match
+    )
+
+
+def _matching(match_on: tuple[str, ...], wishes: PairWishes) -> Callable[[CellSource], Paired]:
+    def match(some: CellSource) -> Paired:
+        return Paired(some, match_on=match_on, differ_on=wishes.differ_on, told=wishes.told)
+
+    return match
+
+
+def _shared(match_on: tuple[str, ...]) -> str:
+    return f"pairs of the same {', '.join(match_on)}" if match_on else "pairs of any two cells"
+
+
+def _match_on(cells: CellSource, wishes: PairWishes) -> tuple[str, ...]:
+    """What was asked, or the cell type where the source knows it; one that streams shows it in a first cell."""
+    if wishes.match_on is not None:
+        return wishes.match_on
+    known = indexed(cells)
+    if known is not None:
+        names = set(known.index.covariates)
+    else:
+        batches = cells.cells(batch_size=1, seed=0)
+        first = next(batches, None)
+        closed(batches)
+        names = set[str]() if first is None else set(first.covariates)
+    return tuple(name for name in ("cell_type",) if name in names)
+
+
+def split_pairs(named: NamedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
+    """Pairs for training and up to ``n_held_out`` others, apart by cell where the cells are known.
+
+    Raises
+    ------
+    InputError
+        Too few cells for two sides, or one of them makes no pair.
+    """
+    training, judged, says = named.pairs, named.pairs, "held-out pairs are another draw of the same world"
+    if named.cells is not None and named.match is not None:
+        split = split_cells(named.cells, HELD_OUT_SHARE, seed)
+        training, judged, says = named.match(split.training), named.match(split.held_out), split.says
+    # A seed of its own: no epoch of a training has it.
+    one_pass = judged.pairs(
+        batch_size=min(n_held_out, _BLOCK_PAIRS), seed=int(stream(seed, "held out").integers(2**31))
+    )
+    parts = list(islice(one_pass, -(-n_held_out // _BLOCK_PAIRS)))
+    if not parts:
+        raise InputError(f"{named.name}: the cells held out make no pair; give more cells, or match on less")
+    return SplitPairs(training=training, held_out=concatenate(parts).rows(slice(0, n_held_out)), says=says)
+
+
+def pair_wishes(arguments: Any) -> PairWishes:
+    """What the attributes of a command's arguments ask for."""
+    return PairWishes(
+        regime=arguments.regime,
+        told=None if arguments.told is None else tuple(arguments.told),
+        match_on=None if arguments.match_on is None else tuple(arguments.match_on),
+        differ_on=tuple(arguments.differ_on),
+        max_cells=getattr(arguments, "max_cells", None),
+    )

@@ -1,0 +1,1 @@
+"""How two cells become a pair."""

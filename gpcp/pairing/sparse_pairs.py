@@ -1,0 +1,101 @@
+"""Pairs as they wait in a queue: two blocks of sparse cells and the told genes as bits; made dense when needed.
+
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``W`` bytes that hold G bits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch
+from gpcp.sources.index import Which
+from gpcp.sources.sparse import SparseCells, concatenate_sparse
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SparsePairs:
+    """Some pairs; meets :class:`gpcp.core.pairs.PairsToCome`.
+
+    Parameters
+    ----------
+    before, after : SparseCells
+        Row ``i`` of each makes pair ``i``.
+    told_BW : uint8, (B, W)
+        ``numpy.packbits`` of the genes told, along the genes; each measured in both cells.
+
+    Raises
+    ------
+    InputError
+        The three do not have the same number of rows, or the cells have different vocabularies.
+    """
+
+    before: SparseCells
+    after: SparseCells
+    told_BW: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.before.vocab != self.after.vocab:
+            raise InputError("SparsePairs.before and .after have different vocabularies")
+        n_bytes = -(-len(self.before.vocab) // 8)
+        if len(self.after) != len(self.before) or self.told_BW.shape != (len(self.before), n_bytes):
+            raise InputError(
+                f"SparsePairs has {len(self.before)} cells before, {len(self.after)} after, and told genes of shape "
+                f"{self.told_BW.shape}, expected ({len(self.before)}, {n_bytes})"
+            )
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes of both cells."""
+        return self.before.vocab
+
+    def rows(self, which: Which) -> "SparsePairs":
+        """Some of the pairs."""
+        return SparsePairs(before=self.before.rows(which), after=self.after.rows(which), told_BW=self.told_BW[which])
+
+    def dense(self) -> PairBatch:
+        """The pairs as a model eats them: measured is measured in both cells."""
+        before_set_B, after_set_B = self.before.index.set_B, self.after.index.set_B
+        measured_BG = self.before.measured_BG & self.after.measured_BG
+        before_BG, after_BG = self.before.value_BG.toarray(), self.after.value_BG.toarray()
+        shared = self.before.index.measured_SG is self.after.index.measured_SG
+        if not (shared and np.array_equal(before_set_B, after_set_B)):
+            before_BG *= measured_BG
+            after_BG *= measured_BG
+        told_BG = np.unpackbits(self.told_BW, axis=1, count=len(self.vocab)).view(np.bool_)
+        return PairBatch(
+            vocab=self.vocab,
+            before_BG=before_BG,
+            after_BG=after_BG,
+            measured_BG=measured_BG,
+            perturbed_BG=told_BG,
+            before_id_B=self.before.index.cell_id_B,
+            after_id_B=self.after.index.cell_id_B,
+        )
+
+
+def concatenate_sparse_pairs(parts: Sequence[SparsePairs]) -> SparsePairs:
+    """All pairs of some blocks as one block.
+
+    Raises
+    ------
+    InputError
+        There is no block, or the blocks have different vocabularies or covariates.
+    """
+    if not parts:
+        raise InputError("there is no pair to concatenate: the source is empty")
+    if len(parts) == 1:
+        return parts[0]
+    return SparsePairs(
+        before=concatenate_sparse([part.before for part in parts]),
+        after=concatenate_sparse([part.after for part in parts]),
+        told_BW=np.concatenate([part.told_BW for part in parts]),
+    )

@@ -1,0 +1,1 @@
+"""Where cells come from: files, the Census, a cache on disk, memory."""

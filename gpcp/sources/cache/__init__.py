@@ -1,0 +1,1 @@
+"""A panel of genes kept on disk as a memory-mapped matrix."""

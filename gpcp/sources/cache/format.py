@@ -1,0 +1,301 @@
+"""What the folder of a panel cache holds: plain arrays, and a manifest that says what they are and how they add up.
+
+Dimension key: ``N`` cells, ``G`` genes of the panel, ``S`` measured sets, ``E`` stored values, ``W`` bytes that hold
+G bits.
+
+Nothing in the bytes depends on time, on how the cells came in batches, or on how often the building was interrupted:
+two caches of the same cells are the same files.
+
+The arrays of a panel cache: written piece by piece, summed up on the way, and mapped or read back.
+
+Everything is an ``.npy`` file in little-endian bytes, whatever the machine.
+"""
+
+import io
+import json
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.core.errors import InputError
+from gpcp.core.files import write_text
+from gpcp.core.genes import GeneVocab
+
+MANIFEST = "manifest.json"
+FORMAT = "gpcp panel cache"
+VERSION = 1
+COVARIATE = "covariate_"
+"""Before the covariate's name in the name of its array of codes."""
+
+MAPPED = ("indices", "data", "signature")
+"""Arrays that grow with the panel: they stay on disk, and only a full check reads them."""
+
+Layout: TypeAlias = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Of each array, its dtype as numpy writes it and its shape."""
+
+
+def refused(folder: Path, why: str) -> InputError:
+    """The error of a cache that cannot be used, and what to do."""
+    return InputError(f"panel cache {str(folder)!r}: {why}; delete the folder and build it again")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """All that decides the arrays of a cache.
+
+    Parameters
+    ----------
+    n_cells, n_genes, n_sets, n_values : int
+    covariates : tuple of str
+        Sorted.
+    has_total : bool
+        Whether counts over all genes are known.
+    """
+
+    n_cells: int
+    n_genes: int
+    n_sets: int
+    n_values: int
+    covariates: tuple[str, ...]
+    has_total: bool
+
+    def layout(self) -> Layout:
+        """The arrays that a cache of this size has."""
+        n, n_genes = self.n_cells, self.n_genes
+        # Two bytes name any of 65,536 genes: a quarter of the cache less than with four.
+        gene = "<u2" if n_genes <= 1 << 16 else "<i4"
+        return {
+            "indptr": ("<i8", (n + 1,)),
+            "indices": (gene, (self.n_values,)),
+            "data": ("<f4", (self.n_values,)),
+            "signature": ("|u1", (n, -(-n_genes // 8))),
+            "cell_id": ("<i8", (n,)),
+            "set": ("<i4", (n,)),
+            "measured": ("|b1", (self.n_sets, n_genes)),
+            **({"total": ("<f8", (n,))} if self.has_total else {}),
+            **{COVARIATE + name: ("<i4", (n,)) for name in self.covariates},
+        }
+
+    @property
+    def n_bytes(self) -> int:
+        """What the arrays take on disk, without the manifest."""
+        layout = self.layout().values()
+        return sum(len(header(*one)) + np.dtype(one[0]).itemsize * int(np.prod(one[1])) for one in layout)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a cache says of itself.
+
+    Parameters
+    ----------
+    gpcp : str
+        The version that built it.
+    provenance : str
+        What the cells are and how they were made comparable: query and normalisation, as the source says it.
+    vocab : GeneVocab
+        The panel.
+    names : mapping of str to tuple of str
+        Of each covariate, the names of its codes, sorted.
+    sizes : Sizes
+    files : mapping of str to (int, str)
+        Of each file, its bytes and their CRC-32.
+    """
+
+    gpcp: str
+    provenance: str
+    vocab: GeneVocab
+    names: Mapping[str, tuple[str, ...]]
+    sizes: Sizes
+    files: Mapping[str, tuple[int, str]]
+
+    def write(self, folder: Path) -> None:
+        """Write ``manifest.json``."""
+        body: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "gpcp": self.gpcp,
+            "provenance": self.provenance,
+            "n_cells": self.sizes.n_cells,
+            "n_sets": self.sizes.n_sets,
+            "n_values": self.sizes.n_values,
+            "has_total": self.sizes.has_total,
+            "files": {name: {"bytes": n, "crc32": crc} for name, (n, crc) in sorted(self.files.items())},
+            "covariates": {name: list(self.names[name]) for name in sorted(self.names)},
+            "genes": list(self.vocab.feature_id),
+        }
+        body["crc32"] = _crc_of(body)
+        write_text(folder / MANIFEST, json.dumps(body, indent=1) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a cache.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged, of something else, or of another version.
+    """
+    try:
+        body = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if body.get("format") != FORMAT or body.get("version") != VERSION:
+            said = f"{body.get('format')!r}, version {body.get('version')}"
+            raise refused(folder, f"{MANIFEST} is of {said}, and this gpcp reads {FORMAT!r}, version {VERSION}")
+        if body.pop("crc32") != _crc_of(body):
+            raise refused(folder, f"{MANIFEST} was altered after it was written")
+        return _parsed(body)
+    except FileNotFoundError:
+        raise refused(folder, f"it has no {MANIFEST}, so it is not a cache") from None
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
+        raise refused(folder, f"{MANIFEST} is damaged") from None
+
+
+def _parsed(body: dict[str, Any]) -> Manifest:
+    vocab = GeneVocab(feature_id=tuple(body["genes"]))
+    names: dict[str, tuple[str, ...]] = {name: tuple(found) for name, found in body["covariates"].items()}
+    sizes = Sizes(
+        n_cells=body["n_cells"],
+        n_genes=len(vocab),
+        n_sets=body["n_sets"],
+        n_values=body["n_values"],
+        covariates=tuple(sorted(names)),
+        has_total=body["has_total"],
+    )
+    files = {name: (one["bytes"], one["crc32"]) for name, one in body["files"].items()}
+    return Manifest(
+        gpcp=body["gpcp"], provenance=body["provenance"], vocab=vocab, names=names, sizes=sizes, files=files
+    )
+
+
+def _crc_of(body: Mapping[str, Any]) -> str:
+    return f"{crc32(json.dumps(body, sort_keys=True).encode()):08x}"
+
+
+def header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """The first bytes of an ``.npy`` file."""
+    written = io.BytesIO()
+    np.lib.format.write_array_header_1_0(written, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return written.getvalue()
+
+
+def other_genes(held: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    """How two panels differ."""
+    lacks, besides = [g for g in wanted if g not in set(held)], [g for g in held if g not in set(wanted)]
+    if not lacks and not besides:
+        return "it has the genes asked for in another order"
+    said = [
+        f"{len(genes)} {what} ({', '.join(genes[:3])}{', ...' if len(genes) > 3 else ''})"
+        for genes, what in ((lacks, "that it lacks"), (besides, "not asked for"))
+        if genes
+    ]
+    return f"its panel of {len(held)} genes is another than the {len(wanted)} asked for: {' and '.join(said)}"
+
+
+def apart(held: str, wanted: str) -> str:
+    """Two texts from a little before where they part."""
+    same = next((i for i, (a, b) in enumerate(zip(held, wanted, strict=False)) if a != b), min(len(held), len(wanted)))
+    start = max(0, same - 30) if same > 40 else 0
+    cut = [
+        ("..." if start else "") + text[start : start + 120] + ("..." if len(text) > start + 120 else "")
+        for text in (held, wanted)
+    ]
+    return f"{cut[0]!r}, not {cut[1]!r}"
+
+
+def unfinished_of(folder: Path) -> Path:
+    """Where the parts of a cache wait until it is whole."""
+    return folder.with_name(folder.name + ".partial")
+
+
+_CHUNK = 1 << 24
+
+
+@final
+class ArrayFile:
+    """An ``.npy`` file that is written piece by piece, and sums up its bytes on the way."""
+
+    __slots__ = ("_crc", "_dtype", "_file", "_n_bytes")
+
+    def __init__(self, file: BinaryIO, dtype: str, shape: tuple[int, ...]) -> None:
+        self._file, self._dtype = file, np.dtype(dtype)
+        self._crc = self._n_bytes = 0
+        self._put(header(dtype, shape))
+
+    def append(self, array: NDArray[np.generic]) -> None:
+        """The next values, as the file's dtype."""
+        self._put(np.ascontiguousarray(array, dtype=self._dtype).tobytes())
+
+    def _put(self, piece: bytes) -> None:
+        self._crc = crc32(piece, self._crc)
+        self._n_bytes += len(piece)
+        self._file.write(piece)
+
+    @property
+    def written(self) -> tuple[int, str]:
+        """Bytes so far and their CRC-32."""
+        return self._n_bytes, f"{self._crc:08x}"
+
+
+@contextmanager
+def array_file(folder: Path, name: str, layout: Layout) -> Generator[ArrayFile]:
+    """Open one array of a layout for writing."""
+    with (folder / f"{name}.npy").open("wb") as file:
+        yield ArrayFile(file, *layout[name])
+        file.flush()
+        # The folder is renamed into place afterwards: a power cut must not leave it there with empty files.
+        os.fsync(file.fileno())
+
+
+def read_array(folder: Path, name: str, manifest: Manifest, *, verify: bool) -> NDArray[Any]:
+    """One array of a cache, from :data:`MAPPED` as a view of the file, else in memory and verified.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the layout.
+    manifest : Manifest
+    verify : bool
+        Read a mapped file whole to compare its checksum, too.
+
+    Raises
+    ------
+    InputError
+        The file is missing, or has other bytes, another shape or another dtype than the manifest says.
+    """
+    path = folder / f"{name}.npy"
+    n_bytes, crc = manifest.files.get(path.name, (-1, ""))
+    if not path.is_file():
+        raise refused(folder, f"{path.name} is missing")
+    if path.stat().st_size != n_bytes:
+        raise refused(folder, f"{path.name} has {path.stat().st_size} bytes, and the manifest says {n_bytes}")
+    if (verify or name not in MAPPED) and crc_of_file(path) != crc:
+        raise refused(folder, f"the bytes of {path.name} are not those that were written")
+    try:
+        array = np.load(path, mmap_mode="r" if name in MAPPED else None, allow_pickle=False)
+    except ValueError:
+        raise refused(folder, f"{path.name} is not an array") from None
+    dtype, shape = manifest.sizes.layout()[name]
+    if array.dtype != np.dtype(dtype) or array.shape != shape:
+        raise refused(
+            folder, f"{path.name} holds {array.dtype} of shape {array.shape}, expected {np.dtype(dtype)} of {shape}"
+        )
+    return array
+
+
+def crc_of_file(path: Path) -> str:
+    """CRC-32 of a file as eight hexadecimal digits."""
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            crc = crc32(piece, crc)
+    return f"{crc:08x}"

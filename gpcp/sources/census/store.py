@@ -1,0 +1,251 @@
+"""A Census opened, a release on S3 or a copy on a disk, and where its values lie.
+
+Dimension key: ``N`` cells, ``G`` genes, ``D`` datasets.
+
+Nothing here waits for minutes: whether the releases can be reached is asked first, with a limit, since
+cellxgene-census itself has none. What goes wrong ends in one line that says where else cells may come from.
+"""
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.core.errors import InputError, nearest
+
+CENSUS_VERSION = "2025-11-08"
+"""The release that was looked at when this was written; ``"stable"`` and ``"latest"`` move."""
+
+RELEASES_URL = "https://census.cellxgene.cziscience.com/cellxgene-census/v1/release.json"
+"""Where cellxgene-census looks up which releases there are."""
+
+CONNECT_S = 10.0
+"""Seconds to wait for an answer before saying that there is no network."""
+
+MEASUREMENT = "RNA"
+
+_S3_LIMITS: Mapping[str, str | float] = {
+    "vfs.s3.connect_timeout_ms": str(int(1000 * CONNECT_S)),
+    "vfs.s3.connect_max_tries": "2",
+}
+
+
+class UnreachableError(InputError):
+    """A Census that is not to be had now, though what was asked for may well exist: there is no network."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValuesPlace:
+    """Where the values of an organism lie: enough to open them again, in another process too.
+
+    Parameters
+    ----------
+    uri : str
+        Of the organism's experiment.
+    layer : str
+        Of ``X``.
+    timestamp_ms : int
+        The state of the store that is read, whatever is written to it later.
+    config : mapping of str to str or float
+        TileDB's own.
+    """
+
+    uri: str
+    layer: str
+    timestamp_ms: int
+    config: Mapping[str, str | float]
+
+    @classmethod
+    def of(cls, experiment: Any, layer: str) -> "ValuesPlace":
+        """That of an open experiment."""
+        config = dict(cast("Mapping[str, str | float]", experiment.context.tiledb_config))
+        return cls(uri=experiment.uri, layer=layer, timestamp_ms=experiment.tiledb_timestamp_ms, config=config)
+
+
+@contextmanager
+def opened_census(census_version: str | None, uri: str | Path | None) -> Generator[Any, None, None]:
+    """Open a Census for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    census_version : str, optional
+        A release on S3, by date or as ``"stable"`` or ``"latest"``.
+    uri : str or Path, optional
+        Instead of it: a folder, or an address such as ``s3://...``.
+
+    Raises
+    ------
+    InputError
+        Not exactly one of the two is given, the release or the folder does not exist (the message names the nearest),
+        or what lies there is no Census.
+    UnreachableError
+        The network does not answer; it is an InputError, too.
+    """
+    if (census_version is None) == (uri is None):
+        raise InputError(
+            f"give either census_version=, such as {CENSUS_VERSION!r}, or uri= of a local copy, and not both"
+        )
+    if census_version is not None:
+        _check_release(census_version)
+    elif "://" not in str(uri):
+        _check_folder(str(uri))
+    census = _opened(census_version, None if uri is None else str(uri))
+    with readable(str(uri or census_version)), census:
+        for part in ("census_info", "census_data"):
+            if part not in census:
+                raise InputError(f"{str(uri or census_version)!r} is no Census: it has no {part!r}")
+        yield census
+
+
+@contextmanager
+def readable(name: str) -> Generator[None, None, None]:
+    """Say in one line that a Census could not be read: it is damaged, or the network went.
+
+    Raises
+    ------
+    InputError
+        TileDB failed within the block.
+    """
+    import tiledbsoma
+
+    try:
+        yield
+    except tiledbsoma.SOMAError as error:
+        raise InputError(f"Census {name} cannot be read: {_one_line(error)}") from error
+
+
+def _opened(census_version: str | None, uri: str | None) -> Any:
+    """The collection, open, with errors in one line."""
+    import cellxgene_census
+    import tiledbsoma
+
+    # What open_soma returns is a collection of anything, and a part of its type is unknown to pyright.
+    open_soma = cast("Any", cellxgene_census.open_soma)  # pyright: ignore[reportUnknownMemberType]
+    context = cellxgene_census.get_default_soma_context(tiledb_config=dict(_S3_LIMITS))
+    try:
+        return open_soma(census_version=census_version, uri=uri, context=context)
+    except (tiledbsoma.DoesNotExistError, TypeError) as error:
+        raise InputError(f"{(uri or census_version)!r} is no Census: {_one_line(error)}") from None
+    except (tiledbsoma.SOMAError, OSError, ValueError) as error:
+        raise _unreachable(f"Census {uri or census_version}", error) from None
+
+
+def _check_folder(uri: str) -> None:
+    """Refuse a folder that does not exist, naming the nearest."""
+    folder = Path(uri)
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise InputError(f"Census {uri!r} is a file: a Census is a folder")
+    known = folder.parent
+    while not known.is_dir():
+        known = known.parent
+    missing = folder.relative_to(known).parts[0]
+    below = sorted(entry.name for entry in known.iterdir() if entry.is_dir())
+    raise InputError(f"there is no Census {uri!r}: {str(known)!r} has no folder {missing!r}; {nearest(missing, below)}")
+
+
+def _check_release(census_version: str) -> None:
+    """Refuse a release that does not exist, or any where the list of releases cannot be had."""
+    from urllib.request import build_opener
+
+    try:
+        # An opener of its own, since urlopen keeps the proxies of its first call.
+        with build_opener().open(RELEASES_URL, timeout=CONNECT_S) as answer:
+            releases = cast("dict[str, object]", json.load(answer))
+    except (OSError, ValueError) as error:
+        raise _unreachable(f"the list of Census releases ({RELEASES_URL})", error) from None
+    if census_version not in releases:
+        raise InputError(f"there is no Census release {census_version!r}; {nearest(census_version, releases)}")
+
+
+def _unreachable(what: str, error: Exception) -> UnreachableError:
+    """What to do without network, in one line."""
+    return UnreachableError(
+        f"{what} cannot be reached ({_one_line(error)}): check the network, or read a copy on your disk with uri= "
+        "(aws s3 sync --no-sign-request s3://cellxgene-census-public-us-west-2/cell-census/"
+        f"{CENSUS_VERSION}/soma/ FOLDER fetches all of it), or a small one of simulated cells "
+        "(simulators.census.embedded)"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= 160 else f"{said[:160]} ..."
+
+
+def experiment_of(census: Any, organism: str) -> Any:
+    """The experiment of an organism, ``"homo_sapiens"`` or ``"Homo sapiens"``.
+
+    Raises
+    ------
+    InputError
+        The Census has no such organism (the message names those it has), or no RNA of it.
+    """
+    name = organism.strip().lower().replace(" ", "_")
+    known = [str(key) for key in census["census_data"]]
+    if name not in known:
+        raise InputError(f"the Census has no organism {organism!r}; {nearest(name, known)}")
+    experiment = census["census_data"][name]
+    if MEASUREMENT not in experiment.ms:
+        raise InputError(f"the Census has no measurement {MEASUREMENT!r} of {name!r}")
+    return experiment
+
+
+def built_on(census: Any) -> str:
+    """The day on which the Census was built, or nothing where it does not say."""
+    if "summary" not in census["census_info"]:
+        return ""
+    table = census["census_info"]["summary"].read(column_names=["label", "value"]).concat().to_pydict()
+    said = dict(zip(table["label"], table["value"], strict=True))
+    return str(said.get("census_build_date") or "")
+
+
+def presence(
+    census: Any, experiment: Any, dataset_D: NDArray[np.str_], var_id_G: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which genes each dataset measured, bool (D, G), from the feature-dataset presence matrix.
+
+    Raises
+    ------
+    InputError
+        The Census lacks the matrix, or does not know a dataset of its own cells.
+    """
+    measurement = experiment.ms[MEASUREMENT]
+    if "feature_dataset_presence_matrix" not in measurement:
+        raise InputError("the Census has no feature_dataset_presence_matrix: what its datasets measured is not known")
+    table = census["census_info"]["datasets"].read(column_names=["soma_joinid", "dataset_id"]).concat().to_pydict()
+    row_of = dict(zip(table["dataset_id"], table["soma_joinid"], strict=True))
+    lacking = [name for name in dataset_D.tolist() if name not in row_of]
+    if lacking:
+        raise InputError(f"cells of dataset {lacking[0]!r} have no row in census_info/datasets: the Census is damaged")
+    row_D = np.array([row_of[name] for name in dataset_D.tolist()], dtype=np.int64)
+    return _present(measurement["feature_dataset_presence_matrix"], row_D, var_id_G)
+
+
+def _present(matrix: Any, row_D: NDArray[np.int64], var_id_G: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Some rows and columns of the presence matrix, in the order asked for."""
+    place_D = np.full(int(row_D.max()) + 1, -1, dtype=np.int64)
+    place_D[row_D] = np.arange(len(row_D))
+    place_G = np.full(max(int(matrix.shape[1]), int(var_id_G.max()) + 1), -1, dtype=np.int64)
+    place_G[var_id_G] = np.arange(len(var_id_G))
+    measured_DG = np.zeros((len(row_D), len(var_id_G)), dtype=np.bool_)
+    for table in matrix.read((np.sort(row_D), slice(None))).tables():
+        dataset = place_D[table["soma_dim_0"].to_numpy()]
+        gene = place_G[table["soma_dim_1"].to_numpy()]
+        wanted = (gene >= 0) & (table["soma_data"].to_numpy() != 0)
+        measured_DG[dataset[wanted], gene[wanted]] = True
+    return measured_DG
+
+
+def genes_of(experiment: Any) -> tuple[NDArray[np.int64], Sequence[str]]:
+    """The joinid and the Ensembl id of every gene, in the order of joinids."""
+    var = experiment.ms[MEASUREMENT].var
+    table = var.read(column_names=["soma_joinid", "feature_id"]).concat().sort_by("soma_joinid")
+    return table["soma_joinid"].to_numpy().astype(np.int64), cast("list[str]", table["feature_id"].to_pylist())

@@ -1,0 +1,299 @@
+"""``H5adCells``: the cells of any AnnData file as a ``CellSource``.
+
+Dimension key: ``B`` cells of a batch, ``N`` cells kept of the file, ``G`` genes of the vocabulary, ``S`` datasets or
+measured sets.
+
+The file is read once, in blocks; what stays in memory is the log expression of the chosen genes as a sparse matrix,
+8 bytes for each value that is not 0. Any cell is given at once, sparse, and made dense when that is asked for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, cast, final, get_args
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from gpcp.core.cells import CellBatch
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.genes import GeneVocab, without_version
+from gpcp.core.random import stream
+from gpcp.sources.h5ad.gene_ids import INDEX, MatrixGenes, Missing, genes_of, texts
+from gpcp.sources.h5ad.reader import H5adFile, opened
+from gpcp.sources.h5ad.values import Values, choose_layer, read_log_values
+from gpcp.sources.index import CellIndex, Labels
+from gpcp.sources.sparse import SparseCells, SparseValues
+
+Absent = Literal["unmeasured", "measured"]
+Nan = Literal["unmeasured", "error"]
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "values": get_args(Values),
+    "missing_id": get_args(Missing),
+    "missing_length": get_args(Missing),
+    "missing_label": get_args(Missing),
+    "absent_genes": get_args(Absent),
+    "nan": get_args(Nan),
+}
+
+
+@final
+class H5adCells:
+    """The cells of an AnnData file.
+
+    Meets :class:`gpcp.sources.sparse.IndexedCells`. A cell's ``cell_id`` is its row in the file, from 0. Everything is
+    read and checked here, so that a source that exists can be iterated.
+
+    Parameters
+    ----------
+    path : str or Path
+        An ``.h5ad`` file.
+    layer : str
+        ``"X"``, ``"raw"`` or the name of a layer; ``"auto"`` takes the first that looks like counts, or else the
+        first that looks like log values.
+    values : {"auto", "counts", "log"}
+        ``"counts"`` become log1p(TPM), or log1p(CPM) where no ``gene_length`` is given, with totals over all genes of
+        the layer before any is chosen. ``"log"`` are used as they are. ``"auto"`` decides from the values (whole
+        numbers are counts, fractions up to 20 are logarithms).
+    gene_id : str
+        Column of ``var`` that holds Ensembl ids, with or without version; ``"index"`` is the index, ``"auto"`` the
+        column with the most.
+    gene_symbol, gene_table : str, and str or Path
+        Instead of ``gene_id``: a column (or ``"index"``) of symbols, and the CSV that gives each its id (see
+        :func:`gpcp.sources.gene_table.read_gene_table`).
+    gene_length : str or Path
+        A column of ``var``, or a CSV as above: lengths in bases. For full-length assays only; the counts of
+        UMI assays do not grow with a gene's length.
+    missing_id, missing_length : {"error", "drop"}
+        What to do with genes that have no Ensembl id, or no length where lengths are used. Dropped genes without
+        id still count in totals, as long as their length is not needed.
+    genes : sequence of str, optional
+        Ensembl ids to keep, in this order; all by default.
+    cell_type, dataset, assay, donor, tissue, disease : str, optional
+        Columns of ``obs``.
+    missing_label : {"error", "drop"}
+        What to do with cells that have no value, or an empty text, in one of those columns.
+    absent_genes : {"unmeasured", "measured"}
+        A gene that is 0 or NaN in every cell of a dataset counts as unmeasured there, since files that were joined
+        from several datasets write 0 for the genes that one of them lacks. ``"measured"`` switches the rule off; it
+        has no effect without ``dataset``.
+    nan : {"unmeasured", "error"}
+        NaN in the matrix means that this gene was not measured in this cell, and is left out of its total; or it is
+        refused.
+
+    Attributes
+    ----------
+    vocab : GeneVocab
+    n_cells : int
+    index : CellIndex
+        What every cell is; with the totals of its counts where no gene lengths were used, since then they turn log
+        values back into counts.
+    provenance : str
+        What was read, decided and left out, in one line.
+
+    Raises
+    ------
+    InputError
+        One line naming the file, column, gene or cell, and the remedy or the nearest name that exists.
+    """
+
+    __slots__ = ("_log_NG", "index", "provenance", "vocab")
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        layer: str = "X",
+        values: Values = "auto",
+        gene_id: str = INDEX,
+        gene_symbol: str | None = None,
+        gene_table: str | Path | None = None,
+        gene_length: str | Path | None = None,
+        missing_id: Missing = "error",
+        missing_length: Missing = "error",
+        genes: Sequence[str] | None = None,
+        cell_type: str | None = None,
+        dataset: str | None = None,
+        assay: str | None = None,
+        donor: str | None = None,
+        tissue: str | None = None,
+        disease: str | None = None,
+        missing_label: Missing = "error",
+        absent_genes: Absent = "unmeasured",
+        nan: Nan = "unmeasured",
+    ) -> None:
+        _check_choices(
+            values=values,
+            missing_id=missing_id,
+            missing_length=missing_length,
+            missing_label=missing_label,
+            absent_genes=absent_genes,
+            nan=nan,
+        )
+        columns = {"cell_type": cell_type, "dataset": dataset, "assay": assay, "donor": donor}
+        columns |= {"tissue": tissue, "disease": disease}
+        with opened(path) as file:
+            layer, *says = choose_layer(file, values) if layer == "auto" else (layer,)
+            file.check_layer(layer)
+            found = genes_of(
+                file,
+                layer,
+                gene_id=gene_id,
+                gene_symbol=gene_symbol,
+                gene_table=gene_table,
+                gene_length=gene_length,
+                missing_id=missing_id,
+                missing_length=missing_length,
+            )
+            row_N, labels, dropped = _labels(file, columns, missing_label)
+            panel_G = _panel(file.name, found, genes)
+            read = read_log_values(
+                file,
+                layer,
+                values=values,
+                genes=found,
+                panel_P=panel_G,
+                row_N=row_N,
+                dataset_N=_datasets(labels, len(row_N)).astype(np.int64),
+                refuse_nan=nan == "error",
+            )
+        self.vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
+        says += [*read.says, *found.says, *dropped]
+        sets_SG = None
+        if dataset is not None and absent_genes == "unmeasured":
+            sets_SG = read.expressed_SP
+            says.append(_absence(labels["dataset"].name_K, sets_SG))
+        # Without lengths a total turns a log value back into a count; with lengths it would not.
+        totals_N = read.total_N if gene_length is None else None
+        self._log_NG, self.index = _indexed(read.log_NP, self.vocab, row_N, labels, sets_SG, totals_N)
+        self.provenance = "; ".join(says)
+
+    def __repr__(self) -> str:
+        return f"H5adCells({self.n_cells} cells, {len(self.vocab)} genes: {self.provenance})"
+
+    @property
+    def n_cells(self) -> int:
+        """Cells that one pass gives."""
+        return len(self.index)
+
+    @property
+    def cheap_rows(self) -> bool:
+        """All cells are in memory."""
+        return True
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """Every cell once, permuted by ``seed``; the last batch may be smaller.
+
+        Raises
+        ------
+        InputError
+            ``batch_size`` is below 1, or ``seed`` is negative.
+        """
+        return (cells.dense() for cells in self.sparse_cells(batch_size=batch_size, seed=seed))
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """What :meth:`cells` gives, before it is made dense; see there for the errors."""
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
+        order_N = stream(seed, "h5ad", "cells").permutation(self.n_cells)
+        return (self.sparse_rows(order_N[start : start + batch_size]) for start in range(0, self.n_cells, batch_size))
+
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        """The cells of some rows of :attr:`index`, in the order asked for."""
+        return SparseCells(index=self.index.rows(row_B), value_BG=self._log_NG[row_B])
+
+
+def _check_choices(**choices: str) -> None:
+    """Refuse a choice that an option does not have, naming the nearest."""
+    for option, choice in choices.items():
+        if choice not in _CHOICES[option]:
+            raise InputError(f"{option} is {choice!r}; {nearest(choice, _CHOICES[option])}")
+
+
+def _labels(
+    file: H5adFile, columns: Mapping[str, str | None], missing_label: Missing
+) -> tuple[NDArray[np.int64], dict[str, Labels], list[str]]:
+    """Rows kept; the labels of each for each covariate; what was dropped."""
+    texts_of: dict[str, NDArray[np.str_]] = {}
+    labelled_N = np.ones(len(file.obs), dtype=np.bool_)
+    for covariate, column in columns.items():
+        if column is None:
+            continue
+        if column not in file.obs.columns:
+            known = [str(name) for name in file.obs.columns]
+            raise InputError(f"{covariate} column {column!r} is not in obs of {file.name!r}; {nearest(column, known)}")
+        texts_of[covariate] = np.array(texts(file.obs[column]), dtype=np.str_)
+        empty_N = texts_of[covariate] == ""
+        if empty_N.any() and missing_label == "error":
+            raise InputError(
+                f"{covariate} column {column!r} of {file.name!r} is empty for {int(empty_N.sum())} of {len(empty_N)} "
+                f"cells, {str(file.obs.index[int(empty_N.argmax())])!r} first: missing_label='drop' leaves them out"
+            )
+        labelled_N &= ~empty_N
+    row_N = np.flatnonzero(labelled_N).astype(np.int64)
+    if not len(row_N):
+        raise InputError(f"{file.name!r} has no cell{' with all the labels asked for' if len(labelled_N) else ''}")
+    labels = {covariate: Labels.of(texts_N[row_N]) for covariate, texts_N in texts_of.items()}
+    n_dropped = len(labelled_N) - len(row_N)
+    return row_N, labels, [f"{n_dropped} cells without a label dropped"] if n_dropped else []
+
+
+def _datasets(labels: Mapping[str, Labels], n_cells: int) -> NDArray[np.int32]:
+    """The number of each cell's dataset; 0 where none is known."""
+    return labels["dataset"].code_B if "dataset" in labels else np.zeros(n_cells, dtype=np.int32)
+
+
+def _indexed(
+    log_NG: SparseValues,
+    vocab: GeneVocab,
+    row_N: NDArray[np.int64],
+    labels: Mapping[str, Labels],
+    sets_SG: NDArray[np.bool_] | None,
+    total_N: NDArray[np.float64] | None,
+) -> tuple[SparseValues, CellIndex]:
+    """Values without NaN, which says that a gene was not measured in a cell, and what is known of every cell."""
+    log_NG.sum_duplicates()
+    set_N = np.zeros(len(row_N), dtype=np.int32) if sets_SG is None else _datasets(labels, len(row_N)).copy()
+    measured_SG = np.ones((1, len(vocab)), dtype=np.bool_) if sets_SG is None else sets_SG
+    unknown = np.isnan(log_NG.data)
+    if unknown.any():
+        row_of = np.repeat(np.arange(len(row_N)), np.diff(log_NG.indptr))
+        some_N, place = np.unique(row_of[unknown], return_inverse=True)
+        own_SG = measured_SG[set_N[some_N]]
+        own_SG[place, log_NG.indices[unknown]] = False
+        _, first_S, set_S = np.unique(np.packbits(own_SG, axis=1), axis=0, return_index=True, return_inverse=True)
+        set_N[some_N] = len(measured_SG) + set_S.reshape(-1)
+        measured_SG = np.concatenate([measured_SG, own_SG[first_S]])
+        indptr = np.concatenate([[0], np.cumsum(~unknown)])[log_NG.indptr].astype(log_NG.indptr.dtype)
+        known = (log_NG.data[~unknown], log_NG.indices[~unknown], indptr)
+        log_NG = cast("SparseValues", sp.csr_array(known, shape=log_NG.shape))
+    index = CellIndex(
+        vocab=vocab,
+        cell_id_B=row_N,
+        measured_SG=measured_SG,
+        set_B=set_N,
+        covariates=labels,
+        total_B=total_N,
+    )
+    return log_NG, index.compacted()
+
+
+def _panel(name: str, found: MatrixGenes, genes: Sequence[str] | None) -> NDArray[np.int64]:
+    """Columns of the vocabulary's genes, in its order."""
+    kept_G = np.flatnonzero(found.kept_G).astype(np.int64)
+    if genes is None:
+        return kept_G
+    column_of = {found.id_G[column]: column for column in kept_G.tolist()}
+    wanted = [without_version(gene) for gene in genes]
+    for gene in wanted:
+        if gene not in column_of:
+            raise InputError(f"gene {gene!r} of genes= is not in {name!r}; {nearest(gene, column_of)}")
+    return np.array([column_of[gene] for gene in wanted], dtype=np.int64)
+
+
+def _absence(names_S: NDArray[np.str_], expressed_SG: NDArray[np.bool_]) -> str:
+    """What the rule about absent genes does to each dataset."""
+    n_absent = (~expressed_SG).sum(axis=1)
+    counts = [f"{n} in {dataset!r}" for dataset, n in zip(names_S.tolist(), n_absent.tolist(), strict=True) if n]
+    shown = ", ".join(counts[:4]) + (", ..." if len(counts) > 4 else "")
+    return f"genes that a dataset never shows count as unmeasured there: {shown or 'none'}"

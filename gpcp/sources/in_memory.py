@@ -1,0 +1,184 @@
+"""Some cells of any source, read once and kept sparse in memory, as a source that every pass goes through again.
+
+Dimension key: ``B`` cells, ``P`` cells asked for, ``G`` genes of the sample, ``S`` measured sets.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from gpcp.core.cells import CellBatch, CellSource
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.random import stream
+from gpcp.sources.index import CellIndex, Which
+from gpcp.sources.sparse import SparseCells, concatenate_sparse, sparse_batches
+
+_BLOCK_CELLS = 1024
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SampledCells:
+    """Some cells in memory, as a source.
+
+    Meets :class:`gpcp.sources.sparse.IndexedCells`.
+
+    Parameters
+    ----------
+    held : SparseCells
+        Sorted by ``cell_id``.
+    n_expressed_B : int64, (B,)
+        Genes with a value above 0, of all genes that the cells were read with.
+    of_counts : bool
+        False where some value is negative: no logarithm of counts, so that nothing is "expressed" and no cell "deep".
+    whole : bool
+        Whether the source has no other cells.
+    """
+
+    held: SparseCells
+    n_expressed_B: NDArray[np.int64]
+    of_counts: bool
+    whole: bool
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes kept."""
+        return self.held.vocab
+
+    @property
+    def index(self) -> CellIndex:
+        """What every cell is."""
+        return self.held.index
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of one pass."""
+        return len(self.held)
+
+    @property
+    def cheap_rows(self) -> bool:
+        """True: they lie in memory."""
+        return True
+
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        """The cells of some rows of :attr:`index`."""
+        return self.held.rows(row_B)
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """Every cell once, permuted by ``seed``."""
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
+        order_B = stream(seed, "audit", "cells").permutation(len(self))
+        return (self.held.rows(order_B[start : start + batch_size]) for start in range(0, len(self), batch_size))
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """Every cell once, permuted by ``seed``; see :class:`gpcp.core.cells.CellSource`."""
+        return (part.dense() for part in self.sparse_cells(batch_size=batch_size, seed=seed))
+
+    def rows(self, which: Which) -> "SampledCells":
+        """Some of the cells."""
+        return SampledCells(
+            held=self.held.rows(which),
+            n_expressed_B=self.n_expressed_B[which],
+            of_counts=self.of_counts,
+            whole=self.whole,
+        )
+
+    def genes(self, wanted: Sequence[str]) -> "SampledCells":
+        """The same cells with some of their genes, in the order given; totals and ``n_expressed`` stay."""
+        return SampledCells(
+            held=with_genes(self.held, GeneVocab(feature_id=tuple(wanted))),
+            n_expressed_B=self.n_expressed_B,
+            of_counts=self.of_counts,
+            whole=self.whole,
+        )
+
+    def row_of(self, cell_id_P: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of cells by name."""
+        return np.searchsorted(self.index.cell_id_B, cell_id_P).astype(np.int64)
+
+
+def with_genes(cells: SparseCells, vocab: GeneVocab) -> SparseCells:
+    """The same cells with some of their genes; totals stay those of all genes.
+
+    Raises
+    ------
+    InputError
+        A gene is not among the cells'.
+    """
+    index, token_G = cells.index, cells.vocab.tokens(vocab.feature_id)
+    value_BG = sp.csr_array(cells.value_BG[:, token_G])
+    value_BG.sort_indices()
+    return SparseCells(
+        index=CellIndex(
+            vocab=vocab,
+            cell_id_B=index.cell_id_B,
+            measured_SG=index.measured_SG[:, token_G],
+            set_B=index.set_B,
+            covariates=index.covariates,
+            total_B=index.total_B,
+        ),
+        value_BG=value_BG,
+    )
+
+
+def sample_cells(
+    cells: CellSource,
+    genes: Sequence[str],
+    *,
+    max_cells: int,
+    seed: int,
+    on_cells: Callable[[int], None] = lambda n: None,
+) -> SampledCells:
+    """Read the first ``max_cells`` cells of a pass, which are a random sample, and keep some genes.
+
+    Parameters
+    ----------
+    cells : CellSource
+    genes : sequence of str
+        To keep; each once.
+    max_cells : int
+    seed : int
+    on_cells : callable
+        Told the number of cells of each block as it is read.
+
+    Raises
+    ------
+    InputError
+        The source has fewer than two cells, or lacks a gene.
+    """
+    vocab = GeneVocab(feature_id=tuple(genes))
+    kept: list[SparseCells] = []
+    expressed: list[NDArray[np.int64]] = []
+    n_read, of_counts, whole = 0, True, True
+    for block in sparse_batches(cells, batch_size=_BLOCK_CELLS, seed=seed):
+        if n_read == max_cells:
+            whole = False
+            break
+        if len(block) > max_cells - n_read:
+            block, whole = block.rows(slice(max_cells - n_read)), False
+        kept.append(with_genes(block, vocab))
+        expressed.append(np.asarray((block.value_BG > 0).sum(axis=1), dtype=np.int64).reshape(-1))
+        of_counts = of_counts and not (block.value_BG.data < 0).any()
+        n_read += len(block)
+        on_cells(len(block))
+        if not whole:
+            break
+    if n_read < 2:
+        raise InputError(f"the source gives {n_read} cells: a pair needs two")
+    held = concatenate_sparse(kept)
+    order_B = np.argsort(held.index.cell_id_B)
+    return SampledCells(
+        held=held.rows(order_B),
+        n_expressed_B=np.concatenate(expressed)[order_B],
+        of_counts=of_counts,
+        whole=whole,
+    )

@@ -1,0 +1,272 @@
+"""Some of a source's cells, or some of its genes, as a source again; indexed if the source is.
+
+Dimension key: ``B`` cells of a batch, ``N`` cells kept, ``G`` genes, ``W`` bytes that hold G bits.
+
+A source of cells split in two by cell, so that no cell that is scored was trained on.
+
+Dimension key: ``B`` cells of a batch, ``N`` all cells of a source, ``T`` cell types.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.core.cells import CellBatch, CellSource, rebatched_cells, rebatched_rows
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.core.random import stream
+from gpcp.sources.index import CellIndex
+from gpcp.sources.sparse import IndexedCells, SparseCells, concatenate_sparse, indexed, signatures_of, sparse_batches
+
+
+@final
+class OnlyCells:
+    """The cells of a source whose names are given; the others are read and passed over.
+
+    Meets :class:`gpcp.sources.sparse.SparseCellSource` and :class:`gpcp.sources.sparse.PerhapsIndexed`.
+
+    Parameters
+    ----------
+    cells : CellSource
+    cell_id_N : int64, (N,)
+        Names of the cells to keep, in any order; each once.
+
+    Raises
+    ------
+    InputError
+        No cell is named, or one is named twice.
+    """
+
+    __slots__ = ("_cells", "cell_id_N")
+
+    def __init__(self, cells: CellSource, cell_id_N: NDArray[np.int64]) -> None:
+        self._cells = cells
+        self.cell_id_N: NDArray[np.int64] = np.unique(cell_id_N)
+        if not len(cell_id_N):
+            raise InputError("no cell is named: a source needs at least one")
+        if len(self.cell_id_N) < len(cell_id_N):
+            raise InputError(f"{len(cell_id_N) - len(self.cell_id_N)} cells are named more than once: name each once")
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes of every batch."""
+        return self._cells.vocab
+
+    @property
+    def n_cells(self) -> int:
+        """Cells that one pass gives, if the source has all that are named."""
+        return len(self.cell_id_N)
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """The cells kept, in the order of the source; see :class:`gpcp.core.cells.CellSource`."""
+        batches = self._cells.cells(batch_size=batch_size, seed=seed)
+        return rebatched_cells((batch.rows(self._named(batch.cell_id_B)) for batch in batches), batch_size=batch_size)
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """What :meth:`cells` gives, before it is made dense."""
+        batches = sparse_batches(self._cells, batch_size=batch_size, seed=seed)
+        kept = (batch.rows(self._named(batch.index.cell_id_B)) for batch in batches)
+        return rebatched_rows(kept, concatenate_sparse, batch_size=batch_size)
+
+    def indexed(self) -> IndexedCells | None:
+        """The same cells as an indexed source, if the whole source is one."""
+        whole = indexed(self._cells)
+        if whole is None:
+            return None
+        row_N = np.flatnonzero(self._named(whole.index.cell_id_B)).astype(np.int64)
+        return _SomeRows(self, whole, row_N)
+
+    def _named(self, cell_id_B: NDArray[np.int64]) -> NDArray[np.bool_]:
+        place_B = np.minimum(np.searchsorted(self.cell_id_N, cell_id_B), self.n_cells - 1)
+        return self.cell_id_N[place_B] == cell_id_B
+
+
+@final
+class OnlyGenes:
+    """The cells of a source with some of their genes.
+
+    Meets :class:`gpcp.sources.sparse.SparseCellSource` and :class:`gpcp.sources.sparse.PerhapsIndexed`. Values are not
+    normalised anew: totals stay those of all genes.
+
+    Parameters
+    ----------
+    cells : CellSource
+    genes : sequence of str
+        Ids, in the order wanted.
+
+    Raises
+    ------
+    InputError
+        A gene is not in the source's vocabulary (the message names the nearest), occurs twice, or there is none.
+    """
+
+    __slots__ = ("_cells", "_token_G", "vocab")
+
+    def __init__(self, cells: CellSource, genes: Sequence[str]) -> None:
+        self._cells = cells
+        self.vocab = GeneVocab(feature_id=tuple(genes))
+        self._token_G = cells.vocab.tokens(genes)
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """Every cell, in the order of the source; see :class:`gpcp.core.cells.CellSource`."""
+        for batch in self._cells.cells(batch_size=batch_size, seed=seed):
+            yield CellBatch(
+                vocab=self.vocab,
+                expression_BG=batch.expression_BG[:, self._token_G],
+                measured_BG=batch.measured_BG[:, self._token_G],
+                cell_id_B=batch.cell_id_B,
+                covariates=batch.covariates,
+            )
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """What :meth:`cells` gives, before it is made dense."""
+        return map(self._chosen, sparse_batches(self._cells, batch_size=batch_size, seed=seed))
+
+    def indexed(self) -> IndexedCells | None:
+        """The same cells as an indexed source, if the whole source is one."""
+        whole = indexed(self._cells)
+        return None if whole is None else _SomeGenes(self, whole, self._token_G)
+
+    def _chosen(self, cells: SparseCells) -> SparseCells:
+        return chosen_genes(cells, self.vocab, self._token_G)
+
+
+@final
+class _SomeRows:
+    """Some rows of an indexed source, as an indexed source."""
+
+    def __init__(self, some: OnlyCells, whole: IndexedCells, row_N: NDArray[np.int64]) -> None:
+        self._some, self._whole, self._row_N = some, whole, row_N
+        self.vocab, self.cheap_rows = whole.vocab, whole.cheap_rows
+        self.index = whole.index.rows(row_N)
+        self.cells, self.sparse_cells = some.cells, some.sparse_cells
+
+    @property
+    def signature_NW(self) -> NDArray[np.uint8] | None:
+        """The expressed genes of each cell as bits, if the whole source keeps them."""
+        kept = signatures_of(self._whole)
+        return None if kept is None else kept[self._row_N]
+
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        return self._whole.sparse_rows(self._row_N[row_B])
+
+
+@final
+class _SomeGenes:
+    """Some genes of an indexed source, as an indexed source."""
+
+    def __init__(self, some: OnlyGenes, whole: IndexedCells, token_G: NDArray[np.int64]) -> None:
+        self._whole, self._token_G = whole, token_G
+        self.vocab, self.cheap_rows = some.vocab, whole.cheap_rows
+        self.index = index_of_genes(whole.index, some.vocab, token_G)
+        self.cells, self.sparse_cells = some.cells, some.sparse_cells
+
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        return chosen_genes(self._whole.sparse_rows(row_B), self.vocab, self._token_G)
+
+
+def index_of_genes(index: CellIndex, vocab: GeneVocab, token_G: NDArray[np.int64]) -> CellIndex:
+    """What is known of some cells, as far as some genes go; ``token_G`` are their places, int64 (G,)."""
+    return CellIndex(
+        vocab=vocab,
+        cell_id_B=index.cell_id_B,
+        measured_SG=index.measured_SG[:, token_G],
+        set_B=index.set_B,
+        covariates=index.covariates,
+        total_B=index.total_B,
+    )
+
+
+def chosen_genes(cells: SparseCells, vocab: GeneVocab, token_G: NDArray[np.int64]) -> SparseCells:
+    """Some genes of some cells; ``token_G`` are their places, int64 (G,)."""
+    value_BG = cells.value_BG[:, token_G]
+    value_BG.sort_indices()
+    return SparseCells(index=index_of_genes(cells.index, vocab, token_G), value_BG=value_BG)
+
+
+_BLOCK_CELLS = 2048
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellSplit:
+    """Two sources that have no cell in common.
+
+    Parameters
+    ----------
+    training, held_out : OnlyCells
+    says : str
+        How they were split.
+    """
+
+    training: OnlyCells
+    held_out: OnlyCells
+    says: str
+
+
+def split_cells(source: CellSource, held_out_share: float, seed: int) -> CellSplit:
+    """Split a source by cell, each cell type by the same share.
+
+    Of a type of ``n`` cells, ``round(held_out_share * n)`` are held out, but never all: no type is met for the first
+    time when it is scored. Cells without a ``cell_type`` covariate are of one type. Reads the source once and keeps
+    names and types alone.
+
+    Parameters
+    ----------
+    source : CellSource
+    held_out_share : float
+        Within 0 .. 1, both excluded.
+    seed : int
+        Decides who is held out; the order in which the source gives its cells does not.
+
+    Returns
+    -------
+    CellSplit
+
+    Raises
+    ------
+    InputError
+        The share is not within 0 .. 1, the source has no cell, or one side would have none.
+    """
+    if not 0 < held_out_share < 1:
+        raise InputError(f"held_out_share is {held_out_share}: it must be above 0 and below 1")
+    cell_id_N, type_N = _names_and_types(source)
+    rng = stream(seed, "real cells", "split")
+    held_N = np.zeros(len(cell_id_N), dtype=np.bool_)
+    types_T = np.unique(type_N)
+    for cell_type in types_T:
+        rows = np.flatnonzero(type_N == cell_type)
+        n_held = min(round(held_out_share * len(rows)), len(rows) - 1)
+        held_N[rng.choice(rows, size=n_held, replace=False)] = True
+    if not held_N.any():
+        raise InputError(
+            f"no cell would be held out: {held_out_share} of each of {len(types_T)} cell types, {len(cell_id_N)} cells "
+            "in all, is none; hold out more"
+        )
+    n_held = int(held_N.sum())
+    return CellSplit(
+        training=OnlyCells(source, cell_id_N[~held_N]),
+        held_out=OnlyCells(source, cell_id_N[held_N]),
+        says=f"{n_held} of {len(cell_id_N)} cells held out, {held_out_share:.0%} of each of {len(types_T)} cell types",
+    )
+
+
+def _names_and_types(source: CellSource) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Name and type of every cell, sorted by name."""
+    names: list[NDArray[np.int64]] = []
+    types: list[NDArray[np.str_]] = []
+    for batch in source.cells(batch_size=_BLOCK_CELLS, seed=0):
+        names.append(batch.cell_id_B)
+        types.append(_types(batch))
+    if not names:
+        raise InputError("the source has no cell to split")
+    order_N = np.argsort(np.concatenate(names))
+    return np.concatenate(names)[order_N], np.concatenate(types)[order_N]
+
+
+def _types(cells: CellBatch) -> NDArray[np.str_]:
+    none_B: NDArray[np.str_] = np.full(len(cells), "", dtype=np.str_)
+    return cells.covariates.get("cell_type", none_B)

@@ -1,0 +1,1 @@
+"""The loss, the training loop and its configuration."""

@@ -1,0 +1,328 @@
+"""``fit``: a transformer and a source of pairs in, a trained transformer and its history out.
+
+Dimension key: ``B`` pairs, ``L`` state tokens, ``K`` components of a distribution.
+
+Lightning Fabric does device, precision and several processes. A checkpoint holds all that decides what follows
+(weights, optimiser, place in the data, random state), so that a resumed run walks the identical loss curve.
+"""
+
+import math
+import pickle
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from gpcp.core.errors import InputError
+from gpcp.core.files import write_with
+from gpcp.core.pairs import PairBatch, PairSource, concatenate
+from gpcp.loading.sharding import epoch_seed, share
+from gpcp.model.batch import ModelBatch, copied_ahead, model_batch
+from gpcp.model.heads.distribution import Mixture
+from gpcp.model.heads.registry import HEADS, gives_distribution
+from gpcp.model.torch_seed import torch_seed
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
+from gpcp.training.loss import loss_terms, masked_loss, masked_surprise
+
+__all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]
+
+OnStep = Callable[[int, float], None]
+_UNITS_PAIRS = 2048
+_EVALUATION_BATCH = 512
+
+
+def fit(
+    model: GenePerturbationTransformer,
+    pairs: PairSource,
+    config: FitConfig,
+    *,
+    held_out: PairBatch | None = None,
+    checkpoint: Path | None = None,
+    on_step: OnStep | None = None,
+    progress: bool = False,
+    fabric: Fabric | None = None,
+) -> FitResult:
+    """Train ``model`` in place.
+
+    Parameters
+    ----------
+    model : GenePerturbationTransformer
+    pairs : PairSource
+        Gone through again with another seed whenever it ends, until ``config.n_steps`` are done. Wrapped in
+        :class:`gpcp.loading.prefetch.Prefetched` it is read while the model computes, with the same result; no thread
+        is left
+        when ``fit`` returns or raises.
+    config : FitConfig
+    held_out : PairBatch, optional
+        Its loss enters the history every ``config.evaluate_every`` steps, and decides early stopping.
+    checkpoint : Path, optional
+        Where a file exists already, training goes on from it; it is written every ``config.checkpoint_every`` steps
+        and at the end, whole or not at all.
+    on_step : callable, optional
+        Called after every step with the number of steps done and the training loss; what it raises ends training.
+    progress : bool
+        Show a bar on the terminal.
+    fabric : lightning_fabric.Fabric, optional
+        One that is launched already, for several processes: rank r takes batches r, r + n, r + 2n, ...
+
+    Returns
+    -------
+    FitResult
+        The history, and why training stopped.
+
+    Raises
+    ------
+    InputError
+        Vocabulary and model differ, early stopping lacks held-out pairs, the head gives no distribution where the
+        objective is likelihood, the source is empty, or the checkpoint was made with another configuration.
+    """
+    _check(model, pairs, config, held_out)
+    fabric = fabric or Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+    if fabric.world_size > 1 and config.objective == "squared" and model.gives_distribution:
+        # Processes wait for gradients of every parameter; squared errors give none to spreads.
+        raise InputError(
+            f"the head {model.config.head!r} trained by squared errors leaves parameters without a gradient, for "
+            "which several processes would wait: set FitConfig.objective to 'likelihood', or take one process"
+        )
+    run = _Run(model, pairs, config, held_out, fabric)
+    bar = tqdm(total=config.n_steps, disable=not progress, unit="step", desc="fit")
+    with torch_seed(config.seed), bar, closing(run.batches):
+        run.begin(checkpoint)
+        bar.update(run.step)
+        while run.stopped is None:
+            loss = run.advance()
+            bar.update()
+            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+            if checkpoint is not None and (run.stopped or run.step % config.checkpoint_every == 0):
+                run.save(checkpoint)
+            if on_step is not None:
+                on_step(run.step, loss)
+        run.finish()
+    return FitResult(history=tuple(run.history), stopped=run.stopped, n_steps=run.step)
+
+
+@torch.no_grad()
+def mean_loss(model: GenePerturbationTransformer, pairs: PairBatch) -> float:
+    """Mean squared error over the scored entries of some pairs, with the model in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    device = model.state_identity.weight.device
+    total, n = 0.0, 0.0
+    for start in range(0, len(pairs), _EVALUATION_BATCH):
+        batch, after_BL = model_batch(pairs.rows(slice(start, start + _EVALUATION_BATCH)))
+        prediction_BL: Tensor = model(batch.to(device)).cpu()
+        part_total, part_n = loss_terms(prediction_BL.float(), after_BL, batch.scored_BL)
+        total, n = total + float(part_total), n + float(part_n)
+    model.train(was_training)
+    if not n:
+        raise InputError("the pairs score no gene: every gene is told or unmeasured")
+    return total / n
+
+
+def _check(
+    model: GenePerturbationTransformer, pairs: PairSource, config: FitConfig, held_out: PairBatch | None
+) -> None:
+    if model.config.n_genes != len(pairs.vocab):
+        raise InputError(f"the model knows {model.config.n_genes} genes, the source has {len(pairs.vocab)}")
+    if held_out is not None and held_out.vocab != pairs.vocab:
+        raise InputError("held-out pairs and training pairs have different vocabularies")
+    if config.patience is not None and held_out is None:
+        raise InputError("FitConfig.patience asks for early stopping: give held_out, whose loss decides it")
+    if config.objective == "likelihood" and not model.gives_distribution:
+        known = ", ".join(repr(name) for name in HEADS if gives_distribution(name))
+        raise InputError(
+            f"FitConfig.objective is 'likelihood' and the head {model.config.head!r} gives a mean alone: choose one "
+            f"of {known} in ModelConfig.head, or the objective 'squared'"
+        )
+
+
+@final
+class _Run:
+    """One training under way: what a checkpoint has to hold."""
+
+    def __init__(
+        self,
+        model: GenePerturbationTransformer,
+        pairs: PairSource,
+        config: FitConfig,
+        held_out: PairBatch | None,
+        fabric: Fabric,
+    ) -> None:
+        self.model, self.pairs, self.config, self.held_out, self.fabric = model, pairs, config, held_out, fabric
+        self.step, self.epoch, self.batch_of_epoch = 0, 0, 0
+        self.history: list[HistoryRow] = []
+        self.stopped: StopReason | None = None
+        self.best_loss, self.best_weights = math.inf, dict[str, Tensor]()
+        self._since_row: list[float] = []
+        # Where the run stands after each batch that was asked for and not yet stepped on: copies are made ahead.
+        self._places = deque[tuple[int, int]]()
+        self.batches = copied_ahead(self._from_here(), fabric.device)
+
+    def begin(self, checkpoint: Path | None) -> None:
+        config = self.config
+        resume = checkpoint is not None and checkpoint.exists()
+        if not resume:
+            self._learn_units()
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self._wrapped, self._optimizer = self.fabric.setup(self.model, optimizer)
+        if config.objective == "likelihood":
+            # Gradients of several processes meet in the wrapper, which has to know of every way in.
+            self._wrapped.mark_forward_method("distribution_parameters")
+        if checkpoint is not None and resume:
+            self._load(checkpoint)
+        self.model.train()
+
+    def advance(self) -> float:
+        """One step; the loss of its batch, by entry."""
+        config, fabric = self.config, self.fabric
+        batch, after_BL = next(self.batches)
+        self.epoch, self.batch_of_epoch = self._places.popleft()
+        batch, after_BL = batch.to(fabric.device), after_BL.to(fabric.device)
+        rate = config.learning_rate_at(self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        prediction_BL, objective = self._asked(batch, after_BL)
+        loss = float(masked_loss(prediction_BL.detach(), after_BL, batch.scored_BL))
+        if not (math.isfinite(loss) and math.isfinite(float(objective.detach()))):
+            self._record(loss, rate)
+            self.stopped = "diverged"
+            return loss
+        self._optimizer.zero_grad()
+        fabric.backward(objective)
+        if config.gradient_clip is not None:
+            fabric.clip_gradients(
+                self._wrapped, self._optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False
+            )
+        self._optimizer.step()
+        self.step += 1
+        self._since_row.append(loss)
+        if self.step % config.evaluate_every == 0 or self.step == config.n_steps:
+            self._record(sum(self._since_row) / len(self._since_row), rate)
+        if self.stopped is None and self.step == config.n_steps:
+            self.stopped = "finished"
+        return loss
+
+    def _asked(self, batch: ModelBatch, after_BL: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean that is answered, and what is to be lowered."""
+        weight = self.config.pair_weight
+        if self.config.objective == "likelihood":
+            logit_BLK, mean_BLK, log_sd_BLK = self._wrapped.distribution_parameters(batch)
+            said = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
+            return said.mean_BL, masked_surprise(said, after_BL, batch.scored_BL, weight)
+        prediction_BL: Tensor = self._wrapped(batch)
+        return prediction_BL, masked_loss(prediction_BL, after_BL, batch.scored_BL, weight)
+
+    def finish(self) -> None:
+        """Put back the weights of the best held-out loss, where early stopping kept them."""
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+        self.model.eval()
+
+    def save(self, path: Path) -> None:
+        state: dict[str, Any] = {
+            "made_with": self._made_with(),
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "place": [self.step, self.epoch, self.batch_of_epoch],
+            "random_state": torch.get_rng_state(),
+            "history": [row.to_json() for row in self.history],
+            "since_row": list(self._since_row),
+            "stopped": self.stopped,
+            "best_loss": self.best_loss,
+            "best_weights": self.best_weights,
+        }
+        if self.fabric.is_global_zero:
+            write_with(path, lambda passing: torch.save(state, passing))
+        self.fabric.barrier()
+
+    def _load(self, path: Path) -> None:
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            made_with: dict[str, Any] = state["made_with"]
+            # A checkpoint from before a field existed was made with that field's default.
+            made_with = {**made_with, "fit configuration": FitConfig().to_json() | made_with["fit configuration"]}
+        except (OSError, RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+            kind = type(error).__name__
+            raise InputError(f"{str(path)!r} is no checkpoint of gpcp ({kind}): remove it or name another") from error
+        differing = [name for name, value in self._made_with().items() if made_with.get(name) != value]
+        if differing:
+            raise InputError(
+                f"the checkpoint {str(path)!r} was made with another {', '.join(differing)}: "
+                "give the same configuration, or another checkpoint"
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError:
+            raise InputError(
+                f"the checkpoint {str(path)!r} holds other weights than this version of the model has: remove it"
+            ) from None
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step, self.epoch, self.batch_of_epoch = state["place"]
+        torch.set_rng_state(state["random_state"].cpu())
+        self.history = [HistoryRow(**row) for row in state["history"]]
+        self._since_row = state["since_row"]
+        self.stopped, self.best_loss, self.best_weights = state["stopped"], state["best_loss"], state["best_weights"]
+
+    def _made_with(self) -> dict[str, Any]:
+        return {"model configuration": self.model.config.to_json(), "fit configuration": self.config.to_json()}
+
+    def _learn_units(self) -> None:
+        size, seed = self.config.batch_size, epoch_seed(self.config.seed, 0)
+        with closing(share(self.pairs, batch_size=size, seed=seed)) as batches:
+            first = [batch.dense() for batch in islice(batches, -(-_UNITS_PAIRS // size))]
+        self.model.learn_units(model_batch(concatenate(first))[0])
+
+    def _from_here(self) -> Generator[tuple[ModelBatch, Tensor]]:
+        """Batches of this rank for ever, from the place that the run has reached when the first one is asked for."""
+        n_ranks, rank = self.fabric.world_size, self.fabric.global_rank
+        epoch, n_done = self.epoch, self.batch_of_epoch
+        while True:
+            own = share(
+                self.pairs,
+                batch_size=self.config.batch_size,
+                seed=epoch_seed(self.config.seed, epoch),
+                start=n_done,
+                rank=rank,
+                n_ranks=n_ranks,
+            )
+            with closing(own):
+                for batch in own:
+                    n_done += n_ranks
+                    self._places.append((epoch, n_done))
+                    yield model_batch(batch.dense())
+            if not n_done:
+                raise InputError(
+                    f"the source gives fewer than {n_ranks} batches a pass: it needs one for every process"
+                )
+            epoch, n_done = epoch + 1, 0
+
+    def _record(self, train_loss: float, rate: float) -> None:
+        held_out_loss = None if self.held_out is None else mean_loss(self.model, self.held_out)
+        self.history.append(
+            HistoryRow(step=self.step, train_loss=train_loss, held_out_loss=held_out_loss, learning_rate=rate)
+        )
+        self._since_row = []
+        if self.config.patience is None or held_out_loss is None:
+            return
+        if held_out_loss < self.best_loss:
+            self.best_loss = held_out_loss
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        held_out = [row.held_out_loss for row in self.history]
+        # A loss that is no number is never the best: where all are, the best lies before the first row.
+        best = held_out.index(self.best_loss) if self.best_weights else -1
+        if len(held_out) - best > self.config.patience:
+            self.stopped = "early"

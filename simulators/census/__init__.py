@@ -1,0 +1,1 @@
+"""Cells written as a store of the shape of the CELLxGENE Census."""

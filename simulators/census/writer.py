@@ -1,0 +1,167 @@
+"""A whole store of the Census's shape, written out of a spool with TileDB-SOMA.
+
+Dimension key: ``B`` cells of a dataset, ``F`` genes of the store, ``S`` datasets.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from simulators.census.spool import Spool, Stored
+from simulators.census.tables import X_ON_DISK, arrow, info_tables, label_columns, table
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+def write_store(
+    folder: Path, spool: Spool, genes: dict[str, Any], *, organism: str, source: str, progress: bool
+) -> int:
+    """Write the whole store into a folder that does not exist.
+
+    Parameters
+    ----------
+    folder : Path
+    spool : Spool
+        Has all cells.
+    genes : mapping of str to columns of var
+    organism : str
+    source : str
+        Where the cells come from, in words.
+    progress : bool
+
+    Returns
+    -------
+    int
+        Entries of a layer.
+    """
+    import tiledbsoma
+
+    n_genes, datasets = len(genes["feature_id"]), spool.datasets
+    size_S = np.array([spool.size(name) for name in datasets], dtype=np.int64)
+    nnz_F, n_measured_F = np.zeros(n_genes, dtype=np.int64), np.zeros(n_genes, dtype=np.int64)
+    measured_SF = np.zeros((len(datasets), n_genes), dtype=np.bool_)
+    parts: list[dict[str, NDArray[Any]]] = []
+    uri = folder.as_posix()
+    with cast("Any", tiledbsoma.Collection).create(uri) as census:
+        census.add_new_collection("census_info")
+        with census.add_new_collection("census_data") as data:
+            _create_layers(data.add_new_collection(organism, tiledbsoma.Experiment), int(size_S.sum()), n_genes)
+    experiment = f"{uri}/census_data/{organism}"
+    with (
+        tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/raw", "w") as raw,
+        tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/normalized", "w") as normalised,
+    ):
+        start = 0
+        each = tqdm(spool.stored(), desc="datasets written", total=len(datasets), disable=not progress)
+        for number, stored in enumerate(each):
+            _write_layer(raw, stored.count_BF, start)
+            _write_layer(normalised, stored.normalised_BF, start)
+            measured_SF[number] = stored.measured_F
+            nnz_F += np.bincount(stored.count_BF.indices, minlength=n_genes)
+            n_measured_F += stored.measured_F * len(stored.cell_id_B)
+            parts.append(_cell_columns(stored))
+            start += len(stored.cell_id_B)
+    obs = _obs(spool, parts)
+    var = table({**genes, "nnz": nnz_F, "n_measured_obs": n_measured_F})
+    _write_tables(experiment, {"obs": obs})
+    _write_tables(f"{experiment}/ms/RNA", {"var": var})
+    _write_presence(f"{experiment}/ms/RNA", measured_SF)
+    built = datetime.now(UTC).date().isoformat()
+    info = info_tables(organism=organism, obs=obs, datasets=datasets, size_S=size_S, source=source, built=built)
+    _write_tables(f"{uri}/census_info", info)
+    return int(nnz_F.sum())
+
+
+def _create_layers(experiment: Any, n_cells: int, n_genes: int) -> None:
+    """An experiment's collections and its two empty layers."""
+    import tiledbsoma
+
+    pa = arrow()
+
+    with (
+        experiment,
+        experiment.add_new_collection("ms") as ms,
+        ms.add_new_collection("RNA", tiledbsoma.Measurement) as rna,
+        rna.add_new_collection("X") as layers,
+    ):
+        for layer in ("raw", "normalized"):
+            shape = (n_cells, n_genes)
+            layers.add_new_sparse_ndarray(layer, type=pa.float32(), shape=shape, platform_config=X_ON_DISK).close()
+
+
+def _write_layer(layer: Any, value_BF: "csr_array", start: int) -> None:
+    """A dataset's entries, in one write."""
+    pa = arrow()
+
+    row = np.repeat(np.arange(start, start + value_BF.shape[0], dtype=np.int64), np.diff(value_BF.indptr))
+    column = value_BF.indices.astype(np.int64)
+    layer.write(pa.table({"soma_dim_0": row, "soma_dim_1": column, "soma_data": value_BF.data}))
+
+
+def _cell_columns(stored: Stored) -> dict[str, NDArray[Any]]:
+    """What obs says of a dataset's cells, texts as codes."""
+    count_BF = stored.count_BF.astype(np.float64)
+    nnz_B = np.diff(count_BF.indptr).astype(np.int64)
+    sum_B = np.asarray(count_BF.sum(axis=1)).reshape(-1)
+    mean_B = sum_B / np.maximum(nnz_B, 1)
+    row = np.repeat(np.arange(len(nnz_B)), nnz_B)
+    square_B = np.bincount(row, weights=(count_BF.data - mean_B[row]) ** 2, minlength=len(nnz_B))
+    return {
+        **stored.code_of,
+        "is_primary_data": stored.primary_B,
+        "cell_id": stored.cell_id_B,
+        "raw_sum": sum_B,
+        "nnz": nnz_B,
+        "raw_mean_nnz": mean_B,
+        "raw_variance_nnz": square_B / np.maximum(nnz_B - 1, 1),
+        "n_measured_vars": np.full(len(nnz_B), stored.measured_F.sum(), dtype=np.int64),
+    }
+
+
+def _obs(spool: Spool, parts: list[dict[str, NDArray[Any]]]) -> Any:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = {column: list(known) for column, known in spool.names.items()}
+    columns = label_columns(names, {column: joined.pop(column) for column in names})
+    columns["observation_joinid"] = [str(cell_id) for cell_id in joined.pop("cell_id").tolist()]
+    return table({**columns, **joined})
+
+
+def _write_presence(measurement: str, measured_SF: NDArray[np.bool_]) -> None:
+    import tiledbsoma
+
+    pa = arrow()
+
+    dataset, gene = np.nonzero(measured_SF)
+    present = pa.table(
+        {"soma_dim_0": dataset, "soma_dim_1": gene, "soma_data": pa.array(np.ones(len(gene), dtype=np.bool_))}
+    )
+    name = "feature_dataset_presence_matrix"
+    with (
+        cast("Any", tiledbsoma.Measurement).open(measurement, "w") as rna,
+        rna.add_new_sparse_ndarray(name, type=pa.bool_(), shape=measured_SF.shape) as matrix,
+    ):
+        matrix.write(present)
+
+
+def _write_tables(collection: str, tables: Mapping[str, Any]) -> None:
+    """Tables of a collection: all created first and each opened again to be written.
+
+    A dictionary column that is written within the collection's own ``create`` or before it is closed ends up empty.
+    """
+    import tiledbsoma
+
+    with cast("Any", tiledbsoma.open(collection, "w")) as parent:
+        for name, values in tables.items():
+            domain = [(0, max(0, values.num_rows - 1))]
+            parent.add_new_dataframe(
+                name, schema=values.schema, domain=domain, index_column_names=["soma_joinid"]
+            ).close()
+    for name, values in tables.items():
+        with cast("Any", tiledbsoma.DataFrame).open(f"{collection}/{name}", "w") as frame:
+            frame.write(values)

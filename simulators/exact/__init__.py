@@ -1,0 +1,1 @@
+"""The exact law of a world, and the best possible predictor."""

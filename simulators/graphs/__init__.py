@@ -1,0 +1,1 @@
+"""Known gene graphs: random families, real networks, sortability."""

@@ -1,0 +1,49 @@
+"""Cells whose totals over all genes are told beside them, as a reader of counts tells them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+from gpcp.core.cells import CellBatch
+from gpcp.core.genes import GeneVocab
+from gpcp.sources.index import CellIndex
+from gpcp.sources.sparse import SparseCells, sparse_of
+from simulators.sources import CountedCells
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TotalledCells:
+    """Counted cells as log1p(TPM) that still know how many counts each had.
+
+    Meets :class:`gpcp.sources.sparse.SparseCellSource`; ``total_B`` is that of the genes measured.
+
+    Parameters
+    ----------
+    counted : CountedCells
+    """
+
+    counted: CountedCells
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes of every batch."""
+        return self.counted.vocab
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """As the source gives them."""
+        return (batch.cells for batch in self.counted.counted(batch_size=batch_size, seed=seed))
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """The same cells, sparse, with their totals."""
+        for batch in self.counted.counted(batch_size=batch_size, seed=seed):
+            cells = sparse_of(batch.cells)
+            index = CellIndex(
+                vocab=cells.vocab,
+                cell_id_B=cells.index.cell_id_B,
+                measured_SG=cells.index.measured_SG,
+                set_B=cells.index.set_B,
+                covariates=cells.index.covariates,
+                total_B=batch.count_BG.sum(axis=1).astype("float64"),
+            )
+            yield SparseCells(index=index, value_BG=cells.value_BG)

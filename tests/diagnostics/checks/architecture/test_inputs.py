@@ -1,0 +1,125 @@
+"""What a model reads: every check with the fault that it catches, planted between batch and model."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from gpcp.model.batch import ModelBatch
+from tests.diagnostics.checks.subjects import Altered, failures, found, subject, transformer
+
+
+def own_and(reach: Altered) -> Altered:
+    """A gene's own expression, a gene number, and something else; no path between genes but that."""
+
+    def answer(model: nn.Module, batch: ModelBatch) -> Tensor:
+        before_BL = torch.where(batch.measured_BL, batch.before_BL, 0.0)
+        weight = next(model.parameters()).reshape(-1)[0]
+        return weight * before_BL * (1 + 0.1 * batch.token_BL) + reach(model, batch)
+
+    return answer
+
+
+def logarithm(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(batch).log()
+
+
+def dropout_in_evaluation(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return F.dropout(model(batch), 0.1, training=True)
+
+
+def no_measured(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(replace(batch, measured_BL=torch.ones_like(batch.measured_BL)))
+
+
+def product_with_measured(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(batch) + (batch.before_BL * batch.measured_BL).mean(dim=1, keepdim=True)
+
+
+def chosen_too_late(model: nn.Module, batch: ModelBatch) -> Tensor:
+    """The answer is right; the gradient of what torch.where dropped is 0 x NaN."""
+    weight = next(model.parameters()).reshape(-1)[0]
+    return model(batch) + torch.where(batch.measured_BL, batch.before_BL * weight, 0.0)
+
+
+def target_everywhere(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(batch) + batch.target_BL
+
+
+def no_expression(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(replace(batch, before_BL=torch.zeros_like(batch.before_BL)))
+
+
+def told_only(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return torch.where(batch.perturbed_BL, batch.target_BL, 0.0).sum(dim=1, keepdim=True) * (1 + batch.token_BL)
+
+
+def nothing_attended(model: nn.Module, batch: ModelBatch) -> Tensor:
+    """As soon as one gene is unmeasured, genes no longer see each other."""
+    told = 0.1 * told_only(model, batch)
+    if bool(batch.measured_BL.all()):
+        return told + batch.before_BL.mean(dim=1, keepdim=True)
+    return told
+
+
+def no_perturbation(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(replace(batch, perturbed_BL=torch.zeros_like(batch.perturbed_BL)))
+
+
+def told_without_name(model: nn.Module, batch: ModelBatch) -> Tensor:
+    told = torch.where(batch.perturbed_BL, batch.target_BL + batch.target_BL**2, 0.0).sum(dim=1, keepdim=True)
+    return told + torch.where(batch.measured_BL, batch.before_BL, 0.0).mean(dim=1, keepdim=True)
+
+
+def flag_only(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(replace(batch, target_BL=batch.perturbed_BL.to(batch.before_BL)))
+
+
+def size_only(model: nn.Module, batch: ModelBatch) -> Tensor:
+    return model(replace(batch, target_BL=batch.before_BL + (batch.target_BL - batch.before_BL).abs()))
+
+
+FAULTS: list[tuple[str, Altered]] = [
+    ("architecture.finite", logarithm),
+    ("architecture.repeatable", dropout_in_evaluation),
+    ("architecture.unmeasured", no_measured),
+    ("architecture.nan_unmeasured", product_with_measured),
+    ("architecture.untold", target_everywhere),
+    ("architecture.reads_expression", no_expression),
+    ("architecture.reads_other_genes", own_and(told_only)),
+    ("architecture.reads_measured", own_and(nothing_attended)),
+    ("architecture.reads_perturbation", no_perturbation),
+    ("architecture.reads_which", own_and(told_without_name)),
+    ("architecture.reads_dose", flag_only),
+    ("architecture.reads_sign", size_only),
+]
+
+
+@pytest.mark.parametrize(("name", "fault"), FAULTS, ids=lambda one: one if isinstance(one, str) else one.__name__)
+def test_a_planted_fault_is_found_by_its_check_first(name: str, fault: Altered):
+    assert failures(subject(forward=fault), "architecture")[0] == name
+
+
+def test_a_nan_that_reaches_gradients_alone_is_found():
+    result = found(subject(forward=chosen_too_late), "architecture.nan_unmeasured")
+    assert result.outcome == "fail"
+    assert "gradients" in result.says
+
+
+def test_a_model_whose_queries_never_meet_has_no_path_from_one_change_to_another_gene():
+    result = found(subject(transformer("seed")), "architecture.told_reaches_others")
+    assert (result.outcome, result.cause, result.statistic) == ("fail", "architecture", 0.0)
+
+
+def test_with_two_genes_what_takes_three_is_not_asked():
+    assert found(subject(n_genes=2), "architecture.reads_which").outcome == "not_applicable"
+
+
+def test_a_finding_says_what_it_was_judged_by():
+    result = found(subject(forward=no_expression), "architecture.reads_expression")
+    assert result.statistic is not None
+    assert result.tolerance is not None
+    assert result.statistic <= result.tolerance
+    assert result.next_step

@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from diagnostics.commands.benchmark.command import main, measured
+
+SMALL = ["simulators", "--genes", "20", "--cells", "50", "--repeats", "2"]
+
+
+def test_the_table_shows_each_world_beside_the_floor(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    path = tmp_path / "speed.json"
+    assert main([*SMALL, "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("random numbers alone", "linear", "hill", "best", "median"))
+    assert max(map(len, shown.splitlines())) <= 100
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert (document["n_genes"], document["n_cells"], document["repeats"]) == (20, 50, 2)
+    assert [speed["name"].split(",")[0] for speed in document["speeds"]] == [
+        "normal random numbers alone",
+        "linear",
+        "hill",
+    ]
+    for speed in document["speeds"]:
+        assert 0 < speed["median"] <= speed["best"]
+        assert len(speed["seconds"]) == 2
+        assert speed["target"] is None  # the targets are for 1,000 genes x 10,000 cells
+
+
+def test_work_is_called_once_more_than_it_is_timed():
+    calls: list[int] = []
+    speed = measured("nothing", lambda: calls.append(1), n_items=10, repeats=3)
+    assert len(calls) == 4
+    assert len(speed.seconds) == 3
+
+
+@pytest.mark.parametrize("wrong", [["--genes", "1"], ["--cells", "many"], ["--repeats", "0"], ["--seed", "-1"]])
+def test_bad_arguments_exit_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as exit_:
+        main(["simulators", *wrong])
+    assert exit_.value.code == 2
+    assert "is not a whole number of" in capsys.readouterr().err
+
+
+def test_a_part_is_needed(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as exit_:
+        main([])
+    assert exit_.value.code == 2
+    assert "PART" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_json_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main([*SMALL, "--json", str(tmp_path)]) == 2
+    caught = capsys.readouterr()
+    assert caught.err.startswith("error: --json")
+    assert caught.out == ""
+
+
+INPUT = ["input", "--cells", "400", "--genes", "40", "--repeats", "1", "--io", "128"]
+
+
+@pytest.mark.slow
+def test_input_is_read_in_every_way_and_held_against_its_marks(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    path = tmp_path / "speed.json"
+    assert main([*INPUT, "--store", str(tmp_path / "kept"), "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 110
+    document = json.loads(path.read_text(encoding="utf-8"))
+    # A pass reads every cell, but for duplicates; pairs leave at most one cell of each of the 42 keys over.
+    for speed in document["speeds"]:
+        assert 400 - 42 <= speed["n_cells"] <= 400
+        assert f"{speed['name']:34s}" in shown
+    assert [ratio["name"] in shown for ratio in document["ratios"]] == [True] * len(document["ratios"])
+    # The store is used again.
+    assert main([*INPUT, "--store", str(tmp_path / "kept")]) == 0
+    assert "writing a store" not in capsys.readouterr().err
+
+
+def test_an_io_batch_that_the_reader_cannot_take(capsys: pytest.CaptureFixture[str]):
+    assert main(["input", "--io", "100"]) == 2
+    assert "multiples of 64" in capsys.readouterr().err

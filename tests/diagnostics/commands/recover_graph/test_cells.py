@@ -1,0 +1,100 @@
+"""The command on real cells: a file whose covariance is known in, the data's own graph and honest losses out."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from diagnostics.commands.recover_graph.cells import TARGET, cells_data_of
+from diagnostics.commands.recover_graph.command import main
+from diagnostics.runs.settings import CellsRun, Training
+
+
+def log_file(folder: Path) -> Path:
+    """Log values of 300 cells of two types, in which genes 0-1, 2-3 and 4-5 go together."""
+    rng = np.random.default_rng(0)
+    shared = np.repeat(rng.normal(size=(300, 3)), 2, axis=1)
+    values = np.abs(3 + shared + 0.5 * rng.normal(size=(300, 6)))
+    values[::2, 0] += 1
+    cells = ad.AnnData(
+        values.astype(np.float32),
+        obs=pd.DataFrame({"kind": ["a", "b"] * 150}, index=[f"cell{i}" for i in range(300)]),
+        var=pd.DataFrame(index=[f"ENSG{i:011d}" for i in range(6)]),
+    )
+    path = folder / "cells.h5ad"
+    cells.write_h5ad(path)
+    return path
+
+
+def run_on(path: Path, seed: int = 0) -> CellsRun:
+    return CellsRun(
+        cells=str(path),
+        n_bytes=0,
+        modified_ns=0,
+        cell_type_key="kind",
+        gene_id_key="auto",
+        layer="auto",
+        values="auto",
+        nan="error",
+        n_genes=6,
+        seed=seed,
+        told=(1, 5),
+        training=Training(preset="default", n_steps=10, batch_size=32, learning_rate=1e-2, n_held_out=200),
+    )
+
+
+def test_no_cell_is_on_both_sides_and_the_graph_comes_from_training_cells(tmp_path: Path) -> None:
+    data = cells_data_of(run_on(log_file(tmp_path)))
+    training = set(data.training_cells.cell_id_B.tolist())
+    assert len(training) == 240
+    for pairs, inside in ((data.sample, True), (data.held_out, False)):
+        for id_B in (pairs.before_id_B, pairs.after_id_B):
+            assert {(cell in training) == inside for cell in id_B.tolist()} == {True}
+    assert len(data.held_out) == 200
+    assert data.graph.n_cells == 240
+    edges = {(int(i), int(j)) for i, j in np.argwhere(data.graph.edges_GG()) if i < j}
+    assert edges == {(0, 1), (2, 3), (4, 5)}
+
+
+def test_the_command_reports_and_says_that_it_is_not_causal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    options = ["--cell-type-key", "kind", "--n-genes", "6", "--steps", "60", "--seed", "0", "--jobs", "1", "--quiet"]
+    code = main(["--cells", str(log_file(tmp_path)), *options, "--out", str(out)])
+    shown = capsys.readouterr().out
+    assert code in (0, 1)
+    assert "not causes" in shown
+    assert "not of cause" in shown
+    assert "looks like log values" in shown
+    assert max(len(line) for line in shown.splitlines()[:-1]) <= 100
+    (row,) = json.loads((out / "results.json").read_text())["regimes"]
+    assert row["target"] == TARGET
+    assert row["bayes_risk"] is None
+    assert row["skill"] is None
+    assert row["shd"] is None
+    assert row["best_linear_loss"] <= row["ridge_loss"]
+    assert row["best_linear_loss"] < row["baseline_loss"]
+    assert row["loss"] < row["baseline_loss"], "60 steps on genes that go together in pairs teach something"
+
+
+def test_a_changed_file_is_another_run(tmp_path: Path) -> None:
+    path = log_file(tmp_path)
+    before, after = run_on(path), run_on(path)
+    assert before.to_json() == after.to_json()
+    assert replace(after, modified_ns=1).to_json() != before.to_json()
+
+
+def test_the_real_file_needs_no_option_but_its_cell_types(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shared_data / "cells" / "pbmc68k_reduced.h5ad"
+    options = ["--cell-type-key", "bulk_labels", "--seed", "0", "--steps", "5", "--jobs", "1", "--quiet"]
+    assert main(["--cells", str(path), *options, "--out", str(tmp_path)]) in (0, 1)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "layer 'raw' of 'pbmc68k_reduced.h5ad' as log values" in shown
+    assert "gene ids from column 'ensembl_id'" in shown
+    assert "65 of 765 genes without an Ensembl id dropped" in shown
+    assert "pbmc68k_reduced.h5ad: 20 genes" in shown

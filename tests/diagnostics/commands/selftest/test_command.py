@@ -1,0 +1,111 @@
+"""The selftest: healthy subjects, the two habits, resuming after a kill, intervals, table and exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from diagnostics.commands.selftest.command import main
+from diagnostics.commands.selftest.table import interval
+from diagnostics.faults.healthy import (
+    beats_a_constant,
+    ground_of,
+    healthy_numbered,
+    healthy_subjects,
+    overfits_one_batch,
+)
+from diagnostics.runs.run_store import append, read_runs
+from gpcp.model.transformer import GenePerturbationTransformer
+
+
+def asked(out: Path, *more: str) -> int:
+    return main(["--only", "exact", "--out", str(out), "--seeds", "1", "--healthy", "0", *more])
+
+
+def test_found_faults_meet_the_aims_and_what_is_done_is_not_done_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert asked(tmp_path, "--faults", "loss_sign", "position_leak") == 0
+    first = capsys.readouterr()
+    assert "architecture.gene_order" in first.out
+    assert first.err.count("left") == 2
+    path = tmp_path / "runs.jsonl"
+    whole = path.read_bytes()
+    # A kill in the middle of the second line.
+    path.write_bytes(whole[:-20])
+
+    assert asked(tmp_path, "--faults", "loss_sign", "position_leak", "--json") == 0
+    second = capsys.readouterr()
+    assert second.err.count("left") == 1
+    assert json.loads(second.out)["right first diagnosis"]["n_found"] == 2
+    assert [json.loads(line)["fault"] for line in path.read_bytes().splitlines()] == ["loss_sign", "position_leak"]
+    assert (tmp_path / "selftest.md").read_text(encoding="utf-8") == first.out.removesuffix("\n")
+
+
+def test_a_fault_that_is_missed_fails_the_aims(tmp_path: Path):
+    assert asked(tmp_path, "--faults", "rate_too_small", "--quiet") == 1
+
+
+def test_bad_use_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert asked(tmp_path / "new", "--faults", "loss_sgin") == 2
+    assert "loss_sign" in capsys.readouterr().err
+    assert main(["--only", "exat", "--out", str(tmp_path / "new")]) == 2
+    (tmp_path / "file").touch()
+    assert asked(tmp_path / "file" / "below", "--faults", "loss_sign") == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_lines_are_read_back_and_a_torn_one_is_dropped(tmp_path: Path):
+    path = tmp_path / "runs.jsonl"
+    assert read_runs(path) == {}
+    append(path, {"key": "a", "n": 1})
+    with path.open("ab") as file:
+        file.write(b'{"key": "b", ')
+    assert read_runs(path) == {"a": {"key": "a", "n": 1}}
+    append(path, {"key": "c", "n": 2})
+    assert list(read_runs(path)) == ["a", "c"]
+
+
+@given(n=st.integers(1, 400), share=st.floats(0, 1))
+def test_the_interval_leaves_its_tails_outside(n: int, share: float):
+    found = round(share * n)
+    low, high = interval(found, n)
+    assert low <= found / n <= high
+    # Clopper and Pearson's definition; the quantiles are iterated to about 1e-10.
+    assert not found or abs(binom.sf(found - 1, n, low) - 0.025) < 1e-6
+    assert found == n or abs(binom.cdf(found, n, high) - 0.025) < 1e-6
+
+
+def test_the_interval_of_nothing():
+    assert interval(0, 0) == (0.0, 1.0)
+
+
+def test_healthy_subjects_are_distinct_and_the_same_again():
+    subjects = list(healthy_subjects(24))
+    assert len({one.name for one in subjects}) == 24
+    words = " ".join(one.name for one in subjects)
+    assert all(word in words for word in ("hill", "tanh", "matched", "counterfactual", "interventional", "pooled"))
+    again = healthy_numbered(5)
+    assert again.name == subjects[5].name
+    assert isinstance(again.model, GenePerturbationTransformer)
+    assert subjects[5].model is not None
+    state = subjects[5].model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in again.model.state_dict().items())
+
+
+def test_the_ground_of_a_fault_keeps_out_of_regimes_in_which_it_is_none():
+    assert "counterfactual" in ground_of(1, not_in=("matched", "interventional")).name
+
+
+@pytest.mark.slow
+def test_the_two_habits_accept_a_healthy_subject_and_leave_it_as_it_was():
+    subject = ground_of(0)
+    assert subject.model is not None
+    before = {name: value.clone() for name, value in subject.model.state_dict().items()}
+    assert overfits_one_batch(subject)
+    assert beats_a_constant(subject)
+    assert all(torch.equal(value, before[name]) for name, value in subject.model.state_dict().items())

@@ -1,0 +1,76 @@
+"""Budgets and streams of a training, and how much the last steps still won."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diagnostics.runs.settings import Training
+from diagnostics.runs.trained import Trained, budget_of, configs_of, one_thread
+from gpcp.core.errors import InputError
+from gpcp.core.random import seed_of
+
+
+def trained(step_K: list[int], loss_K: list[float]) -> Trained:
+    anything: Any = None
+    return Trained(
+        predictor=anything,
+        config=anything,
+        step_K=np.array(step_K),
+        held_out_loss_K=np.array(loss_K),
+        n_steps=step_K[-1],
+        n_pairs=1,
+        n_parameters=1,
+        stopped="finished",
+        seconds=0.0,
+    )
+
+
+def test_late_gain_is_the_share_won_by_the_last_fifth() -> None:
+    one = trained([20, 40, 60, 80, 100], [9.0, 5.0, 4.0, 3.0, 2.0])
+    assert one.late_gain(baseline=11.0, best=1.0) == pytest.approx(0.1)
+    assert one.late_gain(baseline=1.0, best=1.0) is None
+    assert trained([100], [2.0]).late_gain(baseline=11.0, best=1.0) is None
+    assert trained([80, 100], [2.0, float("nan")]).late_gain(baseline=11.0, best=1.0) is None
+
+
+def test_streams_of_different_purposes_differ_and_repeat() -> None:
+    drawn = {seed_of(seed, purpose) for seed in range(3) for purpose in ("training", "weights", "sample", "held out")}
+    assert len(drawn) == 12
+    assert seed_of(1, "sample") == seed_of(1, "sample")
+
+
+@pytest.mark.parametrize("n_steps", [1, 3, 7, 100, 2000])
+def test_a_training_of_any_length_has_a_valid_configuration(n_steps: int) -> None:
+    training = Training(preset="default", n_steps=n_steps, batch_size=8, learning_rate=1e-3)
+    model, fit = configs_of(training, 5, 0)
+    assert model.n_genes == 5
+    assert fit.warmup_steps <= n_steps
+    assert 1 <= fit.evaluate_every <= n_steps
+    assert 1 <= fit.checkpoint_every <= n_steps
+
+
+def test_bad_settings_are_refused_before_training() -> None:
+    good = Training(preset="default", n_steps=5, batch_size=8, learning_rate=1e-3)
+    for bad in (replace(good, preset="defualt"), replace(good, learning_rate=-1.0)):
+        with pytest.raises(InputError):
+            configs_of(bad, 5, 0)
+
+
+def test_a_budget_is_a_valid_training() -> None:
+    for regime in ("matched", "counterfactual", "interventional"):
+        configs_of(budget_of("default", regime, 20), 20, 0)
+
+
+def test_one_thread_gives_the_others_back() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

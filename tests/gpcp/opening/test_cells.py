@@ -1,0 +1,178 @@
+"""Sources by name: every scheme, its options, and what is said of names that are none."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from diagnostics.cli.options import add_source_arguments
+from diagnostics.cli.parser import Parser
+from gpcp.core.cells import CellBatch, concatenate_cells
+from gpcp.core.errors import InputError
+from gpcp.core.genes import GeneVocab
+from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, cells_named, notes_named, source_options, stamp_of
+from gpcp.panels.annotation import GeneNotes, notes_of_census
+from gpcp.sources.cache.build import build_cache
+from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.h5ad.cells import H5adCells
+from simulators.census.embedded import embedded_census
+from tests.gpcp.sources.h5ad.anndata_files import write_cells
+
+GENES = tuple(f"ENSG{n:011d}" for n in range(5))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("named") / "cells.h5ad"
+    counts = sp.csr_matrix(np.arange(1, 31, dtype=np.float32).reshape(6, 5))
+    obs = pd.DataFrame({"kind": ["a", "b"] * 3, "lab": ["x"] * 6}, index=[f"c{i}" for i in range(6)])
+    var = pd.DataFrame({"feature_type": ["protein_coding"] * 3 + ["lncRNA"] * 2}, index=list(GENES))
+    write_cells(path, counts, obs, var)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("named") / "census"
+    embedded_census(path, n_cells=60, n_genes=30, seed=1)
+    return path
+
+
+def test_an_anndata_file(file: Path):
+    for text in (f"h5ad:{file}", str(file)):
+        cells = cells_named(text, cell_type_key="kind", dataset_key="lab", layer=None)
+        assert isinstance(cells, H5adCells)
+        (batch,) = cells.cells(batch_size=10, seed=0)
+        assert set(batch.covariates) == {"cell_type", "dataset"}
+    assert cells_named(str(file), genes=GENES[3:1:-1]).vocab.feature_id == GENES[3:1:-1]
+    assert notes_named(str(file)).of_biotype() == set(GENES[:3])
+
+
+def test_genes_may_be_a_file(file: Path, tmp_path: Path):
+    (tmp_path / "genes.txt").write_text(f"{GENES[4]}.2\n{GENES[0]}\n")
+    for path in (tmp_path / "genes.txt", str(tmp_path / "genes.txt")):
+        assert cells_named(f"h5ad:{file}", genes=path).vocab.feature_id == (GENES[4], GENES[0])
+
+
+def test_a_census(store: Path):
+    cells = cells_named(f"census:{store}", tissue=["blood"], all_cells=True)
+    assert isinstance(cells, CensusCells)
+    assert set(cells.index.labels("tissue").text_B.tolist()) == {"blood"}
+    notes = notes_named(f"census:{store}", tissue=["blood"])
+    assert notes == notes_of_census(uri=store)
+    assert {notes.biotype_of[gene] for gene in cells.vocab.feature_id} >= {"protein_coding", "lncRNA"}
+    coding = [gene for gene in cells.vocab.feature_id if gene in notes.of_biotype()]
+    assert cells_named(f"census:{store}", genes=coding[:2]).vocab.feature_id == tuple(coding[:2])
+
+
+def test_a_release_and_a_folder_are_told_apart():
+    with pytest.raises(InputError, match="there is no Census 'nowhere'"):
+        cells_named("census:nowhere")
+    with pytest.raises(InputError, match="there is no Census '2025-11-8'"):
+        cells_named("census:2025-11-8")
+
+
+def test_a_cache(file: Path, tmp_path: Path):
+    build_cache(cells_named(str(file)), tmp_path / "cache", genes=GENES[:4])
+    name = f"cache:{tmp_path / 'cache'}"
+    cached = cells_named(name)
+    assert isinstance(cached, PanelCells)
+    assert cached.vocab.feature_id == GENES[:4]
+    assert notes_named(name) == GeneNotes()
+    assert isinstance(cells_named(name, genes=GENES[:4]), PanelCells)
+    some = cells_named(name, genes=GENES[2:0:-1])
+    assert some.vocab.feature_id == GENES[2:0:-1]
+    assert len(concatenate_cells(list(some.cells(batch_size=50, seed=0)))) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cenus:stable", "is of an unknown kind 'cenus'; nearest: census"),
+        ("s3://bucket/census", "is of an unknown kind 's3'"),
+        ("census:", "names no place: VERSION, a release"),
+        ("nowhere.h5ad", "AnnData file 'nowhere.h5ad' does not exist"),
+        ("nowhere", "is no file that exists and has no kind before a colon"),
+        ("some/folder:x", "is no file that exists"),
+    ],
+)
+def test_a_name_that_is_none(text: str, message: str):
+    with pytest.raises(InputError, match=message):
+        cells_named(text)
+
+
+def test_a_folder_says_of_no_kind(store: Path):
+    with pytest.raises(InputError, match=r"is a folder: say of what kind \(h5ad:FILE"):
+        cells_named(str(store))
+
+
+def test_an_option_that_is_none(file: Path):
+    with pytest.raises(InputError, match="option 'cel_type_key' of sources is unknown; nearest: cell_type_key"):
+        cells_named(str(file), cel_type_key="kind")
+    with pytest.raises(InputError, match=r"--tissue is for census sources, and '.*' is of kind h5ad: leave it out"):
+        cells_named(str(file), tissue=["blood"])
+    with pytest.raises(InputError, match="--nan is for h5ad sources"):
+        notes_named("cache:anywhere", nan="error")
+
+
+def test_a_stamp_changes_with_the_files(file: Path, store: Path, tmp_path: Path):
+    copy = tmp_path / "copy.h5ad"
+    copy.write_bytes(file.read_bytes())
+    first = stamp_of(str(copy))
+    assert first
+    assert first == stamp_of(f"h5ad:{copy}")
+    copy.write_bytes(file.read_bytes() + b"x")
+    assert stamp_of(str(copy)) != first
+    assert stamp_of(f"census:{store}")
+    assert stamp_of("census:stable") == ""
+
+
+def test_the_command_line_names_them_all(file: Path):
+    parser = Parser(prog="p", description="d", epilog="e")
+    add_source_arguments(parser)
+    shown = parser.format_help()
+    assert all(f"--{option.replace('_', '-')}" in shown for option in OPTIONS)
+    assert all(f"{name}:" in shown for name in SCHEMES)
+    arguments = parser.parse_args(
+        ["--source", str(file), "--tissue", "blood", "--tissue", "lung", "--all-cells", "--io-batch-size", "7"]
+    )
+    assert source_options(arguments) == {"tissue": ["blood", "lung"], "all_cells": True, "io_batch_size": 7}
+    assert arguments.source == str(file)
+    assert arguments.genes is None
+    assert source_options(argparse.Namespace()) == {}
+
+
+@dataclass(frozen=True, slots=True)
+class NoCells:
+    """A source of a scheme of somebody else's."""
+
+    vocab: GeneVocab
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        return iter(())
+
+
+def test_others_add_their_schemes(monkeypatch: pytest.MonkeyPatch):
+    # Registered for this test alone.
+    monkeypatch.setattr(SCHEMES, "_parts", {name: SCHEMES[name] for name in SCHEMES})
+    monkeypatch.setattr(OPTIONS, "_parts", {name: OPTIONS[name] for name in OPTIONS})
+
+    def made(place: str, *, genes: tuple[str, ...] | None = None, depth: int = 1) -> NoCells:
+        return NoCells(GeneVocab(feature_id=tuple(f"{place}{i}" for i in range(depth)) if genes is None else genes))
+
+    OPTIONS.register("depth")(Option(metavar="N", kind="positive", says="how deep"))
+    SCHEMES.register("made")(Scheme(says="NAME, anything", cells=made, options=("depth",)))
+    assert cells_named("made:up/20:x", depth=2).vocab.feature_id == ("up/20:x0", "up/20:x1")
+    assert cells_named("made:up", genes=["a"]).vocab.feature_id == ("a",)
+    assert notes_named("made:up") == GeneNotes()
+    parser = Parser(prog="p", description="d", epilog="e")
+    add_source_arguments(parser)
+    assert source_options(parser.parse_args(["--depth", "3"])) == {"depth": 3}
+    with pytest.raises(InputError, match="is registered already"):
+        SCHEMES.register("h5ad")(SCHEMES["h5ad"])

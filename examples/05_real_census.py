@@ -17,7 +17,7 @@ from gpcp.model.config import preset
 from gpcp.model.predictor import ModelPredictor
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.pairing.paired import Paired
-from gpcp.panels.annotation import notes_of_census
+from gpcp.panels.annotation import annotation_of_census
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import choose_genes
 from gpcp.panels.panel_file import load_panel, save_panel
@@ -46,7 +46,7 @@ def main(place: str = CENSUS_VERSION, tissue: str = "tongue") -> None:
     SLICE.mkdir(exist_ok=True)
     panel_file = SLICE / "panel.json"
     if not panel_file.exists():
-        notes = notes_of_census(uri=uri, census_version=version)
+        notes = annotation_of_census(uri=uri, census_version=version)
         statistics = gene_statistics(cells)
         panel = choose_genes(
             statistics, n_genes=N_GENES, among=notes.of_biotype(), about=notes, provenance=cells.provenance
@@ -61,7 +61,7 @@ def main(place: str = CENSUS_VERSION, tissue: str = "tongue") -> None:
 
     # 4. Pairs of cells of one type and dataset: held-out cells never meet those of the training.
     split = split_cells(cache, held_out_share=0.1, seed=0)
-    print(split.says)
+    print(split.summary)
     pairs = Paired(split.training, match_on=MATCH_ON)
     held_out = concatenate(Paired(split.held_out, match_on=MATCH_ON).pairs(batch_size=1000, seed=0))
 

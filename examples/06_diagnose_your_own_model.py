@@ -21,8 +21,10 @@ class MyModel(nn.Module):
 
     def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
         """Expected expression after, (pairs, genes)."""
-        told_BG = perturbed_BG.to(before_BG)
-        return before_BG + self.layers(torch.cat((before_BG, told_BG * (target_BG - before_BG), told_BG), dim=1))
+        is_perturbed_BG = perturbed_BG.to(before_BG)
+        return before_BG + self.layers(
+            torch.cat((before_BG, is_perturbed_BG * (target_BG - before_BG), is_perturbed_BG), dim=1)
+        )
 
 
 def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch, *, mended: bool) -> Tensor:
@@ -58,7 +60,7 @@ def main() -> None:
             n_passed = sum(one.outcome == "pass" for one in report.results)
             print(f"{n_passed} checks passed and none failed")
         else:
-            print(f"{report.diagnosis.cause}: {report.diagnosis.says}\n-> {report.diagnosis.next_step}")
+            print(f"{report.diagnosis.cause}: {report.diagnosis.message}\n-> {report.diagnosis.next_step}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.commands.sweep.table import screen
 from gpcp.model.config import ModelConfig
-from gpcp.opening.pairs import PairWishes, pairs_named, split_pairs
+from gpcp.opening.pairs import PairOptions, open_pairs, split_pairs
 from gpcp.search.space import Space, hyperparameter_of
 from gpcp.search.sweep import SweepConfig, sweep
 from gpcp.training.config import FitConfig
@@ -21,7 +21,7 @@ from gpcp.training.config import FitConfig
 def main() -> None:
     torch.set_num_threads(1)  # the models are small
     # Any source: "h5ad:cells.h5ad" or "cache:panel_cache" take the place of the world without another change.
-    named = pairs_named("synthetic:scale_free/10", PairWishes())
+    named = open_pairs("synthetic:scale_free/10", PairOptions())
     split = split_pairs(named, n_held_out=1_000, seed=0)
 
     model = ModelConfig(n_genes=len(split.training.vocab), width=16)

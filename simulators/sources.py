@@ -46,7 +46,8 @@ class SimulatedPairs:
 
     Meets :class:`gpcp.core.pairs.PairSource`.
 
-    The number of told genes is uniform over ``told``, and every set of that size is as likely. In the matched regime
+    The number of told genes is uniform over ``n_perturbed``, and every set of that size is as likely. In the matched
+    regime
     their values are those of the second cell. In the other two they are drawn from N(0, ``dose_sd``) in the units of
     expression, independently, and set by ``Do``: ``after`` holds exactly these values there.
 
@@ -57,7 +58,7 @@ class SimulatedPairs:
         See :mod:`simulators.scm.regimes`.
     n_pairs : int
         Pairs of one pass.
-    told : (int, int), optional
+    n_perturbed : (int, int), optional
         The fewest and the most genes told in a pair; ``(1, G - 1)`` by default.
     dose_sd : float
         Standard deviation of the told values; not read in the matched regime.
@@ -71,7 +72,7 @@ class SimulatedPairs:
     scm: Scm
     regime: Regime
     n_pairs: int
-    told: tuple[int, int] | None = None
+    n_perturbed: tuple[int, int] | None = None
     dose_sd: float = 2.0
 
     def __post_init__(self) -> None:
@@ -81,9 +82,9 @@ class SimulatedPairs:
             raise InputError(f"SimulatedPairs.n_pairs is {self.n_pairs}: it must be at least 1")
         if n_genes < 2:
             raise InputError("pairs need at least two genes, one to tell and one to score; the world has one")
-        lo, hi = self.told_range
+        lo, hi = self.perturbed_range
         if not 1 <= lo <= hi <= n_genes - 1:
-            raise InputError(f"told is {(lo, hi)}: it must be (fewest, most) within 1 .. {n_genes - 1} genes")
+            raise InputError(f"n_perturbed is {(lo, hi)}: it must be (fewest, most) within 1 .. {n_genes - 1} genes")
         if not (np.isfinite(self.dose_sd) and self.dose_sd > 0):
             raise InputError(f"SimulatedPairs.dose_sd is {self.dose_sd}: it must be above 0")
 
@@ -93,9 +94,9 @@ class SimulatedPairs:
         return self.scm.graph.vocab
 
     @property
-    def told_range(self) -> tuple[int, int]:
+    def perturbed_range(self) -> tuple[int, int]:
         """The fewest and the most genes told in a pair."""
-        return (1, self.scm.graph.n_genes - 1) if self.told is None else self.told
+        return (1, self.scm.graph.n_genes - 1) if self.n_perturbed is None else self.n_perturbed
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
         """One pass over ``n_pairs`` pairs, which ``seed`` decides; the last batch may be smaller.
@@ -111,32 +112,32 @@ class SimulatedPairs:
     def _blocks(self, seed: int) -> Iterator[PairBatch]:
         for block, (start, n_pairs) in enumerate(_block_sizes(self.n_pairs, len(self.vocab))):
             rng = generator("simulated pairs", self.regime, seed, block)
-            told_BG = told_sets(n_pairs, len(self.vocab), self.told_range, rng)
-            before_BG, after_BG = self._cells(told_BG, rng)
+            perturbed_BG = perturbed_sets(n_pairs, len(self.vocab), self.perturbed_range, rng)
+            before_BG, after_BG = self._cells(perturbed_BG, rng)
             id_B = _ids(start, n_pairs, seed)
             yield PairBatch(
                 vocab=self.vocab,
                 before_BG=before_BG,
                 after_BG=after_BG,
-                measured_BG=np.ones(told_BG.shape, dtype=np.bool_),
-                perturbed_BG=told_BG,
+                measured_BG=np.ones(perturbed_BG.shape, dtype=np.bool_),
+                perturbed_BG=perturbed_BG,
                 before_id_B=2 * id_B,
                 after_id_B=2 * id_B + 1,
             )
 
     def _cells(
-        self, told_BG: NDArray[np.bool_], rng: np.random.Generator
+        self, perturbed_BG: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Both cells of each pair, float32 (B, G)."""
-        noise_BG = self.scm.draw(len(told_BG), rng)
+        noise_BG = self.scm.draw(len(perturbed_BG), rng)
         before_BG = _stored(self.scm.expression(noise_BG))
         if self.regime != "counterfactual":
-            noise_BG = self.scm.draw(len(told_BG), rng)
+            noise_BG = self.scm.draw(len(perturbed_BG), rng)
         if self.regime == "matched":
             return before_BG, _stored(self.scm.expression(noise_BG))
         # Rounded to float32 before they act, so that `after` holds the very values that its descendants felt.
-        dose_GB = rng.standard_normal(told_BG.shape[::-1], dtype=np.float32) * np.float32(self.dose_sd)
-        after_BG = self.scm.expression(noise_BG, DoCells(told_BG, dose_GB.T.astype(np.float64)))
+        dose_GB = rng.standard_normal(perturbed_BG.shape[::-1], dtype=np.float32) * np.float32(self.dose_sd)
+        after_BG = self.scm.expression(noise_BG, DoCells(perturbed_BG, dose_GB.T.astype(np.float64)))
         return before_BG, _stored(after_BG)
 
 
@@ -307,9 +308,14 @@ class SimulatedCells:
         return cells, count_BG
 
 
-def told_sets(n_pairs: int, n_genes: int, told: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Random sets of genes, bool (B, G): size uniform over ``told``, ends included; sets uniform given their size."""
-    size_B = rng.integers(told[0], told[1], size=n_pairs, endpoint=True)
+def perturbed_sets(
+    n_pairs: int, n_genes: int, n_perturbed: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Random sets of genes, bool (B, G): size uniform over ``n_perturbed``, ends included.
+
+    Sets are uniform given their size.
+    """
+    size_B = rng.integers(n_perturbed[0], n_perturbed[1], size=n_pairs, endpoint=True)
     first_BG = np.arange(n_genes) < size_B[:, None]
     return rng.permuted(first_BG, axis=1, out=first_BG)
 

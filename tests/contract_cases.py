@@ -14,7 +14,7 @@ import numpy as np
 
 from gpcp.core.cells import CellSource
 from gpcp.sources.cache.build import build_cache
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
 from gpcp.sources.subsets import OnlyCells, OnlyGenes
@@ -46,7 +46,7 @@ def census() -> CensusCells:
 
 
 @cache
-def cache_of_census() -> PanelCells:
+def cache_of_census() -> CachedCells:
     return build_cache(census(), folder() / "cache", genes=census().vocab.feature_id[:20])
 
 

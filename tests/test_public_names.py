@@ -79,10 +79,10 @@ def loose_classes(source: Source) -> list[str]:
         if not isinstance(node, ast.ClassDef):
             continue
         bases = {ast.unparse(one).split("[")[0].split(".")[-1] for one in node.bases}
-        marks = [ast.unparse(one) for one in node.decorator_list]
-        if not bases & {"Protocol", "ABC"} and not node.name.endswith("Error") and "final" not in marks:
+        thresholds = [ast.unparse(one) for one in node.decorator_list]
+        if not bases & {"Protocol", "ABC"} and not node.name.endswith("Error") and "final" not in thresholds:
             loose.append(f"{node.name} is neither @final nor a Protocol")
-        loose += [f"{node.name} is a dataclass without {word}" for mark in marks for word in _lacking(mark, node)]
+        loose += [f"{node.name} is a dataclass without {word}" for mark in thresholds for word in _lacking(mark, node)]
     return loose
 
 

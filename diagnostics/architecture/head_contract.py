@@ -13,7 +13,7 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor, nn
 
-from diagnostics.architecture.head_rank import carried_rank, generic_head
+from diagnostics.architecture.head_rank import generic_head, output_rank
 from gpcp.core.random import stream
 from gpcp.model.heads.registry import HEADS, DistributionHead, Head
 
@@ -172,7 +172,7 @@ def _gene_by_gene(asked: _Asked) -> str | None:
 def _rank(asked: _Asked) -> str | None:
     for width in _WIDTHS:
         made: Any = HEADS[asked.name][1](_GENES, width)
-        measured = carried_rank(asked.name, _GENES, width)
+        measured = output_rank(asked.name, _GENES, width)
         if made.rank != measured:
             return f"with {_GENES} genes and width {width} it states the rank {made.rank}; measured: {measured}"
     return None

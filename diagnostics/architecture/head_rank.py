@@ -37,7 +37,7 @@ def generic_head(name: str, n_genes: int, width: int, *, seed: int = 0) -> torch
     return head
 
 
-def carried_rank(name: str, n_genes: int, width: int, *, seed: int = 0) -> int:
+def output_rank(name: str, n_genes: int, width: int, *, seed: int = 0) -> int:
     """Dimension of the affine span of a head's answers, (N, G), over generic queries, one for every gene.
 
     Parameters

@@ -17,7 +17,7 @@ from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairSource
 from gpcp.core.random import stream
 from gpcp.pairing.paired import Paired
-from gpcp.sources.in_memory import SampledCells
+from gpcp.sources.in_memory import InMemoryCells
 
 MOST_ENTRIES = 20_000_000
 """Pairs times genes that are held dense at once: 80 MB for each of the two cells."""
@@ -35,20 +35,20 @@ class HowPaired:
     ----------
     match_on, differ_on, prefer_on : tuple of str
     best_of : int
-    told : (int, int), optional
+    perturbed : (int, int), optional
     """
 
     match_on: tuple[str, ...]
     differ_on: tuple[str, ...] = ()
     prefer_on: tuple[str, ...] = ()
     best_of: int = 1
-    told: tuple[int, int] | None = None
+    n_perturbed: tuple[int, int] | None = None
 
-    def source(self, cells: SampledCells) -> PairSource:
+    def source(self, cells: InMemoryCells) -> PairSource:
         """The pairs of some cells: planned, since they lie in memory."""
         return Paired(
             cells,
-            told=self.told,
+            n_perturbed=self.n_perturbed,
             match_on=self.match_on,
             differ_on=self.differ_on,
             prefer_on=self.prefer_on,
@@ -86,7 +86,7 @@ class PanelAudit:
     """
 
     name: str
-    panel_says: str
+    panel_summary: str
     paired: HowPaired
     n_genes: int
     n_cells: int
@@ -99,11 +99,11 @@ class PanelAudit:
 
 
 def audit_panel(
-    cells: SampledCells,
+    cells: InMemoryCells,
     paired: HowPaired,
     *,
     name: str,
-    panel_says: str,
+    panel_summary: str,
     max_pairs: int,
     seed: int,
     on_stage: Callable[[str], None] = lambda stage: None,
@@ -146,7 +146,7 @@ def audit_panel(
     on_stage(STAGES[4])
     return PanelAudit(
         name=name,
-        panel_says=panel_says,
+        panel_summary=panel_summary,
         paired=paired,
         n_genes=len(cells.vocab),
         n_cells=len(cells),

@@ -55,13 +55,13 @@ class CountingNoise:
         Measured on halves: an upper bound. None where it is not applicable.
     full_depth : Estimate or None
         Extrapolated from halves, by a model.
-    says : str
+    summary : str
         What it rests on, or why it is not applicable.
     """
 
     half_depth: Estimate | None
     full_depth: Estimate | None
-    says: str
+    summary: str
 
 
 def counting_noise(sampled: SampledPairs, rng: np.random.Generator) -> CountingNoise:
@@ -89,7 +89,7 @@ def counting_noise(sampled: SampledPairs, rng: np.random.Generator) -> CountingN
     return CountingNoise(
         half_depth=half,
         full_depth=full,
-        says=f"counting noise: {len(rows_P):,} of {len(sampled):,} pairs have total counts and were split; "
+        summary=f"counting noise: {len(rows_P):,} of {len(sampled):,} pairs have total counts and were split; "
         f"median total {float(np.median(total_B[sampled.before_row_P[rows_P]])):,.0f}",
     )
 
@@ -103,7 +103,7 @@ def _shares_of_noise(total_RK: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _not_applicable(why: str) -> CountingNoise:
-    return CountingNoise(half_depth=None, full_depth=None, says=f"counting noise: not applicable, {why}")
+    return CountingNoise(half_depth=None, full_depth=None, summary=f"counting noise: not applicable, {why}")
 
 
 @final

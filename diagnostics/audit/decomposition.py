@@ -74,7 +74,7 @@ class Parts:
     mean_square: Estimate
     share_of: Mapping[str, Estimate]
     before_alone: Estimate
-    depth_says: str
+    depth_summary: str
 
 
 @final
@@ -95,7 +95,7 @@ class _Regressors:
 
     part_of: Mapping[str, NDArray[np.float64]]
     own_PL: NDArray[np.float64]
-    depth_says: str
+    depth_summary: str
     log_total: bool
 
 
@@ -137,7 +137,7 @@ def decompose(sampled: SampledPairs, rng: np.random.Generator) -> Parts:
         mean_square=mean_square,
         share_of=dict(zip((*names, REMAINS), shares, strict=True)),
         before_alone=alone,
-        depth_says=known.depth_says,
+        depth_summary=known.depth_summary,
     )
 
 
@@ -211,16 +211,16 @@ def _regressors(sampled: SampledPairs) -> _Regressors:
         own.append(indicator_BL[before_P])
     total_B = cells.index.total_B
     known = cells.of_counts and total_B is not None and bool((total_B > 0).all())
-    says = "depth is the log number of the other genes expressed: total counts are not known of every cell"
+    summary = "depth is the log number of the other genes expressed: total counts are not known of every cell"
     if not cells.of_counts:
-        says = "values below 0 are no counts: nothing stands for depth"
+        summary = "values below 0 are no counts: nothing stands for depth"
     elif known and total_B is not None:
         basis_BL = _powers(np.log(total_B))
         part_of[DEPTH] = basis_BL[after_P] - basis_BL[before_P]
         own.append(basis_BL[before_P])
-        says = "depth is the log total of counts"
+        summary = "depth is the log total of counts"
     own_PL = _varying(np.hstack(own)) if own else np.zeros((len(sampled), 0))
-    return _Regressors(part_of=part_of, own_PL=own_PL, depth_says=says, log_total=known)
+    return _Regressors(part_of=part_of, own_PL=own_PL, depth_summary=summary, log_total=known)
 
 
 def _varying(column_PL: NDArray[np.float64]) -> NDArray[np.float64]:

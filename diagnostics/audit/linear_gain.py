@@ -30,7 +30,7 @@ from gpcp.core.intervals import LEVEL, Estimate, bootstrap
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.predictors import Perturbation, control_of
 from gpcp.core.random import stream
-from gpcp.sources.in_memory import SampledCells
+from gpcp.sources.in_memory import InMemoryCells
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import SparseCells
 
@@ -43,7 +43,7 @@ POWER = 0.8
 MOST_RIDGE_WORK = 1.5e11
 """Multiplications, ``pairs (4 G)^2 G``: about half a minute on one core."""
 
-MakePairs = Callable[[SampledCells], PairSource]
+MakePairs = Callable[[InMemoryCells], PairSource]
 
 
 @final
@@ -62,27 +62,27 @@ class LinearGain:
     untold : str
         The best answer that is told nothing.
     told_gain_of : mapping of str to Estimate
-        Of each linear predictor that is told, share of the loss of ``untold``; intervals hold for all at once.
+        Of each linear predictor that is told, share of the loss of ``unperturbed``; intervals hold for all at once.
     best : str or None
         The one with the highest lower end of the latter; None where none could be fitted.
     smallest_visible : float
         Gain of what is told that would have been seen with probability .8; infinite where none could be fitted.
     n_held_out, n_training : int
         Pairs.
-    says : str
+    summary : str
         What was left out.
     """
 
     baseline: str
     loss_of: dict[str, float]
     gain_of: dict[str, Estimate]
-    untold: str
-    told_gain_of: dict[str, Estimate]
+    unperturbed: str
+    perturbed_gain_of: dict[str, Estimate]
     best: str | None
     smallest_visible: float
     n_held_out: int
     n_training: int
-    says: str
+    summary: str
 
     @property
     def gain(self) -> Estimate | None:
@@ -90,17 +90,17 @@ class LinearGain:
         return None if self.best is None else self.gain_of[self.best]
 
     @property
-    def told_gain(self) -> Estimate | None:
+    def perturbed_gain(self) -> Estimate | None:
         """That of the best over what is told nothing."""
-        return None if self.best is None else self.told_gain_of[self.best]
+        return None if self.best is None else self.perturbed_gain_of[self.best]
 
     @property
     def seen(self) -> bool:
         """Whether there is something linear to learn from what is told: the interval of its gain lies above 0."""
-        return self.told_gain is not None and self.told_gain.above(0)
+        return self.perturbed_gain is not None and self.perturbed_gain.above(0)
 
 
-def linear_gain(cells: SampledCells, make_pairs: MakePairs, *, max_pairs: int, seed: int) -> LinearGain:
+def linear_gain(cells: InMemoryCells, make_pairs: MakePairs, *, max_pairs: int, seed: int) -> LinearGain:
     """Split the cells, pair both sides, fit on one and measure on the other.
 
     Parameters
@@ -123,35 +123,35 @@ def linear_gain(cells: SampledCells, make_pairs: MakePairs, *, max_pairs: int, s
     held_out = _passes(make_pairs(cells.rows(np.flatnonzero(held_B))), max_pairs, seed, most_passes=1)
     if not training.scored_BG.any():
         raise InputError("no entry of the training pairs is scored: every gene measured in both is told; tell fewer")
-    knowing_nothing = {
+    input_free = {
         "mean change": losses_of(MeanDeltaPredictor.fit(training), held_out),
         "mean": losses_of(MeanPredictor.fit(training), held_out),
     }
-    baseline = min(knowing_nothing, key=lambda name: knowing_nothing[name].loss)
-    base = knowing_nothing[baseline]
-    fitted, says = _linear(training_cells, training, held_out)
+    baseline = min(input_free, key=lambda name: input_free[name].loss)
+    base = input_free[baseline]
+    fitted, summary = _linear(training_cells, training, held_out)
     no_change = errors_of(held_out.before_BG, held_out)
-    losses = {"no change": no_change, **knowing_nothing, **fitted}
-    told = {name: errors for name, errors in fitted.items() if name != BEFORE_ALONE}
+    losses = {"no change": no_change, **input_free, **fitted}
+    perturbed = {name: errors for name, errors in fitted.items() if name != BEFORE_ALONE}
     answers = {name: losses[name] for name in (baseline, BEFORE_ALONE) if name in losses}
-    untold = min(answers, key=lambda name: answers[name].loss)
-    told_gain_of = _gains(answers[untold], told, seed)
-    best = max(told_gain_of, key=lambda name: told_gain_of[name].low, default=None)
+    unperturbed = min(answers, key=lambda name: answers[name].loss)
+    perturbed_gain_of = _gains(answers[unperturbed], perturbed, seed)
+    best = max(perturbed_gain_of, key=lambda name: perturbed_gain_of[name].low, default=None)
     return LinearGain(
         baseline=baseline,
         loss_of={name: errors.loss for name, errors in losses.items()},
         gain_of=_gains(base, fitted, seed),
-        untold=untold,
-        told_gain_of=told_gain_of,
+        unperturbed=unperturbed,
+        perturbed_gain_of=perturbed_gain_of,
         best=best,
-        smallest_visible=smallest_visible(answers[untold], list(told.values())),
+        smallest_visible=smallest_visible(answers[unperturbed], list(perturbed.values())),
         n_held_out=len(held_out),
         n_training=len(training),
-        says=says,
+        summary=summary,
     )
 
 
-def _held_out(cells: SampledCells, seed: int) -> NDArray[np.bool_]:
+def _held_out(cells: InMemoryCells, seed: int) -> NDArray[np.bool_]:
     """Who is held out: a share of each cell type, where types are known."""
     from diagnostics.audit.partners import key_codes
 
@@ -194,7 +194,7 @@ def _gains(base: Errors, fitted: dict[str, Errors], seed: int) -> dict[str, Esti
     return dict(zip(fitted, found, strict=True))
 
 
-def smallest_visible(untold: Errors, told: Sequence[Errors]) -> float:
+def smallest_visible(unperturbed: Errors, perturbed: Sequence[Errors]) -> float:
     """The smallest gain that would have been seen with probability .8, as a share of the loss.
 
     With ``z = z_{1 - a / 2} + z_.8`` the larger of two numbers: ``z`` standard errors of the gains that were measured;
@@ -206,29 +206,29 @@ def smallest_visible(untold: Errors, told: Sequence[Errors]) -> float:
     Parameters
     ----------
     untold : Errors
-    told : sequence of Errors
+    perturbed : sequence of Errors
         On the same pairs; the level is shared among them. None give infinity.
     """
-    if not told:
+    if not perturbed:
         return float("inf")
     normal = NormalDist()
-    z = normal.inv_cdf(1 - (1 - LEVEL) / len(told) / 2) + normal.inv_cdf(POWER)
-    total = untold.sum_B.sum()
+    z = normal.inv_cdf(1 - (1 - LEVEL) / len(perturbed) / 2) + normal.inv_cdf(POWER)
+    total = unperturbed.sum_B.sum()
     errors = [0.0]
-    for one in told:
-        gained_P = untold.sum_B - one.sum_B
-        errors.append(float(np.sqrt(((gained_P - gained_P.sum() / total * untold.sum_B) ** 2).sum()) / total))
-    return max(z * max(errors), 4 * z**2 / float(untold.n_B.sum()))
+    for one in perturbed:
+        gained_P = unperturbed.sum_B - one.sum_B
+        errors.append(float(np.sqrt(((gained_P - gained_P.sum() / total * unperturbed.sum_B) ** 2).sum()) / total))
+    return max(z * max(errors), 4 * z**2 / float(unperturbed.n_B.sum()))
 
 
-def _linear(cells: SampledCells, training: PairBatch, held_out: PairBatch) -> tuple[dict[str, Errors], str]:
+def _linear(cells: InMemoryCells, training: PairBatch, held_out: PairBatch) -> tuple[dict[str, Errors], str]:
     """Errors of each linear predictor, and what was left out; genes that it cannot use are left to the mean."""
     held, n_all = cells.held, len(cells.vocab)
     scored_G = training.scored_BG.any(axis=0)
     varies_G = scored_G & _varies(cells)
     complete_G = varies_G & held.index.measured_SG[np.unique(held.index.set_B)].all(axis=0)
     fitted: dict[str, Errors] = {}
-    says: list[str] = []
+    summary: list[str] = []
     if varies_G.sum() < 2:
         return fitted, f"{int(varies_G.sum())} of {n_all} genes vary: no linear predictor is fitted"
     law_G, ridge_G = np.flatnonzero(complete_G), np.flatnonzero(varies_G)
@@ -243,14 +243,14 @@ def _linear(cells: SampledCells, training: PairBatch, held_out: PairBatch) -> tu
         fitted[BEFORE_ALONE] = _whole(law.predict(control_of(kept), nothing), held_out, law_G, training)
         fitted["linear, before and told"] = _whole(predictions(law, kept), held_out, law_G, training)
     if len(law_G) < n_all:
-        says.append(f"the linear law leaves {n_all - len(law_G)} of {n_all} genes at the mean")
+        summary.append(f"the linear law leaves {n_all - len(law_G)} of {n_all} genes at the mean")
     if 16 * len(training) * float(len(ridge_G)) ** 3 <= MOST_RIDGE_WORK:
         ridge = RidgePredictor.fit(_some_genes(training, ridge_G))
         predicted_PG = predictions(ridge, _some_genes(held_out, ridge_G))
         fitted["ridge, before and told"] = _whole(predicted_PG, held_out, ridge_G, training)
     else:
-        says.append(f"{len(ridge_G)} genes are too many for ridge here")
-    return fitted, "; ".join(says)
+        summary.append(f"{len(ridge_G)} genes are too many for ridge here")
+    return fitted, "; ".join(summary)
 
 
 def _whole(
@@ -265,7 +265,7 @@ def _whole(
     return errors_of(all_PG, held_out)
 
 
-def _varies(cells: SampledCells) -> NDArray[np.bool_]:
+def _varies(cells: InMemoryCells) -> NDArray[np.bool_]:
     """Genes that vary within cell types; within all cells where types are not known."""
     typed = _typed(cells)
     code_B = typed.index.labels("cell_type").code_B
@@ -276,7 +276,7 @@ def _varies(cells: SampledCells) -> NDArray[np.bool_]:
     return np.sqrt((residual_BG**2).mean(axis=0)) > 1e-5
 
 
-def _typed(cells: SampledCells) -> SparseCells:
+def _typed(cells: InMemoryCells) -> SparseCells:
     """The cells with a type: one for all where the source gives none."""
     index = cells.index
     if "cell_type" in index.covariates:

@@ -35,7 +35,7 @@ class Partners:
         ``1 - square_same_key / square_any_key``: share of the squared change that the key takes away.
     choice_buys : Estimate
         ``1 - square_chosen / square_same_key``: what the choice of a partner within the key takes away beyond it.
-    says : str
+    summary : str
         What the key is, and how many of it there are.
     """
 
@@ -47,7 +47,7 @@ class Partners:
     jaccard_any_key: Estimate
     key_buys: Estimate
     choice_buys: Estimate
-    says: str
+    summary: str
 
 
 def partners(sampled: SampledPairs, match_on: Sequence[str], rng: np.random.Generator) -> Partners:
@@ -76,7 +76,7 @@ def partners(sampled: SampledPairs, match_on: Sequence[str], rng: np.random.Gene
         jaccard_any_key=found[5],
         key_buys=found[6],
         choice_buys=found[7],
-        says=f"key: {', '.join(known) or 'none'}, {len(np.unique(key_P))} of them; {N_DEALS} random partners a cell",
+        summary=f"key: {', '.join(known) or 'none'}, {len(np.unique(key_P))} of them; {N_DEALS} random partners a cell",
     )
 
 

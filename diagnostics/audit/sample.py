@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
-from gpcp.sources.in_memory import SampledCells
+from gpcp.sources.in_memory import InMemoryCells
 
 _BLOCK_CELLS = 1024
 
@@ -31,7 +31,7 @@ class SampledPairs:
     """
 
     pairs: PairBatch
-    cells: SampledCells
+    cells: InMemoryCells
     before_row_P: NDArray[np.int64]
     after_row_P: NDArray[np.int64]
 
@@ -39,7 +39,7 @@ class SampledPairs:
         return len(self.pairs)
 
 
-def sample_pairs(source: PairSource, cells: SampledCells, *, max_pairs: int, seed: int) -> SampledPairs:
+def sample_pairs(source: PairSource, cells: InMemoryCells, *, max_pairs: int, seed: int) -> SampledPairs:
     """The first pairs of one pass of ``source`` over ``cells``, at most ``max_pairs``.
 
     Raises

@@ -10,11 +10,11 @@ from diagnostics.audit.audit import PanelAudit
 from diagnostics.audit.decomposition import CHANGE, CONTEXTS, DEPTH, FREE, REGRESSION, REMAINS
 from gpcp.core.intervals import Estimate
 
-UNMEASURED_MARK = 0.20
-NEITHER_MARK = 0.50
-NOISE_MARK = 0.30
-CONTEXT_MARK = 0.05
-DEPTH_MARK = 0.05
+UNMEASURED_THRESHOLD = 0.20
+NEITHER_THRESHOLD = 0.50
+NOISE_THRESHOLD = 0.30
+CONTEXT_THRESHOLD = 0.05
+DEPTH_THRESHOLD = 0.05
 LITTLE = 0.05
 """A gain that is surely below this share of the loss is little."""
 
@@ -32,19 +32,19 @@ class Finding:
     """
 
     share: float
-    says: str
+    summary: str
     next_step: str = ""
 
 
-def marks_text() -> str:
+def thresholds_text() -> str:
     """What makes a line, for ``--help``."""
     return (
         "a line is printed where the interval's lower end is above\n"
-        f"  entries not measured in both cells   {UNMEASURED_MARK:.0%} of all entries\n"
-        f"  entries expressed in neither cell    {NEITHER_MARK:.0%} of the scored ones\n"
-        f"  counting noise                       {NOISE_MARK:.0%} of the squared change\n"
-        f"  a context that the pair differs in   {CONTEXT_MARK:.0%} of it (cell type, dataset, ...)\n"
-        f"  depth                                {DEPTH_MARK:.0%} of it\n"
+        f"  entries not measured in both cells   {UNMEASURED_THRESHOLD:.0%} of all entries\n"
+        f"  entries expressed in neither cell    {NEITHER_THRESHOLD:.0%} of the scored ones\n"
+        f"  counting noise                       {NOISE_THRESHOLD:.0%} of the squared change\n"
+        f"  a context that the pair differs in   {CONTEXT_THRESHOLD:.0%} of it (cell type, dataset, ...)\n"
+        f"  depth                                {DEPTH_THRESHOLD:.0%} of it\n"
         "the pairs cannot teach (exit code 1) where what is told takes nothing off the loss: where no linear\n"
         "predictor that is told has a gain on held-out cells, over the best that is told nothing, whose\n"
         "interval lies above 0; the smallest gain that would have been seen is printed. A gain whose interval\n"
@@ -60,17 +60,19 @@ def can_teach(audit: PanelAudit) -> bool:
 def verdict(audit: PanelAudit) -> str:
     """The one sentence."""
     gain = audit.gain
-    if gain.told_gain is None or gain.gain is None:
-        return f"these pairs cannot teach: {gain.says}"
+    if gain.perturbed_gain is None or gain.gain is None:
+        return f"these pairs cannot teach: {gain.summary}"
     if can_teach(audit):
-        little = " little" if gain.told_gain.high < LITTLE else ""
+        little = " little" if gain.perturbed_gain.high < LITTLE else ""
         return (
-            f"these pairs can teach{little}: what is told takes {percent(gain.told_gain)} off the loss of the best "
-            f"answer without it, {gain.untold!r}, on cells not seen before ({percent(gain.gain)} off the baseline)"
+            f"these pairs can teach{little}: what is told takes {percent(gain.perturbed_gain)} off the loss of "
+            f"the best "
+            f"answer without it, {gain.unperturbed!r}, on cells not seen before ({percent(gain.gain)} off the baseline)"
         )
     return (
         "nothing linear to learn was seen in these pairs: what is told takes "
-        f"{percent(gain.told_gain)} off the loss of the best answer without it, {gain.untold!r}, no more than chance; "
+        f"{percent(gain.perturbed_gain)} off the loss of the best answer without it, {gain.unperturbed!r}, no "
+        f"more than chance; "
         f"{gain.smallest_visible:.2%} or more would have been seen (with probability .8)"
     )
 
@@ -84,20 +86,21 @@ def findings(audit: PanelAudit) -> tuple[Finding, ...]:
 def _of_entries(audit: PanelAudit) -> list[Finding]:
     entries = audit.entries
     unmeasured, found = 1 - entries.measured.value, list[Finding]()
-    if 1 - entries.measured.high > UNMEASURED_MARK:
+    if 1 - entries.measured.high > UNMEASURED_THRESHOLD:
         found.append(
             Finding(
                 share=unmeasured,
-                says=f"{unmeasured:.0%} of all entries are not measured in both cells: nothing can be learnt of them",
+                summary=f"{unmeasured:.0%} of all entries are not measured in both cells: nothing can be learnt "
+                f"of them",
                 next_step="choose genes that the datasets share, or match on what is measured",
             )
         )
-    if entries.neither.above(NEITHER_MARK):
+    if entries.neither.above(NEITHER_THRESHOLD):
         silent = f"; {entries.n_silent} of {audit.n_genes} genes are never expressed" if entries.n_silent else ""
         found.append(
             Finding(
                 share=entries.neither.value,
-                says=f"{percent(entries.neither)} of the scored entries are 0 in both cells (by chance "
+                summary=f"{percent(entries.neither)} of the scored entries are 0 in both cells (by chance "
                 f"{entries.neither_by_chance:.0%}){silent}: most of the loss is about nothing",
                 next_step="choose expressed genes: python -m diagnostics select-genes",
             )
@@ -107,7 +110,7 @@ def _of_entries(audit: PanelAudit) -> list[Finding]:
 
 def _of_noise(audit: PanelAudit) -> list[Finding]:
     half, full = audit.noise.half_depth, audit.noise.full_depth
-    if half is None or full is None or not full.above(NOISE_MARK):
+    if half is None or full is None or not full.above(NOISE_THRESHOLD):
         return []
     bound = f"{half.value:.0%} at half depth, an upper bound"
     if audit.paired.best_of > 1:
@@ -115,7 +118,8 @@ def _of_noise(audit: PanelAudit) -> list[Finding]:
     return [
         Finding(
             share=full.value,
-            says=f"{percent(full)} of delta^2 is counting noise (extrapolated; {bound}): two droplets of one and the "
+            summary=f"{percent(full)} of delta^2 is counting noise (extrapolated; {bound}): two droplets of one "
+            f"and the "
             "same cell would differ by as much",
             next_step="genes with more counts, deeper cells, or means over several cells",
         )
@@ -124,29 +128,31 @@ def _of_noise(audit: PanelAudit) -> list[Finding]:
 
 def _of_parts(audit: PanelAudit) -> list[Finding]:
     if audit.parts is None:
-        return [Finding(share=1.0, says="no scored entry of any pair changes", next_step="choose expressed genes")]
+        return [Finding(share=1.0, summary="no scored entry of any pair changes", next_step="choose expressed genes")]
     found: list[Finding] = []
     for name, part in audit.parts.share_of.items():
-        if name in CONTEXTS and part.above(CONTEXT_MARK):
+        if name in CONTEXTS and part.above(CONTEXT_THRESHOLD):
             wanted = name in audit.paired.differ_on
             found.append(
                 Finding(
                     share=part.value,
-                    says=f"{name} explains {percent(part)} of delta^2"
+                    summary=f"{name} explains {percent(part)} of delta^2"
                     + (", as asked by --differ-on" if wanted else ""),
                     next_step="" if wanted else f"match on {name}",
                 )
             )
-        if name == DEPTH and part.above(DEPTH_MARK):
+        if name == DEPTH and part.above(DEPTH_THRESHOLD):
             found.append(
                 Finding(
                     share=part.value,
-                    says=f"depth explains {percent(part)} of delta^2 ({audit.parts.depth_says})",
+                    summary=f"depth explains {percent(part)} of delta^2 ({audit.parts.depth_summary})",
                     next_step="match on depth, or leave shallow cells out",
                 )
             )
-        if name == CHANGE and part.above(CONTEXT_MARK):
-            found.append(Finding(share=part.value, says=f"the mean change of each gene is {percent(part)} of delta^2"))
+        if name == CHANGE and part.above(CONTEXT_THRESHOLD):
+            found.append(
+                Finding(share=part.value, summary=f"the mean change of each gene is {percent(part)} of delta^2")
+            )
     return found
 
 
@@ -163,7 +169,7 @@ def _free(audit: PanelAudit) -> list[Finding]:
     return [
         Finding(
             share=regression.value,
-            says=f"{percent(regression)} of delta^2 is regression to the mean: R2 = {FREE} is free for independent "
+            summary=f"{percent(regression)} of delta^2 is regression to the mean: R2 = {FREE} is free for independent "
             f"partners (before alone predicts {percent(alone)}); what is told can win no more than what remains, "
             f"{percent(remains)}{less}",
         )

@@ -142,7 +142,7 @@ def _stands(found: CheckResult, statistical: frozenset[str]) -> bool:
 
 
 def _not_asked(one: Check, cause: str) -> CheckResult:
-    return _result(one, Finding(outcome="not_applicable", says=f"not asked, since {cause} fails already"), 0.0)
+    return _result(one, Finding(outcome="not_applicable", message=f"not asked, since {cause} fails already"), 0.0)
 
 
 def carried_out(one: Check, probe: Probe) -> CheckResult:
@@ -150,7 +150,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
     start_s = time.perf_counter()
     lacking = missing(one, probe.subject)
     if lacking:
-        found = Finding(outcome="not_applicable", says=f"needs {' and '.join(lacking)}: not given")
+        found = Finding(outcome="not_applicable", message=f"needs {' and '.join(lacking)}: not given")
         return _result(one, found, time.perf_counter() - start_s)
     try:
         found = one.ask(probe)
@@ -159,7 +159,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
         return CheckResult(
             name=one.name,
             outcome="error",
-            says=f"the check could not be carried out: {type(error).__name__}: {' '.join(str(error).split())}",
+            message=f"the check could not be carried out: {type(error).__name__}: {' '.join(str(error).split())}",
             next_step="the traceback is in the JSON report; if the error is in your own code, it is the first thing "
             "to mend",
             cause="bug",
@@ -189,7 +189,7 @@ def _result(one: Check, found: Finding, seconds: float) -> CheckResult:
     return CheckResult(
         name=one.name,
         outcome=found.outcome,
-        says=found.says,
+        message=found.message,
         next_step=found.next_step,
         statistic=found.statistic,
         null=found.null,
@@ -224,7 +224,7 @@ def holm(results: Sequence[CheckResult], statistical: frozenset[str], *, n_more:
             one,
             outcome="inconclusive",
             cause=None,
-            says=f"{one.says} (p = {one.p:.2g} does not stand among {len(tested) + n_more} tests)",
+            message=f"{one.message} (p = {one.p:.2g} does not stand among {len(tested) + n_more} tests)",
         )
         if one.outcome == "fail" and place in tested and place not in standing
         else one

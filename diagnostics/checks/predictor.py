@@ -110,13 +110,13 @@ def check_predictor(
         control_BG = rng.standard_normal((N_CELLS, n_genes)).astype(np.float32)
     if control_BG.ndim != 2 or control_BG.shape[1] != n_genes or len(control_BG) < 2 or np.isnan(control_BG).any():
         raise InputError(f"control_BG has shape {control_BG.shape}: give two cells or more of {n_genes} measured genes")
-    told_BG = rng.random(control_BG.shape) < 0.3
+    perturbed_BG = rng.random(control_BG.shape) < 0.3
     # A gene told and two scored in every cell.
-    told_BG[:, 0], told_BG[:, 1:3] = True, False
+    perturbed_BG[:, 0], perturbed_BG[:, 1:3] = True, False
     asked = Asked(
         predictor=predictor,
         control_BG=control_BG,
-        perturbation=told(told_BG, rng.permuted(control_BG, axis=0)),
+        perturbation=perturbed(perturbed_BG, rng.permuted(control_BG, axis=0)),
         reordered=reordered,
     )
     checks = [*_CHECKS, *([gene_order] if reordered is not None else [])]
@@ -131,9 +131,11 @@ def _bound(one: Callable[[Asked], None], asked: Asked) -> Callable[[], None]:
     return run
 
 
-def told(told_BG: NDArray[np.bool_], value_BG: NDArray[np.float32]) -> Perturbation:
+def perturbed(perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.float32]) -> Perturbation:
     """A perturbation that tells some values."""
-    return Perturbation(perturbed_BG=told_BG, target_BG=np.where(told_BG, value_BG, np.float32(0)).astype(np.float32))
+    return Perturbation(
+        perturbed_BG=perturbed_BG, target_BG=np.where(perturbed_BG, value_BG, np.float32(0)).astype(np.float32)
+    )
 
 
 def shape_and_dtype(asked: Asked) -> None:
@@ -200,10 +202,10 @@ def unmeasured_genes(asked: Asked) -> None:
     assert not bad, f"with unmeasured genes, {bad} answers for measured genes are not finite"
 
 
-def no_gene_told(asked: Asked) -> None:
+def no_gene_perturbed(asked: Asked) -> None:
     """A perturbation that tells nothing is a question too."""
     nothing_BG = np.zeros(asked.control_BG.shape, dtype=np.bool_)
-    answer_BG = asked.answer(perturbation=told(nothing_BG, asked.control_BG))
+    answer_BG = asked.answer(perturbation=perturbed(nothing_BG, asked.control_BG))
     bad = int((~np.isfinite(answer_BG)).sum())
     assert not bad, f"with nothing told, {bad} answers are not finite"
 
@@ -217,7 +219,7 @@ def gene_order(asked: Asked) -> None:
     vocab = GeneVocab(feature_id=asked.predictor.vocab.genes(order_G))
     other = asked.reordered(vocab)
     assert other.vocab == vocab, "the reordered predictor's vocab is not the one that was asked for"
-    perturbation = told(asked.perturbation.perturbed_BG[:, order_G], asked.perturbation.target_BG[:, order_G])
+    perturbation = perturbed(asked.perturbation.perturbed_BG[:, order_G], asked.perturbation.target_BG[:, order_G])
     control_BG = np.ascontiguousarray(asked.control_BG[:, order_G])
     answer_BG = np.empty_like(asked.control_BG)
     answer_BG[:, order_G] = _whole(asked.answer(control_BG, perturbation, predictor=other), asked)
@@ -232,7 +234,7 @@ _CHECKS: tuple[Callable[[Asked], None], ...] = (
     cells_alone,
     layout,
     unmeasured_genes,
-    no_gene_told,
+    no_gene_perturbed,
 )
 
 

@@ -18,10 +18,10 @@ KINDS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--source`` and every option of sources to a command.
 
-    The values are given on to :func:`cells_named` by :func:`source_options`; ``--genes`` is its ``genes``.
+    The values are given on to :func:`open_cells` by :func:`source_options`; ``--genes`` is its ``genes``.
     """
     group = parser.add_argument_group("the cells")
-    ways = "; ".join(f"{name}:{SCHEMES[name].says}" for name in SCHEMES)
+    ways = "; ".join(f"{name}:{SCHEMES[name].summary}" for name in SCHEMES)
     group.add_argument("--source", metavar="KIND:PLACE", help=f"where cells come from: {ways}")
     group.add_argument("--genes", metavar="FILE", help="keep the genes of this panel, or of this list of ids")
     groups = {name: parser.add_argument_group(f"{name} sources") for name in SCHEMES if SCHEMES[name].options}
@@ -32,19 +32,25 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         flag = f"--{option.replace('_', '-')}"
         if not what.metavar:
             # None unless it is given, as with every other option.
-            add(flag, action="store_const", const=True, help=what.says)
+            add(flag, action="store_const", const=True, help=what.summary)
         elif what.many:
-            add(flag, action="append", metavar=what.metavar, type=KINDS[what.kind], help=what.says)
+            add(flag, action="append", metavar=what.metavar, type=KINDS[what.kind], help=what.summary)
         else:
-            add(flag, metavar=what.metavar, type=KINDS[what.kind], help=what.says)
+            add(flag, metavar=what.metavar, type=KINDS[what.kind], help=what.summary)
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser, *, stored: bool = False) -> None:
-    """Add what :class:`PairWishes` holds to a command; ``stored``: one that keeps no cells."""
+    """Add what :class:`PairOptions` holds to a command; ``stored``: one that keeps no cells."""
     add = parser.add_argument_group("the pairs").add_argument
     regimes = "counterfactual, interventional or matched (default interventional)"
     add("--regime", metavar="NAME", help=f"of a simulated world: {regimes}")
-    add("--told", metavar="N", type=positive, nargs=2, help="fewest and most genes told (default: 1 to all but one)")
+    add(
+        "--n-perturbed",
+        metavar="N",
+        type=positive,
+        nargs=2,
+        help="fewest and most genes told (default: 1 to all but one)",
+    )
     add("--match-on", metavar="NAME", nargs="*", help="what two cells share (default cell_type, where it is known)")
     add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
     if not stored:

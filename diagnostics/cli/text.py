@@ -23,9 +23,9 @@ def share(value: float | None, decimals: int = 4) -> str:
     return f"{math.floor(value * scale + 1e-9) / scale:.{decimals}f}"
 
 
-def told_text(told: tuple[int, int]) -> str:
+def perturbed_text(perturbed: tuple[int, int]) -> str:
     """``1`` or ``1-19``."""
-    return str(told[0]) if told[0] == told[1] else f"{told[0]}-{told[1]}"
+    return str(perturbed[0]) if perturbed[0] == perturbed[1] else f"{perturbed[0]}-{perturbed[1]}"
 
 
 def span(values: Iterable[float | None]) -> str:

@@ -27,7 +27,7 @@ def _after(pairs: PairBatch, scored_BG: np.ndarray[Any, Any]) -> PairBatch:
 
 
 _SIGNAL = ("data.signal",)
-_TOLD = ("data.signal", "data.perturbation", "data.identity", "data.dose")
+_PERTURBED = ("data.signal", "data.perturbation", "data.identity", "data.dose")
 
 
 @pairs_fault("no_signal", "the cell after is noise at every scored gene", *_SIGNAL)
@@ -46,27 +46,31 @@ def _unmatched(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return _after(pairs, pairs.after_BG[rng.permutation(len(pairs))])
 
 
-@pairs_fault("label_shuffle", "doses are told of other genes than those that were perturbed", *_TOLD)
+@pairs_fault("label_shuffle", "doses are told of other genes than those that were perturbed", *_PERTURBED)
 def _labels(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     order_BG = rng.permuted(np.tile(np.arange(len(pairs.vocab)), (len(pairs), 1)), axis=1)
-    told_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1)
+    perturbed_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1)
     dose_BG = np.take_along_axis(pairs.after_BG, order_BG, axis=1)
-    told_BG &= pairs.measured_BG
-    return replace(pairs, perturbed_BG=told_BG, after_BG=np.where(told_BG, dose_BG, pairs.after_BG))
+    perturbed_BG &= pairs.measured_BG
+    return replace(pairs, perturbed_BG=perturbed_BG, after_BG=np.where(perturbed_BG, dose_BG, pairs.after_BG))
 
 
-@pairs_fault("dose_shuffle", "the doses told are those of other pairs", *_TOLD)
+@pairs_fault("dose_shuffle", "the doses told are those of other pairs", *_PERTURBED)
 def _doses(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     other_BG = rng.permuted(pairs.after_BG, axis=0)
     return replace(pairs, after_BG=np.where(pairs.perturbed_BG, other_BG, pairs.after_BG))
 
 
-@pairs_fault("told_of_the_next_pair", "what is told, genes and doses, is joined to the pairs one row off", *_TOLD)
+@pairs_fault(
+    "perturbation_of_the_next_pair", "what is told, genes and doses, is joined to the pairs one row off", *_PERTURBED
+)
 def _next_row(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
-    told_BG = np.roll(pairs.perturbed_BG, 1, axis=0) & pairs.measured_BG
+    perturbed_BG = np.roll(pairs.perturbed_BG, 1, axis=0) & pairs.measured_BG
     return replace(
-        pairs, perturbed_BG=told_BG, after_BG=np.where(told_BG, np.roll(pairs.after_BG, 1, axis=0), pairs.after_BG)
+        pairs,
+        perturbed_BG=perturbed_BG,
+        after_BG=np.where(perturbed_BG, np.roll(pairs.after_BG, 1, axis=0), pairs.after_BG),
     )
 
 
@@ -215,7 +219,7 @@ def _deltas(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return batch, after_BL - batch.before_BL
 
 
-@collate_fault("columns_misaligned", "the cell after lists its genes in another order", "data.target", "data.told")
+@collate_fault("columns_misaligned", "the cell after lists its genes in another order", "data.target", "data.perturbed")
 def _misaligned(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return batch, after_BL.flip(1)
 
@@ -226,14 +230,14 @@ def _as_zero(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, measured_BL=torch.ones_like(batch.measured_BL)), after_BL
 
 
-@collate_fault("told_inverted", "the mask of told genes is inverted", "data.masks", cause="bug")
+@collate_fault("perturbed_inverted", "the mask of told genes is inverted", "data.masks", cause="bug")
 def _inverted(batch: ModelBatch, after_BL: Tensor) -> Collated:
-    told_BL = batch.measured_BL & ~batch.perturbed_BL
-    return replace(batch, perturbed_BL=told_BL, target_BL=torch.where(told_BL, after_BL, 0.0)), after_BL
+    perturbed_BL = batch.measured_BL & ~batch.perturbed_BL
+    return replace(batch, perturbed_BL=perturbed_BL, target_BL=torch.where(perturbed_BL, after_BL, 0.0)), after_BL
 
 
 @collate_fault("unknown_as_control", "perturbations of half of the genes are unknown and are taken for controls",
-          "data.masks", "data.told", cause="bug")  # fmt: skip
+          "data.masks", "data.perturbed", cause="bug")  # fmt: skip
 def _as_control(batch: ModelBatch, after_BL: Tensor) -> Collated:
     known_BL = batch.perturbed_BL & (batch.token_BL % 2 == 0)
     return replace(batch, perturbed_BL=known_BL, target_BL=torch.where(known_BL, batch.target_BL, 0.0)), after_BL

@@ -72,7 +72,7 @@ def losses_differ(healthy: Subject, faulty: Subject) -> bool:
 
 def _question(probe: Probe) -> ModelBatch:
     """Genes out of order, some unmeasured, NaN stored there."""
-    batch = invented(probe, "shown", p_told=1 / 3, p_measured=2 / 3)
+    batch = invented(probe, "shown", p_perturbed=1 / 3, p_measured=2 / 3)
     batch = columns(batch, torch.arange(batch.before_BL.shape[1]).flip(0))
     return set_before(batch, ~batch.measured_BL, float("nan"))
 

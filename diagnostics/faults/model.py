@@ -98,7 +98,7 @@ def _places(batch: ModelBatch) -> ModelBatch:
 
 
 @layers_fault("tokens_wrap", "the genes' embeddings have four entries, around which the tokens of all genes wrap",
-         "reads_which", "told_apart")  # fmt: skip
+         "reads_which", "distinguishes_genes")  # fmt: skip
 def _wrap(model: GenePerturbationTransformer) -> None:
     for one in (model.state_identity, model.query_identity):
         reforward(one, lambda _, usual, token: usual(token % 4))
@@ -231,11 +231,11 @@ _rebuilt("identity_lost", "identity x value: where the value is 0 a gene has no 
          value_embedding="product", head="mlp", query_features="delta", query_form="all_genes",
          standardise=False, skip=False)  # fmt: skip
 _rebuilt("no_path_between_genes", "queries do not attend to each other: a gene's change reaches no other's answer",
-         "told_reaches_others", query_attention=False)  # fmt: skip
+         "perturbation_reaches_others", query_attention=False)  # fmt: skip
 
 
 @question_fault(
-    "perturbation_not_fed", "what is told never enters the model", "reads_perturbation", "told_reaches_others"
+    "perturbation_not_fed", "what is told never enters the model", "reads_perturbation", "perturbation_reaches_others"
 )
 def _not_fed(batch: ModelBatch) -> ModelBatch:
     return replace(
@@ -249,7 +249,7 @@ def _dose(batch: ModelBatch) -> ModelBatch:
 
 
 @question_fault(
-    "largest_change_only", "of several told genes the model hears the one that changes most", "reads_every_told"
+    "largest_change_only", "of several told genes the model hears the one that changes most", "reads_every_perturbation"
 )
 def _largest(batch: ModelBatch) -> ModelBatch:
     size_BL = torch.where(batch.perturbed_BL, (batch.target_BL - batch.before_BL).abs(), -1.0)

@@ -4,7 +4,7 @@ Dimension key: ``B`` pairs, ``C`` cells, ``G`` genes of the vocabulary, ``F`` th
 
 Every baseline gives a matrix whose entry [i, j] speaks of i -> j and whose magnitude ranks. The usual methods pool
 the cells before and after, as is done in practice, and know nothing of who was told; an unmeasured value is set to
-the mean of its gene. What the regime allows is read by :func:`statistician`.
+the mean of its gene. What the regime allows is read by :func:`classical`.
 """
 
 import time
@@ -42,7 +42,7 @@ class Estimate:
         Diagonal 0; None where the baseline is not applicable.
     signed : bool
         The signs are estimates too; otherwise magnitudes alone mean something.
-    says : str
+    summary : str
         What was done, or why it could not be.
     seconds : float
         Wall time.
@@ -51,7 +51,7 @@ class Estimate:
     name: str
     score_GG: NDArray[np.float64] | None
     signed: bool
-    says: str
+    summary: str
     seconds: float
 
 
@@ -150,13 +150,13 @@ def genie3(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArra
     """
     del regime
     cell_CG = pooled_cells(pairs)
-    told_CG = np.concatenate((np.zeros_like(pairs.perturbed_BG), pairs.perturbed_BG))
+    perturbed_CG = np.concatenate((np.zeros_like(pairs.perturbed_BG), pairs.perturbed_BG))
     n_genes = len(pairs.vocab)
     importance_GG = np.zeros((n_genes, n_genes))
     seed_G = rng.integers(2**31, size=n_genes)
     for j in range(n_genes):
         others = np.arange(n_genes) != j
-        usable = np.flatnonzero(~told_CG[:, j])
+        usable = np.flatnonzero(~perturbed_CG[:, j])
         rows = rng.choice(usable, size=min(FOREST_CELLS, len(usable)), replace=False)
         importance_GG[others, j] = forest_importance(
             cell_CG[rows][:, others], cell_CG[rows, j], n_trees=FOREST_TREES, seed=int(seed_G[j])
@@ -164,7 +164,7 @@ def genie3(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArra
     return importance_GG
 
 
-def statistician(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArray[np.float64]:
+def classical(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArray[np.float64]:
     """The estimator that the regime calls for; consistent in linear worlds, whatever the noise.
 
     ``matched``: partial correlation, whose support is the moral graph.
@@ -192,7 +192,7 @@ def statistician(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> 
     n_genes = len(pairs.vocab)
     weight_GG = np.zeros((n_genes, n_genes))
     value_BG = (pairs.delta_BG if regime == "counterfactual" else pairs.after_BG).astype(np.float64)
-    told_BG = np.where(pairs.perturbed_BG, pairs.after_BG, 0).astype(np.float64)
+    perturbed_BG = np.where(pairs.perturbed_BG, pairs.after_BG, 0).astype(np.float64)
     for j in range(n_genes):
         others = np.arange(n_genes) != j
         rows_B = ~pairs.perturbed_BG[:, j]
@@ -202,7 +202,7 @@ def statistician(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> 
             raise NotApplicableError(f"gene {missing} is never told while {gene} is not: give more pairs")
         x_BF, y_B = value_BG[rows_B][:, others], value_BG[rows_B, j]
         if regime == "interventional":
-            z_BF = told_BG[rows_B][:, others]
+            z_BF = perturbed_BG[rows_B][:, others]
             # The intercept is its own instrument: centring both sides takes it out.
             x_BF, y_B = z_BF.T @ (x_BF - x_BF.mean(axis=0)), z_BF.T @ (y_B - y_B.mean())
         weight_GG[others, j] = np.linalg.lstsq(x_BF, y_B, rcond=None)[0]
@@ -218,7 +218,7 @@ BASELINES: Mapping[str, _Estimator] = MappingProxyType(
         "graphical_lasso": graphical_lasso,
         "ridge": ridge,
         "genie3": genie3,
-        "statistician": statistician,
+        "classical": classical,
     }
 )
 """Baselines by name; each takes the regime, some pairs and a generator."""
@@ -252,13 +252,13 @@ def estimate(name: str, regime: str, pairs: PairBatch, *, rng: np.random.Generat
     start_s = time.perf_counter()
     try:
         score_GG = BASELINES[name](checked, pairs, rng)
-        says = f"{len(pairs)} pairs"
+        summary = f"{len(pairs)} pairs"
     except NotApplicableError as reason:
-        score_GG, says = None, str(reason)
+        score_GG, summary = None, str(reason)
     return Estimate(
         name=name,
         score_GG=score_GG,
         signed=name not in UNSIGNED,
-        says=says,
+        summary=summary,
         seconds=time.perf_counter() - start_s,
     )

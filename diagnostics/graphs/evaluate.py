@@ -83,7 +83,7 @@ class Asking:
 
     cell_BG: NDArray[np.float32]
     n_controls: int
-    told_BG: NDArray[np.float32] | None
+    perturbed_BG: NDArray[np.float32] | None
     dose: float
     step: float
     seed: int
@@ -96,7 +96,7 @@ class Asking:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Reading:
+class ReadOut:
     """One read-out of the model and of the exact law, scored against the target.
 
     Parameters
@@ -142,16 +142,16 @@ def score_fields(score: GraphScore) -> dict[str, Any]:
     return {name: getattr(score, name) for name in (*names, "sign_agreement", "shd", "threshold")}
 
 
-def readings_of(
+def read_outs_of(
     predictor: Predictor,
     made: World,
     regime: Regime,
     *,
-    told: tuple[int, int],
+    n_perturbed: tuple[int, int],
     dose_sd: float,
     held_out: PairBatch,
     rng: np.random.Generator,
-) -> tuple[list[Reading], list[str]]:
+) -> tuple[list[ReadOut], list[str]]:
     """Every candidate of the regime's target, of the model and of the exact law, scored; and remarks."""
     target = TARGET_OF[regime]
     names = CANDIDATES[target]
@@ -172,9 +172,9 @@ def readings_of(
         )
 
     return [
-        Reading(
+        ReadOut(
             read_out=name,
-            supported=supported(name, told, n_genes),
+            supported=supported(name, n_perturbed, n_genes),
             effect_GG=found[name],
             exact_GG=exact[name],
             score=scored(name, found[name]),
@@ -184,29 +184,29 @@ def readings_of(
     ], notes
 
 
-def response_ratio(readings: Sequence[Reading]) -> float | None:
+def response_ratio(read_outs: Sequence[ReadOut]) -> float | None:
     """Size of the model's single-gene responses at other genes relative to the exact law's; None if not read."""
-    for reading in readings:
-        if reading.read_out == "single_gene":
-            off_GG = ~np.eye(len(reading.exact_GG), dtype=np.bool_)
-            exact = float(np.linalg.norm(reading.exact_GG[off_GG]))
-            return float(np.linalg.norm(reading.effect_GG[off_GG])) / exact if exact > 0 else None
+    for read_out in read_outs:
+        if read_out.read_out == "single_gene":
+            off_GG = ~np.eye(len(read_out.exact_GG), dtype=np.bool_)
+            exact = float(np.linalg.norm(read_out.exact_GG[off_GG]))
+            return float(np.linalg.norm(read_out.effect_GG[off_GG])) / exact if exact > 0 else None
     return None
 
 
-def supported(read_out: str, told: tuple[int, int], n_genes: int) -> bool:
-    """Whether pairs with ``told`` genes told show a model what this read-out asks."""
+def supported(read_out: str, n_perturbed: tuple[int, int], n_genes: int) -> bool:
+    """Whether pairs with ``n_perturbed`` genes told show a model what this read-out asks."""
     if read_out in _ASKS_ONE:
-        return told[0] <= 1
+        return n_perturbed[0] <= 1
     # The implied law is asked with half of the genes told to all but one, the others with all but one.
-    return told[1] >= n_genes - 1 and (read_out != "implied_partial" or told[0] <= n_genes - n_genes // 2)
+    return n_perturbed[1] >= n_genes - 1 and (read_out != "implied_partial" or n_perturbed[0] <= n_genes - n_genes // 2)
 
 
-def speaking(readings: Sequence[Reading]) -> Reading:
+def primary(read_outs: Sequence[ReadOut]) -> ReadOut:
     """The reading that speaks for the run: the first with the best ceiling, of the supported ones if there are any."""
-    among = [reading for reading in readings if reading.supported] or list(readings)
-    best = max(reading.ceiling.auprc for reading in among)
-    return next(reading for reading in among if reading.ceiling.auprc >= best - _SAME_CEILING)
+    among = [read_out for read_out in read_outs if read_out.supported] or list(read_outs)
+    best = max(read_out.ceiling.auprc for read_out in among)
+    return next(read_out for read_out in among if read_out.ceiling.auprc >= best - _SAME_CEILING)
 
 
 def effects(
@@ -225,7 +225,9 @@ def effects(
         rng = np.random.default_rng(asking.seed)
         found["implied_partial"] = implied_partial(predictor, asking.cell_BG, rng=rng)
     if _ASKS_ALL_BUT_ONE & set(names):
-        found["all_but_one"] = all_but_one(predictor, asking.control_BG, step=asking.step, told_BG=asking.told_BG)
+        found["all_but_one"] = all_but_one(
+            predictor, asking.control_BG, step=asking.step, perturbed_BG=asking.perturbed_BG
+        )
         found["all_but_one_partial"] = partial_from_coefficients(found["all_but_one"])
     if "single_gene_inverted" in names:
         try:
@@ -249,16 +251,16 @@ def asking_of(cell_BG: NDArray[np.float32], regime: str, *, dose_sd: float, rng:
     standard deviation of expression.
     """
     n_asked = min(len(cell_BG), n_controls(cell_BG.shape[1]))
-    told_BG = None
+    perturbed_BG = None
     if regime == "matched":
         dose = float(np.nanstd(cell_BG, axis=0).mean())
     else:
         dose = dose_sd
-        told_BG = (dose_sd * rng.standard_normal((n_asked, cell_BG.shape[1]))).astype(np.float32)
+        perturbed_BG = (dose_sd * rng.standard_normal((n_asked, cell_BG.shape[1]))).astype(np.float32)
     return Asking(
         cell_BG=cell_BG,
         n_controls=n_asked,
-        told_BG=told_BG,
+        perturbed_BG=perturbed_BG,
         dose=dose,
         step=0.5 * dose,
         seed=int(rng.integers(2**31)),

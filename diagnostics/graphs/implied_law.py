@@ -27,13 +27,13 @@ class _Answers:
     ----------
     asked_BU : int64, (B, U)
         Tokens asked about.
-    told_BG : float64, (B, G)
+    given_BG : float64, (B, G)
         Told values, 0 where asked.
     answer_BU : float64, (B, U)
     """
 
     asked_BU: NDArray[np.int64]
-    told_BG: NDArray[np.float64]
+    given_BG: NDArray[np.float64]
     answer_BU: NDArray[np.float64]
 
 
@@ -117,22 +117,22 @@ def _asked(
     """Ask, and sort the answers by how many genes a question asks about, 1 to half of them."""
     n_genes = len(mean_G)
     before_BG = control_BG[rng.integers(len(control_BG), size=n_questions)].astype(np.float32)
-    told_BG = control_BG[rng.integers(len(control_BG), size=n_questions)].astype(np.float32)
+    given_BG = control_BG[rng.integers(len(control_BG), size=n_questions)].astype(np.float32)
     n_asked_B = np.arange(n_questions) % max(1, n_genes // 2) + 1
     rank_BG = rng.permuted(np.tile(np.arange(n_genes), (n_questions, 1)), axis=1)
     perturbed_BG = rank_BG >= n_asked_B[:, None]
-    target_BG = np.where(perturbed_BG, told_BG, np.float32(0))
+    target_BG = np.where(perturbed_BG, given_BG, np.float32(0))
     answer_BG = predictor.predict(before_BG, Perturbation(perturbed_BG=perturbed_BG, target_BG=target_BG))
     if not np.isfinite(answer_BG[~perturbed_BG]).all():
         raise InputError("the predictor gives answers that are not finite")
     standard_BG = (answer_BG.astype(np.float64) - mean_G) / sd_G
-    known_BG = np.where(perturbed_BG, (told_BG.astype(np.float64) - mean_G) / sd_G, 0.0)
+    known_BG = np.where(perturbed_BG, (given_BG.astype(np.float64) - mean_G) / sd_G, 0.0)
     questions: list[_Answers] = []
     for n_asked in np.unique(n_asked_B):
         rows_B = n_asked_B == n_asked
         asked_BU = np.nonzero(~perturbed_BG[rows_B])[1].reshape(-1, n_asked)
         answer_BU = np.take_along_axis(standard_BG[rows_B], asked_BU, axis=1)
-        questions.append(_Answers(asked_BU=asked_BU, told_BG=known_BG[rows_B], answer_BU=answer_BU))
+        questions.append(_Answers(asked_BU=asked_BU, given_BG=known_BG[rows_B], answer_BU=answer_BU))
     return questions
 
 
@@ -149,7 +149,7 @@ def _loss(
     total, n_answers = 0.0, 0
     for part in questions:
         asked_BU = part.asked_BU
-        cell_BG = part.told_BG - mean_G
+        cell_BG = part.given_BG - mean_G
         np.put_along_axis(cell_BG, asked_BU, 0.0, axis=1)
         inverse_BUU = np.linalg.inv(precision_GG[asked_BU[:, :, None], asked_BU[:, None, :]])
         pull_BU = np.take_along_axis(cell_BG @ precision_GG, asked_BU, axis=1)

@@ -59,8 +59,8 @@ def method_scores(
                 method=name,
                 target=target,
                 auprc=None if found.score_GG is None else auprc_of(found.score_GG, true_GG),
-                statistician=name == "statistician",
-                note=found.says,
+                classical=name == "classical",
+                note=found.summary,
             )
         )
     return tuple(scores)

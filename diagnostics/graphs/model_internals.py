@@ -58,12 +58,12 @@ def gradient_readout(
         for batch in _batches(model, pairs, batch_size):
             asked = replace(batch, target_BL=batch.target_BL.detach().clone().requires_grad_())
             predicted_BL = model(asked)
-            told_BL = batch.perturbed_BL.cpu().numpy()
+            perturbed_BL = batch.perturbed_BL.cpu().numpy()
             token_BL = _tokens(batch)
             change_BL = (batch.target_BL - batch.before_BL).cpu().numpy()
             for gene in range(n_genes):
                 at_BL = (batch.token_BL == gene) & batch.scored_BL
-                counts_BL = at_BL.any(dim=1).cpu().numpy()[:, None] & told_BL
+                counts_BL = at_BL.any(dim=1).cpu().numpy()[:, None] & perturbed_BL
                 if not counts_BL.any():
                     continue
                 (slope,) = torch.autograd.grad(predicted_BL[at_BL].sum(), asked.target_BL, retain_graph=True)
@@ -72,8 +72,8 @@ def gradient_readout(
                 sum_GG[:, gene] += np.bincount(token_BL[counts_BL], value_BL[counts_BL], minlength=n_genes)
                 n_GG[:, gene] += np.bincount(token_BL[counts_BL], minlength=n_genes)
     if (n_GG == 0).any():
-        told, scored = pairs.vocab.genes(np.argwhere(n_GG == 0)[0])
-        raise InputError(f"no pair tells {told} and scores {scored}: give more pairs")
+        perturbed, scored = pairs.vocab.genes(np.argwhere(n_GG == 0)[0])
+        raise InputError(f"no pair tells {perturbed} and scores {scored}: give more pairs")
     return sum_GG / n_GG
 
 

@@ -50,7 +50,7 @@ def ceiling(
     rng: np.random.Generator,
     dose: float = 1.0,
     step: float = 0.5,
-    told_BG: NDArray[np.floating] | None = None,
+    perturbed_BG: NDArray[np.floating] | None = None,
     batch_size: int = 4096,
     seed: int = 0,
     n_particles: int = N_PARTICLES,
@@ -87,6 +87,8 @@ def ceiling(
     """
     start_s = time.perf_counter()
     exact = BayesPredictor(scm, regime, seed=seed, n_particles=n_particles)
-    effect_GG = read_out(name, exact, control_BG, dose=dose, step=step, told_BG=told_BG, batch_size=batch_size, rng=rng)
+    effect_GG = read_out(
+        name, exact, control_BG, dose=dose, step=step, perturbed_BG=perturbed_BG, batch_size=batch_size, rng=rng
+    )
     score = score_graph(effect_GG, scm.graph, target, threshold=threshold, rng=rng, signed_GG=effect_GG)
     return Ceiling(effect_GG=effect_GG, score=score, seconds=time.perf_counter() - start_s)

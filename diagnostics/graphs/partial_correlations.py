@@ -80,7 +80,7 @@ class PartialGraph:
         return self.n_strongest**2 / ((2 * stability - 1) * n_pairs)
 
     @property
-    def says(self) -> str:
+    def summary(self) -> str:
         """What the graph is, in one sentence."""
         n_edges = int(self.edges_GG().sum()) // 2
         return (

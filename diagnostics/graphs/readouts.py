@@ -31,7 +31,7 @@ class _Question:
     """What every call of one read-out shares; NaN where a control is unmeasured or nothing can be told."""
 
     control_BG: NDArray[np.float32]
-    told_BG: NDArray[np.float32]
+    perturbed_BG: NDArray[np.float32]
     covariates: Covariates | None
     batch_size: int
 
@@ -39,7 +39,7 @@ class _Question:
 def _question(
     predictor: Predictor,
     control_BG: NDArray[np.floating],
-    told_BG: NDArray[np.floating] | None,
+    perturbed_BG: NDArray[np.floating] | None,
     covariates: Covariates | None,
     batch_size: int,
 ) -> _Question:
@@ -49,12 +49,12 @@ def _question(
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}: it must be at least 1")
     # The values of another cell, as a pair of independent cells would have them.
-    held_BG = np.roll(control_BG, -1, axis=0) if told_BG is None else told_BG
+    held_BG = np.roll(control_BG, -1, axis=0) if perturbed_BG is None else perturbed_BG
     if held_BG.shape != control_BG.shape:
         raise InputError(f"told_BG has shape {held_BG.shape}, expected that of control_BG, {control_BG.shape}")
     return _Question(
         control_BG=control_BG.astype(np.float32),
-        told_BG=held_BG.astype(np.float32),
+        perturbed_BG=held_BG.astype(np.float32),
         covariates=covariates,
         batch_size=batch_size,
     )
@@ -158,7 +158,7 @@ def all_but_one(
     control_BG: NDArray[np.floating],
     *,
     step: float,
-    told_BG: NDArray[np.floating] | None = None,
+    perturbed_BG: NDArray[np.floating] | None = None,
     covariates: Covariates | None = None,
     batch_size: int = 4096,
 ) -> NDArray[np.float64]:
@@ -188,11 +188,11 @@ def all_but_one(
     InputError
         Wrong shape, a step that is not positive, or two genes that no cell measures together.
     """
-    question = _question(predictor, control_BG, told_BG, covariates, batch_size)
+    question = _question(predictor, control_BG, perturbed_BG, covariates, batch_size)
     width = _checked_step("step", step)
     seen_BG = np.isfinite(question.control_BG)
-    can_tell_BG = seen_BG & np.isfinite(question.told_BG)
-    value_BG = np.where(can_tell_BG, question.told_BG, 0)
+    can_perturb_BG = seen_BG & np.isfinite(question.perturbed_BG)
+    value_BG = np.where(can_perturb_BG, question.perturbed_BG, 0)
     n_genes = seen_BG.shape[1]
     self_GG = np.eye(n_genes, dtype=np.bool_)
     # Every (i, j) with i != j, those of one j together: their told genes are the same.
@@ -201,10 +201,10 @@ def all_but_one(
     n_GG = self_GG.astype(np.int64)
     for chunk in _chunks(len(of_j), question):
         i, j = of_i[chunk], of_j[chunk]
-        perturbed_NBG = can_tell_BG & ~self_GG[j][:, None, :]
+        perturbed_NBG = can_perturb_BG & ~self_GG[j][:, None, :]
         shift_NBG = self_GG[i][:, None, :] * width
         slope_NBG = _slope(predictor, question, perturbed_NBG, value_BG, shift_NBG, width)
-        counts_NB = (can_tell_BG[:, i] & seen_BG[:, j]).T
+        counts_NB = (can_perturb_BG[:, i] & seen_BG[:, j]).T
         sum_GG[i, j] = np.where(counts_NB, slope_NBG[np.arange(len(chunk)), :, j], 0).sum(axis=1)
         n_GG[i, j] = counts_NB.sum(axis=1)
     return _mean_over_cells(sum_GG, n_GG, predictor)
@@ -288,7 +288,7 @@ def read_out(
     *,
     dose: float = 1.0,
     step: float = 0.5,
-    told_BG: NDArray[np.floating] | None = None,
+    perturbed_BG: NDArray[np.floating] | None = None,
     covariates: Covariates | None = None,
     batch_size: int = 4096,
     rng: np.random.Generator | None = None,
@@ -313,6 +313,6 @@ def read_out(
         total_GG = single_gene_response(predictor, control_BG, dose=dose, covariates=covariates, batch_size=batch_size)
         return total_GG if name == "single_gene" else invert_total(total_GG)
     direct_GG = all_but_one(
-        predictor, control_BG, step=step, told_BG=told_BG, covariates=covariates, batch_size=batch_size
+        predictor, control_BG, step=step, perturbed_BG=perturbed_BG, covariates=covariates, batch_size=batch_size
     )
     return direct_GG if name == "all_but_one" else partial_from_coefficients(direct_GG)

@@ -82,8 +82,8 @@ def instrument_variance(sd_G: NDArray[np.float64], sample: PairBatch) -> NDArray
     n_genes = len(sd_G)
     variance_GG = np.zeros((n_genes, n_genes))
     for j in range(n_genes):
-        spread_FF, _, p_untold = _moments(sample, j)
-        variance_GG[np.arange(n_genes) != j, j] = sd_G[j] ** 2 * np.diag(spread_FF) / p_untold
+        spread_FF, _, p_unperturbed = _moments(sample, j)
+        variance_GG[np.arange(n_genes) != j, j] = sd_G[j] ** 2 * np.diag(spread_FF) / p_unperturbed
     return variance_GG
 
 
@@ -99,8 +99,8 @@ def used_up(sample: PairBatch) -> float:
     n_genes = len(sample.vocab)
     used: list[float] = []
     for j in range(n_genes):
-        spread_FF, unexplained_FF, p_untold = _moments(sample, j)
-        used.append((n_genes - 1 + float(np.trace(spread_FF @ unexplained_FF))) / p_untold)
+        spread_FF, unexplained_FF, p_unperturbed = _moments(sample, j)
+        used.append((n_genes - 1 + float(np.trace(spread_FF @ unexplained_FF))) / p_unperturbed)
     return float(np.mean(used))
 
 

@@ -15,7 +15,7 @@ from diagnostics.checks.engine.subject import Subject
 from diagnostics.inputs.models import fit_config_of, load_weights, model_named, model_of_checkpoint, read_checkpoint
 from gpcp.core.errors import InputError
 from gpcp.opening.cells import source_options
-from gpcp.opening.pairs import NamedPairs, pair_wishes, pairs_named
+from gpcp.opening.pairs import OpenedPairs, open_pairs, pair_options_of
 from gpcp.training.config import FitConfig
 
 
@@ -50,7 +50,7 @@ def subject_named(arguments: argparse.Namespace) -> Subject:
     return _with_training(model, named, arguments, state, called if named is None else f"{called} on {named.name}")
 
 
-def _check_genes(model: nn.Module, named: NamedPairs | None) -> None:
+def _check_genes(model: nn.Module, named: OpenedPairs | None) -> None:
     known = getattr(getattr(model, "config", model), "n_genes", None)
     if named is not None and isinstance(known, int) and known != len(named.pairs.vocab):
         raise InputError(f"the model knows {known} genes, the source has {len(named.pairs.vocab)}: they must agree")
@@ -58,7 +58,7 @@ def _check_genes(model: nn.Module, named: NamedPairs | None) -> None:
 
 def _with_training(
     model: nn.Module,
-    named: NamedPairs | None,
+    named: OpenedPairs | None,
     arguments: argparse.Namespace,
     state: dict[str, Any] | None,
     name: str,
@@ -77,7 +77,7 @@ def _with_training(
 
 
 def _of_users(
-    subject: Subject, named: NamedPairs | None, arguments: argparse.Namespace, state: dict[str, Any] | None
+    subject: Subject, named: OpenedPairs | None, arguments: argparse.Namespace, state: dict[str, Any] | None
 ) -> Subject:
     """A whole subject that a factory gave, with what the command line puts in its place."""
     if arguments.learning_rate is not None:
@@ -91,7 +91,7 @@ def _of_users(
     return replace(subject, pairs=named.pairs, held_out=None, exact=named.exact, name=f"{subject.name} on {named.name}")
 
 
-def pairs_of(arguments: argparse.Namespace) -> NamedPairs:
+def pairs_of(arguments: argparse.Namespace) -> OpenedPairs:
     """The pairs of ``--source``: of a world by its regime, or of cells matched two by two.
 
     Raises
@@ -100,4 +100,6 @@ def pairs_of(arguments: argparse.Namespace) -> NamedPairs:
         As the source itself; or an option is given that has no meaning for it.
     """
     options = source_options(arguments)
-    return pairs_named(arguments.source, pair_wishes(arguments), genes=arguments.genes, seed=arguments.seed, **options)
+    return open_pairs(
+        arguments.source, pair_options_of(arguments), genes=arguments.genes, seed=arguments.seed, **options
+    )

@@ -13,7 +13,7 @@ from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError
 from gpcp.core.random import generator
 from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme
-from gpcp.opening.pairs import OWN_PAIRS, NamedPairs, PairWishes
+from gpcp.opening.pairs import OWN_PAIRS, OpenedPairs, PairOptions
 from gpcp.sources.subsets import OnlyGenes
 from simulators.assay import build_assay
 from simulators.exact.bayes import bayes, is_exact
@@ -67,13 +67,13 @@ def synthetic(
 
 def synthetic_pairs(
     place: str,
-    wishes: PairWishes,
+    pair_options: PairOptions,
     *,
     genes: Sequence[str] | str | None = None,
     n_cells: int = N_CELLS,
     world_seed: int = 0,
     **options: Any,
-) -> NamedPairs | None:
+) -> OpenedPairs | None:
     """Pairs of the world of a name by a regime; None where its cells are sequenced, and then matched.
 
     Raises
@@ -83,7 +83,7 @@ def synthetic_pairs(
     """
     if "library_size" in options:
         return None
-    for given, flag in ((wishes.match_on, "--match-on"), (wishes.differ_on, "--differ-on")):
+    for given, flag in ((pair_options.match_on, "--match-on"), (pair_options.differ_on, "--differ-on")):
         if given:
             raise InputError(f"{flag} is for cells that are matched: give --library-size too, or leave it out")
     if genes is not None:
@@ -91,34 +91,38 @@ def synthetic_pairs(
     made = world(place, seed=world_seed)
     for name in options:
         raise InputError(f"--{name.replace('_', '-')} is of sequenced cells: give --library-size too")
-    regime = regime_of(wishes.regime or "interventional")
-    pairs = SimulatedPairs(scm=made.scm, regime=regime, n_pairs=max(1, n_cells // 2), told=wishes.told)
+    regime = regime_of(pair_options.regime or "interventional")
+    pairs = SimulatedPairs(
+        scm=made.scm, regime=regime, n_pairs=max(1, n_cells // 2), n_perturbed=pair_options.n_perturbed
+    )
     # A simulated answer would cost more than it shows.
     exact = partial(bayes, made.scm, regime) if is_exact(made.scm, regime) else None
-    return NamedPairs(pairs=pairs, exact=exact, name=f"synthetic:{place} ({regime} pairs)")
+    return OpenedPairs(pairs=pairs, exact=exact, name=f"synthetic:{place} ({regime} pairs)")
 
 
 OWN_PAIRS.register("synthetic")(synthetic_pairs)
 SCHEMES.register("synthetic")(
     Scheme(
-        says="WORLD, cells of a simulated world such as scale_free/20",
+        summary="WORLD, cells of a simulated world such as scale_free/20",
         cells=synthetic,
         options=("n_cells", "world_seed", "library_size", *_ASSAY_OPTIONS),
     )
 )
 for _name, _option in {
-    "n_cells": Option(metavar="N", kind="positive", says=f"cells of the population (default {N_CELLS:,})"),
-    "world_seed": Option(metavar="N", kind="whole", says="seed of the world and of its assay (default 0)"),
+    "n_cells": Option(metavar="N", kind="positive", summary=f"cells of the population (default {N_CELLS:,})"),
+    "world_seed": Option(metavar="N", kind="whole", summary="seed of the world and of its assay (default 0)"),
     "library_size": Option(
-        metavar="N", kind="positive", says="sequence the cells to a median of N counts (default: the world's own units)"
+        metavar="N",
+        kind="positive",
+        summary="sequence the cells to a median of N counts (default: the world's own units)",
     ),
-    "n_cell_types": Option(metavar="N", kind="positive", says="cell types, with --library-size (default 1)"),
-    "n_datasets": Option(metavar="N", kind="positive", says="datasets, with --library-size (default 1)"),
-    "dropout": Option(metavar="P", kind="share", says="share of counts lost, with --library-size (default 0)"),
+    "n_cell_types": Option(metavar="N", kind="positive", summary="cell types, with --library-size (default 1)"),
+    "n_datasets": Option(metavar="N", kind="positive", summary="datasets, with --library-size (default 1)"),
+    "dropout": Option(metavar="P", kind="share", summary="share of counts lost, with --library-size (default 0)"),
     "p_unmeasured": Option(
         metavar="P",
         kind="share",
-        says="share of genes that a dataset does not measure, with --library-size (default 0)",
+        summary="share of genes that a dataset does not measure, with --library-size (default 0)",
     ),
 }.items():
     OPTIONS.register(_name)(_option)

@@ -73,7 +73,7 @@ class Card:
         lines = ["=" * width, *_item("verdict", f"{self.heading}: {self.means}", width)]
         if self.first is not None:
             lines += _item("check", f"{self.first.name}: {self.question}".removesuffix(": "), width)
-            lines += _item("evidence", self.first.says, width)
+            lines += _item("evidence", self.first.message, width)
             lines += _item("", numbers(self.first), width)
         lines += _item("next step", self.next_step, width)
         for title, shown in (("follows", self.consequences), ("open", self.open), ("errors", self.errors)):
@@ -128,7 +128,7 @@ def numbers(one: CheckResult) -> str:
 
 def _line(one: CheckResult) -> str:
     seen = "" if one.smallest_effect is None else f" (would have seen {one.smallest_effect:.2g})"
-    return f"{one.name}: {one.says}{seen}"
+    return f"{one.name}: {one.message}{seen}"
 
 
 def _item(title: str, text: str, width: int) -> list[str]:

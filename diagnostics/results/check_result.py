@@ -36,7 +36,7 @@ class CheckResult:
         The question, such as ``"counterfactual: learns"``.
     outcome : {"pass", "fail", "inconclusive", "not_applicable", "error"}
         ``"error"``: the check itself could not be carried out; the rest of the report stands.
-    says : str
+    message : str
         The finding in one sentence of plain language, with its numbers.
     next_step : str
         What to do about it; a ``fail`` must have one.
@@ -70,7 +70,7 @@ class CheckResult:
 
     name: str
     outcome: Outcome
-    says: str
+    message: str
     next_step: str = ""
     statistic: float | None = None
     null: float | None = None
@@ -86,7 +86,7 @@ class CheckResult:
     traceback: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name or not self.says:
+        if not self.name or not self.message:
             raise InputError(f"CheckResult {self.name!r} needs a name and a sentence in `says`")
         if self.outcome not in OUTCOMES:
             raise InputError(
@@ -121,7 +121,7 @@ class Finding:
     Parameters
     ----------
     outcome : {"pass", "fail", "inconclusive", "not_applicable"}
-    says : str
+    message : str
         One sentence with its numbers.
     next_step : str
         What to do; a ``fail`` must have one.
@@ -133,7 +133,7 @@ class Finding:
     """
 
     outcome: Outcome
-    says: str
+    message: str
     next_step: str = ""
     statistic: float | None = None
     null: float | None = None

@@ -44,7 +44,7 @@ class ReadOutScore:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MethodScore:
-    """How well a method without a transformer recovers the target graph; ``statistician`` marks the regime's own.
+    """How well a method without a transformer recovers the target graph; ``classical`` marks the regime's own.
 
     Where a method is not applicable ``auprc`` is None and ``note`` says why.
     """
@@ -52,7 +52,7 @@ class MethodScore:
     method: str
     target: str
     auprc: float | None
-    statistician: bool
+    classical: bool
     note: str = ""
 
 
@@ -102,7 +102,7 @@ sign_agreement, shd, threshold
     preset: str
     n_genes: int
     n_edges: int
-    told: tuple[int, int]
+    n_perturbed: tuple[int, int]
     n_steps: int
     n_pairs: int
     n_held_out: int
@@ -155,7 +155,7 @@ sign_agreement, shd, threshold
     def from_json(cls, value: dict[str, Any]) -> "RunRecord":
         """The record that :meth:`to_json` wrote."""
         fields = dict(value)
-        fields["told"] = tuple(fields["told"])
+        fields["n_perturbed"] = tuple(fields["n_perturbed"])
         fields["limits"], fields["notes"] = tuple(fields["limits"]), tuple(fields["notes"])
         fields["read_outs"] = tuple(ReadOutScore(**score) for score in fields["read_outs"])
         fields["methods"] = tuple(MethodScore(**score) for score in fields["methods"])

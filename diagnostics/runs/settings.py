@@ -43,7 +43,7 @@ class WorldRun:
         file is another run.
     regime : one of :data:`simulators.scm.regimes.REGIMES`
     seed : int
-    told : (int, int)
+    n_perturbed : (int, int)
         Fewest and most genes told a pair.
     dose_sd : float
         Standard deviation of the values that interventions set, in the units of expression.
@@ -55,7 +55,7 @@ class WorldRun:
     network_digest: str | None
     regime: str
     seed: int
-    told: tuple[int, int]
+    n_perturbed: tuple[int, int]
     dose_sd: float
     training: Training
 
@@ -66,7 +66,7 @@ class WorldRun:
 
     def to_json(self) -> dict[str, Any]:
         """Everything that decides the result, as JSON's types."""
-        return {**asdict(self), "told": list(self.told)}
+        return {**asdict(self), "n_perturbed": list(self.n_perturbed)}
 
     @property
     def n_steps(self) -> int:
@@ -90,7 +90,7 @@ class CellsRun:
     n_genes : int
         Genes kept, those of largest variance over the training cells.
     seed : int
-    told : (int, int)
+    n_perturbed : (int, int)
         Fewest and most genes told a pair.
     training : Training
     """
@@ -105,7 +105,7 @@ class CellsRun:
     nan: str
     n_genes: int
     seed: int
-    told: tuple[int, int]
+    n_perturbed: tuple[int, int]
     training: Training
 
     @property
@@ -125,4 +125,4 @@ class CellsRun:
 
     def to_json(self) -> dict[str, Any]:
         """Everything that decides the result, as JSON's types."""
-        return {**asdict(self), "told": list(self.told)}
+        return {**asdict(self), "n_perturbed": list(self.n_perturbed)}

@@ -184,8 +184,8 @@ def _features(
     control_BG: NDArray[np.float32], perturbation: Perturbation, mean_G: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     before_BG = np.where(np.isnan(control_BG), mean_G, control_BG)
-    told_BG = perturbation.perturbed_BG
-    return np.hstack((before_BG, told_BG, perturbation.target_BG, told_BG * before_BG), dtype=np.float64)
+    perturbed_BG = perturbation.perturbed_BG
+    return np.hstack((before_BG, perturbed_BG, perturbation.target_BG, perturbed_BG * before_BG), dtype=np.float64)
 
 
 @final

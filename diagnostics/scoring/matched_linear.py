@@ -23,7 +23,7 @@ from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
 from gpcp.core.predictors import Perturbation
-from simulators.exact.conditioning import LinearForm, given_told
+from simulators.exact.conditioning import LinearForm, given_perturbed
 from simulators.exact.laws import Law
 
 _Covariates = Mapping[str, NDArray[np.str_]]
@@ -150,8 +150,10 @@ class TypeLinearPredictor:
         predicted_BG = np.empty(control_BG.shape, dtype=np.float32)
         for cell_type, rows in _rows_by_type(covariates, self.law_of):
             law = self.law_of[cell_type]
-            told_BG, target_BG = perturbation.perturbed_BG[rows], perturbation.target_BG[rows]
-            predicted_BG[rows] = given(law.cov_GG, np.broadcast_to(law.mean_G, target_BG.shape), told_BG, target_BG)
+            perturbed_BG, target_BG = perturbation.perturbed_BG[rows], perturbation.target_BG[rows]
+            predicted_BG[rows] = given(
+                law.cov_GG, np.broadcast_to(law.mean_G, target_BG.shape), perturbed_BG, target_BG
+            )
         return predicted_BG
 
 
@@ -210,7 +212,7 @@ class PairLinearPredictor:
 def given(
     cov_GG: NDArray[np.float64],
     mean_BG: NDArray[np.float64],
-    told_BG: NDArray[np.bool_],
+    perturbed_BG: NDArray[np.bool_],
     value_BG: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """Mean of every gene once the told ones are seen, float64 (B, G), each pair with its own mean and told set.
@@ -227,7 +229,7 @@ def given(
         weight_GG=np.eye(len(cov_GG)) - upper_GG * noise_sd_G, offset_G=np.zeros(len(cov_GG)), noise_sd_G=noise_sd_G
     )
     answer_BG = np.empty(mean_BG.shape)
-    for pairs, excess_BG, _ in given_told(form, told_BG, value_BG - mean_BG):
+    for pairs, excess_BG, _ in given_perturbed(form, perturbed_BG, value_BG - mean_BG):
         answer_BG[pairs] = mean_BG[pairs] + excess_BG
     return answer_BG
 

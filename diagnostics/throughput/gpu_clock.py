@@ -16,7 +16,7 @@ class DeviceClock:
     """Marks the beginning and the end of every step on the stream that computes, on CUDA."""
 
     def __init__(self) -> None:
-        self._marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._thresholds: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def around(self, step: Callable[[Any], object]) -> Callable[[Any], object]:
         """The same step, marked; it still returns only when the work is done, if it did so before."""
@@ -26,7 +26,7 @@ class DeviceClock:
             begin.record()
             said = step(batch)
             end.record()
-            self._marks.append((begin, end))
+            self._thresholds.append((begin, end))
             return said
 
         return marked
@@ -37,6 +37,6 @@ class DeviceClock:
         What the device idles within a step, waiting for the program to launch more, counts as busy.
         """
         torch.cuda.synchronize()
-        total_ms = sum(begin.elapsed_time(end) for begin, end in self._marks)
-        self._marks.clear()
+        total_ms = sum(begin.elapsed_time(end) for begin, end in self._thresholds)
+        self._thresholds.clear()
         return total_ms / 1e3

@@ -60,9 +60,9 @@ class PairBatch:
         for name, id_B in (("before_BG", self.before_id_B), ("after_BG", self.after_id_B)):
             check_array("PairBatch", name, getattr(self, name), shape, np.float32)
             check_expression("PairBatch", name, getattr(self, name), self.measured_BG, self.vocab, id_B)
-        untold_BG = self.perturbed_BG & ~self.measured_BG
-        if untold_BG.any():
-            pair, gene = (int(i) for i in np.argwhere(untold_BG)[0])
+        unperturbed_BG = self.perturbed_BG & ~self.measured_BG
+        if unperturbed_BG.any():
+            pair, gene = (int(i) for i in np.argwhere(unperturbed_BG)[0])
             raise InputError(
                 f"PairBatch.perturbed_BG tells the change of gene {self.vocab.feature_id[gene]} in pair {pair}, "
                 "which measured_BG says is unmeasured: tell measured genes only"

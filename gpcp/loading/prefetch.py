@@ -158,5 +158,5 @@ def _n_bytes(pairs: PairsToCome) -> int:
         return values + pairs.measured_BG.nbytes + pairs.perturbed_BG.nbytes + 16 * len(pairs)
     if isinstance(pairs, SparsePairs):
         parts = (pairs.before.value_BG, pairs.after.value_BG)
-        return pairs.told_BW.nbytes + sum(v.data.nbytes + v.indices.nbytes + v.indptr.nbytes for v in parts)
+        return pairs.perturbed_BW.nbytes + sum(v.data.nbytes + v.indices.nbytes + v.indptr.nbytes for v in parts)
     return 0

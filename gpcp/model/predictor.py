@@ -65,15 +65,15 @@ class ModelPredictor:
         del covariates
         measured_BG = np.isfinite(control_BG)
         before_BG = np.where(measured_BG, control_BG, np.float32(0)).astype(np.float32, copy=False)
-        told_BG = perturbation.perturbed_BG
+        perturbed_BG = perturbation.perturbed_BG
         no_id_B = np.zeros(len(control_BG), dtype=np.int64)
         # A pair whose untold genes do not change: its values after are never scored, only its told ones are read.
         pairs = PairBatch(
             vocab=self._vocab,
             before_BG=before_BG,
-            after_BG=np.where(told_BG, perturbation.target_BG, before_BG),
+            after_BG=np.where(perturbed_BG, perturbation.target_BG, before_BG),
             measured_BG=measured_BG,
-            perturbed_BG=told_BG,
+            perturbed_BG=perturbed_BG,
             before_id_B=no_id_B,
             after_id_B=no_id_B,
         )

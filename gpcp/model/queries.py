@@ -63,14 +63,16 @@ QUERY_FEATURES: Registry[tuple[int, QueryFeatures]] = Registry("query features")
 """How many numbers a query says, and the function of (before, target, told) that gives them."""
 
 
-def _delta(before_BL: Tensor, target_BL: Tensor, told_BL: Tensor) -> Tensor:
-    return (told_BL * (target_BL - before_BL))[..., None]
+def _delta(before_BL: Tensor, target_BL: Tensor, perturbed_BL: Tensor) -> Tensor:
+    return (perturbed_BL * (target_BL - before_BL))[..., None]
 
 
-def _delta_and_state(before_BL: Tensor, target_BL: Tensor, told_BL: Tensor) -> Tensor:
+def _delta_and_state(before_BL: Tensor, target_BL: Tensor, perturbed_BL: Tensor) -> Tensor:
     # Target and delta differ by before, but before is known at every gene and the target only where told: in
     # pairs with fresh noise the target is what counts, in counterfactual ones the delta.
-    return torch.stack((told_BL, told_BL * target_BL, told_BL * (target_BL - before_BL), before_BL), dim=-1)
+    return torch.stack(
+        (perturbed_BL, perturbed_BL * target_BL, perturbed_BL * (target_BL - before_BL), before_BL), dim=-1
+    )
 
 
 QUERY_FEATURES.register("delta")((1, _delta))

@@ -16,9 +16,9 @@ from typing import Any, Literal, final
 from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.registry import Registry
-from gpcp.panels.annotation import GeneNotes, notes_of_census, notes_of_h5ad
+from gpcp.panels.annotation import GeneAnnotation, annotation_of_census, annotation_of_h5ad
 from gpcp.panels.panel_file import read_genes
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
 from gpcp.sources.subsets import OnlyGenes
@@ -31,7 +31,7 @@ class Option:
 
     Parameters
     ----------
-    says : str
+    summary : str
         The line of ``--help``.
     metavar : str
         What stands for the value there; none for an option that is there or not.
@@ -41,7 +41,7 @@ class Option:
         What its text stands for: text as it is, a whole number from 1 or from 0 up, or a share, 0 .. 1.
     """
 
-    says: str
+    summary: str
     metavar: str = ""
     many: bool = False
     kind: Literal["text", "positive", "whole", "share"] = "text"
@@ -54,7 +54,7 @@ class Scheme:
 
     Parameters
     ----------
-    says : str
+    summary : str
         ``PLACE`` and what it is, as ``--help`` shows it.
     cells : callable
         ``cells(place, **options)`` opens the source; it is given the options that the caller gave.
@@ -64,10 +64,10 @@ class Scheme:
         ``notes(place, **options)``: symbols and kinds of its genes. It takes the same options.
     """
 
-    says: str
+    summary: str
     cells: Callable[..., CellSource]
     options: tuple[str, ...] = ()
-    notes: Callable[..., GeneNotes] | None = None
+    notes: Callable[..., GeneAnnotation] | None = None
 
 
 SCHEMES: Registry[Scheme] = Registry("source of cells")
@@ -76,7 +76,7 @@ OPTIONS: Registry[Option] = Registry("option of sources")
 _RELEASE = re.compile(r"\d{4}-\d{2}-\d{2}|stable|latest|V\d+")
 
 
-def cells_named(text: str, *, genes: Sequence[str] | str | Path | None = None, **options: Any) -> CellSource:
+def open_cells(text: str, *, genes: Sequence[str] | str | Path | None = None, **options: Any) -> CellSource:
     """Open the source that a text names.
 
     Parameters
@@ -100,16 +100,16 @@ def cells_named(text: str, *, genes: Sequence[str] | str | Path | None = None, *
     return scheme.cells(place, **given) if ids is None else scheme.cells(place, genes=tuple(ids), **given)
 
 
-def notes_named(text: str, **options: Any) -> GeneNotes:
+def open_annotation(text: str, **options: Any) -> GeneAnnotation:
     """Symbols and kinds of the genes of the source that a text names; nothing where it does not know.
 
     Raises
     ------
     InputError
-        As :func:`cells_named`.
+        As :func:`open_cells`.
     """
     scheme, place, given = _resolved(text, options)
-    return GeneNotes() if scheme.notes is None else scheme.notes(place, **given)
+    return GeneAnnotation() if scheme.notes is None else scheme.notes(place, **given)
 
 
 def stamp_of(text: str) -> str:
@@ -118,7 +118,7 @@ def stamp_of(text: str) -> str:
     Raises
     ------
     InputError
-        As :func:`cells_named`.
+        As :func:`open_cells`.
     """
     place = Path(scheme_and_place(text)[1])
     if not place.exists():
@@ -139,12 +139,12 @@ def scheme_and_place(text: str) -> tuple[str, str]:
     scheme, colon, place = text.partition(":")
     if colon and scheme in SCHEMES:
         if not place:
-            raise InputError(f"source {text!r} names no place: {SCHEMES[scheme].says}")
+            raise InputError(f"source {text!r} names no place: {SCHEMES[scheme].summary}")
         return scheme, place
     path = Path(text)
     if path.is_file() or path.suffix == ".h5ad":
         return "h5ad", text
-    ways = "; ".join(f"{name}:{SCHEMES[name].says}" for name in SCHEMES)
+    ways = "; ".join(f"{name}:{SCHEMES[name].summary}" for name in SCHEMES)
     if path.is_dir():
         raise InputError(f"source {text!r} is a folder: say of what kind ({ways})")
     if colon and "/" not in scheme:
@@ -201,8 +201,8 @@ def _h5ad(
 
 def _h5ad_notes(
     place: str, *, gene_id_key: str = "auto", layer: str = "auto", values: Any = "auto", **_: object
-) -> GeneNotes:
-    return notes_of_h5ad(place, layer=layer, values=values, gene_id=gene_id_key)
+) -> GeneAnnotation:
+    return annotation_of_h5ad(place, layer=layer, values=values, gene_id=gene_id_key)
 
 
 def _census_place(place: str) -> dict[str, str]:
@@ -215,13 +215,13 @@ def _census(place: str, *, all_cells: bool = False, **options: Any) -> CellSourc
     return CensusCells(**where, is_primary_data=None if all_cells else True, **options)
 
 
-def _census_notes(place: str, *, organism: str = "homo_sapiens", **_: object) -> GeneNotes:
+def _census_notes(place: str, *, organism: str = "homo_sapiens", **_: object) -> GeneAnnotation:
     where: dict[str, Any] = _census_place(place)
-    return notes_of_census(**where, organism=organism)
+    return annotation_of_census(**where, organism=organism)
 
 
 def _cache(place: str, *, genes: tuple[str, ...] | None = None) -> CellSource:
-    cells = PanelCells(place)
+    cells = CachedCells(place)
     return cells if genes is None or genes == cells.vocab.feature_id else OnlyGenes(cells, genes)
 
 
@@ -229,7 +229,7 @@ _FILTERS = ("tissue", "tissue_general", "cell_type", "disease", "assay", "datase
 
 SCHEMES.register("h5ad")(
     Scheme(
-        says="FILE, an AnnData file",
+        summary="FILE, an AnnData file",
         cells=_h5ad,
         notes=_h5ad_notes,
         options=(
@@ -240,40 +240,42 @@ SCHEMES.register("h5ad")(
 )
 SCHEMES.register("census")(
     Scheme(
-        says="VERSION, a release of CELLxGENE Census, or FOLDER, a copy of one",
+        summary="VERSION, a release of CELLxGENE Census, or FOLDER, a copy of one",
         cells=_census,
         notes=_census_notes,
         options=("organism", *_FILTERS, "all_cells", "value_filter", "io_batch_size"),
     )
 )
-SCHEMES.register("cache")(Scheme(says="FOLDER, a panel cache", cells=_cache))
+SCHEMES.register("cache")(Scheme(summary="FOLDER, a panel cache", cells=_cache))
 
 for _name, _option in {
-    "cell_type_key": Option(metavar="COLUMN", says="column of obs with cell types"),
-    "dataset_key": Option(metavar="COLUMN", says="column of obs with datasets, which measure different genes"),
-    "assay_key": Option(metavar="COLUMN", says="column of obs with assays"),
-    "donor_key": Option(metavar="COLUMN", says="column of obs with donors"),
-    "gene_id_key": Option(metavar="COLUMN", says="column of var with Ensembl ids (default: the one with most)"),
+    "cell_type_key": Option(metavar="COLUMN", summary="column of obs with cell types"),
+    "dataset_key": Option(metavar="COLUMN", summary="column of obs with datasets, which measure different genes"),
+    "assay_key": Option(metavar="COLUMN", summary="column of obs with assays"),
+    "donor_key": Option(metavar="COLUMN", summary="column of obs with donors"),
+    "gene_id_key": Option(metavar="COLUMN", summary="column of var with Ensembl ids (default: the one with most)"),
     "layer": Option(
-        metavar="NAME", says="X, raw or a layer's name (default: the first that looks like counts or log values)"
+        metavar="NAME", summary="X, raw or a layer's name (default: the first that looks like counts or log values)"
     ),
-    "values": Option(metavar="KIND", says="what the values are: auto, counts or log (default auto)"),
-    "nan": Option(metavar="KIND", says="NaN in the file: error, or unmeasured (default error)"),
-    "organism": Option(metavar="NAME", says="organism (default homo_sapiens)"),
-    "tissue": Option(metavar="NAME", many=True, says="tissue to keep, as the Census writes it; repeat it for several"),
-    "tissue_general": Option(metavar="NAME", many=True, says="organ or system to keep; repeat it for several"),
-    "cell_type": Option(metavar="NAME", many=True, says="cell type to keep; repeat it for several"),
-    "disease": Option(metavar="NAME", many=True, says="disease to keep, such as normal; repeat it for several"),
-    "assay": Option(metavar="NAME", many=True, says="assay to keep; repeat it for several"),
-    "dataset": Option(metavar="ID", many=True, says="dataset to keep; repeat it for several"),
-    "all_cells": Option(says="cells that are in several datasets as often as they are (default: once)"),
-    "value_filter": Option(metavar="TEXT", says="a further condition in SOMA's language, such as 'nnz > 500'"),
-    "io_batch_size": Option(metavar="N", kind="positive", says="cells read at a time: memory against time"),
+    "values": Option(metavar="KIND", summary="what the values are: auto, counts or log (default auto)"),
+    "nan": Option(metavar="KIND", summary="NaN in the file: error, or unmeasured (default error)"),
+    "organism": Option(metavar="NAME", summary="organism (default homo_sapiens)"),
+    "tissue": Option(
+        metavar="NAME", many=True, summary="tissue to keep, as the Census writes it; repeat it for several"
+    ),
+    "tissue_general": Option(metavar="NAME", many=True, summary="organ or system to keep; repeat it for several"),
+    "cell_type": Option(metavar="NAME", many=True, summary="cell type to keep; repeat it for several"),
+    "disease": Option(metavar="NAME", many=True, summary="disease to keep, such as normal; repeat it for several"),
+    "assay": Option(metavar="NAME", many=True, summary="assay to keep; repeat it for several"),
+    "dataset": Option(metavar="ID", many=True, summary="dataset to keep; repeat it for several"),
+    "all_cells": Option(summary="cells that are in several datasets as often as they are (default: once)"),
+    "value_filter": Option(metavar="TEXT", summary="a further condition in SOMA's language, such as 'nnz > 500'"),
+    "io_batch_size": Option(metavar="N", kind="positive", summary="cells read at a time: memory against time"),
 }.items():
     OPTIONS.register(_name)(_option)
 
 
 def source_options(arguments: object) -> dict[str, Any]:
-    """The options of sources among the attributes of a command's arguments, as :func:`cells_named` takes them."""
+    """The options of sources among the attributes of a command's arguments, as :func:`open_cells` takes them."""
     given = {option: getattr(arguments, option, None) for option in OPTIONS}
     return {option: value for option, value in given.items() if value is not None}

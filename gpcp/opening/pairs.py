@@ -17,7 +17,7 @@ from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.random import stream
 from gpcp.core.read_ahead import closed
 from gpcp.core.registry import Registry
-from gpcp.opening.cells import cells_named, scheme_and_place
+from gpcp.opening.cells import open_cells, scheme_and_place
 from gpcp.pairing.paired import Paired
 from gpcp.sources.in_memory import sample_cells
 from gpcp.sources.sparse import indexed
@@ -32,14 +32,14 @@ _BLOCK_PAIRS = 512
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PairWishes:
+class PairOptions:
     """What is asked of pairs, beside where they come from.
 
     Parameters
     ----------
     regime : str, optional
         Of a source that makes pairs itself.
-    told : (int, int), optional
+    n_perturbed : (int, int), optional
         Fewest and most genes told; from 1 to all but one by default.
     match_on : tuple of str, optional
         What two cells share; ``cell_type`` by default, where it is known.
@@ -50,7 +50,7 @@ class PairWishes:
     """
 
     regime: str | None = None
-    told: tuple[int, int] | None = None
+    n_perturbed: tuple[int, int] | None = None
     match_on: tuple[str, ...] | None = None
     differ_on: tuple[str, ...] = ()
     max_cells: int | None = MAX_CELLS
@@ -58,7 +58,7 @@ class PairWishes:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class NamedPairs:
+class OpenedPairs:
     """The pairs that a name stands for.
 
     Parameters
@@ -91,30 +91,30 @@ class SplitPairs:
     training : PairSource
     held_out : PairBatch
         No cell of theirs is in a pair of the training.
-    says : str
+    summary : str
         How they were split.
     """
 
     training: PairSource
     held_out: PairBatch
-    says: str
+    summary: str
 
 
-OWN_PAIRS: Registry[Callable[..., NamedPairs | None]] = Registry("source of pairs")
+OWN_PAIRS: Registry[Callable[..., OpenedPairs | None]] = Registry("source of pairs")
 """``make(place, wishes, genes=..., **options)`` of sources that make pairs themselves; None where, with these options,
 they give cells to be matched."""
 
 
-def pairs_named(
-    text: str, wishes: PairWishes, *, genes: Sequence[str] | str | None = None, seed: int = 0, **options: Any
-) -> NamedPairs:
+def open_pairs(
+    text: str, pair_options: PairOptions, *, genes: Sequence[str] | str | None = None, seed: int = 0, **options: Any
+) -> OpenedPairs:
     """The pairs of the source that a text names.
 
     Parameters
     ----------
     text : str
-        As :func:`gpcp.opening.cells.cells_named` takes it.
-    wishes : PairWishes
+        As :func:`gpcp.opening.cells.open_cells` takes it.
+    pair_options : PairWishes
     genes : sequence of str, or str, optional
         Ids, or a file of them.
     seed : int
@@ -129,31 +129,31 @@ def pairs_named(
     """
     scheme, place = scheme_and_place(text)
     if scheme in OWN_PAIRS:
-        own = OWN_PAIRS[scheme](place, wishes, genes=genes, **options)
+        own = OWN_PAIRS[scheme](place, pair_options, genes=genes, **options)
         if own is not None:
             return own
-    if wishes.regime is not None:
+    if pair_options.regime is not None:
         raise InputError(
             "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
         )
-    whole = cells_named(text, genes=genes, **options)
-    if wishes.max_cells is None:
-        match_on = _match_on(whole, wishes)
-        stored = _matching(match_on, wishes)(whole)
+    whole = open_cells(text, genes=genes, **options)
+    if pair_options.max_cells is None:
+        match_on = _match_on(whole, pair_options)
+        stored = _matching(match_on, pair_options)(whole)
         how = "planned" if stored.planned else "streamed"
-        return NamedPairs(pairs=stored, name=f"{text} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})")
+        return OpenedPairs(pairs=stored, name=f"{text} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})")
     # Read once and kept: a training goes through them many times.
-    cells = sample_cells(whole, whole.vocab.feature_id, max_cells=wishes.max_cells, seed=seed)
-    match_on = _match_on(cells, wishes)
-    match = _matching(match_on, wishes)
-    return NamedPairs(
+    cells = sample_cells(whole, whole.vocab.feature_id, max_cells=pair_options.max_cells, seed=seed)
+    match_on = _match_on(cells, pair_options)
+    match = _matching(match_on, pair_options)
+    return OpenedPairs(
         pairs=match(cells), name=f"{text} ({len(cells):,} cells, {_shared(match_on)})", cells=cells, match=match
     )
 
 
-def _matching(match_on: tuple[str, ...], wishes: PairWishes) -> Callable[[CellSource], Paired]:
+def _matching(match_on: tuple[str, ...], pair_options: PairOptions) -> Callable[[CellSource], Paired]:
     def match(some: CellSource) -> Paired:
-        return Paired(some, match_on=match_on, differ_on=wishes.differ_on, told=wishes.told)
+        return Paired(some, match_on=match_on, differ_on=pair_options.differ_on, n_perturbed=pair_options.n_perturbed)
 
     return match
 
@@ -162,10 +162,10 @@ def _shared(match_on: tuple[str, ...]) -> str:
     return f"pairs of the same {', '.join(match_on)}" if match_on else "pairs of any two cells"
 
 
-def _match_on(cells: CellSource, wishes: PairWishes) -> tuple[str, ...]:
+def _match_on(cells: CellSource, pair_options: PairOptions) -> tuple[str, ...]:
     """What was asked, or the cell type where the source knows it; one that streams shows it in a first cell."""
-    if wishes.match_on is not None:
-        return wishes.match_on
+    if pair_options.match_on is not None:
+        return pair_options.match_on
     known = indexed(cells)
     if known is not None:
         names = set(known.index.covariates)
@@ -177,7 +177,7 @@ def _match_on(cells: CellSource, wishes: PairWishes) -> tuple[str, ...]:
     return tuple(name for name in ("cell_type",) if name in names)
 
 
-def split_pairs(named: NamedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
+def split_pairs(named: OpenedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
     """Pairs for training and up to ``n_held_out`` others, apart by cell where the cells are known.
 
     Raises
@@ -185,10 +185,10 @@ def split_pairs(named: NamedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
     InputError
         Too few cells for two sides, or one of them makes no pair.
     """
-    training, judged, says = named.pairs, named.pairs, "held-out pairs are another draw of the same world"
+    training, judged, summary = named.pairs, named.pairs, "held-out pairs are another draw of the same world"
     if named.cells is not None and named.match is not None:
         split = split_cells(named.cells, HELD_OUT_SHARE, seed)
-        training, judged, says = named.match(split.training), named.match(split.held_out), split.says
+        training, judged, summary = named.match(split.training), named.match(split.held_out), split.summary
     # A seed of its own: no epoch of a training has it.
     one_pass = judged.pairs(
         batch_size=min(n_held_out, _BLOCK_PAIRS), seed=int(stream(seed, "held out").integers(2**31))
@@ -196,14 +196,14 @@ def split_pairs(named: NamedPairs, *, n_held_out: int, seed: int) -> SplitPairs:
     parts = list(islice(one_pass, -(-n_held_out // _BLOCK_PAIRS)))
     if not parts:
         raise InputError(f"{named.name}: the cells held out make no pair; give more cells, or match on less")
-    return SplitPairs(training=training, held_out=concatenate(parts).rows(slice(0, n_held_out)), says=says)
+    return SplitPairs(training=training, held_out=concatenate(parts).rows(slice(0, n_held_out)), summary=summary)
 
 
-def pair_wishes(arguments: Any) -> PairWishes:
+def pair_options_of(arguments: Any) -> PairOptions:
     """What the attributes of a command's arguments ask for."""
-    return PairWishes(
+    return PairOptions(
         regime=arguments.regime,
-        told=None if arguments.told is None else tuple(arguments.told),
+        n_perturbed=None if arguments.n_perturbed is None else tuple(arguments.n_perturbed),
         match_on=None if arguments.match_on is None else tuple(arguments.match_on),
         differ_on=tuple(arguments.differ_on),
         max_cells=getattr(arguments, "max_cells", None),

@@ -15,8 +15,8 @@ from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
+from gpcp.pairing.buffer import Waiting
 from gpcp.pairing.planned import PlannedPairs
-from gpcp.pairing.pools import Waiting
 from gpcp.pairing.rules import PairRule
 from gpcp.pairing.sparse_pairs import SparsePairs
 from gpcp.pairing.stats import PairingStats, Tally
@@ -34,13 +34,14 @@ class Paired:
     """Pairs of cells that share a key, none twice in a pass.
 
     Meets :class:`gpcp.core.pairs.LatePairSource`. ``measured`` is measured in both cells. A coin decides which cell is
-    ``before``. The genes told are a random set of the measured ones; its size is uniform over ``told``, both ends
+    ``before``. The genes told are a random set of the measured ones; its size is uniform over ``n_perturbed``, both
+    ends
     clipped to one less than are measured, so that something is left to score.
 
     Parameters
     ----------
     cells : CellSource
-    told : (int, int), optional
+    n_perturbed : (int, int), optional
         The fewest and the most genes told in a pair; ``(1, G - 1)`` by default.
     match_on : sequence of str
         What both cells share: covariates, ``"measured"`` (the set of genes measured), ``"depth"`` (the number of
@@ -86,7 +87,7 @@ class Paired:
         self,
         cells: CellSource,
         *,
-        told: tuple[int, int] | None = None,
+        n_perturbed: tuple[int, int] | None = None,
         match_on: Sequence[str] = ("cell_type",),
         differ_on: Sequence[str] = (),
         prefer_on: Sequence[str] = (),
@@ -99,9 +100,9 @@ class Paired:
         n_genes = len(cells.vocab)
         if n_genes < 2:
             raise InputError("pairs need at least two genes, one to tell and one to score; the source has one")
-        lo, hi = (1, n_genes - 1) if told is None else told
+        lo, hi = (1, n_genes - 1) if n_perturbed is None else n_perturbed
         if not 1 <= lo <= hi <= n_genes - 1:
-            raise InputError(f"told is {(lo, hi)}: it must be (fewest, most) within 1 .. {n_genes - 1} genes")
+            raise InputError(f"n_perturbed is {(lo, hi)}: it must be (fewest, most) within 1 .. {n_genes - 1} genes")
         if min_shared > n_genes:
             raise InputError(f"min_shared is {min_shared}, but the source has {n_genes} genes: no pair could be made")
         rule = PairRule(
@@ -119,9 +120,9 @@ class Paired:
         self._cells = cells
         self._engine: PlannedPairs | StreamingPairs
         if known is not None and (engine == "planned" or known.cheap_rows):
-            self._engine = PlannedPairs(known, rule=rule, told=(lo, hi), best_of=best_of)
+            self._engine = PlannedPairs(known, rule=rule, n_perturbed=(lo, hi), best_of=best_of)
         else:
-            self._engine = StreamingPairs(cells, rule=rule, told=(lo, hi), waiting=waiting)
+            self._engine = StreamingPairs(cells, rule=rule, n_perturbed=(lo, hi), waiting=waiting)
         self._stats: Tally | int | None = None
 
     @property

@@ -39,16 +39,16 @@ def oriented(
     return pair_PT[pair_P, heads_P], pair_PT[pair_P, 1 - heads_P]
 
 
-def told_bits(
-    before: CellIndex, after: CellIndex, told: tuple[int, int], *, seed: int, number_P: NDArray[np.int64]
+def perturbed_bits(
+    before: CellIndex, after: CellIndex, n_perturbed: tuple[int, int], *, seed: int, number_P: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """``numpy.packbits`` of the genes told in each pair, uint8 (P, W); see :func:`told_genes`.
+    """``numpy.packbits`` of the genes told in each pair, uint8 (P, W); see :func:`choose_perturbed`.
 
     Parameters
     ----------
     before, after : CellIndex
         The two cells of each pair.
-    told : (int, int)
+    n_perturbed : (int, int)
     seed : int
     number_P : int64, (P,)
         Each pair's number in the pass; cheapest where consecutive numbers follow each other.
@@ -60,17 +60,19 @@ def told_bits(
         now = slice(start, start + CHUNK)
         word_PN = _words(seed, "told", number_P[now], n_words)
         measured_PG = before.measured_SG[before.set_B[now]] & after.measured_SG[after.set_B[now]]
-        bits_PW[now] = np.packbits(told_genes(measured_PG, told, word_PN), axis=1)
+        bits_PW[now] = np.packbits(choose_perturbed(measured_PG, n_perturbed, word_PN), axis=1)
     return bits_PW
 
 
-def told_genes(measured_PG: NDArray[np.bool_], told: tuple[int, int], word_PN: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def choose_perturbed(
+    measured_PG: NDArray[np.bool_], n_perturbed: tuple[int, int], word_PN: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
     """A random set of the measured genes of each pair, bool (P, G).
 
     Parameters
     ----------
     measured_PG : bool, (P, G)
-    told : (int, int)
+    n_perturbed : (int, int)
         The size is uniform from the first to the second, each clipped to one less than are measured in the pair.
     word_PN : uint64, (P, 1 + G / 2, rounded up)
         Random words: one for the size, and half a word for each gene.
@@ -84,7 +86,7 @@ def told_genes(measured_PG: NDArray[np.bool_], told: tuple[int, int], word_PN: N
     whole = bool(measured_PG.all())
     n_measured_P = np.full(len(word_PN), n_genes) if whole else measured_PG.sum(axis=1)
     most_P = np.maximum(n_measured_P - 1, 0)
-    lo_P, hi_P = np.minimum(told[0], most_P), np.minimum(told[1], most_P)
+    lo_P, hi_P = np.minimum(n_perturbed[0], most_P), np.minimum(n_perturbed[1], most_P)
     share_P = (word_PN[:, 0] >> np.uint64(11)) * 2.0**-53
     size_P = lo_P + np.floor(share_P * (hi_P - lo_P + 1)).astype(np.int64)
     number_PG = word_PN[:, 1:].view(np.uint32)[:, :n_genes]
@@ -93,11 +95,11 @@ def told_genes(measured_PG: NDArray[np.bool_], told: tuple[int, int], word_PN: N
     sorted_PG = np.sort(number_PG, axis=1)
     pair_P = np.arange(len(measured_PG))
     bound_P = sorted_PG[pair_P, size_P]
-    told_PG = number_PG < bound_P[:, None]
+    perturbed_PG = number_PG < bound_P[:, None]
     for pair in np.flatnonzero((size_P > 0) & (sorted_PG[pair_P, size_P - 1] == bound_P)).tolist():
         level_G = np.flatnonzero((number_PG[pair] == bound_P[pair]) & measured_PG[pair])
-        told_PG[pair, level_G[: int(size_P[pair]) - int(told_PG[pair].sum())]] = True
-    return told_PG
+        perturbed_PG[pair, level_G[: int(size_P[pair]) - int(perturbed_PG[pair].sum())]] = True
+    return perturbed_PG
 
 
 def _words(seed: int, purpose: str, number_P: NDArray[np.int64], n_words: int) -> NDArray[np.uint64]:

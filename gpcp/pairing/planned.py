@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.random import stream
+from gpcp.pairing.buffer import PairingBuffer, Waiting
 from gpcp.pairing.jaccard import expressed_words, jaccard, n_bits, words_of
 from gpcp.pairing.matching import NOBODY, first_come, mended
-from gpcp.pairing.perturbed_genes import oriented, told_bits
-from gpcp.pairing.pools import Pools, Waiting
+from gpcp.pairing.perturbed_genes import oriented, perturbed_bits
 from gpcp.pairing.rules import KeyedCells, Keys, PairRule
 from gpcp.pairing.sparse_pairs import SparsePairs
 from gpcp.pairing.stats import SAMPLE_PAIRS, PairingStats, mean_and_error, relaxed_P
@@ -59,7 +59,7 @@ class Planning:
     cells : KeyedCells
         With their expressed genes, unless ``best_of`` is 1.
     best_of : int
-        As in :class:`gpcp.pairing.pools.Waiting`.
+        As in :class:`gpcp.pairing.buffer.Waiting`.
     """
 
     def __init__(self, cells: KeyedCells, *, best_of: int = 1) -> None:
@@ -116,10 +116,10 @@ class Planning:
 
     def _best(self, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pairs of a pool's policy over cells in a random order, and the rows left over."""
-        pools = Pools(self._cells.rows(order), Waiting(best_of=self._best_of), np.arange(len(order)))
-        pools.arrive(0)
-        pools.flush()
-        return order[pools.pair_PT], order[pools.left]
+        buffer = PairingBuffer(self._cells.rows(order), Waiting(best_of=self._best_of), np.arange(len(order)))
+        buffer.arrive(0)
+        buffer.flush()
+        return order[buffer.pair_PT], order[buffer.left]
 
     def _first_come(
         self, order: NDArray[np.int64], rng: np.random.Generator
@@ -203,13 +203,13 @@ class PlannedPairs:
     ----------
     cells : IndexedCells
     rule : PairRule
-    told : (int, int)
+    n_perturbed : (int, int)
     best_of : int
-        As in :class:`gpcp.pairing.pools.Waiting`.
+        As in :class:`gpcp.pairing.buffer.Waiting`.
     """
 
-    def __init__(self, cells: IndexedCells, *, rule: PairRule, told: tuple[int, int], best_of: int) -> None:
-        self._cells, self._rule, self._told, self._best_of = cells, rule, told, best_of
+    def __init__(self, cells: IndexedCells, *, rule: PairRule, n_perturbed: tuple[int, int], best_of: int) -> None:
+        self._cells, self._rule, self._n_perturbed, self._best_of = cells, rule, n_perturbed, best_of
         self._last: Plan | None = None
         rule.check_covariates(cells.index)
 
@@ -250,13 +250,13 @@ class PlannedPairs:
         cells = self._cells.sparse_rows(np.concatenate([before_P, after_P]))
         n_pairs = len(number_P)
         before, after = cells.index.rows(slice(0, n_pairs)), cells.index.rows(slice(n_pairs, None))
-        told_PW = told_bits(before, after, self._told, seed=plan.seed, number_P=number_P)
+        perturbed_PW = perturbed_bits(before, after, self._n_perturbed, seed=plan.seed, number_P=number_P)
         for place in range(0, n_pairs, batch_size):
             end = min(place + batch_size, n_pairs)
             yield SparsePairs(
                 before=cells.rows(slice(place, end)),
                 after=cells.rows(slice(n_pairs + place, n_pairs + end)),
-                told_BW=told_PW[place:end],
+                perturbed_BW=perturbed_PW[place:end],
             )
 
     def stats(self, seed: int) -> PairingStats:

@@ -37,16 +37,16 @@ class SparsePairs:
 
     before: SparseCells
     after: SparseCells
-    told_BW: NDArray[np.uint8]
+    perturbed_BW: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
         if self.before.vocab != self.after.vocab:
             raise InputError("SparsePairs.before and .after have different vocabularies")
         n_bytes = -(-len(self.before.vocab) // 8)
-        if len(self.after) != len(self.before) or self.told_BW.shape != (len(self.before), n_bytes):
+        if len(self.after) != len(self.before) or self.perturbed_BW.shape != (len(self.before), n_bytes):
             raise InputError(
                 f"SparsePairs has {len(self.before)} cells before, {len(self.after)} after, and told genes of shape "
-                f"{self.told_BW.shape}, expected ({len(self.before)}, {n_bytes})"
+                f"{self.perturbed_BW.shape}, expected ({len(self.before)}, {n_bytes})"
             )
 
     def __len__(self) -> int:
@@ -59,7 +59,9 @@ class SparsePairs:
 
     def rows(self, which: Which) -> "SparsePairs":
         """Some of the pairs."""
-        return SparsePairs(before=self.before.rows(which), after=self.after.rows(which), told_BW=self.told_BW[which])
+        return SparsePairs(
+            before=self.before.rows(which), after=self.after.rows(which), perturbed_BW=self.perturbed_BW[which]
+        )
 
     def dense(self) -> PairBatch:
         """The pairs as a model eats them: measured is measured in both cells."""
@@ -70,13 +72,13 @@ class SparsePairs:
         if not (shared and np.array_equal(before_set_B, after_set_B)):
             before_BG *= measured_BG
             after_BG *= measured_BG
-        told_BG = np.unpackbits(self.told_BW, axis=1, count=len(self.vocab)).view(np.bool_)
+        perturbed_BG = np.unpackbits(self.perturbed_BW, axis=1, count=len(self.vocab)).view(np.bool_)
         return PairBatch(
             vocab=self.vocab,
             before_BG=before_BG,
             after_BG=after_BG,
             measured_BG=measured_BG,
-            perturbed_BG=told_BG,
+            perturbed_BG=perturbed_BG,
             before_id_B=self.before.index.cell_id_B,
             after_id_B=self.after.index.cell_id_B,
         )
@@ -97,5 +99,5 @@ def concatenate_sparse_pairs(parts: Sequence[SparsePairs]) -> SparsePairs:
     return SparsePairs(
         before=concatenate_sparse([part.before for part in parts]),
         after=concatenate_sparse([part.after for part in parts]),
-        told_BW=np.concatenate([part.told_BW for part in parts]),
+        perturbed_BW=np.concatenate([part.perturbed_BW for part in parts]),
     )

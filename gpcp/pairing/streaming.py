@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.cells import CellSource, rebatched_rows
+from gpcp.pairing.buffer import PairingBuffer, Waiting
 from gpcp.pairing.jaccard import expressed_words
 from gpcp.pairing.matching import first_come
-from gpcp.pairing.perturbed_genes import oriented, told_bits
-from gpcp.pairing.pools import Pools, Waiting
+from gpcp.pairing.perturbed_genes import oriented, perturbed_bits
 from gpcp.pairing.rules import KeyedCells, Keys, PairRule
 from gpcp.pairing.sparse_pairs import SparsePairs, concatenate_sparse_pairs
 from gpcp.pairing.stats import Tally
@@ -37,12 +37,12 @@ class StreamingPairs:
     ----------
     cells : CellSource
     rule : PairRule
-    told : (int, int)
+    n_perturbed : (int, int)
     waiting : Waiting
     """
 
-    def __init__(self, cells: CellSource, *, rule: PairRule, told: tuple[int, int], waiting: Waiting) -> None:
-        self._cells, self._rule, self._told, self._waiting = cells, rule, told, waiting
+    def __init__(self, cells: CellSource, *, rule: PairRule, n_perturbed: tuple[int, int], waiting: Waiting) -> None:
+        self._cells, self._rule, self._n_perturbed, self._waiting = cells, rule, n_perturbed, waiting
 
     def late_pairs(self, tally: Tally, *, batch_size: int, seed: int, start: int, step: int) -> Iterator[SparsePairs]:
         """Batches ``start``, ``start + step``, ... of a pass; the tally counts all of it."""
@@ -62,34 +62,34 @@ class StreamingPairs:
             number_P = number_P[asked]
             before_P, after_P = oriented(pair_PT[asked], seed=seed, number_P=number_P)
             before, after = cells.index.rows(before_P), cells.index.rows(after_P)
-            told_PW = told_bits(before, after, self._told, seed=seed, number_P=number_P)
+            perturbed_PW = perturbed_bits(before, after, self._n_perturbed, seed=seed, number_P=number_P)
             # Cut where batches end, so that a batch that lies within a block is copied once.
             ends = [*(np.flatnonzero(np.diff(number_P // batch_size)) + 1).tolist(), len(number_P)]
             for begin, end in zip([0, *ends[:-1]], ends, strict=True):
                 yield SparsePairs(
                     before=cells.rows(before_P[begin:end]),
                     after=cells.rows(after_P[begin:end]),
-                    told_BW=told_PW[begin:end],
+                    perturbed_BW=perturbed_PW[begin:end],
                 )
 
     def _paired(self, tally: Tally, seed: int) -> Iterator[tuple[SparseCells, NDArray[np.int64]]]:
         """Some cells, and rows of the pairs among them, until all have been read and those that wait are paired."""
-        desk = _Desk(self._rule, self._waiting, tally)
+        matcher = _Matcher(self._rule, self._waiting, tally)
         held: list[SparseCells] = []
         for batch in sparse_batches(self._cells, batch_size=BLOCK_CELLS, seed=seed):
             self._rule.check_covariates(batch.index)
             held.append(batch)
-            if sum(map(len, held)) >= min(desk.n_waiting, MOST_CELLS):
-                yield desk.arrive(concatenate_sparse(held))
+            if sum(map(len, held)) >= min(matcher.n_waiting, MOST_CELLS):
+                yield matcher.arrive(concatenate_sparse(held))
                 held = []
         if held:
-            yield desk.arrive(concatenate_sparse(held))
-        if desk.n_waiting:
-            yield desk.flush()
+            yield matcher.arrive(concatenate_sparse(held))
+        if matcher.n_waiting:
+            yield matcher.flush()
 
 
 @final
-class _Desk:
+class _Matcher:
     """The cells that wait, between one block and the next."""
 
     def __init__(self, rule: PairRule, waiting: Waiting, tally: Tally) -> None:
@@ -129,14 +129,14 @@ class _Desk:
         cells, keyed, number_B = self._cells, self._keyed, self._number
         assert cells is not None
         assert keyed is not None
-        pools = Pools(keyed, self._waiting, number_B, n_held=len(number_B), n_due=self._n_due)
-        pools.flush()
+        buffer = PairingBuffer(keyed, self._waiting, number_B, n_held=len(number_B), n_due=self._n_due)
+        buffer.flush()
         # Those left now have no partner: they stay left over.
-        self._number = number_B[pools.left]
+        self._number = number_B[buffer.left]
         counts = self._tally.counts
-        age_P = counts["n_cells"] - counts["n_filtered"] - 1 - number_B[pools.pair_PT[:, 0]]
-        self._count(cells, keyed, pools.pair_PT, age_P)
-        return cells, pools.pair_PT
+        age_P = counts["n_cells"] - counts["n_filtered"] - 1 - number_B[buffer.pair_PT[:, 0]]
+        self._count(cells, keyed, buffer.pair_PT, age_P)
+        return cells, buffer.pair_PT
 
     def _matched(
         self, keyed: KeyedCells, number_B: NDArray[np.int64], n_waiting: int
@@ -152,11 +152,11 @@ class _Desk:
                 self._tally.most_held = max(self._tally.most_held, most_held)
                 self._n_due = int((number_B[left] <= number_B.max(initial=-1) - self._max_age).sum())
                 return np.stack([first, second], axis=1), number_B[second] - number_B[first], left
-        pools = Pools(keyed, self._waiting, number_B, n_held=n_waiting, n_due=self._n_due)
-        pools.arrive(n_waiting)
-        self._n_due = pools.n_due
-        self._tally.most_held = max(self._tally.most_held, pools.most_held)
-        return pools.pair_PT, pools.age_P, pools.left
+        buffer = PairingBuffer(keyed, self._waiting, number_B, n_held=n_waiting, n_due=self._n_due)
+        buffer.arrive(n_waiting)
+        self._n_due = buffer.n_due
+        self._tally.most_held = max(self._tally.most_held, buffer.most_held)
+        return buffer.pair_PT, buffer.age_P, buffer.left
 
     @property
     def _max_age(self) -> int:

@@ -1,4 +1,4 @@
-"""``GeneNotes``: what a person knows of genes, their symbols and kinds, from a table, an AnnData file or a Census.
+"""``GeneAnnotation``: what a person knows of genes, their symbols and kinds, from a table, an AnnData file or a Census.
 
 No dimension key: nothing here is an array.
 """
@@ -27,34 +27,34 @@ SYMBOL_COLUMNS = ("feature_name", "gene_name", "gene_symbol", "gene_symbols", "s
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GeneNotes:
+class GeneAnnotation:
     """Symbols and kinds of some genes. Those of two sources are joined by ``|``; where both know, the first is right.
 
     Parameters
     ----------
     symbol_of, biotype_of : mapping of str to str
         By Ensembl id; a gene of which it is not known is left out.
-    says : str
+    summary : str
         Where they are from.
     """
 
     symbol_of: Mapping[str, str] = field(default_factory=dict[str, str])
     biotype_of: Mapping[str, str] = field(default_factory=dict[str, str])
-    says: str = ""
+    summary: str = ""
 
-    def __or__(self, other: "GeneNotes") -> "GeneNotes":
-        return GeneNotes(
+    def __or__(self, other: "GeneAnnotation") -> "GeneAnnotation":
+        return GeneAnnotation(
             symbol_of={**other.symbol_of, **self.symbol_of},
             biotype_of={**other.biotype_of, **self.biotype_of},
-            says="; ".join(filter(None, (self.says, other.says))),
+            summary="; ".join(filter(None, (self.summary, other.summary))),
         )
 
-    def only(self, vocab: GeneVocab) -> "GeneNotes":
+    def only(self, vocab: GeneVocab) -> "GeneAnnotation":
         """Those of the genes of a vocabulary."""
-        return GeneNotes(
+        return GeneAnnotation(
             symbol_of={gene: name for gene, name in self.symbol_of.items() if gene in vocab},
             biotype_of={gene: kind for gene, kind in self.biotype_of.items() if gene in vocab},
-            says=self.says,
+            summary=self.summary,
         )
 
     def of_biotype(self, biotype: str = PROTEIN_CODING) -> frozenset[str]:
@@ -77,17 +77,17 @@ class GeneNotes:
         return found
 
 
-def notes_of_table(path: str | Path) -> GeneNotes:
+def notes_of_table(path: str | Path) -> GeneAnnotation:
     """From a CSV; see :func:`gpcp.sources.gene_table.read_gene_table` for its form and the errors."""
     table = read_gene_table(path)
-    return GeneNotes(
-        symbol_of=table.symbol_of, biotype_of=table.biotype_of, says=f"symbols and biotypes from {table.name!r}"
+    return GeneAnnotation(
+        symbol_of=table.symbol_of, biotype_of=table.biotype_of, summary=f"symbols and biotypes from {table.name!r}"
     )
 
 
-def notes_of_census(
+def annotation_of_census(
     *, census_version: str | None = None, uri: str | Path | None = None, organism: str = "homo_sapiens"
-) -> GeneNotes:
+) -> GeneAnnotation:
     """From ``var`` of a Census, of all its genes.
 
     The parameters are those of :class:`gpcp.sources.census.cells.CensusCells`.
@@ -106,17 +106,17 @@ def notes_of_census(
         {gene: text for gene, text in zip(genes, table.get(name, []), strict=False) if text}
         for name in ("feature_name", "feature_type")
     )
-    return GeneNotes(symbol_of=symbol_of, biotype_of=biotype_of, says=f"{' and '.join(names)} of the Census")
+    return GeneAnnotation(symbol_of=symbol_of, biotype_of=biotype_of, summary=f"{' and '.join(names)} of the Census")
 
 
-def notes_of_h5ad(
+def annotation_of_h5ad(
     path: str | Path,
     *,
     layer: str = "auto",
     values: Values = "auto",
     gene_id: str = "auto",
     biotype: str | None = None,
-) -> GeneNotes:
+) -> GeneAnnotation:
     """From the columns of ``var`` of an AnnData file.
 
     Parameters
@@ -143,13 +143,13 @@ def notes_of_h5ad(
         kinds = next((name for name in ([biotype] if biotype else BIOTYPE_COLUMNS) if name in known), None)
         symbols = next((name for name in SYMBOL_COLUMNS if name in known), None)
         columns = " and ".join(repr(name) for name in (symbols, kinds) if name)
-        return GeneNotes(
+        return GeneAnnotation(
             symbol_of=_by_gene(file, found_layer, genes, symbols),
             # Some files write "protein coding".
             biotype_of={
                 gene: kind.strip().replace(" ", "_") for gene, kind in _by_gene(file, found_layer, genes, kinds).items()
             },
-            says=f"{columns} of {file.name!r}" if columns else "",
+            summary=f"{columns} of {file.name!r}" if columns else "",
         )
 
 

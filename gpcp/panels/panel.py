@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
-from gpcp.panels.annotation import GeneNotes
+from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.statistics import GeneStatistics
 
 ORDERS: Mapping[str, tuple[str, Callable[[GeneStatistics], NDArray[np.float64]]]] = {
@@ -28,7 +28,7 @@ ORDERS: Mapping[str, tuple[str, Callable[[GeneStatistics], NDArray[np.float64]]]
 """By what genes that meet the rules are ranked: in words, and the number of which the largest come first."""
 
 
-PROTEIN_CODING_SAYS = "protein-coding"
+PROTEIN_CODING_SUMMARY = "protein-coding"
 
 
 @final
@@ -38,7 +38,7 @@ class Rule:
 
     Parameters
     ----------
-    says : str
+    summary : str
         Such as ``"measured in at least 50% of the cells"``.
     n_failing : int
         Genes that do not meet it.
@@ -46,7 +46,7 @@ class Rule:
         Of these, the genes that meet every other rule.
     """
 
-    says: str
+    summary: str
     n_failing: int
     n_failing_alone: int
 
@@ -84,7 +84,7 @@ class GenePanel:
     kept: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     provenance: str = ""
-    about: GeneNotes = field(default_factory=GeneNotes)
+    about: GeneAnnotation = field(default_factory=GeneAnnotation)
 
     def __post_init__(self) -> None:
         self.statistics.vocab.tokens(sorted(self.kept))
@@ -109,10 +109,10 @@ def choose_genes(
     min_expressed: float = 0.01,
     keep: Collection[str] = (),
     among: Collection[str] | None = None,
-    among_says: str = PROTEIN_CODING_SAYS,
+    among_summary: str = PROTEIN_CODING_SUMMARY,
     by: str = "expressed",
     exclude: Collection[str] = (),
-    about: GeneNotes | None = None,
+    about: GeneAnnotation | None = None,
     provenance: str = "",
 ) -> GenePanel:
     """Choose genes by rules.
@@ -161,10 +161,12 @@ def choose_genes(
     out = frozenset(without_version(gene) for gene in exclude)
     kept_G = _kept(statistics, kept, out, n_genes)
     meets = _meets(statistics, min_measured, min_expressed)
-    meets |= _belongs(statistics, among, among_says)
+    meets |= _belongs(statistics, among, among_summary)
     if out:
         meets[f"none of the {len(out)} excluded"] = np.array([gene not in out for gene in statistics.vocab.feature_id])
-    return _ranked(statistics, meets, kept_G, n_genes=n_genes, by=by, about=about or GeneNotes(), provenance=provenance)
+    return _ranked(
+        statistics, meets, kept_G, n_genes=n_genes, by=by, about=about or GeneAnnotation(), provenance=provenance
+    )
 
 
 def first_genes(
@@ -172,8 +174,8 @@ def first_genes(
     *,
     n_genes: int = 100,
     among: Collection[str] | None = None,
-    among_says: str = PROTEIN_CODING_SAYS,
-    about: GeneNotes | None = None,
+    among_summary: str = PROTEIN_CODING_SUMMARY,
+    about: GeneAnnotation | None = None,
     provenance: str = "",
 ) -> GenePanel:
     """The first genes in the source's order, measured or not: the panel of who makes no first pass.
@@ -198,9 +200,9 @@ def first_genes(
     """
     _check_numbers(n_genes, "first")
     kept_G = np.zeros(len(statistics.vocab), dtype=np.bool_)
-    meets = _belongs(statistics, among, among_says)
+    meets = _belongs(statistics, among, among_summary)
     return _ranked(
-        statistics, meets, kept_G, n_genes=n_genes, by="first", about=about or GeneNotes(), provenance=provenance
+        statistics, meets, kept_G, n_genes=n_genes, by="first", about=about or GeneAnnotation(), provenance=provenance
     )
 
 
@@ -246,7 +248,7 @@ def _meets(statistics: GeneStatistics, min_measured: float, min_expressed: float
     return meets
 
 
-def _belongs(statistics: GeneStatistics, among: Collection[str] | None, says: str) -> dict[str, NDArray[np.bool_]]:
+def _belongs(statistics: GeneStatistics, among: Collection[str] | None, summary: str) -> dict[str, NDArray[np.bool_]]:
     """Which genes are among those to choose from."""
     if among is None:
         return {}
@@ -255,10 +257,10 @@ def _belongs(statistics: GeneStatistics, among: Collection[str] | None, says: st
     if not found_G.any():
         first = statistics.vocab.feature_id[0]
         raise InputError(
-            f"none of the {len(ids)} genes to choose from ({says}) is among the {len(found_G)} of the source, "
+            f"none of the {len(ids)} genes to choose from ({summary}) is among the {len(found_G)} of the source, "
             f"{first!r} first: are both of one species, and ids rather than symbols?"
         )
-    return {says: found_G}
+    return {summary: found_G}
 
 
 def _ranked(
@@ -268,7 +270,7 @@ def _ranked(
     *,
     n_genes: int,
     by: str,
-    about: GeneNotes,
+    about: GeneAnnotation,
     provenance: str,
 ) -> GenePanel:
     """The genes kept and the best of the others."""
@@ -276,21 +278,21 @@ def _ranked(
     meets_G = np.logical_and.reduce([np.ones(n_all, dtype=np.bool_), *meets.values()])
     n_failed_G = np.sum([~one_G for one_G in meets.values()], axis=0) if meets else np.zeros(n_all)
     rules = tuple(
-        Rule(says=says, n_failing=int((~one_G).sum()), n_failing_alone=int((~one_G & (n_failed_G == 1)).sum()))
-        for says, one_G in meets.items()
+        Rule(summary=summary, n_failing=int((~one_G).sum()), n_failing_alone=int((~one_G & (n_failed_G == 1)).sum()))
+        for summary, one_G in meets.items()
     )
     free_G = meets_G & ~kept_G
     n_free = n_genes - n_kept
     if free_G.sum() < n_free:
         raise InputError(_too_few(n_genes, int(free_G.sum()), n_kept, n_all, rules))
-    says, number_of = ORDERS[by]
+    summary, number_of = ORDERS[by]
     best_first = np.argsort(np.where(free_G, -number_of(statistics), np.inf), kind="stable")
     token_P = np.sort(np.concatenate([np.flatnonzero(kept_G), best_first[:n_free]])).astype(np.int64)
     named = f"{n_kept:,} gene{'s' if n_kept > 1 else ''} named, and " if n_kept else ""
     kept = statistics.vocab.genes(np.flatnonzero(kept_G))
     return GenePanel(
         statistics=statistics.genes(token_P),
-        chosen_by=f"{named}the {n_free:,} with the {says} of the {int(free_G.sum()):,} "
+        chosen_by=f"{named}the {n_free:,} with the {summary} of the {int(free_G.sum()):,} "
         f"{'others ' if n_kept else ''}that meet the rules, of {n_all:,} genes",
         rules=rules,
         kept=frozenset(kept),
@@ -307,7 +309,7 @@ def _ranked(
 def _too_few(n_genes: int, n_met: int, n_kept: int, n_all: int, rules: Collection[Rule]) -> str:
     """What is wrong when fewer genes than asked for meet the rules."""
     kept = f" besides the {n_kept} named" if n_kept else ""
-    each = "; ".join(f"{rule.n_failing} are not {rule.says}" for rule in rules) or "there are no more"
+    each = "; ".join(f"{rule.n_failing} are not {rule.summary}" for rule in rules) or "there are no more"
     return (
         f"n_genes is {n_genes}, but {n_met} of {n_all} genes{kept} meet the rules ({each}): ask for fewer genes, or "
         "for less of them"

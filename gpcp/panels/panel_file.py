@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gpcp.core.errors import InputError
 from gpcp.core.files import existing_file, write_text
 from gpcp.core.genes import GeneVocab, without_version
-from gpcp.panels.annotation import GeneNotes
+from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.panel import GenePanel, Rule
 from gpcp.panels.statistics import GeneStatistics, dataset_table
 
@@ -36,12 +36,12 @@ def save_panel(path: str | Path, panel: GenePanel) -> None:
         "n_genes": len(panel),
         "chosen_by": panel.chosen_by,
         "rules": [
-            {"says": rule.says, "n_failing": rule.n_failing, "n_failing_alone": rule.n_failing_alone}
+            {"summary": rule.summary, "n_failing": rule.n_failing, "n_failing_alone": rule.n_failing_alone}
             for rule in panel.rules
         ],
         "notes": list(panel.notes),
         "provenance": panel.provenance,
-        "about": panel.about.says,
+        "about": panel.about.summary,
         "n_cells": found.n_cells,
         "sampled": found.sampled,
         "datasets": {
@@ -171,7 +171,7 @@ def _panel(read: _Reader) -> GenePanel:
         chosen_by=read.field("chosen_by", str),
         rules=tuple(
             Rule(
-                says=read.checked(row, "says", str, " of a rule"),
+                summary=read.checked(row, "summary", str, " of a rule"),
                 n_failing=read.checked(row, "n_failing", int, " of a rule"),
                 n_failing_alone=read.checked(row, "n_failing_alone", int, " of a rule"),
             )
@@ -180,10 +180,10 @@ def _panel(read: _Reader) -> GenePanel:
         kept=frozenset(gene for gene, is_kept in zip(genes, kept, strict=True) if is_kept),
         notes=tuple(str(note) for note in cast("list[Any]", read.field("notes", list))),
         provenance=read.field("provenance", str),
-        about=GeneNotes(
+        about=GeneAnnotation(
             symbol_of=_known(rows, "feature_name"),
             biotype_of=_known(rows, "feature_type"),
-            says=read.field("about", str),
+            summary=read.field("about", str),
         ),
     )
 

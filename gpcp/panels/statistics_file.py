@@ -18,7 +18,7 @@ import numpy as np
 from gpcp.core.errors import InputError
 from gpcp.core.files import existing_file, write_with
 from gpcp.core.genes import GeneVocab
-from gpcp.panels.annotation import GeneNotes
+from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.statistics import GeneStatistics
 
 FORMAT = "gpcp gene statistics"
@@ -47,7 +47,7 @@ class SavedStatistics:
     """
 
     statistics: GeneStatistics
-    about: GeneNotes = field(default_factory=GeneNotes)
+    about: GeneAnnotation = field(default_factory=GeneAnnotation)
     provenance: str = ""
     asked: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -62,7 +62,7 @@ def save_statistics(path: str | Path, saved: SavedStatistics) -> None:
         "sampled": found.sampled,
         "datasets": list(found.dataset_K),
         "provenance": saved.provenance,
-        "about": saved.about.says,
+        "about": saved.about.summary,
         "asked": dict(saved.asked),
     }
     genes = found.vocab.feature_id
@@ -137,10 +137,10 @@ def _saved(head: dict[str, Any], arrays: dict[str, Any]) -> SavedStatistics:
     )
     return SavedStatistics(
         statistics=statistics,
-        about=GeneNotes(
+        about=GeneAnnotation(
             symbol_of={gene: name for gene, name in zip(genes, names, strict=True) if name},
             biotype_of={gene: kind for gene, kind in zip(genes, kinds, strict=True) if kind},
-            says=str(head["about"]),
+            summary=str(head["about"]),
         ),
         provenance=str(head["provenance"]),
         asked={str(name): str(value) for name, value in head["asked"].items()},

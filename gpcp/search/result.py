@@ -162,7 +162,11 @@ class SweepResult:
     def edges(self) -> list[str]:
         """What the best trial has of the outermost that was tried, in words."""
         best = self.best
-        return [] if best is None else [says for one in self.space.hyperparameters if (says := _edge(one, best, self))]
+        return (
+            []
+            if best is None
+            else [summary for one in self.space.hyperparameters if (summary := _edge(one, best, self))]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON's types."""
@@ -262,11 +266,13 @@ def _edge(one: Hyperparameter, best: SweepRow, result: SweepResult) -> str:
     if not end or (end == "lower" and value == 0):
         return ""
     low, high = (one.choices[0], one.choices[-1]) if one.choices else (one.low, one.high)
-    says = f"the best {one.name}, {_text(value)}, is at the {end} edge of what was tried, {_text(low)} .. {_text(high)}"
+    summary = (
+        f"the best {one.name}, {_text(value)}, is at the {end} edge of what was tried, {_text(low)} .. {_text(high)}"
+    )
     inside = [row for row in result.ties if _end(one, row.values.get(one.name)) != end]
     if inside:
-        return f"{says}; {_text(inside[0].values[one.name])} (trial {inside[0].slot}) ties with it"
-    return f"{says}: widen it"
+        return f"{summary}; {_text(inside[0].values[one.name])} (trial {inside[0].slot}) ties with it"
+    return f"{summary}: widen it"
 
 
 def _end(one: Hyperparameter, value: Value) -> str:

@@ -119,8 +119,8 @@ def replicates_of(trial: FrozenTrial | optuna.Trial) -> list[Replicate]:
     return [Replicate(**kept[place], history=()) for place in sorted(kept, key=int)]
 
 
-def _failed(trial: optuna.Trial, says: str, trace: str) -> str:
-    trial.set_user_attr("error", says)
+def _failed(trial: optuna.Trial, summary: str, trace: str) -> str:
+    trial.set_user_attr("error", summary)
     trial.set_user_attr("traceback", trace)
     return "failed"
 

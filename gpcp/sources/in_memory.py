@@ -23,7 +23,7 @@ _BLOCK_CELLS = 1024
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SampledCells:
+class InMemoryCells:
     """Some cells in memory, as a source.
 
     Meets :class:`gpcp.sources.sparse.IndexedCells`.
@@ -83,18 +83,18 @@ class SampledCells:
         """Every cell once, permuted by ``seed``; see :class:`gpcp.core.cells.CellSource`."""
         return (part.dense() for part in self.sparse_cells(batch_size=batch_size, seed=seed))
 
-    def rows(self, which: Which) -> "SampledCells":
+    def rows(self, which: Which) -> "InMemoryCells":
         """Some of the cells."""
-        return SampledCells(
+        return InMemoryCells(
             held=self.held.rows(which),
             n_expressed_B=self.n_expressed_B[which],
             of_counts=self.of_counts,
             whole=self.whole,
         )
 
-    def genes(self, wanted: Sequence[str]) -> "SampledCells":
+    def genes(self, wanted: Sequence[str]) -> "InMemoryCells":
         """The same cells with some of their genes, in the order given; totals and ``n_expressed`` stay."""
-        return SampledCells(
+        return InMemoryCells(
             held=with_genes(self.held, GeneVocab(feature_id=tuple(wanted))),
             n_expressed_B=self.n_expressed_B,
             of_counts=self.of_counts,
@@ -137,7 +137,7 @@ def sample_cells(
     max_cells: int,
     seed: int,
     on_cells: Callable[[int], None] = lambda n: None,
-) -> SampledCells:
+) -> InMemoryCells:
     """Read the first ``max_cells`` cells of a pass, which are a random sample, and keep some genes.
 
     Parameters
@@ -176,7 +176,7 @@ def sample_cells(
         raise InputError(f"the source gives {n_read} cells: a pair needs two")
     held = concatenate_sparse(kept)
     order_B = np.argsort(held.index.cell_id_B)
-    return SampledCells(
+    return InMemoryCells(
         held=held.rows(order_B),
         n_expressed_B=np.concatenate(expressed)[order_B],
         of_counts=of_counts,

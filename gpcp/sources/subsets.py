@@ -198,13 +198,13 @@ class CellSplit:
     Parameters
     ----------
     training, held_out : OnlyCells
-    says : str
+    summary : str
         How they were split.
     """
 
     training: OnlyCells
     held_out: OnlyCells
-    says: str
+    summary: str
 
 
 def split_cells(source: CellSource, held_out_share: float, seed: int) -> CellSplit:
@@ -250,7 +250,8 @@ def split_cells(source: CellSource, held_out_share: float, seed: int) -> CellSpl
     return CellSplit(
         training=OnlyCells(source, cell_id_N[~held_N]),
         held_out=OnlyCells(source, cell_id_N[held_N]),
-        says=f"{n_held} of {len(cell_id_N)} cells held out, {held_out_share:.0%} of each of {len(types_T)} cell types",
+        summary=f"{n_held} of {len(cell_id_N)} cells held out, {held_out_share:.0%} of each of {len(types_T)} "
+        f"cell types",
     )
 
 

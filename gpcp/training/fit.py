@@ -30,7 +30,7 @@ from gpcp.model.heads.registry import HEADS, gives_distribution
 from gpcp.model.torch_seed import torch_seed
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
-from gpcp.training.loss import loss_terms, masked_loss, masked_surprise
+from gpcp.training.loss import loss_terms, masked_loss, masked_nll
 
 __all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]
 
@@ -222,7 +222,7 @@ class _Run:
         if self.config.objective == "likelihood":
             logit_BLK, mean_BLK, log_sd_BLK = self._wrapped.distribution_parameters(batch)
             said = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
-            return said.mean_BL, masked_surprise(said, after_BL, batch.scored_BL, weight)
+            return said.mean_BL, masked_nll(said, after_BL, batch.scored_BL, weight)
         prediction_BL: Tensor = self._wrapped(batch)
         return prediction_BL, masked_loss(prediction_BL, after_BL, batch.scored_BL, weight)
 

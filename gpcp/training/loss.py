@@ -46,7 +46,7 @@ def masked_loss(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor, weig
     return total / n.clamp(min=1)
 
 
-def masked_surprise(distribution: Mixture, after_BL: Tensor, scored_BL: Tensor, weight: PairWeight = "entry") -> Tensor:
+def masked_nll(distribution: Mixture, after_BL: Tensor, scored_BL: Tensor, weight: PairWeight = "entry") -> Tensor:
     """Mean negative log density over what is scored, in nats, a scalar; 0 where nothing is scored.
 
     Parameters

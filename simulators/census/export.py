@@ -61,7 +61,7 @@ class ExportSummary:
         Genes of the source, and those added after them for what lies outside its vocabulary.
     counted : bool
         Whether ``X/raw`` holds the source's own counts; otherwise they are rounded from its values.
-    says : str
+    summary : str
         All that was decided, in one line.
     """
 
@@ -72,7 +72,7 @@ class ExportSummary:
     n_genes: int
     n_fillers: int
     counted: bool
-    says: str
+    summary: str
 
 
 def export_census(
@@ -159,8 +159,8 @@ def export_census(
             "feature_type": [*_of_genes(cells.vocab, feature_type, "protein_coding"), *[FILLER_TYPE] * n_fillers],
             "feature_length": np.concatenate((length_G, np.full(n_fillers, LENGTH, dtype=np.int64))),
         }
-        says = _says(spool, cells, depth)
-        n_values = write_store(folder / "store", spool, genes, organism=organism, source=says, progress=progress)
+        summary = _summary(spool, cells, depth)
+        n_values = write_store(folder / "store", spool, genes, organism=organism, source=summary, progress=progress)
     sizes = {name: spool.size(name) for name in spool.datasets}
     return ExportSummary(
         path=target,
@@ -170,7 +170,7 @@ def export_census(
         n_genes=len(cells.vocab),
         n_fillers=n_fillers,
         counted=isinstance(cells, CountedCells),
-        says=says,
+        summary=summary,
     )
 
 
@@ -245,7 +245,7 @@ def _fill(spool: Spool, cells: CellSource, progress: bool) -> None:
         raise InputError(f"the source gives cell {int(ids[times.argmax()])} {int(times.max())} times: ids must differ")
 
 
-def _says(spool: Spool, cells: CellSource, depth: float) -> str:
+def _summary(spool: Spool, cells: CellSource, depth: float) -> str:
     """What was decided, in one line."""
     counted = isinstance(cells, CountedCells)
     parts = ["raw counts are the source's" if counted else f"raw counts are values times {depth:g}, rounded"]

@@ -27,10 +27,10 @@ from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation, control_of, perturbation_of
 from gpcp.core.random import generator
-from simulators.exact.conditioning import LinearForm, diagonal, given_told, under_do
+from simulators.exact.conditioning import LinearForm, diagonal, given_perturbed, under_do
 from simulators.exact.monte_carlo import Moments, do_moments
 from simulators.exact.particles import matched_moments
-from simulators.exact.quadrature import one_untold_moments
+from simulators.exact.quadrature import one_unperturbed_moments
 from simulators.scm.interventions import DoCells
 from simulators.scm.regimes import Regime, regime_of
 from simulators.scm.scm import Scm
@@ -171,41 +171,41 @@ def _answer(
     rng: np.random.Generator | None,
     n_particles: int,
 ) -> BayesAnswer:
-    told_BG = perturbation.perturbed_BG
+    perturbed_BG = perturbation.perturbed_BG
     value_BG = perturbation.target_BG.astype(np.float64)
     if regime == "counterfactual":
-        return _exact(_resimulated(scm, control_BG, told_BG, value_BG), np.zeros(value_BG.shape))
+        return _exact(_resimulated(scm, control_BG, perturbed_BG, value_BG), np.zeros(value_BG.shape))
     linear = scm.mechanism.name == "linear"
     if regime == "interventional" and linear:
-        return _exact(*under_do(_form(scm), told_BG, value_BG))
+        return _exact(*under_do(_form(scm), perturbed_BG, value_BG))
     if regime == "matched" and linear and scm.noise.name == "gaussian":
-        return _conditioned(_form(scm), told_BG, value_BG)
+        return _conditioned(_form(scm), perturbed_BG, value_BG)
     if rng is None:
         raise InputError(
             f"the {regime} regime of a world with {scm.mechanism.name} mechanism and {scm.noise.name} noise has no "
             "closed form: give rng for a Monte Carlo answer"
         )
     moments = do_moments if regime == "interventional" else _matched_moments
-    mean_BG, variance_BG, standard_error_BG = moments(scm, told_BG, value_BG, rng=rng, n_particles=n_particles)
+    mean_BG, variance_BG, standard_error_BG = moments(scm, perturbed_BG, value_BG, rng=rng, n_particles=n_particles)
     return BayesAnswer(mean_BG=mean_BG, variance_BG=variance_BG, standard_error_BG=standard_error_BG)
 
 
 def _matched_moments(
     scm: Scm,
-    told_BG: NDArray[np.bool_],
+    perturbed_BG: NDArray[np.bool_],
     value_BG: NDArray[np.float64],
     *,
     rng: np.random.Generator,
     n_particles: int,
 ) -> Moments:
     """By quadrature where one gene is untold, by particles where more are."""
-    n_untold_B = (~told_BG).sum(axis=1)
+    n_unperturbed_B = (~perturbed_BG).sum(axis=1)
     moments: Moments = (value_BG.copy(), np.zeros(value_BG.shape), np.zeros(value_BG.shape))
-    one_B, more_B = np.flatnonzero(n_untold_B == 1), np.flatnonzero(n_untold_B > 1)
-    found = one_untold_moments(scm, told_BG[one_B], value_BG[one_B])
+    one_B, more_B = np.flatnonzero(n_unperturbed_B == 1), np.flatnonzero(n_unperturbed_B > 1)
+    found = one_unperturbed_moments(scm, perturbed_BG[one_B], value_BG[one_B])
     for moment_BG, found_bG in zip(moments, found, strict=True):
         moment_BG[one_B] = found_bG
-    found = matched_moments(scm, told_BG[more_B], value_BG[more_B], rng=rng, n_particles=n_particles)
+    found = matched_moments(scm, perturbed_BG[more_B], value_BG[more_B], rng=rng, n_particles=n_particles)
     for moment_BG, found_bG in zip(moments, found, strict=True):
         moment_BG[more_B] = found_bG
     return moments
@@ -220,16 +220,16 @@ def _exact(mean_BG: NDArray[np.float64], variance_BG: NDArray[np.float64]) -> Ba
     return BayesAnswer(mean_BG=mean_BG, variance_BG=variance_BG, standard_error_BG=np.zeros(mean_BG.shape))
 
 
-def _conditioned(form: LinearForm, told_BG: NDArray[np.bool_], value_BG: NDArray[np.float64]) -> BayesAnswer:
+def _conditioned(form: LinearForm, perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.float64]) -> BayesAnswer:
     mean_BG, variance_BG = np.empty(value_BG.shape), np.empty(value_BG.shape)
-    for pairs, mean_bG, cov_bGG in given_told(form, told_BG, value_BG):
+    for pairs, mean_bG, cov_bGG in given_perturbed(form, perturbed_BG, value_BG):
         mean_BG[pairs] = mean_bG
-        variance_BG[pairs] = np.where(told_BG[pairs], 0.0, diagonal(cov_bGG))
+        variance_BG[pairs] = np.where(perturbed_BG[pairs], 0.0, diagonal(cov_bGG))
     return _exact(mean_BG, variance_BG)
 
 
 def _resimulated(
-    scm: Scm, control_BG: NDArray[np.float32], told_BG: NDArray[np.bool_], value_BG: NDArray[np.float64]
+    scm: Scm, control_BG: NDArray[np.float32], perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Abduction, action, prediction: the noise of ``before``, acted on, and simulated again."""
     if not np.isfinite(control_BG).all():
@@ -238,4 +238,4 @@ def _resimulated(
             f"gene {scm.graph.vocab.feature_id[gene]} of pair {pair} is unmeasured: the counterfactual of a cell is "
             "identified only if all of its genes are measured; leave such pairs out or take another regime"
         )
-    return np.ascontiguousarray(scm.expression(scm.noise_of(control_BG), DoCells(told_BG, value_BG)))
+    return np.ascontiguousarray(scm.expression(scm.noise_of(control_BG), DoCells(perturbed_BG, value_BG)))

@@ -44,8 +44,8 @@ class LinearForm:
         return scaled_GG @ scaled_GG.T
 
 
-def given_told(
-    form: LinearForm, told_BG: NDArray[np.bool_], value_BG: NDArray[np.floating]
+def given_perturbed(
+    form: LinearForm, perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.floating]
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
     """Mean and covariance of the untold genes given the told ones, exact for Gaussian noise.
 
@@ -68,39 +68,39 @@ def given_told(
         Of these pairs; at told genes the identity's rows and columns.
     """
     mean_G, precision_GG = form.mean_G(), form.precision_GG()
-    for pairs in chunks(len(told_BG), len(mean_G) ** 2, _CHUNK_ENTRIES):
-        told_bG = told_BG[pairs]
-        untold_bG = (~told_bG).astype(np.float64)
-        masked_bGG = precision_GG * (untold_bG[:, :, None] * untold_bG[:, None, :])
-        diagonal(masked_bGG)[told_bG] = 1.0
+    for pairs in chunks(len(perturbed_BG), len(mean_G) ** 2, _CHUNK_ENTRIES):
+        perturbed_bG = perturbed_BG[pairs]
+        unperturbed_bG = (~perturbed_bG).astype(np.float64)
+        masked_bGG = precision_GG * (unperturbed_bG[:, :, None] * unperturbed_bG[:, None, :])
+        diagonal(masked_bGG)[perturbed_bG] = 1.0
         cov_bGG = np.linalg.inv(masked_bGG).astype(np.float64, copy=False)
-        excess_bG = np.where(told_bG, value_BG[pairs] - mean_G, 0.0)
-        pull_bG = (excess_bG @ precision_GG) * untold_bG
+        excess_bG = np.where(perturbed_bG, value_BG[pairs] - mean_G, 0.0)
+        pull_bG = (excess_bG @ precision_GG) * unperturbed_bG
         shift_bG = np.matmul(cov_bGG, pull_bG[:, :, None])[:, :, 0]
-        yield pairs, np.where(told_bG, value_BG[pairs], mean_G - shift_bG), cov_bGG
+        yield pairs, np.where(perturbed_bG, value_BG[pairs], mean_G - shift_bG), cov_bGG
 
 
 def under_do(
-    form: LinearForm, told_BG: NDArray[np.bool_], value_BG: NDArray[np.floating]
+    form: LinearForm, perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and variance of every gene under ``Do(told = value)``, exact for noise of any shape; (B, G) each.
 
     ``x = (keep * (offset + sd * e) + told * value) T`` with ``T = (I - W diag(keep))^-1``, as in
-    :mod:`simulators.exact.laws`. Parameters as in :func:`given_told`.
+    :mod:`simulators.exact.laws`. Parameters as in :func:`given_perturbed`.
     """
-    n_pairs, n_genes = told_BG.shape
+    n_pairs, n_genes = perturbed_BG.shape
     mean_BG, variance_BG = np.empty((n_pairs, n_genes)), np.empty((n_pairs, n_genes))
     identity_GG = np.eye(n_genes)
     for pairs in chunks(n_pairs, n_genes**2, _CHUNK_ENTRIES):
-        told_bG = told_BG[pairs]
-        keep_bG = (~told_bG).astype(np.float64)
+        perturbed_bG = perturbed_BG[pairs]
+        keep_bG = (~perturbed_bG).astype(np.float64)
         total_bGG = np.linalg.inv(identity_GG - form.weight_GG * keep_bG[:, None, :])
-        source_bG = np.where(told_bG, value_BG[pairs], form.offset_G)
+        source_bG = np.where(perturbed_bG, value_BG[pairs], form.offset_G)
         mean_BG[pairs] = np.matmul(source_bG[:, None, :], total_bGG)[:, 0, :]
         noise_variance_bG = keep_bG * form.noise_sd_G**2
         variance_BG[pairs] = np.matmul(noise_variance_bG[:, None, :], total_bGG**2)[:, 0, :]
-    mean_BG[told_BG] = value_BG[told_BG]
-    variance_BG[told_BG] = 0.0
+    mean_BG[perturbed_BG] = value_BG[perturbed_BG]
+    variance_BG[perturbed_BG] = 0.0
     return mean_BG, variance_BG
 
 

@@ -16,7 +16,7 @@ Moments = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 def do_moments(
     scm: Scm,
-    told_BG: NDArray[np.bool_],
+    perturbed_BG: NDArray[np.bool_],
     value_BG: NDArray[np.float64],
     *,
     rng: np.random.Generator,
@@ -55,9 +55,9 @@ def do_moments(
     # The weight of each cell in the intercept of a regression on (1, noise).
     weight_N = basis_NK @ np.linalg.inv(triangle_KK)[0].astype(np.float64, copy=False)
     mean_BG, variance_BG, error_BG = value_BG.copy(), np.zeros(value_BG.shape), np.zeros(value_BG.shape)
-    for pair, told_G in enumerate(told_BG):
-        action = Do(scm.graph.vocab.genes(np.flatnonzero(told_G)), value_BG[pair, told_G])
-        free_G = ~told_G
+    for pair, perturbed_G in enumerate(perturbed_BG):
+        action = Do(scm.graph.vocab.genes(np.flatnonzero(perturbed_G)), value_BG[pair, perturbed_G])
+        free_G = ~perturbed_G
         cell_GN = scm.expression(noise_NG, action).T[free_G]
         mean_BG[pair, free_G] = cell_GN @ weight_N
         variance_BG[pair, free_G] = cell_GN.var(axis=1, ddof=1)

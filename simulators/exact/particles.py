@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
-from simulators.exact.conditioning import LinearForm, chunks, given_told
+from simulators.exact.conditioning import LinearForm, chunks, given_perturbed
 from simulators.exact.equations import Equations, linear_twin
 from simulators.exact.monte_carlo import Moments
 from simulators.scm.scm import Scm
@@ -54,7 +54,7 @@ _CHUNK_ENTRIES = 32_768
 
 
 def matched_moments(
-    scm: Scm, told_BG: NDArray[np.bool_], value_BG: _Array, *, rng: np.random.Generator, n_particles: int
+    scm: Scm, perturbed_BG: NDArray[np.bool_], value_BG: _Array, *, rng: np.random.Generator, n_particles: int
 ) -> Moments:
     """Mean and variance of the untold genes given the told ones, and the mean's standard error.
 
@@ -84,18 +84,18 @@ def matched_moments(
     twin = linear_twin(scm, rng.spawn(1)[0])
     steer = _Steer(Equations(scm), twin)
     moments: Moments = (value_BG.copy(), np.zeros(value_BG.shape), np.zeros(value_BG.shape))
-    todo_B = dead_B = np.arange(len(told_BG))
+    todo_B = dead_B = np.arange(len(perturbed_BG))
     for factor in _FACTORS:
         n_each = factor * n_particles // N_ISLANDS
         n_effective_B = np.empty(len(todo_B))
         for part in chunks(len(todo_B), N_ISLANDS * n_each, _CHUNK_ENTRIES):
             pairs = todo_B[part]
-            walk = _Walk(steer, told_BG[pairs], value_BG[pairs], rng, n_each)
+            walk = _Walk(steer, perturbed_BG[pairs], value_BG[pairs], rng, n_each)
             n_effective_B[part] = walk.run(moments, pairs)
         dead_B = todo_B[n_effective_B == 0]
         todo_B = todo_B[n_effective_B < _LEAST_ISLANDS]
         # A few unlucky pairs are worth another run; many mean that the values are impossible.
-        if not len(todo_B) or len(dead_B) > 8 + 0.1 * len(told_BG):
+        if not len(todo_B) or len(dead_B) > 8 + 0.1 * len(perturbed_BG):
             break
     if len(dead_B):
         raise InputError(
@@ -127,15 +127,15 @@ class _Steer:
         )
         self._descendant_GG = self.graph.ancestors_GG().T.astype(np.float64)
 
-    def look_ahead(self, told_BG: NDArray[np.bool_], value_BG: _Array) -> _LookAhead:
+    def look_ahead(self, perturbed_BG: NDArray[np.bool_], value_BG: _Array) -> _LookAhead:
         """The twin's law of each pair's untold genes given the told ones."""
         order = self.graph.order
         mean_BG, root_BGG = np.empty(value_BG.shape), np.empty((*value_BG.shape, value_BG.shape[1]))
-        for pairs, mean_bG, cov_bGG in given_told(self.twin, told_BG, value_BG):
+        for pairs, mean_bG, cov_bGG in given_perturbed(self.twin, perturbed_BG, value_BG):
             mean_BG[pairs] = mean_bG
             root_BGG[pairs] = np.linalg.cholesky(cov_bGG[:, order[:, None], order])
         # An untold gene without told descendants: its conditional given the past is the world's own.
-        guided_BG = ~told_BG & (told_BG @ self._descendant_GG > 0)
+        guided_BG = ~perturbed_BG & (perturbed_BG @ self._descendant_GG > 0)
         return _LookAhead(mean_BG=mean_BG, root_BGG=root_BGG, guided_BG=guided_BG)
 
     def twin_log_density(self, gene: int, value: _Array, expression_GBN: _Array) -> _Array:
@@ -151,12 +151,12 @@ class _Walk:
     """The particles of a few pairs on their one walk through the genes."""
 
     def __init__(
-        self, steer: _Steer, told_BG: NDArray[np.bool_], value_BG: _Array, rng: np.random.Generator, n_each: int
+        self, steer: _Steer, perturbed_BG: NDArray[np.bool_], value_BG: _Array, rng: np.random.Generator, n_each: int
     ) -> None:
-        n_pairs, n_genes = told_BG.shape
+        n_pairs, n_genes = perturbed_BG.shape
         self._steer, self._equations = steer, steer.equations
-        self._told_BG, self._value_BG, self._rng = told_BG, value_BG, rng
-        self._ahead = steer.look_ahead(told_BG, value_BG)
+        self._perturbed_BG, self._value_BG, self._rng = perturbed_BG, value_BG, rng
+        self._ahead = steer.look_ahead(perturbed_BG, value_BG)
         self._shape_BIM = (n_pairs, N_ISLANDS, n_each)
         n_particles = N_ISLANDS * n_each
         self._expression_GBN = np.zeros((n_genes, n_pairs, n_particles))
@@ -180,16 +180,16 @@ class _Walk:
         """Give one gene its values and weigh them; ``scored`` if a later gene's look-ahead needs it."""
         natural_BN = self._equations.natural(gene, self._features, self._log_weight_BN.shape)
         value_BN = self._expression_GBN[gene]
-        told_B, guided_B = self._told_BG[:, gene], self._ahead.guided_BG[:, gene]
-        value_BN[told_B] = self._value_BG[told_B, gene, None]
-        free_B = ~told_B & ~guided_B
+        perturbed_B, guided_B = self._perturbed_BG[:, gene], self._ahead.guided_BG[:, gene]
+        value_BN[perturbed_B] = self._value_BG[perturbed_B, gene, None]
+        free_B = ~perturbed_B & ~guided_B
         value_BN[free_B] = self._equations.draw(gene, natural_BN[free_B], self._rng)
         if scored:
             self._score(place, gene, natural_BN)
         # A told gene whose parents are all told weighs all particles alike: left out, so that a rounded value just
         # beyond the edge of its noise kills none.
         parents = self._steer.graph.parents(gene)
-        weighs_B = guided_B | (told_B & ~self._told_BG[:, parents].all(axis=1))
+        weighs_B = guided_B | (perturbed_B & ~self._perturbed_BG[:, parents].all(axis=1))
         if weighs_B.any():
             value_bN = value_BN[weighs_B]
             self._log_weight_BN[weighs_B] += self._equations.log_density(gene, value_bN, natural_BN[weighs_B])
@@ -220,7 +220,7 @@ class _Walk:
             share = float(own_N.mean())
             proposal = np.logaddexp(log_p + log(share), log_q + log(1 - share))
             self._log_weight_BN[guided_B] += log_q - proposal
-        self._score_BGN[:, place] = np.where(self._told_BG[:, gene, None], 0.0, (value_BN - mean_BN) / sd_B1)
+        self._score_BGN[:, place] = np.where(self._perturbed_BG[:, gene, None], 0.0, (value_BN - mean_BN) / sd_B1)
 
     def _weights(self) -> tuple[_Array, _Array]:
         """Weights within each island relative to its largest, (B, I, M), and that one's logarithm, (B, I)."""
@@ -273,7 +273,7 @@ class _Walk:
         # The particles lie about their own mean, too close by its squared error.
         variance_BG = np.einsum("bgi,bi->bg", square_BGI, island_BI) - mean_BG**2 + error_BG
         for moment_BG, found_BG in zip(moments, (mean_BG, variance_BG, np.sqrt(error_BG)), strict=True):
-            moment_BG[pairs] = np.where(self._told_BG, moment_BG[pairs], found_BG)
+            moment_BG[pairs] = np.where(self._perturbed_BG, moment_BG[pairs], found_BG)
         return np.nan_to_num(1 / (island_BI**2).sum(axis=1), nan=0.0)
 
 

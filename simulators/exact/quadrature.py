@@ -35,7 +35,7 @@ _LOOKS = 6
 _CHUNK_ENTRIES = 65_536
 
 
-def one_untold_moments(scm: Scm, told_BG: NDArray[np.bool_], value_BG: _Array) -> Moments:
+def one_unperturbed_moments(scm: Scm, perturbed_BG: NDArray[np.bool_], value_BG: _Array) -> Moments:
     """Mean and variance of the untold gene of each pair given all others, and the mean's error.
 
     Parameters
@@ -59,9 +59,9 @@ def one_untold_moments(scm: Scm, told_BG: NDArray[np.bool_], value_BG: _Array) -
     """
     equations = Equations(scm)
     moments: Moments = (value_BG.copy(), np.zeros(value_BG.shape), np.zeros(value_BG.shape))
-    untold_B = np.argmin(told_BG, axis=1)
-    for gene in np.unique(untold_B).tolist():
-        of_gene_B = np.flatnonzero(untold_B == gene)
+    unperturbed_B = np.argmin(perturbed_BG, axis=1)
+    for gene in np.unique(unperturbed_B).tolist():
+        of_gene_B = np.flatnonzero(unperturbed_B == gene)
         for part in chunks(len(of_gene_B), _FINE, _CHUNK_ENTRIES):
             pairs = of_gene_B[part]
             density = _Conditional(equations, gene, value_BG[pairs])
@@ -88,9 +88,9 @@ class _Conditional:
         self._equations, self._gene = equations, gene
         self._value_BG = value_BG
         # The untold gene's feature is computed for each grid; a 0 holds its place until then.
-        told_BG = value_BG.copy()
-        told_BG[:, gene] = 0.0
-        self._features = [equations.feature(one, told_BG[:, one, None]) for one in range(graph.n_genes)]
+        perturbed_BG = value_BG.copy()
+        perturbed_BG[:, gene] = 0.0
+        self._features = [equations.feature(one, perturbed_BG[:, one, None]) for one in range(graph.n_genes)]
         self._children = np.flatnonzero(graph.adjacency_GG[gene]).tolist()
         self._natural_B1 = equations.natural(gene, self._features, (len(value_BG), 1))
 

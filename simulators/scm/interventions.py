@@ -69,11 +69,11 @@ class Intervention(Protocol):
 def _check_genes(owner: str, genes: Sequence[str]) -> tuple[str, ...]:
     if isinstance(genes, str):
         raise InputError(f"{owner}.genes is the text {genes!r}: give a sequence of gene ids, such as ({genes!r},)")
-    told = tuple(genes)
-    for gene in told:
-        if told.count(gene) > 1:
+    perturbed = tuple(genes)
+    for gene in perturbed:
+        if perturbed.count(gene) > 1:
             raise InputError(f"{owner}.genes tells {gene!r} more than once: tell each gene once")
-    return told
+    return perturbed
 
 
 def _per_gene(owner: str, name: str, values: PerGene, genes: tuple[str, ...]) -> tuple[float, ...]:
@@ -227,14 +227,14 @@ class DoCells:
     def changes(self, vocab: GeneVocab, n_cells: int) -> dict[int, Change]:
         """``keep`` 0 in the told cells of each gene that is told in any."""
         check_array("DoCells", "perturbed_BG", self.perturbed_BG, (n_cells, len(vocab)), np.bool_)
-        told = np.flatnonzero(self.perturbed_BG.any(axis=0)).tolist()
+        perturbed = np.flatnonzero(self.perturbed_BG.any(axis=0)).tolist()
         return {
             gene: Change(
                 keep=0.0,
                 add=np.ascontiguousarray(self.value_BG[:, gene]),
                 touched_B=np.ascontiguousarray(self.perturbed_BG[:, gene]),
             )
-            for gene in told
+            for gene in perturbed
         }
 
 

@@ -35,9 +35,9 @@ class HeldPairs:
             )
             for first_id in (0, 1000)
         )
-        told_BG = np.zeros((n, 3), dtype=np.bool_)
-        told_BG[np.arange(n), rng.integers(0, 3, size=n)] = True
-        self.sparse = SparsePairs(before=before, after=after, told_BW=np.packbits(told_BG, axis=1))
+        perturbed_BG = np.zeros((n, 3), dtype=np.bool_)
+        perturbed_BG[np.arange(n), rng.integers(0, 3, size=n)] = True
+        self.sparse = SparsePairs(before=before, after=after, perturbed_BW=np.packbits(perturbed_BG, axis=1))
 
     @property
     def n_pairs(self) -> int | None:

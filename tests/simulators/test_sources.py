@@ -15,7 +15,7 @@ from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from simulators.assay import build_assay
 from simulators.scm.interventions import DoCells
 from simulators.scm.regimes import REGIMES, Regime
-from simulators.sources import SimulatedCells, SimulatedPairs, told_sets
+from simulators.sources import SimulatedCells, SimulatedPairs, perturbed_sets
 from simulators.worlds import world
 
 SCM = world("scale_free/6/hill/laplace").scm
@@ -112,12 +112,12 @@ def test_interventional_pairs_have_fresh_noise():
     # A root that is not told is the same noise's value before and after only if the noise is shared: here, no
     # correlation. 200 cells less those told: standard error below .1, 4 of them.
     root = int(SCM.graph.order[0])
-    untold_B = ~batch.perturbed_BG[:, root]
-    assert abs(np.corrcoef(batch.before_BG[untold_B, root], batch.after_BG[untold_B, root])[0, 1]) < 0.4
+    unperturbed_B = ~batch.perturbed_BG[:, root]
+    assert abs(np.corrcoef(batch.before_BG[unperturbed_B, root], batch.after_BG[unperturbed_B, root])[0, 1]) < 0.4
 
 
 @pytest.mark.parametrize("regime", ["counterfactual", "interventional"])
-def test_told_values_are_drawn_with_the_stated_spread(regime: Regime):
+def test_perturbed_values_are_drawn_with_the_stated_spread(regime: Regime):
     source = SimulatedPairs(scm=SCM, regime=regime, n_pairs=4_000, dose_sd=0.5)
     batch = concatenate(source.pairs(batch_size=4_000, seed=0))
     dose_N = batch.after_BG[batch.perturbed_BG]
@@ -127,17 +127,17 @@ def test_told_values_are_drawn_with_the_stated_spread(regime: Regime):
 
 
 @given(n_genes=st.integers(2, 9), data=st.data())
-def test_told_sets_have_the_stated_sizes(n_genes: int, data: st.DataObject):
+def test_perturbed_sets_have_the_stated_sizes(n_genes: int, data: st.DataObject):
     lo = data.draw(st.integers(1, n_genes - 1))
     hi = data.draw(st.integers(lo, n_genes - 1))
-    size_B = told_sets(50, n_genes, (lo, hi), np.random.default_rng(0)).sum(axis=1)
+    size_B = perturbed_sets(50, n_genes, (lo, hi), np.random.default_rng(0)).sum(axis=1)
     assert size_B.min() >= lo
     assert size_B.max() <= hi
 
 
-def test_told_sets_are_uniform_over_sizes_and_over_sets():
-    told_BG = told_sets(60_000, 4, (1, 3), np.random.default_rng(0))
-    code, n_of = np.unique(told_BG @ (1 << np.arange(4)), return_counts=True)
+def test_perturbed_sets_are_uniform_over_sizes_and_over_sets():
+    perturbed_BG = perturbed_sets(60_000, 4, (1, 3), np.random.default_rng(0))
+    code, n_of = np.unique(perturbed_BG @ (1 << np.arange(4)), return_counts=True)
     size = np.array([int(one).bit_count() for one in code])
     # Sizes 1, 2, 3 with 4, 6, 4 sets: a third of the pairs divided by the number of sets; 5 binomial standard errors.
     expected = 60_000 / 3 / np.array([4, 6, 4])[size - 1]
@@ -167,9 +167,9 @@ def test_cells_with_an_assay_are_log1p_tpm_of_their_dataset_s_genes():
     [
         ({"regime": "counterfactuals"}, "regime is 'counterfactuals'; nearest: counterfactual"),
         ({"n_pairs": 0}, r"SimulatedPairs.n_pairs is 0: it must be at least 1"),
-        ({"told": (0, 2)}, r"told is \(0, 2\): it must be \(fewest, most\) within 1 .. 5 genes"),
-        ({"told": (3, 2)}, r"told is \(3, 2\)"),
-        ({"told": (1, 6)}, r"told is \(1, 6\)"),
+        ({"n_perturbed": (0, 2)}, r"n_perturbed is \(0, 2\): it must be \(fewest, most\) within 1 .. 5 genes"),
+        ({"n_perturbed": (3, 2)}, r"n_perturbed is \(3, 2\)"),
+        ({"n_perturbed": (1, 6)}, r"n_perturbed is \(1, 6\)"),
         ({"dose_sd": 0.0}, r"dose_sd is 0.0: it must be above 0"),
         ({"dose_sd": float("nan")}, r"dose_sd is nan"),
     ],

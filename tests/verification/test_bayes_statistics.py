@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.random import generator
 from simulators.exact.bayes import BayesAnswer, bayes
-from simulators.exact.conditioning import given_told
+from simulators.exact.conditioning import given_perturbed
 from simulators.exact.equations import linear_twin
 from simulators.exact.monte_carlo import do_moments
 from simulators.exact.particles import matched_moments
@@ -24,8 +24,10 @@ pytestmark = pytest.mark.slow
 EXACT = [("matched", "linear/gaussian"), ("interventional", "linear/gaussian"), ("interventional", "linear/gumbel")]
 
 
-def drawn(scm: Scm, regime: Regime, n_pairs: int, seed: int = 0, told: tuple[int, int] | None = None) -> PairBatch:
-    source = SimulatedPairs(scm=scm, regime=regime, n_pairs=n_pairs, told=told)
+def drawn(
+    scm: Scm, regime: Regime, n_pairs: int, seed: int = 0, n_perturbed: tuple[int, int] | None = None
+) -> PairBatch:
+    source = SimulatedPairs(scm=scm, regime=regime, n_pairs=n_pairs, n_perturbed=n_perturbed)
     return concatenate(source.pairs(batch_size=n_pairs, seed=seed))
 
 
@@ -71,13 +73,13 @@ def test_no_linear_predictor_of_the_same_knowledge_does_better():
     for mechanism, noise in (("linear", "gaussian"), ("tanh", "laplace"), ("hill", "gaussian")):
         scm = world(f"erdos_renyi/10/{mechanism}/{noise}", seed=1).scm
         teach_BG, test_BG = (drawn(scm, "matched", 4_000, seed).after_BG.astype(np.float64) for seed in (1, 2))
-        told_G = np.arange(10) % 2 == 0
-        test = as_told(scm, test_BG, told_G)
+        perturbed_G = np.arange(10) % 2 == 0
+        test = as_told(scm, test_BG, perturbed_G)
         answer = bayes(scm, "matched", test, rng=generator("verification", mechanism), n_particles=512)
-        known = [np.column_stack([np.ones(4_000), cell_BG[:, told_G]]) for cell_BG in (teach_BG, test_BG)]
-        coefficient, *_ = np.linalg.lstsq(known[0], teach_BG[:, ~told_G], rcond=None)
-        linear_B = ((test_BG[:, ~told_G] - known[1] @ coefficient) ** 2).sum(axis=1)
-        bayes_B = ((test_BG - answer.mean_BG)[:, ~told_G] ** 2).sum(axis=1)
+        known = [np.column_stack([np.ones(4_000), cell_BG[:, perturbed_G]]) for cell_BG in (teach_BG, test_BG)]
+        coefficient, *_ = np.linalg.lstsq(known[0], teach_BG[:, ~perturbed_G], rcond=None)
+        linear_B = ((test_BG[:, ~perturbed_G] - known[1] @ coefficient) ** 2).sum(axis=1)
+        bayes_B = ((test_BG - answer.mean_BG)[:, ~perturbed_G] ** 2).sum(axis=1)
         gain_B = linear_B - bayes_B
         z = gain_B.mean() / (gain_B.std() / np.sqrt(4_000))
         # Linear and Gaussian: least squares of 4,000 cells is all but as good, and better by chance only (3 cases,
@@ -87,7 +89,7 @@ def test_no_linear_predictor_of_the_same_knowledge_does_better():
             assert z > 4
 
 
-def as_told(scm: Scm, cell_BG: NDArray[np.float64], told_G: NDArray[np.bool_]) -> PairBatch:
+def as_told(scm: Scm, cell_BG: NDArray[np.float64], perturbed_G: NDArray[np.bool_]) -> PairBatch:
     """Pairs that tell the same genes of every cell."""
     ids = np.arange(len(cell_BG))
     return PairBatch(
@@ -95,7 +97,7 @@ def as_told(scm: Scm, cell_BG: NDArray[np.float64], told_G: NDArray[np.bool_]) -
         before_BG=np.zeros(cell_BG.shape, dtype=np.float32),
         after_BG=cell_BG.astype(np.float32),
         measured_BG=np.ones(cell_BG.shape, dtype=np.bool_),
-        perturbed_BG=np.tile(told_G, (len(cell_BG), 1)),
+        perturbed_BG=np.tile(perturbed_G, (len(cell_BG), 1)),
         before_id_B=ids,
         after_id_B=ids,
     )
@@ -120,11 +122,11 @@ def test_the_mean_of_the_answers_is_the_mean_and_variances_add_up():
     # Law of total variance, gene by gene: var(x) = E[var(x | told)] + var(E[x | told]), told sets fixed.
     scm = world("erdos_renyi/8/hill/gumbel", seed=3).scm
     cell_BG = scm.sample(4_000, generator("verification", "total variance"))
-    told_G = np.arange(8) < 4
+    perturbed_G = np.arange(8) < 4
     answer = bayes(
-        scm, "matched", as_told(scm, cell_BG, told_G), rng=generator("verification", "particles"), n_particles=512
+        scm, "matched", as_told(scm, cell_BG, perturbed_G), rng=generator("verification", "particles"), n_particles=512
     )
-    for gene in np.flatnonzero(~told_G):
+    for gene in np.flatnonzero(~perturbed_G):
         mean_B, variance_B = answer.mean_BG[:, gene], answer.variance_BG[:, gene]
         # Errors of the Monte Carlo means widen their spread: taken away. 8 figures at 4.5 standard errors.
         total = variance_B.mean() + mean_B.var() - (answer.standard_error_BG[:, gene] ** 2).mean()
@@ -138,11 +140,11 @@ def test_the_mean_of_the_answers_is_the_mean_and_variances_add_up():
 
 def test_particles_beat_the_linear_twin_in_a_curved_world():
     scm = world("erdos_renyi/12/interaction/gaussian", seed=1).scm
-    pairs = drawn(scm, "matched", 1_500, told=(9, 11))
+    pairs = drawn(scm, "matched", 1_500, n_perturbed=(9, 11))
     answer = bayes(scm, "matched", pairs, rng=generator("verification", "twin"), n_particles=512)
     twin_BG = np.empty(pairs.after_BG.shape)
     twin = linear_twin(scm, generator("verification", "twin cells"))
-    for part, mean_BG, _ in given_told(twin, pairs.perturbed_BG, pairs.after_BG):
+    for part, mean_BG, _ in given_perturbed(twin, pairs.perturbed_BG, pairs.after_BG):
         twin_BG[part] = mean_BG
     scored_BG = pairs.scored_BG
     gain_B = np.where(scored_BG, (twin_BG - pairs.after_BG) ** 2 - (answer.mean_BG - pairs.after_BG) ** 2, 0.0).sum(
@@ -156,26 +158,28 @@ def test_few_particles_are_nearly_unbiased():
     # .036 standard deviations here, weighed ones by .012 (of which .008 is chance).
     scm = world("erdos_renyi/20/laplace").scm
     rng = np.random.default_rng(10)
-    told_BG = np.tile(rng.permuted(np.arange(20) < 10), (2_000, 1))
-    value_BG = np.where(told_BG, scm.sample(1, rng), 0.0)
-    untold_G = ~told_BG[0]
+    perturbed_BG = np.tile(rng.permuted(np.arange(20) < 10), (2_000, 1))
+    value_BG = np.where(perturbed_BG, scm.sample(1, rng), 0.0)
+    unperturbed_G = ~perturbed_BG[0]
     truth_BG, variance_BG, _ = matched_moments(
-        scm, told_BG[:4], value_BG[:4], rng=np.random.default_rng(5), n_particles=100_000
+        scm, perturbed_BG[:4], value_BG[:4], rng=np.random.default_rng(5), n_particles=100_000
     )
-    few_BG, _, _ = matched_moments(scm, told_BG, value_BG, rng=np.random.default_rng(1), n_particles=32)
-    bias_G = (few_BG.mean(axis=0) - truth_BG.mean(axis=0))[untold_G]
-    assert np.sqrt((bias_G**2 / variance_BG[0, untold_G]).mean()) < 0.022
+    few_BG, _, _ = matched_moments(scm, perturbed_BG, value_BG, rng=np.random.default_rng(1), n_particles=32)
+    bias_G = (few_BG.mean(axis=0) - truth_BG.mean(axis=0))[unperturbed_G]
+    assert np.sqrt((bias_G**2 / variance_BG[0, unperturbed_G]).mean()) < 0.022
 
 
 @pytest.mark.parametrize("mechanism", sorted(set(MECHANISMS) - {"linear"}))
 def test_the_error_of_a_simulated_do_is_as_claimed(mechanism: str):
     scm = world(f"erdos_renyi/12/{mechanism}/laplace", seed=1).scm
-    told_BG = np.arange(12)[None, :] == scm.graph.order[2]
-    value_BG = np.where(told_BG, 2.0, 0.0)
-    truth_BG, _, _ = do_moments(scm, told_BG, value_BG, rng=np.random.default_rng(0), n_particles=400_000)
+    perturbed_BG = np.arange(12)[None, :] == scm.graph.order[2]
+    value_BG = np.where(perturbed_BG, 2.0, 0.0)
+    truth_BG, _, _ = do_moments(scm, perturbed_BG, value_BG, rng=np.random.default_rng(0), n_particles=400_000)
     z: list[float] = []
     for seed in range(1, 201):
-        mean_BG, _, error_BG = do_moments(scm, told_BG, value_BG, rng=np.random.default_rng(seed), n_particles=1_000)
+        mean_BG, _, error_BG = do_moments(
+            scm, perturbed_BG, value_BG, rng=np.random.default_rng(seed), n_particles=1_000
+        )
         noisy_BG = error_BG > 1e-6  # not what is told nor what is linear in the noise
         z += ((mean_BG - truth_BG)[noisy_BG] / error_BG[noisy_BG]).tolist()
     # 200 independent runs of dependent genes: mean square 1 with a standard error of .1 at most, times 4.

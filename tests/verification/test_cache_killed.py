@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gpcp.sources.cache.build import build_cache
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from tests.gpcp.sources.cache.cache_sources import bytes_of, killed_cells, names_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")]
@@ -53,7 +53,7 @@ def test_killed_at_random_moments(tmp_path: Path, repo: Path, seed: int) -> None
         died = killed(process)
         if folder.exists():
             # Whole; a kill from here on meets the parts being cleared away.
-            PanelCells(folder, verify=True).close()
+            CachedCells(folder, verify=True).close()
             break
         if not died:
             break
@@ -76,7 +76,7 @@ def test_killed_while_the_parts_are_joined(tmp_path: Path, repo: Path) -> None:
             pass
         n_died += killed(process)
         if folder.exists():
-            PanelCells(folder, verify=True).close()
+            CachedCells(folder, verify=True).close()
         else:
             build_cache(killed_cells(), folder)
         assert bytes_of(folder) == bytes_of(tmp_path / "whole")

@@ -14,7 +14,7 @@ from simulators.worlds import world
 pytestmark = pytest.mark.slow
 
 N_CELLS = 50_000
-N_TOLD = 3
+N_PERTURBED = 3
 
 
 def interventions(scm: Scm) -> dict[str, Intervention | None]:
@@ -62,9 +62,9 @@ def test_samples_have_the_exact_law(scaling: str, noise: str, kind: str):
 
 def test_a_wrong_law_is_found():
     scm = world("erdos_renyi/20", seed=4).scm
-    told = interventions(scm)["knock_down"]
-    cell_NG = scm.sample(N_CELLS, generator("law", "wrong"), told)
-    law = law_of(scm, told)
+    n_perturbed = interventions(scm)["knock_down"]
+    cell_NG = scm.sample(N_CELLS, generator("law", "wrong"), n_perturbed)
+    law = law_of(scm, n_perturbed)
     assert moment_errors(cell_NG, law.mean_G, law.cov_GG) < 5.5
     assert moment_errors(cell_NG, law.mean_G + 0.03, law.cov_GG) > 5.5
     assert moment_errors(cell_NG, law.mean_G, law.cov_GG * 1.06) > 5.5

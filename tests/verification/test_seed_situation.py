@@ -32,20 +32,20 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_the_first_architecture_is_named(seed: dict[str, Any]) -> None:
-    assert (seed["cause"], seed["diagnosis"]) == ("architecture", "architecture.told_reaches_others")
+    assert (seed["cause"], seed["diagnosis"]) == ("architecture", "architecture.perturbation_reaches_others")
     assert "architecture.identity" in seed["consequences"]
 
 
-def test_the_plateau_and_what_is_left_to_learn_are_told(seed: dict[str, Any]) -> None:
+def test_the_plateau_and_what_is_left_to_learn_are_perturbed(seed: dict[str, Any]) -> None:
     """Half of the change of two unrelated cells is ``mean - x`` for free; ridge gains beyond it, the model nothing."""
-    found = seed["by_name"]["learning.beats_nothing"]
+    found = seed["by_name"]["learning.beats_baseline"]
     assert found["outcome"] in ("fail", "inconclusive")
-    free = re.search(r"mean - x, which explains (\d+)% of the change for free", found["says"])
-    assert free is not None, found["says"]
+    free = re.search(r"mean - x, which explains (\d+)% of the change for free", found["message"])
+    assert free is not None, found["message"]
     # 1/2 exactly for two independent draws; some thousand pairs of ten genes leave a per cent or two.
     assert int(free[1]) == pytest.approx(50, abs=3)
-    assert "the plateau at R2 = 0." in found["says"]
-    ridge = re.search(r"ridge gets (\d+)", found["says"])
+    assert "the plateau at R2 = 0." in found["message"]
+    ridge = re.search(r"ridge gets (\d+)", found["message"])
     assert ridge is not None
     assert int(ridge[1]) > 20
     assert abs(found["statistic"]) < 0.02
@@ -74,4 +74,4 @@ def test_the_authors_panel_is_mostly_silent_and_a_chosen_one_is_not(shared_data:
 def test_the_first_architecture_is_named_on_real_cells_too(shared_data: Path, tmp_path: Path) -> None:
     asked = on_panel(shared_data / "cells", tmp_path, "--by", "first", "--n-genes", "100")
     found = report([*asked, "--model", "seed", "--only", "exact"], tmp_path)
-    assert (found["cause"], found["diagnosis"]) == ("architecture", "architecture.told_reaches_others")
+    assert (found["cause"], found["diagnosis"]) == ("architecture", "architecture.perturbation_reaches_others")

@@ -1,8 +1,9 @@
 """Fifty faults by two testers who had not seen the checks: what was found at first sight, and what is found since.
 
 At first sight 41 of the 46 that hurt raised an alarm, 35 were named by a check of the tester's own list, and none of
-the four that do not hurt was taken for a fault. The five that were missed led to ``architecture.told_apart``,
-``architecture.reads_every_told``, ``optimiser.moments`` and ``data.copies``, and to units that tell no gene apart. What
+the four that do not hurt was taken for a fault. The five that were missed led to ``architecture.distinguishes_genes``,
+``architecture.reads_every_perturbation``, ``optimiser.moments`` and ``data.copies``, and to units that tell no gene
+apart. What
 was measured then cannot be measured again; that the faults are found now is tested here, without any training.
 """
 
@@ -25,7 +26,7 @@ TRAINED = ("a_loss_relative_to_the_target", "b_relative_error_squared", "b_dropo
 """Only a training shows them: a relative error is least at the target, and so much dropout is a matter of degree."""
 
 SINCE = {
-    "a_strongest_told_only": "architecture.reads_every_told",
+    "a_strongest_perturbed_only": "architecture.reads_every_perturbation",
     "a_betas_swapped": "optimiser.moments",
     "b_betas_swapped": "optimiser.moments",
     "b_split_after_augmentation": "data.copies",
@@ -34,8 +35,8 @@ SINCE = {
 
 OTHERWISE = {
     # Told genes are heard by their absence, so that one is told but not how far it goes.
-    "a_told_genes_masked": "architecture.reads_dose",
-    "b_told_genes_masked_out": "architecture.reads_dose",
+    "a_perturbed_genes_masked": "architecture.reads_dose",
+    "b_perturbed_genes_masked_out": "architecture.reads_dose",
     # A table renormed at every call loses its weights as decay would take them.
     "a_identities_renormed": "optimiser.decay",
     # The cell before says nearly all, and what is told nothing beside it.

@@ -16,7 +16,7 @@ from gpcp.model.batch import model_batch
 from gpcp.model.config import ModelConfig
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.pairing.paired import Paired
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from gpcp.training.config import FitConfig
 from gpcp.training.fit import fit
 from simulators.sources import SimulatedCells, SimulatedPairs
@@ -36,7 +36,7 @@ def cells() -> SimulatedCells:
 def sources(cache: Path) -> dict[str, PairSource]:
     """Every kind: simulated, of known length and not late; planned, of known length; streamed, of unknown length."""
     scm = world("chain/4", seed=0).scm
-    planned, streamed = Paired(PanelCells(cache), engine="planned"), Paired(cells(), engine="streaming")
+    planned, streamed = Paired(CachedCells(cache), engine="planned"), Paired(cells(), engine="streaming")
     return {
         "simulated": SimulatedPairs(scm=scm, regime="interventional", n_pairs=N_CELLS // 2),
         "planned": planned,

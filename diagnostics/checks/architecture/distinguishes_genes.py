@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diagnostics.checks.engine.batches import at, invented, told
+from diagnostics.checks.engine.batches import at, invented, perturbed
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import deviation, verdict
 from diagnostics.checks.engine.probe import Probe
@@ -26,29 +26,29 @@ _SLACK = 1e-9
 
 
 @check(
-    "architecture.told_apart",
+    "architecture.distinguishes_genes",
     "Is a told gene told apart from every other?",
     cause="bug", kind="exact", needs=("model",),
     explained_by=(
-        "architecture.told_reaches_others", "architecture.reads_perturbation", "architecture.reads_which",
+        "architecture.perturbation_reaches_others", "architecture.reads_perturbation", "architecture.reads_which",
         "architecture.range",
     ),
 )  # fmt: skip
-def told_apart(probe: Probe) -> Finding:
+def distinguishes_genes(probe: Probe) -> Finding:
     """No two told genes give the same answers for all others, under each of three draws of generic weights."""
     if probe.exact_dtype != torch.float64:
-        return Finding(outcome="not_applicable", says="one gene's share of an answer is lost in single precision")
+        return Finding(outcome="not_applicable", message="one gene's share of an answer is lost in single precision")
     batch, place_R = _one_cell(probe)
     n_genes = len(place_R)
     if n_genes < 3:
-        return Finding(outcome="not_applicable", says="it takes three genes to tell two apart by a third")
-    same_RR = _twins(probe, told(batch, place_R, np.full(n_genes, probe.value_range[1])), place_R)
+        return Finding(outcome="not_applicable", message="it takes three genes to tell two apart by a third")
+    same_RR = _twins(probe, perturbed(batch, place_R, np.full(n_genes, probe.value_range[1])), place_R)
     n_twins, n_pairs = int(same_RR.sum()), n_genes * (n_genes - 1) // 2
     ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][place_R]]
     named = [f"{ids[one]} and {ids[other]}" for one, other in np.argwhere(same_RR)[:2]]
     return verdict(
         good=not n_twins,
-        says=f"{n_twins} of {n_pairs} pairs of genes are one gene to the model when told, such as {', '.join(named)}"
+        message=f"{n_twins} of {n_pairs} pairs of genes are one gene to the model when told, such as {', '.join(named)}"
         if n_twins
         else f"{n_genes} genes are told apart when they are told",
         next_step="look for tokens that wrap around or are clipped, an embedding table shorter than the vocabulary, "
@@ -91,25 +91,26 @@ def _twins(probe: Probe, batch: ModelBatch, place_R: NDArray[np.int64]) -> NDArr
 
 
 @check(
-    "architecture.reads_every_told",
+    "architecture.reads_every_perturbation",
     "Of several told genes, is each one heard?",
     cause="bug", kind="exact", needs=("model",),
-    explained_by=("architecture.told_reaches_others", "architecture.reads_dose", "architecture.reads_perturbation"),
+    explained_by=(
+        "architecture.perturbation_reaches_others", "architecture.reads_dose", "architecture.reads_perturbation"),
 )  # fmt: skip
-def reads_every_told(probe: Probe) -> Finding:
+def reads_every_perturbation(probe: Probe) -> Finding:
     """Beside other told genes one goes up or down by a little: in every pair some other gene's answer must move.
 
     A model that hears the largest change alone, or the first, answers single perturbations rightly.
     """
-    batch = invented(probe, "several told", p_told=1 / 2)
+    batch = invented(probe, "several told", p_perturbed=1 / 2)
     rng, (lo, hi) = probe.rng("several told"), probe.value_range
     others_B = batch.perturbed_BL.sum(dim=1).cpu().numpy()
     if batch.before_BL.shape[1] < 4 or others_B.min() < 1:
-        return Finding(outcome="not_applicable", says="it takes two genes to tell, one to vary and one to ask")
+        return Finding(outcome="not_applicable", message="it takes two genes to tell, one to vary and one to ask")
     place_B = rng.integers(batch.before_BL.shape[1], size=len(batch))
     where_BL = batch.measured_BL & ~batch.perturbed_BL & ~at(batch, place_B)
     before_B = batch.before_BL.cpu().numpy()[np.arange(len(batch)), place_B]
-    up, down = (told(batch, place_B, before_B + share * (hi - lo)) for share in (0.05, -0.05))
+    up, down = (perturbed(batch, place_B, before_B + share * (hi - lo)) for share in (0.05, -0.05))
     asked_B = where_BL.any(dim=1)
     deaf_B = asked_B.clone()
     for draw in range(3):
@@ -121,7 +122,7 @@ def reads_every_told(probe: Probe) -> Finding:
     n, n_deaf = int(asked_B.sum()), int(deaf_B.sum())
     return verdict(
         good=n_deaf <= n / 4,
-        says=f"in {n_deaf} of {n} pairs that are told several genes, how far one of them goes changes no answer",
+        message=f"in {n_deaf} of {n} pairs that are told several genes, how far one of them goes changes no answer",
         next_step="look for a maximum, a sort or an index that keeps one of the told genes",
         statistic=n_deaf / max(n, 1), null=0.0, tolerance=0.25, n=n,
     )  # fmt: skip

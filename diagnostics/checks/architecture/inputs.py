@@ -39,7 +39,7 @@ def finite(probe: Probe) -> Finding:
         n_wrong, n = n_wrong + int((~answer.isfinite()).sum()), n + answer.numel()
     return verdict(
         good=not n_wrong,
-        says=f"{n_wrong} of {n} answers are NaN or infinite" if n_wrong else f"all {n} answers are finite",
+        message=f"{n_wrong} of {n} answers are NaN or infinite" if n_wrong else f"all {n} answers are finite",
         next_step="look for a logarithm or root of a negative number, a division by 0, a softmax over nothing, or "
         "weights that are NaN already",
         statistic=n_wrong / max(n, 1), tolerance=0.0, n=n,
@@ -53,7 +53,7 @@ def finite(probe: Probe) -> Finding:
 )  # fmt: skip
 def repeatable(probe: Probe) -> Finding:
     """Two passes that differ in their random numbers alone."""
-    batch = invented(probe, "repeatable", p_told=1 / 3)
+    batch = invented(probe, "repeatable", p_perturbed=1 / 3)
     one_BL, again_BL = (probe.answer(batch, probe.generic_model, draw=draw) for draw in (1, 2))
     return must_equal(
         deviation(one_BL, again_BL, batch.measured_BL),
@@ -102,7 +102,7 @@ def nan_unmeasured(probe: Probe) -> Finding:
     found = deviation(usual_BL, probe.answer(altered, probe.generic_model), batch.measured_BL)
     if found.equal and _gradient_is_nan(probe, altered):
         return verdict(
-            good=False, says="NaN at unmeasured places leaves the answers alone and makes gradients NaN",
+            good=False, message="NaN at unmeasured places leaves the answers alone and makes gradients NaN",
             next_step="choose with torch.where before any arithmetic, not after it",
             statistic=1.0, tolerance=0.0, n=found.n,
         )  # fmt: skip
@@ -126,19 +126,19 @@ def _gradient_is_nan(probe: Probe, batch: ModelBatch) -> bool:
 
 def _partly_measured(probe: Probe) -> tuple[ModelBatch, Tensor]:
     """Cells in which each measures genes of its own, and the answers for them."""
-    batch = invented(probe, "partly measured", p_told=1 / 3, p_measured=2 / 3)
+    batch = invented(probe, "partly measured", p_perturbed=1 / 3, p_measured=2 / 3)
     batch = set_before(batch, ~batch.measured_BL, 0.0)
     return batch, probe.answer(batch, probe.generic_model)
 
 
 @check(
-    "architecture.untold",
+    "architecture.unperturbed",
     "Is the cell after read at told genes only?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def untold(probe: Probe) -> Finding:
+def unperturbed(probe: Probe) -> Finding:
     """Other targets at untold places: those of a training pair would be the very answers."""
-    batch = invented(probe, "untold", p_told=1 / 3)
+    batch = invented(probe, "untold", p_perturbed=1 / 3)
     rng = probe.rng("untold")
     target_BL = torch.as_tensor(drawn_values(probe, tuple(batch.target_BL.shape), rng)).to(batch.target_BL)
     altered = replace(batch, target_BL=torch.where(batch.perturbed_BL, batch.target_BL, target_BL))
@@ -158,8 +158,8 @@ def untold(probe: Probe) -> Finding:
 )  # fmt: skip
 def reads_expression(probe: Probe) -> Finding:
     """Every measured gene gets another value."""
-    batch = invented(probe, "reads expression", p_told=1 / 3)
-    other = invented(probe, "other expression", p_told=1 / 3)
+    batch = invented(probe, "reads expression", p_perturbed=1 / 3)
+    other = invented(probe, "other expression", p_perturbed=1 / 3)
     altered = set_before(batch, batch.measured_BL & ~batch.perturbed_BL, other.before_BL)
     return must_move(
         probe.most_moved(lambda model: deviation(probe.answer(batch, model), probe.answer(altered, model))),
@@ -177,7 +177,7 @@ def reads_expression(probe: Probe) -> Finding:
 def reads_other_genes(probe: Probe) -> Finding:
     """One gene a pair gets another value; its own answer is left out."""
     return must_move(
-        _moved_by_one_gene(probe, invented(probe, "one gene", p_told=1 / 3), probe.rng("one gene")),
+        _moved_by_one_gene(probe, invented(probe, "one gene", p_perturbed=1 / 3), probe.rng("one gene")),
         moves="one gene's expression reaches the answers for other genes",
         stays="no gene's expression reaches the answer for another gene",
         next_step="let genes exchange what they know: attention between tokens, or a layer over all genes",
@@ -191,10 +191,10 @@ def reads_other_genes(probe: Probe) -> Finding:
 )  # fmt: skip
 def reads_measured(probe: Probe) -> Finding:
     """As for all genes, with a third of them unmeasured: an inverted mask shows there only."""
-    batch = invented(probe, "one measured gene", p_told=1 / 3, p_measured=2 / 3)
+    batch = invented(probe, "one measured gene", p_perturbed=1 / 3, p_measured=2 / 3)
     rng = probe.rng("one measured gene")
     if not bool((batch.measured_BL.sum(dim=1) > 1).any()):
-        return Finding(outcome="not_applicable", says="there are too few genes to measure some and not others")
+        return Finding(outcome="not_applicable", message="there are too few genes to measure some and not others")
     return must_move(
         _moved_by_one_gene(probe, batch, rng),
         moves="a measured gene is read where others are unmeasured",

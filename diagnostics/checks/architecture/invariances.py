@@ -33,7 +33,7 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 )  # fmt: skip
 def gene_order(probe: Probe) -> Finding:
     """The places of a batch in a random order, each with its token."""
-    batch = invented(probe, "gene order", p_told=1 / 3, p_measured=2 / 3)
+    batch = invented(probe, "gene order", p_perturbed=1 / 3, p_measured=2 / 3)
     n_places = batch.before_BL.shape[1]
     # Reversed where there are two, since a random order may be the old one.
     order = probe.rng("gene order").permutation(n_places) if n_places > 2 else np.arange(n_places)[::-1]
@@ -56,8 +56,8 @@ def gene_order(probe: Probe) -> Finding:
 )  # fmt: skip
 def other_cells(probe: Probe) -> Finding:
     """Two pairs asked alone, and among others with other values, other told genes and other measured ones."""
-    usual = invented(probe, "this cell", p_told=1 / 3, p_measured=2 / 3)
-    others = invented(probe, "other cells", p_told=2 / 3, p_measured=0.9)
+    usual = invented(probe, "this cell", p_perturbed=1 / 3, p_measured=2 / 3)
+    others = invented(probe, "other cells", p_perturbed=2 / 3, p_measured=0.9)
     found: Deviation | None = None
     for row in (0, len(usual) - 1):
         this_B = torch.arange(len(usual), device=probe.device) == row
@@ -95,7 +95,7 @@ def padding(probe: Probe) -> Finding:
     rng = probe.rng("padding")
     parts: list[Deviation] = []
     for p_measured in (1.0, 2 / 3):
-        batch = invented(probe, f"padding {p_measured}", p_told=1 / 3, p_measured=p_measured)
+        batch = invented(probe, f"padding {p_measured}", p_perturbed=1 / 3, p_measured=p_measured)
         token_L = torch.as_tensor(rng.integers(len(probe.vocab), size=5), device=probe.device)
         token_BL = batch.token_BL.expand(batch.before_BL.shape)
         other_BL = torch.as_tensor(rng.permutation(token_BL.cpu().numpy(), axis=1), device=probe.device)
@@ -124,13 +124,14 @@ def state_dict(probe: Probe) -> Finding:
     if hidden:
         return verdict(
             good=False,
-            says=f"{', '.join(hidden[:3])} of the model hold layers or parameters that parameters() and state_dict() "
+            message=f"{', '.join(hidden[:3])} of the model hold layers or parameters that parameters() and "
+            f"state_dict() "
             "do not see: they are neither trained, nor moved, nor saved",
             next_step="hold layers in nn.ModuleList or nn.ModuleDict and parameters in nn.ParameterList, not in a "
             "plain list or dict",
             statistic=float(len(hidden)), null=0.0, tolerance=0.0, n=len(hidden),
         )  # fmt: skip
-    batch = invented(probe, "state dict", p_told=1 / 3)
+    batch = invented(probe, "state dict", p_perturbed=1 / 3)
     saved = copy.deepcopy(probe.generic_model.state_dict())
     fresh = with_generic_weights(probe.generic_model, probe.rng("fresh weights"))
     refused = ""
@@ -140,7 +141,7 @@ def state_dict(probe: Probe) -> Finding:
         refused = " ".join(str(error).split())
     if refused:
         return verdict(
-            good=False, says=f"the model does not take back what it saved: {refused[:200]}",
+            good=False, message=f"the model does not take back what it saved: {refused[:200]}",
             next_step="let state_dict and load_state_dict name the same tensors",
             statistic=1.0, tolerance=0.0,
         )  # fmt: skip
@@ -164,7 +165,7 @@ def modes(probe: Probe) -> Finding:
     those of that batch, and the two modes must nearly agree on it.
     """
     model = copy.deepcopy(probe.generic_model)
-    batch = invented(probe, "modes", p_told=1 / 3)
+    batch = invented(probe, "modes", p_perturbed=1 / 3)
     usual_BL = probe.answer(batch, model)
     model.train()
     with without_dropout(model):
@@ -175,7 +176,7 @@ def modes(probe: Probe) -> Finding:
         settled = _settled(probe, model, batch)
         if not settled <= _SETTLED:
             return verdict(
-                good=False, says=f"after {_PASSES} passes over one batch the answers in evaluation mode are still "
+                good=False, message=f"after {_PASSES} passes over one batch the answers in evaluation mode are still "
                 f"{settled:.2g} spreads from those in training mode: the running statistics of {norms[0]} do not "
                 "follow", next_step="look at its momentum, at track_running_stats, and at whether the layer that is "
                 "trained is the one that is evaluated",
@@ -183,13 +184,14 @@ def modes(probe: Probe) -> Finding:
             )  # fmt: skip
         return Finding(
             outcome="not_applicable",
-            says=f"the model has a norm over the batch ({norms[0]}): while training, a pair's answer depends "
+            message=f"the model has a norm over the batch ({norms[0]}): while training, a pair's answer depends "
             "on the others by design, and small batches are noisy",
         )
     if not found.equal and not deviation(one_BL, again_BL, batch.measured_BL).equal:
         return Finding(
             outcome="not_applicable",
-            says="the model draws random numbers in training mode that no dropout layer accounts for, so that the two "
+            message="the model draws random numbers in training mode that no dropout layer accounts for, so "
+            "that the two "
             "modes cannot be held together",
         )
     return must_equal(

@@ -34,7 +34,7 @@ def answer_range(probe: Probe) -> Finding:
     batch, after_BL = probe.exact(probe.few)
     scored_BL = batch.scored_BL
     if not bool(scored_BL.any()):
-        return Finding(outcome="not_applicable", says="the pairs score no gene")
+        return Finding(outcome="not_applicable", message="the pairs score no gene")
     rng = probe.rng("range")
     wanted = [_ends(value_BL[scored_BL]) for value_BL in (after_BL, after_BL - batch.before_BL)]
     reached = [(float("inf"), -float("inf"))] * 2
@@ -54,7 +54,7 @@ def answer_range(probe: Probe) -> Finding:
     what = ("answers", "changes from the cell before")[part]
     return verdict(
         good=shortfall == 0,
-        says=f"answers reach beyond the targets on either side, with {n_models} draws of weights"
+        message=f"answers reach beyond the targets on either side, with {n_models} draws of weights"
         if shortfall == 0
         else f"whatever the weights, {what} lie within {reached[part][0]:.3g} .. {reached[part][1]:.3g}, and targets "
         f"within {wanted[part][0]:.3g} .. {wanted[part][1]:.3g}",
@@ -86,8 +86,10 @@ def attention(probe: Probe) -> Finding:
     """Of the library's own transformer, which shows its weights; a softmax over the wrong axis shows here."""
     model = probe.generic_model
     if not isinstance(model, GenePerturbationTransformer):
-        return Finding(outcome="not_applicable", says="only the library's own transformer shows its attention weights")
-    batch = invented(probe, "attention", p_told=1 / 3, p_measured=2 / 3)
+        return Finding(
+            outcome="not_applicable", message="only the library's own transformer shows its attention weights"
+        )
+    batch = invented(probe, "attention", p_perturbed=1 / 3, p_measured=2 / 3)
     with torch.no_grad():
         maps = model.attention_maps(batch)
     attend_BP = QUERY_FORMS[model.config.query_form](batch).attend_BP

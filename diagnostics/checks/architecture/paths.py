@@ -40,7 +40,7 @@ def gradients(probe: Probe) -> Finding:
     model = copy.deepcopy(probe.exact_model)
     n_parameters = len(list(model.parameters()))
     if not n_parameters:
-        return Finding(outcome="not_applicable", says="the model has no parameters")
+        return Finding(outcome="not_applicable", message="the model has no parameters")
     frozen = [name for name, one in model.named_parameters() if one.is_floating_point() and not one.requires_grad]
     if frozen:
         return _without(
@@ -52,12 +52,12 @@ def gradients(probe: Probe) -> Finding:
     silent = _silent(probe, model)
     if silent is None:
         return verdict(
-            good=False, says="gradients of finite answers are not finite", statistic=1.0, tolerance=0.0,
+            good=False, message="gradients of finite answers are not finite", statistic=1.0, tolerance=0.0,
             next_step="look for a root or a norm at 0, a division by 0, or a torch.where after the arithmetic",
         )  # fmt: skip
     if not silent:
         return verdict(
-            good=True, says=f"all {n_parameters} parameters get a gradient", next_step="",
+            good=True, message=f"all {n_parameters} parameters get a gradient", next_step="",
             statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
         )  # fmt: skip
     detached = _both(silent, _silent(probe, copy.deepcopy(probe.generic_model)))
@@ -81,7 +81,7 @@ def gradients(probe: Probe) -> Finding:
             "negative passes nothing",
         )
     return verdict(
-        good=True, says=f"all {n_parameters} parameters get a gradient, {len(silent)} of them only once another has "
+        good=True, message=f"all {n_parameters} parameters get a gradient, {len(silent)} of them only once another has "
         "moved from 0", next_step="", statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def gradients(probe: Probe) -> Finding:
 def _without(names: list[str], n_parameters: int, why: str, next_step: str) -> Finding:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return verdict(
-        good=False, says=f"{len(names)} of {n_parameters} parameters {why}: {shown}", next_step=next_step,
+        good=False, message=f"{len(names)} of {n_parameters} parameters {why}: {shown}", next_step=next_step,
         statistic=float(len(names)), null=0.0, tolerance=0.0, n=n_parameters,
     )  # fmt: skip
 
@@ -99,7 +99,10 @@ def _both(some: list[str], others: list[str] | None) -> list[str]:
 
 
 def _questions(probe: Probe) -> list[ModelBatch]:
-    return [probe.exact(probe.few)[0], *(invented(probe, f"gradients {share}", p_told=share) for share in (0.1, 0.6))]
+    return [
+        probe.exact(probe.few)[0],
+        *(invented(probe, f"gradients {share}", p_perturbed=share) for share in (0.1, 0.6)),
+    ]
 
 
 def _pull(probe: Probe, model: nn.Module, batch: ModelBatch, number: int) -> None:
@@ -150,7 +153,7 @@ def identity(probe: Probe) -> Finding:
     """All genes at the same value, 0 and another, none told: their answers must be able to differ."""
     batch = invented(probe, "identity")
     if batch.before_BL.shape[1] < 2:
-        return Finding(outcome="not_applicable", says="there is only one gene")
+        return Finding(outcome="not_applicable", message="there is only one gene")
     lost: list[float] = []
     found = deviation(batch.before_BL, batch.before_BL)
     # A half of the range is 0 nowhere but where the range is symmetric.
@@ -187,10 +190,10 @@ def rank(probe: Probe) -> Finding:
 
     A gene's own input is left out, since a shortcut for it would hide what is between genes.
     """
-    batch = invented(probe, "rank", p_told=1 / 3, n_pairs=3)
+    batch = invented(probe, "rank", p_perturbed=1 / 3, n_pairs=3)
     n_places = batch.before_BL.shape[1]
     if n_places < 4:
-        return Finding(outcome="not_applicable", says="it takes four genes: two to ask and two to vary")
+        return Finding(outcome="not_applicable", message="it takes four genes: two to ask and two to vary")
     asked_J = np.sort(probe.rng("asked").permutation(n_places)[: min(_ASKED, n_places // 2)])
     batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
     batch.perturbed_BL[:, asked_J] = False
@@ -202,11 +205,11 @@ def rank(probe: Probe) -> Finding:
             break
     if not found:
         return Finding(
-            outcome="not_applicable", says="the answers have no derivatives by the inputs of other genes to count"
+            outcome="not_applicable", message="the answers have no derivatives by the inputs of other genes to count"
         )
     return verdict(
         good=found > 1,
-        says=f"other genes reach the answers for {len(asked_J)} genes through {found} independent "
+        message=f"other genes reach the answers for {len(asked_J)} genes through {found} independent "
         f"{'numbers' if found > 1 else 'number'} at least",
         next_step="widen what lies between the genes: a pool to a scalar lets all answers move together only",
         statistic=float(found), null=1.0, tolerance=1.0, n=len(batch),

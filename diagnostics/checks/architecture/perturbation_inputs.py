@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnostics.checks.engine.batches import at, invented, set_before, told
+from diagnostics.checks.engine.batches import at, invented, perturbed, set_before
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import Finding
 from gpcp.model.batch import ModelBatch
 
-_REACHES = "architecture.told_reaches_others"
+_REACHES = "architecture.perturbation_reaches_others"
 
 
 @check(
@@ -27,7 +27,7 @@ _REACHES = "architecture.told_reaches_others"
 def reads_perturbation(probe: Probe) -> Finding:
     """One gene is told or not; its own answer counts, too."""
     batch, place_B, (lo, hi) = _one_gene(probe)
-    up, down = (told(batch, place_B, _filled(place_B, value)) for value in (hi, lo))
+    up, down = (perturbed(batch, place_B, _filled(place_B, value)) for value in (hi, lo))
     by_flag, by_dose = (_moved(probe, one, up) for one in (batch, down))
     return must_move(
         by_flag if by_flag.largest >= by_dose.largest else by_dose,
@@ -42,11 +42,11 @@ def reads_perturbation(probe: Probe) -> Finding:
     "Does what is told of one gene reach the answers for others?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
-def told_reaches_others(probe: Probe) -> Finding:
+def perturbation_reaches_others(probe: Probe) -> Finding:
     """One gene is told or not; its own answer, which is never scored, is left out."""
     batch, place_B, (_, hi) = _one_gene(probe)
     return must_move(
-        _moved(probe, batch, told(batch, place_B, _filled(place_B, hi)), ~at(batch, place_B)),
+        _moved(probe, batch, perturbed(batch, place_B, _filled(place_B, hi)), ~at(batch, place_B)),
         moves="what is told of one gene reaches the answers for others",
         stays="what is told of one gene never reaches the answer for another, so that no effect can be learnt",
         next_step="let queries attend to each other (query_attention), put what is told into the state tokens, or "
@@ -64,11 +64,11 @@ def reads_which(probe: Probe) -> Finding:
     batch, place_B, (lo, hi) = _one_gene(probe)
     n_places = batch.before_BL.shape[1]
     if n_places < 3:
-        return Finding(outcome="not_applicable", says="it takes three genes to tell one or another and ask a third")
+        return Finding(outcome="not_applicable", message="it takes three genes to tell one or another and ask a third")
     other_B = (place_B + 1 + probe.rng("another gene").integers(n_places - 1, size=len(place_B))) % n_places
     both_BL = at(batch, place_B) | at(batch, other_B)
     batch = set_before(batch, both_BL, lo)
-    one, other = (told(batch, where_B, _filled(where_B, hi)) for where_B in (place_B, other_B))
+    one, other = (perturbed(batch, where_B, _filled(where_B, hi)) for where_B in (place_B, other_B))
     return must_move(
         _moved(probe, one, other, ~both_BL),
         moves="it matters which gene is perturbed",
@@ -86,7 +86,7 @@ def reads_dose(probe: Probe) -> Finding:
     """The same gene told to go half the way and the whole way up."""
     batch, place_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, place_B), lo)
-    half, whole = (told(batch, place_B, _filled(place_B, target)) for target in ((lo + hi) / 2, hi))
+    half, whole = (perturbed(batch, place_B, _filled(place_B, target)) for target in ((lo + hi) / 2, hi))
     return must_move(
         _moved(probe, half, whole, ~at(batch, place_B)),
         moves="it matters how far a gene is perturbed",
@@ -104,7 +104,7 @@ def reads_sign(probe: Probe) -> Finding:
     """The same gene told to go up or down from the middle by as much."""
     batch, place_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, place_B), (lo + hi) / 2)
-    down, up = (told(batch, place_B, _filled(place_B, target)) for target in (lo, hi))
+    down, up = (perturbed(batch, place_B, _filled(place_B, target)) for target in (lo, hi))
     return must_move(
         _moved(probe, down, up, ~at(batch, place_B)),
         moves="it matters whether a gene is perturbed up or down",

@@ -107,7 +107,7 @@ def masks(probe: Probe) -> Finding:
         n_twice += found.n_twice
         for name, right_BG, found_BG in (
             ("measured", pairs.measured_BG, found.measured_BG),
-            ("told", pairs.perturbed_BG, found.perturbed_BG),
+            ("perturbed", pairs.perturbed_BG, found.perturbed_BG),
         ):
             wrong_BG = right_BG != found_BG
             n_wrong, n = n_wrong + int(wrong_BG.sum()), n + wrong_BG.size
@@ -117,7 +117,7 @@ def masks(probe: Probe) -> Finding:
         words.append(f"{n_twice} genes have more than one place in their pair")
     return verdict(
         good=not words,
-        says=f"{'; '.join(dict.fromkeys(words))} ({n_wrong} of {n} marks are wrong)" if words
+        message=f"{'; '.join(dict.fromkeys(words))} ({n_wrong} of {n} marks are wrong)" if words
         else f"all {n} marks of what is measured and what is told are those of the pairs",
         next_step="look at the function that makes a batch of pairs: True means that a gene counts, and every gene's "
         "mark stands where its token stands",
@@ -162,11 +162,11 @@ def before(probe: Probe) -> Finding:
 
 
 @check(
-    "data.told",
+    "data.perturbed",
     "Does what is told of the change reach the model as the pairs hold it?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def told(probe: Probe) -> Finding:
+def perturbed(probe: Probe) -> Finding:
     """The value after of every told gene: its size and its sign."""
     return _values(
         probe, "target_BG", "what is told",
@@ -218,11 +218,11 @@ def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _I
         gap = np.nan_to_num(np.abs(found_BG - right_BG)[where_BG], nan=LARGEST, posinf=LARGEST)
         worst = max(worst, float(gap.max()) / max(float(np.abs(right_BG[where_BG]).max()), 1e-30))
     if not n:
-        return Finding(outcome="not_applicable", says=f"there is no place at which {what} could be compared")
+        return Finding(outcome="not_applicable", message=f"there is no place at which {what} could be compared")
     said = "; ".join(dict.fromkeys(words))
     return verdict(
         good=not words,
-        says=f"{what} arrives as {said}" if words else f"{what} arrives as the pairs hold it, at {n} places",
+        message=f"{what} arrives as {said}" if words else f"{what} arrives as the pairs hold it, at {n} places",
         next_step=next_step, statistic=min(worst, LARGEST), null=0.0, tolerance=EXACT, n=n,
     )  # fmt: skip
 
@@ -246,7 +246,7 @@ def leak(probe: Probe) -> Finding:
     held = " and ".join(sorted(changed))
     return verdict(
         good=not n_changed,
-        says=f"{held} changes at {n_changed} places when only the answers do: the model is shown what it is asked"
+        message=f"{held} changes at {n_changed} places when only the answers do: the model is shown what it is asked"
         if n_changed
         else f"other answers at all {n} scored places leave the model's input as it is, to the bit",
         next_step="hold the cell after back but at told genes: target_BL is 0 elsewhere, and nothing else is made of "
@@ -291,13 +291,13 @@ def collate_alone(probe: Probe) -> Finding:
     ]
     n_drawn = _unlike(usual, again)
     n_mixed = sum(_unlike(usual.row(row), one) for row, one in enumerate(alone))
-    says = f"{len(masked)} pairs look the same alone as beside each other"
+    message = f"{len(masked)} pairs look the same alone as beside each other"
     if n_mixed:
-        says = f"what the model is shown of a pair depends on the pairs beside it, at {n_mixed} places"
+        message = f"what the model is shown of a pair depends on the pairs beside it, at {n_mixed} places"
     if n_drawn:
-        says = f"the same pairs look different the second time, at {n_drawn} places: collate draws at random"
+        message = f"the same pairs look different the second time, at {n_drawn} places: collate draws at random"
     return verdict(
-        good=not n_drawn and not n_mixed, says=says,
+        good=not n_drawn and not n_mixed, message=message,
         next_step="draw in the source, where a seed decides"
         if n_drawn
         else "take units from the whole source once, not from each batch: a model would see another scale at every "
@@ -309,9 +309,9 @@ def collate_alone(probe: Probe) -> Finding:
 def _unlike(one: Arrived, other: Arrived) -> int:
     """Entries in which two differ by more than rounding."""
     n = int((one.measured_BG != other.measured_BG).sum() + (one.perturbed_BG != other.perturbed_BG).sum())
-    told_BG = one.perturbed_BG & other.perturbed_BG
+    perturbed_BG = one.perturbed_BG & other.perturbed_BG
     both_BG = one.measured_BG & other.measured_BG
-    for name, where_BG in (("before_BG", both_BG), ("target_BG", told_BG), ("after_BG", both_BG & ~told_BG)):
+    for name, where_BG in (("before_BG", both_BG), ("target_BG", perturbed_BG), ("after_BG", both_BG & ~perturbed_BG)):
         a, b = getattr(one, name)[where_BG], getattr(other, name)[where_BG]
         scale = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
         n += int((~(np.isclose(a, b, rtol=0, atol=EXACT * scale, equal_nan=True))).sum())

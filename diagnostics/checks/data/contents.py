@@ -23,10 +23,10 @@ ENOUGH_SCORED = 20
 MOST_CONSTANT = 0.01
 """Share of the scored entries that may be of genes that never move."""
 
-UNTOLD_MARK, UNTOLD_LIMIT = 0.05, 0.5
+UNPERTURBED_THRESHOLD, UNPERTURBED_LIMIT = 0.05, 0.5
 """Shares of pairs that tell nothing, or score nothing: more than controls and sparse cells make up; most pairs."""
 
-SILENT_MARK, SILENT_LIMIT = 0.5, 0.8
+SILENT_THRESHOLD, SILENT_LIMIT = 0.5, 0.8
 """Shares of scored entries that are 0 in both cells: most of the loss is about nothing; nearly all of it."""
 
 LEFT_OVER = 1e-3
@@ -46,14 +46,14 @@ def units(probe: Probe) -> Finding:
     if not words and None in (before.twice, after.twice):
         return Finding(
             outcome="inconclusive",
-            says=f"no value is above {highest:.3g}: scaled by hand, or logarithms of logarithms, which end at "
+            message=f"no value is above {highest:.3g}: scaled by hand, or logarithms of logarithms, which end at "
             f"{LARGEST_LOG_LOG:.2g}",
             next_step="say which, and take one logarithm only", statistic=highest, n=len(probe.sample),
         )  # fmt: skip
     own = "a world's own units" if lowest < 0 else "logarithms"
     return verdict(
         good=not words,
-        says=words or f"values lie within {lowest:.3g} .. {highest:.3g}, as those in {own} may",
+        message=words or f"values lie within {lowest:.3g} .. {highest:.3g}, as those in {own} may",
         next_step="give log1p of counts per million, taken once, for both cells: the squared error of counts is that "
         "of a few loud genes, and a second logarithm flattens what there is",
         statistic=highest, tolerance=LARGEST_LOG, n=len(probe.sample),
@@ -61,29 +61,29 @@ def units(probe: Probe) -> Finding:
 
 
 @check(
-    "data.tells_and_scores",
+    "data.perturbs_and_scores",
     "Does every pair tell something and score something?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def tells_and_scores(probe: Probe) -> Finding:
+def perturbs_and_scores(probe: Probe) -> Finding:
     """A pair that tells nothing cannot be answered; one that scores nothing asks nothing."""
     pairs = probe.sample
-    untold = float((~pairs.perturbed_BG.any(axis=1)).mean())
+    unperturbed = float((~pairs.perturbed_BG.any(axis=1)).mean())
     unscored = float((~pairs.scored_BG.any(axis=1)).mean())
-    worst = max(untold, unscored)
-    says = f"{untold:.1%} of {len(pairs)} pairs tell nothing, {unscored:.1%} score nothing"
+    worst = max(unperturbed, unscored)
+    message = f"{unperturbed:.1%} of {len(pairs)} pairs tell nothing, {unscored:.1%} score nothing"
     next_step = (
         "look at how told genes are chosen: one at least, and not all that are measured; a perturbed gene outside the "
         "panel cannot be told"
     )
-    if UNTOLD_MARK < worst <= UNTOLD_LIMIT:
+    if UNPERTURBED_THRESHOLD < worst <= UNPERTURBED_LIMIT:
         return Finding(
-            outcome="inconclusive", says=f"{says}: these are no use", next_step=next_step,
-            statistic=worst, tolerance=UNTOLD_LIMIT, n=len(pairs),
+            outcome="inconclusive", message=f"{message}: these are no use", next_step=next_step,
+            statistic=worst, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
         )  # fmt: skip
     return verdict(
-        good=worst <= UNTOLD_LIMIT, says=says, next_step=next_step,
-        statistic=worst, tolerance=UNTOLD_LIMIT, n=len(pairs),
+        good=worst <= UNPERTURBED_LIMIT, message=message, next_step=next_step,
+        statistic=worst, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
     )  # fmt: skip
 
 
@@ -104,7 +104,8 @@ def constant_genes(probe: Probe) -> Finding:
     zeros = int((constant_G & (highest_G == 0)).sum())
     return verdict(
         good=share <= MOST_CONSTANT,
-        says=f"{int(constant_G.sum())} of {int((n_G > 0).sum())} scored genes never vary{names}: {share:.1%} of what "
+        message=f"{int(constant_G.sum())} of {int((n_G > 0).sum())} scored genes never vary{names}: {share:.1%} "
+        f"of what "
         f"is scored{f', {zeros} of them always 0' if zeros else ''}"
         if constant_G.any()
         else f"all {int((n_G > 0).sum())} scored genes vary",
@@ -129,15 +130,16 @@ def silent(probe: Probe) -> Finding:
     pairs = probe.sample
     neither_BG = pairs.scored_BG & (pairs.before_BG == 0) & (pairs.after_BG == 0)
     share = float(neither_BG.sum() / max(1, pairs.scored_BG.sum()))
-    says = f"{share:.0%} of the scored entries are 0 in both cells"
+    message = f"{share:.0%} of the scored entries are 0 in both cells"
     next_step = "choose expressed genes: python -m diagnostics select-genes"
-    if SILENT_MARK < share <= SILENT_LIMIT:
+    if SILENT_THRESHOLD < share <= SILENT_LIMIT:
         return Finding(
-            outcome="inconclusive", says=f"{says}: most of the loss is about nothing", next_step=next_step,
+            outcome="inconclusive", message=f"{message}: most of the loss is about nothing", next_step=next_step,
             statistic=share, tolerance=SILENT_LIMIT, n=len(pairs),
         )  # fmt: skip
     return verdict(
-        good=share <= SILENT_LIMIT, says=says + (": nearly all of the loss is about nothing" * (share > SILENT_LIMIT)),
+        good=share <= SILENT_LIMIT, message=message + (": nearly all of the loss is about "
+        "nothing" * (share > SILENT_LIMIT)),
         next_step=next_step, statistic=share, tolerance=SILENT_LIMIT, n=len(pairs),
     )  # fmt: skip
 
@@ -153,11 +155,11 @@ def change(probe: Probe) -> Finding:
     scored_BG = pairs.scored_BG & ((pairs.before_BG != 0) | (pairs.after_BG != 0))
     n = int(scored_BG.sum())
     if not n:
-        return Finding(outcome="not_applicable", says="every scored entry is 0 in both cells, or none is scored")
+        return Finding(outcome="not_applicable", message="every scored entry is 0 in both cells, or none is scored")
     same = float((scored_BG & (pairs.before_BG == pairs.after_BG)).sum() / n)
     return verdict(
         good=same <= 1 - LEFT_OVER,
-        says=f"{same:.1%} of {n} scored entries that are not 0 in both cells are the same before and after",
+        message=f"{same:.1%} of {n} scored entries that are not 0 in both cells are the same before and after",
         next_step="look for an answer that was copied to the cell before, or for a cell paired with itself",
         statistic=same, tolerance=1 - LEFT_OVER, n=len(pairs),
     )  # fmt: skip
@@ -176,15 +178,15 @@ def copied_answer(probe: Probe) -> Finding:
     """
     fit = linear_fit(probe)
     if fit is None:
-        return Finding(outcome="not_applicable", says="no gene is scored in more than a handful of pairs")
+        return Finding(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
     pairs = fit.held_out
     scored_BG = pairs.scored_BG
     mean_G = np.where(scored_BG, pairs.after_BG, 0).sum(axis=0, dtype=np.float64) / np.maximum(scored_BG.sum(axis=0), 1)
     spread_B = np.where(scored_BG, (pairs.after_BG - mean_G) ** 2, 0).sum(axis=1)
     if not spread_B.sum() > 0:
-        return Finding(outcome="not_applicable", says="nothing that is scored varies after")
-    told = of_another_pair(pairs, probe.rng("copied answer"))
-    left_B = errors_of(fit.predicted(told), pairs).sum_B
+        return Finding(outcome="not_applicable", message="nothing that is scored varies after")
+    perturbed = of_another_pair(pairs, probe.rng("copied answer"))
+    left_B = errors_of(fit.predicted(perturbed), pairs).sum_B
     left = ratio_of(left_B, spread_B, fit.cells)
     return decided(
         left.p_below(LEFT_OVER),

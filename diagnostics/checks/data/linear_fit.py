@@ -100,7 +100,7 @@ class LinearFit:
     held_out: PairBatch
     cells: Cells
     nothing: Predictor
-    nothing_name: str
+    baseline_name: str
     baseline: Errors
     free: float
     errors: Errors
@@ -114,23 +114,23 @@ class LinearFit:
         """What the predictor takes off another loss on the same pairs, as a share of that of knowing nothing."""
         return gain_of(worse, self.errors, self.baseline.loss, self.cells)
 
-    def predicted(self, told: Perturbation | None = None) -> NDArray[np.float32]:
+    def predicted(self, perturbed: Perturbation | None = None) -> NDArray[np.float32]:
         """Its answers to the held-out pairs, (B, G), if something else were told."""
         return self.predictor.predict(
-            control_of(self.held_out), perturbation_of(self.held_out) if told is None else told
+            control_of(self.held_out), perturbation_of(self.held_out) if perturbed is None else perturbed
         )
 
-    def rise_if(self, told: Sequence[Perturbation]) -> Gain | None:
+    def rise_if(self, perturbed: Sequence[Perturbation]) -> Gain | None:
         """How much the loss rises if something else is told, as a share of that of knowing nothing; see :func:`rise`.
 
         The mean over several draws: one draw alone adds its own chance.
         """
-        others = [self.predicted(one) for one in told]
-        return rise(self.held_out, told, self.predicted(), others, self.baseline.loss, self.cells)
+        others = [self.predicted(one) for one in perturbed]
+        return rise(self.held_out, perturbed, self.predicted(), others, self.baseline.loss, self.cells)
 
 
 def rise(
-    pairs: PairBatch, told: Sequence[Perturbation], answer_BG: NDArray[np.floating],
+    pairs: PairBatch, perturbed: Sequence[Perturbation], answer_BG: NDArray[np.floating],
     others: Sequence[NDArray[np.floating]], baseline: float, cells: Cells,
 ) -> Gain | None:  # fmt: skip
     """By how much the loss of other answers lies above that of one, over the entries that are told neither way.
@@ -139,7 +139,7 @@ def rise(
     """
     usual_BG = (answer_BG - pairs.after_BG).astype(np.float64) ** 2
     worse_B, n_B = np.zeros(len(pairs)), np.zeros(len(pairs))
-    for one, other_BG in zip(told, others, strict=True):
+    for one, other_BG in zip(perturbed, others, strict=True):
         both_BG = pairs.scored_BG & ~one.perturbed_BG
         n_B += both_BG.sum(axis=1)
         worse_BG = (other_BG - pairs.after_BG).astype(np.float64) ** 2
@@ -200,11 +200,11 @@ def _features(
     control_BG: NDArray[np.float32], perturbation: Perturbation, mean_G: NDArray[np.float64], *, bent: bool
 ) -> NDArray[np.float64]:
     before_BG = np.where(np.isnan(control_BG), mean_G, control_BG).astype(np.float64)
-    told_BG, target_BG = perturbation.perturbed_BG, perturbation.target_BG.astype(np.float64)
-    straight = (before_BG, told_BG.astype(np.float64), target_BG, told_BG * before_BG)
+    perturbed_BG, target_BG = perturbation.perturbed_BG, perturbation.target_BG.astype(np.float64)
+    straight = (before_BG, perturbed_BG.astype(np.float64), target_BG, perturbed_BG * before_BG)
     if not bent:
         return np.hstack(straight)
-    delta_BG = np.where(told_BG, target_BG - before_BG, 0.0)
+    delta_BG = np.where(perturbed_BG, target_BG - before_BG, 0.0)
     return np.hstack((*straight, (before_BG - mean_G) ** 2, target_BG**2, delta_BG**2))
 
 
@@ -256,7 +256,7 @@ def _fitted(probe: Probe) -> LinearFit | None:
         held_out=held_out,
         cells=names_of(probe).codes(held_out),
         nothing=nothing[name],
-        nothing_name=name,
+        baseline_name=name,
         baseline=baselines[name],
         free=1 - baselines[MEAN].loss / baselines[CHANGE].loss if baselines[CHANGE].loss > 0 else 0.0,
         errors=losses_of(ridge, held_out),
@@ -275,17 +275,17 @@ def _with_squares_if_better(fit: LinearFit) -> LinearFit:
 
 def _part(probe: Probe, sample: PairBatch, held_out: PairBatch) -> Part | None:
     """All genes that are told or scored; of many, those told most often and those scored most often, half and half."""
-    told_G = sample.perturbed_BG.sum(axis=0)
+    perturbed_G = sample.perturbed_BG.sum(axis=0)
     n_G = np.minimum(sample.scored_BG.sum(axis=0), held_out.scored_BG.sum(axis=0))
-    chosen_G = (told_G > 0) | (n_G >= FEWEST_SCORED)
+    chosen_G = (perturbed_G > 0) | (n_G >= FEWEST_SCORED)
     if chosen_G.sum() > MOST_GENES:
         # Equal numbers in an order of their own.
         chance_G = probe.rng("part").random(len(chosen_G))
-        by_told = np.argsort(-(told_G + chance_G), kind="stable")[: MOST_GENES // 2]
+        by_perturbed = np.argsort(-(perturbed_G + chance_G), kind="stable")[: MOST_GENES // 2]
         chosen_G = np.zeros(len(chosen_G), dtype=np.bool_)
-        chosen_G[by_told] = True
+        chosen_G[by_perturbed] = True
         by_scored = np.argsort(-(np.where(chosen_G, -1.0, n_G + chance_G)), kind="stable")
-        chosen_G[by_scored[: MOST_GENES - len(by_told)]] = True
+        chosen_G[by_scored[: MOST_GENES - len(by_perturbed)]] = True
     token_G = np.flatnonzero(chosen_G).astype(np.int64)
     asked_G = n_G[token_G] >= FEWEST_SCORED
     return Part(token_G=token_G, asked_G=asked_G) if asked_G.any() else None

@@ -51,11 +51,11 @@ def n_compared(probe: Probe) -> int:
     return max(FEWEST, min(MOST_PAIRS, MOST_ENTRIES // len(probe.vocab)))
 
 
-def pair_codes(pairs: PairBatch, *, told: bool = True) -> Codes:
+def pair_codes(pairs: PairBatch, *, perturbed: bool = True) -> Codes:
     """A number for each pair: both cells' values and names and, where asked for, which genes are told."""
     id_B2 = np.stack((pairs.before_id_B, pairs.after_id_B), axis=1)
     parts = [id_B2.view(np.uint8), pairs.before_BG.view(np.uint8), pairs.after_BG.view(np.uint8)]
-    if told:
+    if perturbed:
         parts.append(pairs.perturbed_BG.view(np.uint8))
     return row_codes(np.hstack([np.ascontiguousarray(part) for part in parts]))
 
@@ -89,13 +89,13 @@ def same_seed(probe: Probe) -> Finding:
     usual, again = (pair_codes(beginning(probe, seed, n_pairs=n)) for _ in range(2))
     odd = pair_codes(beginning(probe, seed, batch_size=17, n_pairs=n))
     n_again, n_odd = _unequal(usual, again), _unequal(usual, odd)
-    says = f"the first {len(usual)} pairs are the same a second time, and in batches of another size"
+    message = f"the first {len(usual)} pairs are the same a second time, and in batches of another size"
     if n_odd:
-        says = f"in batches of 17 instead of {BATCH} the same seed gives other pairs, {n_odd} of {len(usual)}"
+        message = f"in batches of 17 instead of {BATCH} the same seed gives other pairs, {n_odd} of {len(usual)}"
     if n_again:
-        says = f"the same seed gives other pairs the second time, {n_again} of {len(usual)}"
+        message = f"the same seed gives other pairs the second time, {n_again} of {len(usual)}"
     return verdict(
-        good=not n_again and not n_odd, says=says,
+        good=not n_again and not n_odd, message=message,
         next_step="draw every random number from a generator made of the seed that pairs() is given, pass by pass, "
         "and cut into batches afterwards: no run can be repeated otherwise",
         statistic=float(max(n_again, n_odd)), null=0.0, tolerance=0.0, n=len(usual),
@@ -117,22 +117,22 @@ def other_seed(probe: Probe) -> Finding:
     seed = probe.seed_of("other seed")
     first, *others = (beginning(probe, one) for one in (seed, seed + 1, seed + 2, probe.seed_of("another seed")))
     if min(map(len, (first, *others))) < FEWEST:
-        return Finding(outcome="not_applicable", says=f"a pass has fewer than {FEWEST} pairs: no order to speak of")
+        return Finding(outcome="not_applicable", message=f"a pass has fewer than {FEWEST} pairs: no order to speak of")
     worst, shift, cells_alone = 0.0, 0, False
-    for told in (True, False):
-        code_B = pair_codes(first, told=told)
+    for perturbed in (True, False):
+        code_B = pair_codes(first, perturbed=perturbed)
         for other in others:
-            share, lag = same_place_share(code_B, pair_codes(other, told=told))
+            share, lag = same_place_share(code_B, pair_codes(other, perturbed=perturbed))
             if share > worst:
-                worst, shift, cells_alone = share, lag, not told
+                worst, shift, cells_alone = share, lag, not perturbed
     what = "cells, other genes told," if cells_alone else "pairs"
-    says = f"no more than {worst:.0%} of the pairs of a pass follow each other as under another seed"
+    message = f"no more than {worst:.0%} of the pairs of a pass follow each other as under another seed"
     if worst >= SAME_ORDER:
-        says = f"another seed gives the same {what} in the same order" + (
+        message = f"another seed gives the same {what} in the same order" + (
             f", {abs(shift)} pairs {'earlier' if shift > 0 else 'later'}" if shift else ""
         )
     return verdict(
-        good=worst < SAME_ORDER, says=says,
+        good=worst < SAME_ORDER, message=message,
         next_step="shuffle by the seed that pairs() is given: every epoch has the same order otherwise"
         if not shift
         else "derive the seeds of batches or workers from the pass's seed by a hash, not by adding to it: passes "
@@ -152,11 +152,11 @@ def repeats(probe: Probe) -> Finding:
     code_B = pair_codes(pairs)
     n_repeated = len(code_B) - len(np.unique(code_B))
     share = n_repeated / len(code_B)
-    says = f"{n_repeated} of the first {len(code_B)} pairs of a pass were there before"
+    message = f"{n_repeated} of the first {len(code_B)} pairs of a pass were there before"
     if share > MOST_REPEATS:
-        says += f": it gives {len(code_B) - n_repeated} different ones{_rhythm(code_B)}"
+        message += f": it gives {len(code_B) - n_repeated} different ones{_rhythm(code_B)}"
     return verdict(
-        good=share <= MOST_REPEATS, says=says,
+        good=share <= MOST_REPEATS, message=message,
         next_step="give every worker of a loader a stream of its own, made of the seed and the worker's number; if "
         "pairs are drawn with replacement on purpose, there are this many fewer of them",
         statistic=share, null=0.0, tolerance=MOST_REPEATS, n=len(code_B),
@@ -189,7 +189,7 @@ def two_cells(probe: Probe) -> Finding:
     n_bad = int(((pairs.before_id_B == pairs.after_id_B) & alike_B).sum())
     return verdict(
         good=not n_bad,
-        says=f"{n_bad} of {len(pairs)} pairs hold one cell twice" if n_bad
+        message=f"{n_bad} of {len(pairs)} pairs hold one cell twice" if n_bad
         else f"the two cells of each of {len(pairs)} pairs are different ones",
         next_step="leave a cell out of its own partners",
         statistic=n_bad / len(pairs), null=0.0, tolerance=0.0, n=len(pairs),

@@ -61,7 +61,7 @@ def split(probe: Probe) -> Finding:
     shared = f"; {n_before} have a cell before that training has too" if n_before and names.by_id else ""
     return verdict(
         good=not n_leaked,
-        says=f"{n_leaked} of {len(held_out)} held-out pairs ask for a cell that is in a training pair"
+        message=f"{n_leaked} of {len(held_out)} held-out pairs ask for a cell that is in a training pair"
         if n_leaked
         else f"no cell that {len(held_out)} held-out pairs ask for is in any of {len(training)} training pairs{shared}",
         next_step="split by cell, before pairs are made: gpcp.sources.subsets.split_cells does; a held-out loss is "
@@ -90,14 +90,14 @@ def copies(probe: Probe) -> Finding:
     # Cells of few different values, as sparse ones are, may be alike by chance.
     asked = asked[[len(np.unique(row[row != 0])) >= ROW_VALUES for row in asked]]
     if whole_G.sum() <= ROW_VALUES or len(asked) < _FEWEST_NEAR or len(known) < _FEWEST_NEAR:
-        return Finding(outcome="not_applicable", says="too few cells of enough genes to ask how near they are")
+        return Finding(outcome="not_applicable", message="too few cells of enough genes to ask how near they are")
     square_NN = (asked**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * asked @ known.T
     distance_NN = np.sqrt(np.maximum(square_NN, 0))
     usual = float(np.median(distance_NN))
     nearest = float(np.median(distance_NN.min(axis=1))) / max(usual, 1e-30)
     return verdict(
         good=nearest >= _NEAR,
-        says=f"the nearest training cell is {nearest:.2g} times as far from a held-out cell as training cells are",
+        message=f"the nearest training cell is {nearest:.2g} times as far from a held-out cell as training cells are",
         next_step="split cells before they are augmented, imputed or smoothed, and give each once",
         statistic=nearest, tolerance=_NEAR, n=len(asked),
     )  # fmt: skip
@@ -110,12 +110,13 @@ def _one_source(probe: Probe) -> Finding:
     share = float(np.isin(names.codes(probe.held_out)[1], seen).mean())
     if not share:
         return verdict(
-            good=True, says=f"every pass has fresh cells: {len(probe.held_out)} pairs of another pass share none",
+            good=True, message=f"every pass has fresh cells: {len(probe.held_out)} pairs of another pass share none",
             next_step="", statistic=0.0, null=0.0, tolerance=0.0, n=len(probe.held_out),
         )  # fmt: skip
     return Finding(
         outcome="not_applicable",
-        says=f"there are no held-out pairs, and {share:.0%} of the pairs of another pass ask for a cell of this one: "
+        message=f"there are no held-out pairs, and {share:.0%} of the pairs of another pass ask for a cell of "
+        f"this one: "
         "the checks split the cells themselves",
         next_step="give held_out=, pairs of cells that training does not see",
         n=len(probe.held_out),
@@ -145,7 +146,7 @@ def partners(probe: Probe) -> Finding:
     """
     fit = linear_fit(probe)
     if fit is None:
-        return Finding(outcome="not_applicable", says="no gene is scored in more than a handful of pairs")
+        return Finding(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
     pairs, rng = fit.held_out, probe.rng("partners")
     order_B = rng.permutation(len(pairs))
     other_BG = np.empty_like(pairs.before_BG)
@@ -160,7 +161,8 @@ def partners(probe: Probe) -> Finding:
     if found.outcome == "pass" or getattr(probe.subject.pairs, "regime", None) == "counterfactual":
         return found
     return Finding(
-        outcome="not_applicable", says=f"{found.says.split(':')[0]}: right for independent cells, which interventional "
+        outcome="not_applicable", message=f"{found.message.split(':')[0]}: right for independent cells, which "
+        f"interventional "
         "pairs and matched pairs of one type are", statistic=found.statistic, n=len(pairs),
     )  # fmt: skip
 
@@ -175,7 +177,7 @@ def world(probe: Probe) -> Finding:
     """The exact answer's squared error on held-out pairs, against the risk that it states itself."""
     found = exact_errors(probe)
     if found is None:
-        return Finding(outcome="not_applicable", says="the world that made the pairs is not known: give exact=")
+        return Finding(outcome="not_applicable", message="the world that made the pairs is not known: give exact=")
     pairs, answer = found
     scored_BG = pairs.scored_BG
     miss_B = np.where(scored_BG, (answer.mean_BG - pairs.after_BG) ** 2, 0).sum(axis=1)
@@ -188,7 +190,8 @@ def world(probe: Probe) -> Finding:
     if risk_B.sum() <= SOLVED * spread_B.sum():
         share = float(miss_B.sum() / spread_B.sum())
         return verdict(
-            good=share <= SOLVED, says=f"the exact answer, which should be right, misses {share:.2g} of the variance",
+            good=share <= SOLVED, message=f"the exact answer, which should be right, misses {share:.2g} of the "
+            f"variance",
             next_step=next_step, statistic=share, null=0.0, tolerance=SOLVED, n=len(pairs),
         )  # fmt: skip
     ratio = ratio_of(miss_B, risk_B)

@@ -142,15 +142,16 @@ def dose(probe: Probe) -> Finding:
         found,
         outcome="inconclusive",
         p=None,
-        says=f"{found.says}; but they vary {varied:.0%} as much as the same genes do before, as those of knock-outs",
+        message=f"{found.message}; but they vary {varied:.0%} as much as the same genes do before, as those of "
+        f"knock-outs",
         next_step="",
     )
 
 
 def dose_spread(pairs: PairBatch) -> float:
     """Spread of told values about their genes' means, relative to that of the same genes before; 0 without doses."""
-    told_BG = pairs.perturbed_BG
-    n_G = told_BG.sum(axis=0)
+    perturbed_BG = pairs.perturbed_BG
+    n_G = perturbed_BG.sum(axis=0)
     asked_G = n_G > 1
     if not asked_G.any():
         return 0.0
@@ -160,15 +161,15 @@ def dose_spread(pairs: PairBatch) -> float:
         mean_G = np.where(counts_BG, value_BG, 0).sum(axis=0, dtype=np.float64) / n_G
         return np.where(counts_BG, (value_BG - mean_G) ** 2, 0).sum(axis=0) / n_G
 
-    told_G, usual_G = variance_G(pairs.after_BG, told_BG), variance_G(pairs.before_BG, pairs.measured_BG)
-    told, usual = float(n_G[asked_G] @ told_G[asked_G]), float(n_G[asked_G] @ usual_G[asked_G])
-    return float(np.sqrt(told / usual)) if usual > 0 else float(told > 0)
+    perturbed_G, usual_G = variance_G(pairs.after_BG, perturbed_BG), variance_G(pairs.before_BG, pairs.measured_BG)
+    perturbed, usual = float(n_G[asked_G] @ perturbed_G[asked_G]), float(n_G[asked_G] @ usual_G[asked_G])
+    return float(np.sqrt(perturbed / usual)) if usual > 0 else float(perturbed > 0)
 
 
 def _nothing_scored() -> Finding:
     return Finding(
         outcome="fail",
-        says="no gene is scored in more than a handful of pairs: there is nothing to learn from",
+        message="no gene is scored in more than a handful of pairs: there is nothing to learn from",
         next_step="tell fewer genes, or choose genes that are measured in both cells of a pair",
         statistic=0.0,
         null=SMALLEST,
@@ -181,10 +182,12 @@ def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: 
     """What knowing something is worth; to matter it must be worth ``part`` of all that is told."""
     fit = linear_fit(probe)
     if fit is None or not fit.held_out.perturbed_BG.any():
-        return Finding(outcome="not_applicable", says="no gene is told, or none is scored, in any pair")
+        return Finding(outcome="not_applicable", message="no gene is told, or none is scored, in any pair")
     gain = worth(probe, fit, taken)
     if gain is None:
-        return Finding(outcome="not_applicable", says="every gene is told one way or the other: none is left to score")
+        return Finding(
+            outcome="not_applicable", message="every gene is told one way or the other: none is left to score"
+        )
     whole = worth(probe, fit, of_another_pair) if part else None
     smallest = SMALLEST if whole is None else max(SMALLEST, part * whole.value)
     return judged(gain, what=what, matters=matters, next_step=next_step, n=len(fit.held_out), smallest=smallest)
@@ -202,21 +205,21 @@ def worth(probe: Probe, fit: LinearFit, taken: Taken) -> Gain | None:
 
 def of_another_pair(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
     """What is told, moved to the next pair of a random order: no pair keeps its own, if there are two."""
-    told = perturbation_of(pairs)
+    perturbed = perturbation_of(pairs)
     order_B = rng.permutation(len(pairs))
     from_B = np.empty_like(order_B)
     from_B[order_B] = np.roll(order_B, 1)
-    told_BG = told.perturbed_BG[from_B] & pairs.measured_BG
-    return _told(told_BG, told.target_BG[from_B])
+    perturbed_BG = perturbed.perturbed_BG[from_B] & pairs.measured_BG
+    return _perturbed(perturbed_BG, perturbed.target_BG[from_B])
 
 
 def of_other_genes(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
     """Each pair's told changes, told of randomly permuted genes; a target is before plus the change."""
     n_genes = len(pairs.vocab)
     order_BG = rng.permuted(np.tile(np.arange(n_genes), (len(pairs), 1)), axis=1)
-    told_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1) & pairs.measured_BG
+    perturbed_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1) & pairs.measured_BG
     dose_BG = np.take_along_axis(np.where(pairs.perturbed_BG, pairs.delta_BG, np.float32(0)), order_BG, axis=1)
-    return _told(told_BG, pairs.before_BG + dose_BG)
+    return _perturbed(perturbed_BG, pairs.before_BG + dose_BG)
 
 
 def of_other_doses(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
@@ -225,8 +228,10 @@ def of_other_doses(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
     for gene in np.flatnonzero(pairs.perturbed_BG.any(axis=0)):
         rows_B = rng.permutation(np.flatnonzero(pairs.perturbed_BG[:, gene]))
         target_BG[rows_B, gene] = np.roll(target_BG[rows_B, gene], 1)
-    return _told(pairs.perturbed_BG, target_BG)
+    return _perturbed(pairs.perturbed_BG, target_BG)
 
 
-def _told(told_BG: np.ndarray, value_BG: np.ndarray) -> Perturbation:
-    return Perturbation(perturbed_BG=told_BG, target_BG=np.where(told_BG, value_BG, np.float32(0)).astype(np.float32))
+def _perturbed(perturbed_BG: np.ndarray, value_BG: np.ndarray) -> Perturbation:
+    return Perturbation(
+        perturbed_BG=perturbed_BG, target_BG=np.where(perturbed_BG, value_BG, np.float32(0)).astype(np.float32)
+    )

@@ -36,7 +36,9 @@ _HALF = 2.0**-7
 def step_inputs(probe: Probe) -> Finding:
     """What the model is called with inside one step, against what ``collate`` makes of the same pairs."""
     if probe.subject.training_step is None:
-        return Finding(outcome="not_applicable", says="there is no training step of its own: it is made of the parts")
+        return Finding(
+            outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
+        )
     twin = with_other_answers(probe.masked, probe.rng("step inputs"))
     usual, other, again = (
         shown_in_step(probe, pairs, draw) for pairs, draw in ((probe.masked, 0), (twin, 0), (probe.masked, 1))
@@ -45,28 +47,28 @@ def step_inputs(probe: Probe) -> Finding:
     if usual is None or right is None or set(usual) != set(right):
         return Finding(
             outcome="not_applicable",
-            says="the step calls the model in another way than forward does: what it is shown cannot be compared",
+            message="the step calls the model in another way than forward does: what it is shown cannot be compared",
         )
     if any(usual[name].shape != right[name].shape for name in right):
-        return Finding(outcome="not_applicable", says="the step shows the model parts of its pairs at a time")
+        return Finding(outcome="not_applicable", message="the step shows the model parts of its pairs at a time")
     wrong = _wrong(usual, right)
     if wrong and again is not None and _wrong(again, usual):
         return Finding(
             outcome="inconclusive",
-            says=f"the step draws at random what it shows the model: {' and '.join(wrong)} differ from what collate "
+            message=f"the step draws at random what it shows the model: {' and '.join(wrong)} differ from what collate "
             "makes, and from one draw to the next",
             n=len(probe.masked),
         )
     leaking = [] if other is None else list(_wrong(other, usual))
-    says = "the step shows the model what collate makes of its pairs"
+    message = "the step shows the model what collate makes of its pairs"
     if wrong:
         shown = ", ".join(f"{name} at {share:.0%} of the places" for name, share in wrong.items())
-        says = f"the step shows the model something else than collate makes of its pairs: {shown}"
+        message = f"the step shows the model something else than collate makes of its pairs: {shown}"
     if leaking:
-        says = f"in the step {' and '.join(leaking)} changes when only the answers do: the model is shown them"
+        message = f"in the step {' and '.join(leaking)} changes when only the answers do: the model is shown them"
     return verdict(
         good=not wrong and not leaking,
-        says=says,
+        message=message,
         next_step="look at what the training step does to its batch between collate and the model",
         statistic=max([*wrong.values(), float(len(leaking))], default=0.0),
         null=0.0,
@@ -150,11 +152,11 @@ def _wrong_share(name: str, found: Shown, right: Shown) -> float:
 def _read(name: str, shown: Shown, like: Tensor) -> Tensor:
     """The places of a tensor that a model may read."""
     measured = shown.get("measured_BL", shown.get("measured_BG"))
-    told = shown.get("perturbed_BL", shown.get("perturbed_BG"))
+    perturbed = shown.get("perturbed_BL", shown.get("perturbed_BG"))
     if name.startswith("before") and measured is not None:
         return measured.bool()
-    if name.startswith("target") and told is not None:
-        return told.bool()
+    if name.startswith("target") and perturbed is not None:
+        return perturbed.bool()
     if name.startswith("token") and measured is not None and like.shape == measured.shape:
         return measured.bool()
     return torch.ones_like(like, dtype=torch.bool)

@@ -58,11 +58,11 @@ def judged_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> Errors | 
     return errors_if_finite(answers(probe, model, pairs), pairs)
 
 
-def told_otherwise(pairs: PairBatch, told: Perturbation) -> PairBatch:
+def perturbed_otherwise(pairs: PairBatch, perturbed: Perturbation) -> PairBatch:
     """The pairs with something else told: only their cells before and what is told are to be read."""
-    told_BG = told.perturbed_BG & pairs.measured_BG
-    after_BG = np.where(told_BG, told.target_BG, pairs.after_BG).astype(np.float32)
-    return replace(pairs, after_BG=after_BG, perturbed_BG=told_BG)
+    perturbed_BG = perturbed.perturbed_BG & pairs.measured_BG
+    after_BG = np.where(perturbed_BG, perturbed.target_BG, pairs.after_BG).astype(np.float32)
+    return replace(pairs, after_BG=after_BG, perturbed_BG=perturbed_BG)
 
 
 def beside_main(value_BG: NDArray[np.float64], *, fewest: int = 3, n_rounds: int = 20) -> float | None:

@@ -20,7 +20,7 @@ MOST_TOKENS = 256
 
 
 def invented(
-    probe: Probe, purpose: str, *, p_told: float = 0.0, p_measured: float = 1.0, n_pairs: int | None = None
+    probe: Probe, purpose: str, *, p_perturbed: float = 0.0, p_measured: float = 1.0, n_pairs: int | None = None
 ) -> ModelBatch:
     """Random cells over the model's genes, in the order of the vocabulary, on the device and in the dtype of the probe.
 
@@ -41,7 +41,7 @@ def invented(
     shape = (probe.n_exact if n_pairs is None else n_pairs, len(token_L))
     measured_BL = _some(shape, p_measured, rng)
     # Told genes are drawn among the measured ones.
-    perturbed_BL = measured_BL & _some(shape, p_told, rng)
+    perturbed_BL = measured_BL & _some(shape, p_perturbed, rng)
     drawn = ModelBatch(
         token_BL=torch.as_tensor(token_L[None].astype(np.int64)),
         before_BL=torch.as_tensor(drawn_values(probe, shape, rng)),
@@ -74,7 +74,7 @@ def at(batch: ModelBatch, place_B: NDArray[np.int64]) -> Tensor:
     return chosen_BL.scatter(1, torch.as_tensor(place_B, device=chosen_BL.device)[:, None], True)
 
 
-def told(batch: ModelBatch, place_B: NDArray[np.int64], target_B: NDArray[np.float64]) -> ModelBatch:
+def perturbed(batch: ModelBatch, place_B: NDArray[np.int64], target_B: NDArray[np.float64]) -> ModelBatch:
     """The batch with one more gene told in each row."""
     chosen_BL = at(batch, place_B)
     target_B1 = torch.as_tensor(target_B).to(batch.target_BL)[:, None]

@@ -20,7 +20,7 @@ from gpcp.loading.sharding import epoch_seed
 from gpcp.model.batch import ModelBatch, model_batch
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
-from gpcp.training.loss import PairWeight, masked_loss, masked_surprise
+from gpcp.training.loss import PairWeight, masked_loss, masked_nll
 from simulators.exact.bayes import BayesAnswer
 
 _UNITS_PAIRS = 2048
@@ -74,7 +74,7 @@ def fitted_subject(
         model=model,
         collate=collate,
         loss=partial(masked_loss, weight=config.pair_weight),
-        objective=partial(_surprise, weight=config.pair_weight) if likelihood else None,
+        objective=partial(_nll, weight=config.pair_weight) if likelihood else None,
         make_optimizer=make_optimizer,
         exact=exact,
         name=name,
@@ -92,9 +92,9 @@ def fitted_subject(
     return replace(subject, training_step=step)
 
 
-def _surprise(model: nn.Module, batch: ModelBatch, after_BL: Tensor, *, weight: PairWeight) -> Tensor:
+def _nll(model: nn.Module, batch: ModelBatch, after_BL: Tensor, *, weight: PairWeight) -> Tensor:
     assert isinstance(model, GenePerturbationTransformer)
-    return masked_surprise(model.distribution(batch), after_BL, batch.scored_BL, weight)
+    return masked_nll(model.distribution(batch), after_BL, batch.scored_BL, weight)
 
 
 def _first(pairs: PairSource, config: FitConfig) -> list[PairBatch]:

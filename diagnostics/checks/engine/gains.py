@@ -91,14 +91,14 @@ def judged(gain: Gain, *, what: str, matters: str, next_step: str, n: int, small
     p = gain.p_below(smallest)
     outcome = "fail" if p < ALPHA else "pass" if gain.clear else "inconclusive"
     shown = f"{what} {gain} of the loss of knowing nothing"
-    says = {
+    message = {
         "fail": f"{shown}: less than {smallest:.1%}, beyond chance; {matters}",
         "pass": shown,
         "inconclusive": f"{shown}: too few pairs to tell it from nothing or from {smallest:.1%}",
     }[outcome]
     return Finding(
         outcome=outcome,
-        says=says,
+        message=message,
         next_step="" if outcome == "pass" else next_step,
         statistic=gain.value,
         null=smallest,
@@ -115,6 +115,6 @@ def decided(
     """A fault where a healthy subject would hardly show this (``p < ALPHA``), else health."""
     fault = p < ALPHA
     return Finding(
-        outcome="fail" if fault else "pass", says=faulty if fault else healthy, next_step=next_step if fault else "",
+        outcome="fail" if fault else "pass", message=faulty if fault else healthy, next_step=next_step if fault else "",
         statistic=statistic, null=null, p=min(1.0, max(0.0, p)), n=n, cause=cause if fault else None,
     )  # fmt: skip

@@ -71,11 +71,11 @@ def must_equal(found: Deviation, *, same: str, differs: str, next_step: str, cau
     """An identity: ``same`` is said where it holds, ``differs`` with the largest deviation where it does not."""
     if found.equal:
         return Finding(
-            outcome="pass", says=f"{same} (to within {found.largest:.1g})",
+            outcome="pass", message=f"{same} (to within {found.largest:.1g})",
             statistic=found.largest, null=0.0, tolerance=found.tolerance, n=found.n,
         )  # fmt: skip
     return Finding(
-        outcome="fail", says=f"{differs}: answers differ by {found.in_words}, and rounding explains "
+        outcome="fail", message=f"{differs}: answers differ by {found.in_words}, and rounding explains "
         f"{found.tolerance:.1g}", next_step=next_step,
         statistic=found.largest, null=0.0, tolerance=found.tolerance, n=found.n, cause=cause,
     )  # fmt: skip
@@ -84,25 +84,25 @@ def must_equal(found: Deviation, *, same: str, differs: str, next_step: str, cau
 def must_move(found: Deviation, *, moves: str, stays: str, next_step: str, cause: Cause | None = None) -> Finding:
     """The opposite: ``moves`` where something changed by more than rounding, else ``stays``."""
     if not found.n:
-        return Finding(outcome="not_applicable", says="there are too few genes to ask")
+        return Finding(outcome="not_applicable", message="there are too few genes to ask")
     outcome = "fail" if found.equal else "pass"
     words = f"{stays}: they move by {found.largest:.1g}, no more than rounding" if found.equal else moves
     if not found.equal:
         words += f" (by up to {found.in_words})"
     return Finding(
-        outcome=outcome, says=words, next_step=next_step if found.equal else "",
+        outcome=outcome, message=words, next_step=next_step if found.equal else "",
         statistic=found.largest, null=0.0, tolerance=found.tolerance, n=found.n,
         cause=cause if found.equal else None,
     )  # fmt: skip
 
 
 def verdict(
-    *, good: bool, says: str, next_step: str, statistic: float, tolerance: float, n: int | None = None,
+    *, good: bool, message: str, next_step: str, statistic: float, tolerance: float, n: int | None = None,
     null: float | None = None, cause: Cause | None = None,
 ) -> Finding:  # fmt: skip
     """A finding that passes or fails; the next step and the cause are a failure's."""
     bounded = statistic if math.isfinite(statistic) else LARGEST
     return Finding(
-        outcome="pass" if good else "fail", says=says, next_step="" if good else next_step,
+        outcome="pass" if good else "fail", message=message, next_step="" if good else next_step,
         statistic=bounded, tolerance=tolerance, null=null, n=n, cause=None if good else cause,
     )  # fmt: skip

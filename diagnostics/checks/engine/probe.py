@@ -141,9 +141,9 @@ class Probe:
         measured_BG = few.measured_BG & (rng.random(few.measured_BG.shape) < 2 / 3)
         # Two genes of each pair stay as they were, so that something is told and something is scored.
         for pair in range(len(few)):
-            told = np.flatnonzero(few.perturbed_BG[pair])
+            perturbed = np.flatnonzero(few.perturbed_BG[pair])
             scored = np.flatnonzero(few.scored_BG[pair])
-            for genes in (told, scored):
+            for genes in (perturbed, scored):
                 if len(genes):
                     measured_BG[pair, genes[int(rng.integers(len(genes)))]] = True
         return PairBatch(
@@ -321,16 +321,16 @@ class Probe:
 def _random_pairs(vocab: GeneVocab, n_pairs: int, rng: np.random.Generator) -> PairBatch:
     """Pairs of standard normal values, half of the genes told."""
     shape = (n_pairs, len(vocab))
-    told_BG = rng.random(shape) < 0.5
+    perturbed_BG = rng.random(shape) < 0.5
     # One gene told and one scored in every pair.
-    told_BG[:, 0], told_BG[:, -1] = True, False
+    perturbed_BG[:, 0], perturbed_BG[:, -1] = True, False
     number_B = np.arange(n_pairs, dtype=np.int64)
     return PairBatch(
         vocab=vocab,
         before_BG=rng.standard_normal(shape).astype(np.float32),
         after_BG=rng.standard_normal(shape).astype(np.float32),
         measured_BG=np.ones(shape, dtype=np.bool_),
-        perturbed_BG=told_BG,
+        perturbed_BG=perturbed_BG,
         before_id_B=2 * number_B,
         after_id_B=2 * number_B + 1,
     )

@@ -87,7 +87,7 @@ class _Asked:
         if found.outcome != "fail" or self.training.n_steps >= ENOUGH_STEPS:
             return found
         return Finding(
-            outcome="inconclusive", says=f"{found.says}; no more steps could be afforded", next_step=_STEPS,
+            outcome="inconclusive", message=f"{found.message}; no more steps could be afforded", next_step=_STEPS,
             statistic=found.statistic, null=found.null, n=found.n,
         )  # fmt: skip
 
@@ -95,25 +95,25 @@ class _Asked:
 def _asked(probe: Probe) -> _Asked | Finding:
     training = short_training(probe)
     if training is None:
-        return Finding(outcome="not_applicable", says="no gene is scored in more than a handful of pairs")
+        return Finding(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
     if training.model is None:
-        return Finding(outcome="not_applicable", says="training blew up: see learning.beats_nothing")
+        return Finding(outcome="not_applicable", message="training blew up: see learning.beats_baseline")
     gain = training.gain(training.baseline, training.linear.errors)
     if not (gain.clear and gain.value > WORTH):
         return Finding(
             outcome="not_applicable",
-            says=f"a linear fit gains {gain} on these pairs: too little to ask a model of some hundred steps for it",
+            message=f"a linear fit gains {gain} on these pairs: too little to ask a model of some hundred steps for it",
         )
     return _Asked(training=training, model=training.model, fit=training.fit)
 
 
 @check(
-    "learning.beats_nothing",
+    "learning.beats_baseline",
     "Does a short training get below what knowing nothing gets?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate",),
 )  # fmt: skip
-def beats_nothing(probe: Probe) -> Finding:
+def beats_baseline(probe: Probe) -> Finding:
     """The trained model against the better of the mean change and the mean, on unseen pairs."""
     training = short_training(probe)
     if training is not None and training.diverged:
@@ -123,14 +123,14 @@ def beats_nothing(probe: Probe) -> Finding:
         return asked
     gain = asked.training.gain(asked.training.baseline, asked.model.errors)
     linear = asked.training.gain(asked.training.baseline, asked.training.linear.errors)
-    free, nothing = asked.fit.free, asked.fit.nothing_name
+    free, nothing = asked.fit.free, asked.fit.baseline_name
     if nothing == MEAN and free > 0:
         nothing += f", which explains {free:.0%} of the change for free"
-    says = f"{asked.after} the loss is {gain} below that of {nothing}; {asked.fit.name} gets {linear}"
+    message = f"{asked.after} the loss is {gain} below that of {nothing}; {asked.fit.name} gets {linear}"
     plateau = f"the plateau at R2 = {free:.2f}" if free > 0 else "the mean change"
     bound = max(SMALLEST, SMALL_SHARE * linear.value)
     found = decided(
-        gain.p_below(bound), healthy=says, faulty=f"{says}: the model knows no more than {plateau}",
+        gain.p_below(bound), healthy=message, faulty=f"{message}: the model knows no more than {plateau}",
         next_step="the data hold more and the rate is right: look at what reaches the answer (checks of the "
         "architecture); a plateau that ends later is seen by training on",
         statistic=gain.value, null=bound, n=len(asked.training.pairs),
@@ -141,7 +141,7 @@ def beats_nothing(probe: Probe) -> Finding:
 def _blew_up(training: ShortTraining) -> Finding:
     rate = "its own rate" if training.rate is None else f"{training.rate:.2g}"
     return Finding(
-        outcome="fail", says=f"training at {rate} ends in a loss or an answer that is not finite",
+        outcome="fail", message=f"training at {rate} ends in a loss or an answer that is not finite",
         next_step="clip gradients, warm up, or look for a logarithm, a root or a division in the model that training "
         "drives out of range",
         statistic=float(training.n_steps), tolerance=0.0, n=training.n_steps, cause="optimiser",
@@ -169,8 +169,8 @@ def uses_perturbation(probe: Probe) -> Finding:
         if model is not None and ridge is not None and ridge.clear and ridge.value > WORTH
     ]
     if not parts:
-        return Finding(outcome="not_applicable", says="a linear fit loses nothing if it is told something else")
-    says = "; ".join(
+        return Finding(outcome="not_applicable", message="a linear fit loses nothing if it is told something else")
+    message = "; ".join(
         f"told {what} the loss rises by {model} of that of knowing nothing, {asked.fit.name}'s by {ridge.value:.0%}"
         for what, model, ridge in parts
     )
@@ -178,7 +178,8 @@ def uses_perturbation(probe: Probe) -> Finding:
     # Two questions in one: Bonferroni.
     p = min(1.0, len(parts) * min(model.p_below(SMALL_SHARE * ridge.value) for _, model, ridge in parts))
     found = decided(
-        p, healthy=f"{asked.after}: {says}", faulty=f"{asked.after} the model hardly uses what it is told: {says}",
+        p, healthy=f"{asked.after}: {message}", faulty=f"{asked.after} the model hardly uses what it is told: "
+        f"{message}",
         next_step="follow what is told from the batch to the answer: which genes, how much, with which sign; see that "
         "the training step passes it on",
         statistic=worst[1].value / worst[2].value, null=SMALL_SHARE, n=len(asked.training.pairs),
@@ -198,17 +199,18 @@ def reaches_linear(probe: Probe) -> Finding:
     if isinstance(asked, Finding):
         return asked
     share, n = asked.share, len(asked.training.pairs)
-    says = f"{asked.after} the model has {share.value:.0%} +- {share.error:.0%} of what {asked.fit.name} gains"
+    message = f"{asked.after} the model has {share.value:.0%} +- {share.error:.0%} of what {asked.fit.name} gains"
     p = share.p_below(SMALL_SHARE)
     slow = share.value < GOOD_SHARE
     found = decided(
-        p, healthy=says, faulty=f"{says}: hardly anything of what a linear model sees in these pairs", next_step=_STEPS
+        p, healthy=message, faulty=f"{message}: hardly anything of what a linear model sees in these "
+        f"pairs", next_step=_STEPS
         + "; if the loss has long been flat, look at what reaches the answer", statistic=share.value,
         null=SMALL_SHARE, n=n,
     )  # fmt: skip
     if found.outcome == "pass" and slow:
         return Finding(
-            outcome="inconclusive", says=f"{says}: it needs more steps", next_step=_STEPS, statistic=share.value,
+            outcome="inconclusive", message=f"{message}: it needs more steps", next_step=_STEPS, statistic=share.value,
             null=SMALL_SHARE, p=p, n=n, smallest_effect=3 * share.error,
         )  # fmt: skip
     return asked.short(found)
@@ -227,15 +229,15 @@ def rank(probe: Probe) -> Finding:
         return asked
     own, linear = (beside_main(one.response_BG) for one in (asked.model, asked.training.linear))
     if own is None or linear is None or linear < 2 * ONE_DIRECTION:
-        return Finding(outcome="not_applicable", says="answers do not change, or one direction is all there is")
+        return Finding(outcome="not_applicable", message="answers do not change, or one direction is all there is")
     ratio, share = own / linear, asked.share.value
     narrow = ratio < ONE_DIRECTION and share < NOT_HELD_UP
-    says = (
+    message = (
         f"{own:.1%} of the change of the answers lies beside their main direction ({asked.fit.name}: {linear:.0%}), "
         f"and the model has {share:.0%} of the linear gain"
     )
     found = verdict(
-        good=not narrow, says=says + (": all genes hear one number" if narrow else ""),
+        good=not narrow, message=message + (": all genes hear one number" if narrow else ""),
         next_step="look for a pool over genes that leaves one number, or a head that spreads one",
         statistic=ratio, tolerance=ONE_DIRECTION, n=len(asked.training.pairs),
     )  # fmt: skip
@@ -251,7 +253,7 @@ def generalises(probe: Probe) -> Finding:
     """The last training pairs against unseen ones, each against knowing nothing on the same pairs."""
     training = short_training(probe)
     if training is None or training.model is None or training.seen is None or training.seen_baseline is None:
-        return Finding(outcome="not_applicable", says="there is no finite training to judge")
+        return Finding(outcome="not_applicable", message="there is no finite training to judge")
     won = ratio_of(training.seen_baseline.sum_B - training.seen.sum_B, _spread(training.seen_baseline))
     kept = training.gain(training.baseline, training.model.errors)
     # A fault where unseen pairs keep less than KEPT of what training wins, by more than what does not matter.
@@ -259,9 +261,9 @@ def generalises(probe: Probe) -> Finding:
         value=KEPT * won.value - kept.value - FORGIVEN,
         error=math.hypot(KEPT * won.error, kept.error),
     )
-    says = f"training pairs gain {won} over knowing nothing, unseen ones {kept}"
+    message = f"training pairs gain {won} over knowing nothing, unseen ones {kept}"
     return decided(
-        lost.p_above(0.0), healthy=says, faulty=f"{says}: what was learnt was learnt by heart",
+        lost.p_above(0.0), healthy=message, faulty=f"{message}: what was learnt was learnt by heart",
         next_step="more pairs, or new ones every epoch (gpcp.pairing.paired pairs cells anew); dropout and a smaller "
         "model help less", statistic=kept.value, null=KEPT * won.value, n=len(training.pairs),
     )  # fmt: skip
@@ -281,9 +283,9 @@ def too_good(probe: Probe) -> Finding:
     """Where the world is known: a held-out loss below the Bayes risk, beyond chance, proves a leak."""
     training, known = short_training(probe), exact_errors(probe)
     if known is None:
-        return Finding(outcome="not_applicable", says="the world that made the pairs is not known: give exact=")
+        return Finding(outcome="not_applicable", message="the world that made the pairs is not known: give exact=")
     if training is None or training.model is None:
-        return Finding(outcome="not_applicable", says="there is no finite training to judge")
+        return Finding(outcome="not_applicable", message="there is no finite training to judge")
     pairs, answer = known
     part, token_G = training.fit.part.of(pairs), training.fit.part.token_G
     miss_BG = np.where(part.scored_BG, (answer.mean_BG[:, token_G] - part.after_BG) ** 2, 0)
@@ -291,9 +293,12 @@ def too_good(probe: Probe) -> Finding:
     own_BG = np.where(part.scored_BG, answer.standard_error_BG[:, token_G] ** 2, 0)
     exact = Errors(sum_B=(miss_BG - own_BG).sum(axis=1), n_B=training.model.errors.n_B)
     below = training.gain(exact, training.model.errors)
-    says = f"the model's held-out loss is {training.model.errors.loss:.4g}, that of the exact answer {exact.loss:.4g}"
+    message = (
+        f"the model's held-out loss is {training.model.errors.loss:.4g}, that of the exact answer {exact.loss:.4g}"
+    )
     return decided(
-        below.p_above(0.0), healthy=says, faulty=f"{says}: nobody can know that much without being told the answer",
+        below.p_above(0.0), healthy=message, faulty=f"{message}: nobody can know that much without being told "
+        f"the answer",
         next_step="look for the cell after among the inputs, for held-out pairs that are trained on, and for a loss "
         "that is computed on something else",
         statistic=training.model.errors.loss, null=exact.loss, n=len(part),
@@ -309,12 +314,13 @@ def batches_in_time(probe: Probe) -> Finding:
     """Share of the time of the short training that was spent on waiting for batches."""
     training = short_training(probe)
     if training is None or not training.n_timed:
-        return Finding(outcome="not_applicable", says="no training step was timed")
+        return Finding(outcome="not_applicable", message="no training step was timed")
     share = training.waited_s / max(training.waited_s + training.worked_s, 1e-9)
     each_s = training.waited_s / training.n_timed
     starved = share > STARVED and each_s > WAIT_S
     return verdict(
-        good=not starved, says=f"{share:.0%} of the time of {training.n_timed} steps was spent on waiting for batches, "
+        good=not starved, message=f"{share:.0%} of the time of {training.n_timed} steps was spent on waiting "
+        f"for batches, "
         f"{1000 * each_s:.2g} ms each" + (": the loader starves the model" if starved else ""),
         next_step="read ahead (gpcp.loading.prefetch.Prefetched), keep a panel cache "
         "(gpcp.sources.cache.cells), or use more workers",

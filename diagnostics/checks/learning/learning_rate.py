@@ -44,7 +44,7 @@ HOPELESS = 0.1
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Rung:
+class RatePoint:
     """Where a few steps at one rate ended.
 
     Parameters
@@ -65,7 +65,7 @@ class Rung:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Ladder:
+class RangeTest:
     """All rungs, by rate.
 
     Parameters
@@ -74,7 +74,7 @@ class Ladder:
         Before any step; None where the untrained model's answers are not finite.
     n_steps : int
         Of every rung.
-    rungs : tuple of Rung
+    points : tuple of Rung
         In the order of their rates.
     repeats : tuple of float
         Losses of the best rate with other batches: the spread between seeds.
@@ -82,68 +82,68 @@ class Ladder:
 
     start: Errors | None
     n_steps: int
-    rungs: tuple[Rung, ...]
+    points: tuple[RatePoint, ...]
     repeats: tuple[float, ...]
 
     @property
-    def best(self) -> Rung:
+    def best(self) -> RatePoint:
         """The rung of the lowest loss."""
-        return min(self.rungs, key=lambda rung: rung.loss)
+        return min(self.points, key=lambda point: point.loss)
 
-    def nearest(self, rate: float) -> Rung:
+    def nearest(self, rate: float) -> RatePoint:
         """The rung whose rate is nearest, by ratio."""
-        return min(self.rungs, key=lambda one: abs(math.log10(one.rate / rate)))
+        return min(self.points, key=lambda one: abs(math.log10(one.rate / rate)))
 
-    def gain(self, rung: Rung) -> float:
+    def gain(self, point: RatePoint) -> float:
         """How far the loss fell; minus infinity where it blew up."""
-        return -math.inf if self.start is None else self.start.loss - rung.loss
+        return -math.inf if self.start is None else self.start.loss - point.loss
 
     @property
     def learns(self) -> bool:
         """Whether the best rung wins anything beyond chance: four standard errors, for the best of some ten rungs."""
-        if self.start is None or not self.rungs or self.best.errors is None:
+        if self.start is None or not self.points or self.best.errors is None:
             return False
         return self.best.errors.below(self.start) > 4
 
     @property
     def usable(self) -> tuple[float, float]:
         """The lowest and the highest rate, about the best, that win at least :data:`USABLE` of its gain."""
-        place = self.rungs.index(self.best)
+        place = self.points.index(self.best)
         floor = USABLE * self.gain(self.best)
         lo = hi = place
-        while lo > 0 and self.gain(self.rungs[lo - 1]) >= floor:
+        while lo > 0 and self.gain(self.points[lo - 1]) >= floor:
             lo -= 1
-        while hi + 1 < len(self.rungs) and self.gain(self.rungs[hi + 1]) >= floor:
+        while hi + 1 < len(self.points) and self.gain(self.points[hi + 1]) >= floor:
             hi += 1
-        return self.rungs[lo].rate, self.rungs[hi].rate
+        return self.points[lo].rate, self.points[hi].rate
 
     @property
     def suggestion(self) -> float:
         """The best rate, or a third of it where the next rung up already blows up: longer training meets more."""
-        place = self.rungs.index(self.best)
-        edge = place + 1 < len(self.rungs) and self.gain(self.rungs[place + 1]) < 0
+        place = self.points.index(self.best)
+        edge = place + 1 < len(self.points) and self.gain(self.points[place + 1]) < 0
         return self.best.rate / 3 if edge else self.best.rate
 
 
-def ladder_of(probe: Probe) -> Ladder:
+def range_test_of(probe: Probe) -> RangeTest:
     """The ladder of a subject, climbed once."""
-    return probe.once("ladder", climbed)
+    return probe.once("range_test", run_range_test)
 
 
-def climbed(probe: Probe) -> Ladder:
+def run_range_test(probe: Probe) -> RangeTest:
     """Try decades until the best has neighbours, half decades about it, and the best with other streams of batches."""
     judged = probe.drawn(min(N_JUDGED, 4 * answer_size(probe)), "ladder judged")
     n_steps = steps_within(probe, N_STEPS, SECONDS / _N_RUNGS)
     with probe.trial("ladder start") as (model, _):
         start = judged_errors(probe, model, judged)
     if start is None:
-        return Ladder(start=None, n_steps=n_steps, rungs=(), repeats=())
-    rungs: dict[float, Rung] = {}
+        return RangeTest(start=None, n_steps=n_steps, points=(), repeats=())
+    points: dict[float, RatePoint] = {}
 
-    def tried(rate: float) -> Rung:
-        if rate not in rungs:
-            rungs[rate] = _rung(probe, rate, judged, n_steps, "ladder")
-        return rungs[rate]
+    def tried(rate: float) -> RatePoint:
+        if rate not in points:
+            points[rate] = _rate_point(probe, rate, judged, n_steps, "ladder")
+        return points[rate]
 
     def best_of(rates: Iterable[float]) -> float:
         return min(rates, key=lambda rate: tried(rate).loss)
@@ -159,11 +159,13 @@ def climbed(probe: Probe) -> Ladder:
             break
     best = best_of((best, best * 10**-0.5, best * 10**0.5))
     given = given_rate(probe)
-    if given is not None and all(abs(math.log10(given / rate)) > 0.05 for rate in rungs):
+    if given is not None and all(abs(math.log10(given / rate)) > 0.05 for rate in points):
         tried(given)
-    best = best_of(tuple(rungs))
-    repeats = tuple(_rung(probe, best, judged, n_steps, f"ladder again {turn}").loss for turn in range(2))
-    return Ladder(start=start, n_steps=n_steps, rungs=tuple(rungs[rate] for rate in sorted(rungs)), repeats=repeats)
+    best = best_of(tuple(points))
+    repeats = tuple(_rate_point(probe, best, judged, n_steps, f"ladder again {turn}").loss for turn in range(2))
+    return RangeTest(
+        start=start, n_steps=n_steps, points=tuple(points[rate] for rate in sorted(points)), repeats=repeats
+    )
 
 
 def best_rate(probe: Probe) -> float | None:
@@ -171,9 +173,9 @@ def best_rate(probe: Probe) -> float | None:
     own = given_rate(probe)
     if own is None:
         return None
-    ladder = ladder_of(probe)
+    range_test = range_test_of(probe)
     # Even where no rung learns, the best one does not blow up, which the given rate may.
-    return ladder.suggestion if ladder.rungs and ladder.best.errors is not None else own
+    return range_test.suggestion if range_test.points and range_test.best.errors is not None else own
 
 
 def given_rate(probe: Probe) -> float | None:
@@ -185,14 +187,14 @@ def given_rate(probe: Probe) -> float | None:
     return rate if rate > 0 and math.isfinite(rate) else None
 
 
-def _rung(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batches: str) -> Rung:
+def _rate_point(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batches: str) -> RatePoint:
     with probe.trial("ladder", learning_rate=rate) as (model, optimizer):
         stream = probe.batches(batches, batch_size=batch_size(probe))
         for _ in range(n_steps):
             loss = probe.subject.step(model, optimizer, next(stream))
             if not math.isfinite(loss):
-                return Rung(rate=rate, errors=None)
-        return Rung(rate=rate, errors=judged_errors(probe, model, judged))
+                return RatePoint(rate=rate, errors=None)
+        return RatePoint(rate=rate, errors=judged_errors(probe, model, judged))
 
 
 @check(
@@ -207,37 +209,40 @@ def rate(probe: Probe) -> Finding:
     given = given_rate(probe)
     if given is None:
         return Finding(
-            outcome="not_applicable", says="the training step holds its own optimiser: give it too, to try other rates"
+            outcome="not_applicable",
+            message="the training step holds its own optimiser: give it too, to try other rates",
         )
-    ladder = ladder_of(probe)
-    if ladder.start is None:
+    range_test = range_test_of(probe)
+    if range_test.start is None:
         return Finding(
             outcome="inconclusive",
-            says="the untrained model's answers are not finite: there is nothing to compare a rate by",
+            message="the untrained model's answers are not finite: there is nothing to compare a rate by",
             next_step="see the check architecture.finite",
         )
-    if not ladder.learns:
+    if not range_test.learns:
         return Finding(
             outcome="inconclusive",
-            says=f"no rate from {ladder.rungs[0].rate:.0e} to {ladder.rungs[-1].rate:.0e} lowers the error within "
-            f"{ladder.n_steps} steps: whatever the cause, it is not the rate",
+            message=f"no rate from {range_test.points[0].rate:.0e} to {range_test.points[-1].rate:.0e} lowers "
+            f"the error within "
+            f"{range_test.n_steps} steps: whatever the cause, it is not the rate",
             next_step="see the checks of the architecture and of the training step",
             n=N_JUDGED,
         )
-    rung = ladder.nearest(given)
-    low, high = ladder.usable
-    share = ladder.gain(rung) / ladder.gain(ladder.best)
-    advice = f"use about {ladder.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
-    spread = max((ladder.best.loss, *ladder.repeats)) - min((ladder.best.loss, *ladder.repeats))
+    point = range_test.nearest(given)
+    low, high = range_test.usable
+    share = range_test.gain(point) / range_test.gain(range_test.best)
+    advice = f"use about {range_test.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
+    spread = max((range_test.best.loss, *range_test.repeats)) - min((range_test.best.loss, *range_test.repeats))
     seen = (
-        f"{ladder.n_steps} steps at {given:.2g} win {max(share, -1.0):.1%} of what the best rate wins, "
-        f"{ladder.best.rate:.2g} ({ladder.start.loss:.4g} -> {ladder.best.loss:.4g}, seeds {spread:.2g} apart)"
+        f"{range_test.n_steps} steps at {given:.2g} win {max(share, -1.0):.1%} of what the best rate wins, "
+        f"{range_test.best.rate:.2g} ({range_test.start.loss:.4g} -> {range_test.best.loss:.4g}, seeds "
+        f"{spread:.2g} apart)"
     )
-    p = _p_hopeless(ladder, rung)
+    p = _p_hopeless(range_test, point)
     hopeless = p < ALPHA and not low <= given <= high
     return Finding(
         outcome="fail" if hopeless else "pass" if low <= given <= high else "inconclusive",
-        says=seen if share >= 0 else f"{seen}: the loss rises",
+        message=seen if share >= 0 else f"{seen}: the loss rises",
         next_step="" if low <= given <= high and not hopeless else advice,
         statistic=max(share, -1.0),
         null=HOPELESS,
@@ -246,13 +251,13 @@ def rate(probe: Probe) -> Finding:
     )
 
 
-def _p_hopeless(ladder: Ladder, rung: Rung) -> float:
+def _p_hopeless(range_test: RangeTest, point: RatePoint) -> float:
     """Probability of so small a gain if it were :data:`HOPELESS` of the best one's; 0 where the training blew up."""
-    start, best = ladder.start, ladder.best.errors
-    if rung.errors is None or best is None or start is None:
+    start, best = range_test.start, range_test.best.errors
+    if point.errors is None or best is None or start is None:
         return 0.0
     # Per pair: gain at the rate, less a tenth of the gain at the best rate; healthy where its mean is above 0.
-    excess_B = (start.sum_B - rung.errors.sum_B) - HOPELESS * (start.sum_B - best.sum_B)
+    excess_B = (start.sum_B - point.errors.sum_B) - HOPELESS * (start.sum_B - best.sum_B)
     error = float(excess_B.std(ddof=1)) / sqrt(len(excess_B))
     z = float(excess_B.mean()) / error if error > 0 else math.inf
     return 0.5 * erfc(-z / sqrt(2))

@@ -17,7 +17,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import without_dropout
-from diagnostics.checks.learning.learning_rate import best_rate, ladder_of
+from diagnostics.checks.learning.learning_rate import best_rate, range_test_of
 from diagnostics.results.check_result import Finding
 from gpcp.core.pairs import PairBatch
 
@@ -85,15 +85,15 @@ class Learnt:
 )
 def one_batch(probe: Probe) -> Finding:
     """Without dropout, at the ladder's rate and a third of it, against the best constant for each gene."""
-    found = learnt_by_heart(probe)
+    found = memorised(probe)
     if found is None:
         return Finding(
             outcome="not_applicable",
-            says="a few pairs look the same to the model, or end the same: there is nothing to tell apart",
+            message="a few pairs look the same to the model, or end the same: there is nothing to tell apart",
         )
     if found.left >= LARGEST:
         return Finding(
-            outcome="fail", says=f"training on {found.n_pairs} pairs alone ends in something that is not finite",
+            outcome="fail", message=f"training on {found.n_pairs} pairs alone ends in something that is not finite",
             next_step="look for what leaves its range: a logarithm, a root, a division, an update that is not clipped",
             statistic=LARGEST, tolerance=found.tolerance, n=found.n_pairs, cause="optimiser",
         )  # fmt: skip
@@ -101,19 +101,19 @@ def one_batch(probe: Probe) -> Finding:
     what += f"{found.n_steps} steps" + ("" if found.rate is None else f" at {found.rate:.2g}")
     if not found.enough and found.n_afforded < N_STEPS:
         return Finding(
-            outcome="inconclusive", says=f"{what}: each step is too slow to make more", statistic=found.left,
+            outcome="inconclusive", message=f"{what}: each step is too slow to make more", statistic=found.left,
             tolerance=found.tolerance, n=found.n_pairs, next_step="ask a smaller model of the same make",
         )  # fmt: skip
     return verdict(
         good=found.enough,
-        says=what + ("" if found.enough else ": it cannot say what tells these pairs apart"),
+        message=what + ("" if found.enough else ": it cannot say what tells these pairs apart"),
         next_step="look for what all genes or all pairs have to pass through: a pooled number, an activation that is "
         "dead or saturated, a gradient that does not arrive; the exact checks of the architecture name most of them",
         statistic=found.left, tolerance=found.tolerance, n=found.n_pairs,
     )  # fmt: skip
 
 
-def learnt_by_heart(probe: Probe) -> Learnt | None:
+def memorised(probe: Probe) -> Learnt | None:
     """How far a few pairs can be learnt; None where they look the same to the model, or end the same."""
     return probe.once("learnt by heart", _tried)
 
@@ -158,7 +158,7 @@ def _rates(probe: Probe) -> list[float | None]:
     rate = best_rate(probe)
     if rate is None:
         return [None]
-    return list(dict.fromkeys([rate, rate / 3] if ladder_of(probe).learns else [rate, 1e-2, 1e-3]))
+    return list(dict.fromkeys([rate, rate / 3] if range_test_of(probe).learns else [rate, 1e-2, 1e-3]))
 
 
 def _learnt(probe: Probe, pairs: PairBatch, asked: Learnt, constant: float, floor: float) -> Learnt:
@@ -185,9 +185,9 @@ def _learnt(probe: Probe, pairs: PairBatch, asked: Learnt, constant: float, floo
 
 def looks(pairs: PairBatch) -> NDArray[np.uint64]:
     """A number for all that the model is shown of each pair, uint64 (B,)."""
-    told_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
+    perturbed_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
     masks_BG = pairs.measured_BG.astype(np.float32) + 2 * pairs.perturbed_BG
-    return row_codes(np.hstack((pairs.before_BG, told_BG, masks_BG.astype(np.float32))))
+    return row_codes(np.hstack((pairs.before_BG, perturbed_BG, masks_BG.astype(np.float32))))
 
 
 def group_errors(pairs: PairBatch, group_B: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -20,13 +20,13 @@ from torch import nn
 
 from diagnostics.checks.data.linear_fit import LinearFit, judged_pairs, linear_fit, rise
 from diagnostics.checks.data.signal import Taken, of_another_pair, of_other_genes
-from diagnostics.checks.engine.answers import answers, errors_if_finite, told_otherwise
+from diagnostics.checks.engine.answers import answers, errors_if_finite, perturbed_otherwise
 from diagnostics.checks.engine.budget import batch_size, steps_within
 from diagnostics.checks.engine.cell_ids import names_of, sides_of
 from diagnostics.checks.engine.gains import Cells, Gain, gain_of
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.learning.learning_rate import best_rate, ladder_of
-from diagnostics.checks.learning.one_batch import learnt_by_heart
+from diagnostics.checks.learning.learning_rate import best_rate, range_test_of
+from diagnostics.checks.learning.one_batch import memorised
 from diagnostics.scoring.errors import Errors, errors_of, losses_of
 from gpcp.core.pairs import PairBatch, concatenate, rebatched
 from gpcp.core.predictors import control_of, perturbation_of
@@ -139,7 +139,7 @@ def _trained_long_enough(probe: Probe) -> ShortTraining | None:
     found = _trained(probe, fit, n_steps, rate)
     if found.diverged and rate is not None:
         found = _trained(probe, fit, n_steps, rate / 3)
-    learnt = learnt_by_heart(probe)
+    learnt = memorised(probe)
     # More time is for models of which it is open whether they learn: not for those that cannot say sixteen pairs.
     if n_steps < N_STEPS or not fit.gain.clear or _learns(found) or learnt is None or not learnt.enough:
         return found
@@ -159,9 +159,9 @@ def _other_rates(probe: Probe, rate: float | None) -> list[float]:
     """Half a decade to either side and a decade above, where the ladder's next rung does not blow up."""
     if rate is None:
         return []
-    ladder = ladder_of(probe)
+    range_test = range_test_of(probe)
     wanted = [rate * 10**power for power in (0.5, -0.5, 1.0)]
-    return [one for one in wanted if ladder.gain(ladder.nearest(one)) > 0]
+    return [one for one in wanted if range_test.gain(range_test.nearest(one)) > 0]
 
 
 def _learns(found: ShortTraining) -> bool:
@@ -170,8 +170,10 @@ def _learns(found: ShortTraining) -> bool:
         return False
     beats = found.gain(found.baseline, found.model.errors)
     linear = found.gain(found.baseline, found.linear.errors)
-    told, linear_told = found.model.other_pair, found.linear.other_pair
-    return _begun(beats, linear) and (told is None or linear_told is None or _begun(told, linear_told))
+    perturbed, linear_perturbed = found.model.other_pair, found.linear.other_pair
+    return _begun(beats, linear) and (
+        perturbed is None or linear_perturbed is None or _begun(perturbed, linear_perturbed)
+    )
 
 
 def _begun(own: Gain, linear: Gain) -> bool:
@@ -231,40 +233,41 @@ OTHERWISE: tuple[Otherwise, ...] = (("other pair", of_another_pair), ("other gen
 
 def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
     """The judged pairs with something else told, in the order of :data:`OTHERWISE`; the same for every predictor."""
-    return [told_otherwise(judged, taken(judged, probe.rng("short training", name))) for name, taken in OTHERWISE]
+    return [perturbed_otherwise(judged, taken(judged, probe.rng("short training", name))) for name, taken in OTHERWISE]
 
 
 def _judged_model(probe: Probe, model: nn.Module, judged: PairBatch, fit: LinearFit) -> Judged | None:
     """None where an answer is not finite."""
     otherwise = _asked_otherwise(probe, judged)
     answer_BG, *others = (answers(probe, model, pairs)[:, fit.part.token_G] for pairs in (judged, *otherwise))
-    part, *told = (fit.part.of(pairs) for pairs in (judged, *otherwise))
+    part, *perturbed = (fit.part.of(pairs) for pairs in (judged, *otherwise))
     if any(
         errors_if_finite(one_BG, pairs) is None
-        for one_BG, pairs in zip((answer_BG, *others), (part, *told), strict=True)
+        for one_BG, pairs in zip((answer_BG, *others), (part, *perturbed), strict=True)
     ):
         return None
-    return _judged(probe, fit, part, answer_BG, told, others)
+    return _judged(probe, fit, part, answer_BG, perturbed, others)
 
 
 def _judged_linear(probe: Probe, judged: PairBatch, fit: LinearFit) -> Judged:
-    part, *told = (fit.part.of(pairs) for pairs in (judged, *_asked_otherwise(probe, judged)))
+    part, *perturbed = (fit.part.of(pairs) for pairs in (judged, *_asked_otherwise(probe, judged)))
     answer_BG, *others = (
-        fit.predictor.predict(control_of(pairs), perturbation_of(pairs)).astype(np.float64) for pairs in (part, *told)
+        fit.predictor.predict(control_of(pairs), perturbation_of(pairs)).astype(np.float64)
+        for pairs in (part, *perturbed)
     )
-    return _judged(probe, fit, part, answer_BG, told, others)
+    return _judged(probe, fit, part, answer_BG, perturbed, others)
 
 
 def _judged(
     probe: Probe, fit: LinearFit, part: PairBatch, answer_BG: NDArray[np.float64],
-    told: list[PairBatch], others: list[NDArray[np.float64]],
+    perturbed: list[PairBatch], others: list[NDArray[np.float64]],
 ) -> Judged:  # fmt: skip
     cells = names_of(probe).codes(part)
     rises = [
         rise(part, [perturbation_of(pairs)], answer_BG, [other_BG], fit.baseline.loss, cells)
-        for pairs, other_BG in zip(told, others, strict=True)
+        for pairs, other_BG in zip(perturbed, others, strict=True)
     ]
-    both_BG = part.scored_BG & ~told[0].perturbed_BG
+    both_BG = part.scored_BG & ~perturbed[0].perturbed_BG
     return Judged(
         errors=errors_of(np.where(part.scored_BG, answer_BG, 0.0), part), other_pair=rises[0], other_genes=rises[1],
         response_BG=np.where(both_BG, answer_BG - others[0], np.nan),

@@ -37,7 +37,9 @@ def every_direction(probe: Probe) -> Finding:
     places = [(int(row), int(place)) for row in rows for place in np.flatnonzero(scored[row])[:_MOST_PLACES]]
     n, n_pairs = len(places), len({row for row, _ in places})
     if n < 3 * n_pairs:
-        return Finding(outcome="not_applicable", says="the pairs score too few genes each to tell a loss from its mean")
+        return Finding(
+            outcome="not_applicable", message="the pairs score too few genes each to tell a loss from its mean"
+        )
     row_N, place_N = (np.array(index) for index in zip(*places, strict=True))
     rng, size = probe.rng("directions of the loss"), (case.prediction_BL - case.after_BL).abs().max()
     slope_KN = np.empty((n + _MORE_DRAWS, n))
@@ -48,21 +50,22 @@ def every_direction(probe: Probe) -> Finding:
         slope_N[:] = gradient_BL.cpu().numpy()[row_N, place_N]
     largest_N = np.abs(slope_KN).max(axis=0)
     if not (np.isfinite(slope_KN).all() and largest_N.all()):
-        return Finding(outcome="not_applicable", says="some derivatives are 0 or not finite: see the checks before")
+        return Finding(outcome="not_applicable", message="some derivatives are 0 or not finite: see the checks before")
     singular = np.linalg.svd(slope_KN / largest_N, compute_uv=False)
     rank = int((singular > _RANK_SLACK * singular[0]).sum())
-    says = (
+    message = (
         f"the gradients at {len(slope_KN)} random answers span {rank} of the {n} directions in which they may be wrong"
     )
     next_step = "compare answer by answer before anything is averaged: the mean of squared misses, not the square of a "
     next_step += "mean miss"
     if n - n_pairs <= rank < n:
         return Finding(
-            outcome="inconclusive", says=f"{says}: one a pair is lost, as in a correlation, which hears no shift",
+            outcome="inconclusive", message=f"{message}: one a pair is lost, as in a correlation, which hears no shift",
             next_step="add a term for it, unless the level of the answers does not matter", statistic=float(rank),
             null=float(n), n=n,
         )  # fmt: skip
     return verdict(
-        good=rank == n, says=says if rank == n else f"{says}: in all others they are free to be", next_step=next_step,
+        good=rank == n, message=message if rank == n else f"{message}: in all others they are free to "
+        f"be", next_step=next_step,
         statistic=float(rank), null=float(n), tolerance=0.0, n=n,
     )  # fmt: skip

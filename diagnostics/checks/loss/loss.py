@@ -89,13 +89,15 @@ def finite(probe: Probe) -> Finding:
     value, gradient_BL = case.asked(probe)
     n_wrong = int((~gradient_BL[case.scored_BL].isfinite()).sum()) + (not np.isfinite(value))
     silent = not bool(gradient_BL.any())
-    says = f"the loss is {value:.4g} and all its derivatives are finite"
+    message = f"the loss is {value:.4g} and all its derivatives are finite"
     if n_wrong:
-        says = f"the loss is {value:.4g}, and {n_wrong} of its value and derivatives are NaN or infinite"
+        message = f"the loss is {value:.4g}, and {n_wrong} of its value and derivatives are NaN or infinite"
     elif silent:
-        says = f"the loss is {value:.4g} and its gradient is 0 throughout: it is detached from the prediction, or flat"
+        message = (
+            f"the loss is {value:.4g} and its gradient is 0 throughout: it is detached from the prediction, or flat"
+        )
     return verdict(
-        good=not n_wrong and not silent, says=says,
+        good=not n_wrong and not silent, message=message,
         next_step="look for detach(), item(), no_grad() or a sign in the loss" if silent and not n_wrong
         else "look for a division by a number of scored genes that may be 0, or a logarithm or root",
         statistic=float(n_wrong + silent), null=0.0, tolerance=0.0, n=int(case.scored_BL.sum()),
@@ -126,7 +128,7 @@ def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
     case = case_of(probe, "unscored")
     value, gradient_BL = case.asked(probe)
     if bool(case.scored_BL.all()):
-        return Finding(outcome="not_applicable", says="every place of these pairs is scored")
+        return Finding(outcome="not_applicable", message="every place of these pairs is scored")
     worst, outside = 0.0, 0.0
     for name in ("prediction_BL", "after_BL"):
         altered = replace(case, **{name: torch.where(case.scored_BL, getattr(case, name), junk)})
@@ -137,11 +139,11 @@ def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
         outside = max(outside, float(torch.nan_to_num(now_BL[~case.scored_BL], nan=LARGEST).abs().max()) / scale)
     n = int((~case.scored_BL).sum())
     good = worst <= _SLACK and outside == 0
-    says = f"{what} at {n} places that are not scored change neither the loss nor its gradient"
+    message = f"{what} at {n} places that are not scored change neither the loss nor its gradient"
     if not good:
-        says = f"{what} at {n} places that are not scored change the loss or its gradient"
+        message = f"{what} at {n} places that are not scored change the loss or its gradient"
     return verdict(
-        good=good, says=says, next_step=next_step,
+        good=good, message=message, next_step=next_step,
         statistic=min(max(worst, outside), LARGEST), null=0.0, tolerance=_SLACK, n=n,
     )  # fmt: skip
 
@@ -159,7 +161,7 @@ def every_scored(probe: Probe) -> Finding:
     n_left_out = int((gradient_BL[case.scored_BL] == 0).sum())
     return verdict(
         good=not n_left_out,
-        says=f"{n_left_out} of {n} scored answers do not enter the loss"
+        message=f"{n_left_out} of {n} scored answers do not enter the loss"
         if n_left_out
         else f"each of {n} scored answers enters the loss",
         next_step="look for a mask that is inverted or of the wrong axis, and for a slice or index that drops genes",
@@ -191,7 +193,7 @@ def least_at_target(probe: Probe) -> Finding:
         n_wrong += len(places) if n_alone else 0
     return verdict(
         good=not n_wrong,
-        says=f"at {n_wrong} of {n} scored answers a step down the loss leads away from the target"
+        message=f"at {n_wrong} of {n} scored answers a step down the loss leads away from the target"
         if n_wrong
         else f"at all {n} scored answers a step down the loss leads towards the target",
         next_step="look at the sign of the loss, and at what it is told to compare the prediction with: after, in the "
@@ -249,7 +251,8 @@ def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str
     gap = _gap(value, now)
     return verdict(
         good=gap <= _SLACK,
-        says=f"{what} leaves the loss at {value:.4g}" if gap <= _SLACK else f"{what} takes the loss from {value:.4g} "
+        message=f"{what} leaves the loss at {value:.4g}" if gap <= _SLACK else f"{what} takes the loss from "
+        f"{value:.4g} "
         f"to {now:.4g}", next_step=next_step,
         statistic=gap, null=0.0, tolerance=_SLACK, n=int(case.scored_BL.sum()),
     )  # fmt: skip
@@ -264,14 +267,16 @@ def reported(probe: Probe) -> Finding:
     """One step on a few pairs, with dropout at 0, against the model and the loss that are given."""
     subject = probe.subject
     if subject.training_step is None:
-        return Finding(outcome="not_applicable", says="there is no training step of its own: it is made of the parts")
+        return Finding(
+            outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
+        )
     with probe.trial("reported", dropout=False) as (model, optimizer), without_dropout(model):
         value = float(subject.composed_loss(model, probe.few).detach())
         said = subject.step(model, optimizer, probe.few)
     gap = _gap(value, said)
     return verdict(
         good=gap <= _HALF_PRECISION,
-        says=f"the training step reports {said:.4g}, and the loss of its batch is {value:.4g}",
+        message=f"the training step reports {said:.4g}, and the loss of its batch is {value:.4g}",
         next_step="look at what the step averages over, which mask it passes, and whether it shows the model the "
         "batch that it scores",
         statistic=gap, null=0.0, tolerance=_HALF_PRECISION, n=len(probe.few),

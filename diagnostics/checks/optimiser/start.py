@@ -28,14 +28,16 @@ def start(probe: Probe) -> Finding:
     after, before = after_BL[batch.scored_BL], batch.before_BL[batch.scored_BL]
     usual = max(float(after.square().sum()), float((after - before).square().sum()))
     if not usual > 0:
-        return Finding(outcome="not_applicable", says="nothing that is scored differs from 0")
+        return Finding(outcome="not_applicable", message="nothing that is scored differs from 0")
     answer = probe.answer(batch)[batch.scored_BL]
     if not bool(answer.isfinite().all()):
-        return Finding(outcome="not_applicable", says="the untrained answers are not finite: see architecture.finite")
+        return Finding(
+            outcome="not_applicable", message="the untrained answers are not finite: see architecture.finite"
+        )
     ratio = min(float((answer - after).square().sum()) / usual, LARGEST)
     return verdict(
         good=ratio <= MOST_WRONG,
-        says=f"the untrained model's squared error is {ratio:.3g} times that of answering 0 or the cell before"
+        message=f"the untrained model's squared error is {ratio:.3g} times that of answering 0 or the cell before"
         + ("" if ratio <= MOST_WRONG else ": training begins far from where the answers lie"),
         next_step="initialise smaller weights (torch's own defaults do), or begin the last layer at 0",
         statistic=ratio, tolerance=MOST_WRONG, n=int(after.numel()),

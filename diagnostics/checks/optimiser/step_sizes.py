@@ -40,7 +40,7 @@ _WIRING = ("optimiser.gradients", "optimiser.moves_parameters", "optimiser.holds
 def learning_rate(probe: Probe) -> Finding:
     """The rates in force over some steps; a schedule shows where the training step applies it."""
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
     rates: list[list[float]] = []
     with probe.trial("learning rate") as (model, optimizer):
         for pairs in islice(probe.batches("learning rate", batch_size=_N_PAIRS), _N_STEPS):
@@ -54,11 +54,11 @@ def learning_rate(probe: Probe) -> Finding:
     left = [last / most if most > 0 else 0.0 for last, most in zip(rates[-1], highest, strict=True)]
     n_steps = len(rates) - 1
     if min(highest) <= 0:
-        says = f"the learning rate of {sum(one <= 0 for one in highest)} parameter groups is 0 over {n_steps} steps"
+        message = f"the learning rate of {sum(one <= 0 for one in highest)} parameter groups is 0 over {n_steps} steps"
     else:
-        says = f"the learning rate is {max(rates[0]):.3g} at first and {min(rates[-1]):.3g} after {n_steps} steps"
+        message = f"the learning rate is {max(rates[0]):.3g} at first and {min(rates[-1]):.3g} after {n_steps} steps"
     return verdict(
-        good=min(left) >= _LEAST_LEFT, says=says,
+        good=min(left) >= _LEAST_LEFT, message=message,
         next_step="set a rate above 0; call scheduler.step() as often as its schedule means: an epoch is no step",
         statistic=min(left), null=1.0, tolerance=_LEAST_LEFT, n=n_steps,
     )  # fmt: skip
@@ -83,22 +83,22 @@ def first_step(probe: Probe) -> Finding:
     Kingma and Ba 2015: the update is ``lr * g / (|g| + eps)``.
     """
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
     with probe.trial("first step") as (model, optimizer):
         rate_of = {id(one): float(group["lr"]) for group in optimizer.param_groups for one in group["params"]}
         parameters = list(model.parameters())
         rate_N = flat([torch.full_like(one, rate_of.get(id(one), 0.0)) for one in parameters], parameters)
         known = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
     if not known:
-        return Finding(outcome="not_applicable", says="the optimiser is none of Adam's kind")
+        return Finding(outcome="not_applicable", message="the optimiser is none of Adam's kind")
     _, moved_N, gradient_N = _parts(probe)
     pulled_N = (np.abs(gradient_N) > _NOT_TINY * np.abs(gradient_N).max()) & (rate_N > 0)
     if not bool(pulled_N.any()):
-        return Finding(outcome="not_applicable", says="no parameter has both a gradient and a learning rate above 0")
+        return Finding(outcome="not_applicable", message="no parameter has both a gradient and a learning rate above 0")
     ratio = float(np.median(np.abs(moved_N[pulled_N]) / rate_N[pulled_N]))
     good = _FIRST_STEP[0] <= ratio <= _FIRST_STEP[1]
     return verdict(
-        good=good, says=f"the first step goes {ratio:.3g} times as far as the learning rate says",
+        good=good, message=f"the first step goes {ratio:.3g} times as far as the learning rate says",
         next_step="set eps back to 1e-8 (a large one makes Adam's steps as small as the gradient), and look whether "
         "the rate that is set is the rate that is used",
         statistic=ratio, null=1.0, tolerance=_FIRST_STEP[0], n=int(pulled_N.sum()),
@@ -116,13 +116,13 @@ def moments(probe: Probe) -> Finding:
     With the two betas swapped the size of a step follows the last gradients and its direction those long past.
     """
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
     with probe.trial("moments") as (_, optimizer):
         groups = [dict(group) for group in optimizer.param_groups]
     betas = [tuple(map(float, group["betas"])) for group in groups if len(group.get("betas", ())) == 2]
     momenta = [float(group["momentum"]) for group in groups if "momentum" in group]
     if not betas and not momenta:
-        return Finding(outcome="not_applicable", says="the optimiser keeps no averages that are known")
+        return Finding(outcome="not_applicable", message="the optimiser keeps no averages that are known")
     worst = max([*(b1**2 / max(b2, 1e-30) ** 0.5 for b1, b2 in betas), *momenta])
     said = " and ".join(
         [
@@ -132,7 +132,7 @@ def moments(probe: Probe) -> Finding:
     )
     return verdict(
         good=worst < 1,
-        says=f"{said}: " + ("within" if worst < 1 else "outside") + " the range in which steps converge",
+        message=f"{said}: " + ("within" if worst < 1 else "outside") + " the range in which steps converge",
         next_step="set betas to (0.9, 0.999), in this order, and a momentum below 1",
         statistic=worst, tolerance=1.0, n=len(groups),
     )  # fmt: skip
@@ -148,12 +148,12 @@ def decay(probe: Probe) -> Finding:
     decayed_N, moved_N, _ = _parts(probe)
     gone, moved = float(np.linalg.norm(decayed_N)), float(np.linalg.norm(moved_N))
     if moved == 0 and gone == 0:
-        return Finding(outcome="not_applicable", says="a step moves nothing")
+        return Finding(outcome="not_applicable", message="a step moves nothing")
     share = gone / (gone + moved)
     most = _MOST_DECAY / (1 + _MOST_DECAY)
     return verdict(
         good=share <= most,
-        says=f"{share:.1%} of a step's length is decay, whatever the gradient says",
+        message=f"{share:.1%} of a step's length is decay, whatever the gradient says",
         next_step="lower weight_decay: weights are pulled to 0 faster than they can learn",
         statistic=share, null=0.0, tolerance=most, n=len(moved_N),
     )  # fmt: skip
@@ -171,11 +171,11 @@ def descends(probe: Probe) -> Finding:
     slope_N = flat(true_gradient(probe), parameters)
     length = float(np.linalg.norm(moved_N) * np.linalg.norm(slope_N))
     if length == 0:
-        return Finding(outcome="not_applicable", says="a step moves nothing, or the loss has no gradient")
+        return Finding(outcome="not_applicable", message="a step moves nothing, or the loss has no gradient")
     cosine = float(moved_N @ slope_N) / length
     return verdict(
         good=cosine < 0,
-        says=f"a step goes {'down' if cosine < 0 else 'up'} the loss of its own batch (cosine {cosine:.2g} with its "
+        message=f"a step goes {'down' if cosine < 0 else 'up'} the loss of its own batch (cosine {cosine:.2g} with its "
         "gradient)",
         next_step="look at the sign of the loss and at the optimiser's maximize",
         statistic=cosine, null=-1.0, tolerance=0.0, n=len(moved_N),

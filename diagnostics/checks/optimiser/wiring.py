@@ -155,7 +155,7 @@ def precision(probe: Probe) -> Finding:
     lost = max(short.values(), default=0.0)
     return verdict(
         good=not short,
-        says=f"{len(short)} of {n} parameters are kept in half precision ({_named(list(short))}): an update below "
+        message=f"{len(short)} of {n} parameters are kept in half precision ({_named(list(short))}): an update below "
         f"{lost:.2g} of its weight is rounded away"
         if short
         else f"all {n} parameters are kept in single precision or better",
@@ -172,19 +172,21 @@ def precision(probe: Probe) -> Finding:
 def holds_parameters(probe: Probe) -> Finding:
     """The very tensors, not equal ones."""
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", says="the training step holds an optimiser of its own")
+        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
     with probe.trial("holds parameters") as (model, optimizer):
         held = {id(one) for group in optimizer.param_groups for one in group["params"]}
         named = {name: id(one) for name, one in model.named_parameters() if one.requires_grad}
     missing = [name for name, number in named.items() if number not in held]
     n_strangers = len(held - set(named.values()))
-    says = f"the optimiser holds all {len(named)} parameters of the model"
+    message = f"the optimiser holds all {len(named)} parameters of the model"
     if missing:
-        says = f"the optimiser does not hold {len(missing)} of {len(named)} parameters of the model: {_named(missing)}"
+        message = (
+            f"the optimiser does not hold {len(missing)} of {len(named)} parameters of the model: {_named(missing)}"
+        )
     if n_strangers:
-        says += f", and holds {n_strangers} that are not the model's"
+        message += f", and holds {n_strangers} that are not the model's"
     return verdict(
-        good=not missing, says=says,
+        good=not missing, message=message,
         next_step="build the optimiser from model.parameters() of the very model that is trained, after the last "
         "change of its layers",
         statistic=float(len(missing)), null=0.0, tolerance=0.0, n=len(named),
@@ -207,16 +209,16 @@ def step_gradients(probe: Probe) -> Finding:
     size = [float(np.linalg.norm(one)) for one, _ in pairs]
     largest = int(np.argmax(size)) if size else 0
     if not size or not size[largest]:
-        return Finding(outcome="not_applicable", says="the loss of these pairs has no gradient to compare with")
+        return Finding(outcome="not_applicable", message="the loss of these pairs has no gradient to compare with")
     if any(one is not None and not bool(one.isfinite().all()) for one in seen):
         return verdict(
-            good=False, says="the training step's gradients are not finite", statistic=LARGEST, tolerance=0.0,
+            good=False, message="the training step's gradients are not finite", statistic=LARGEST, tolerance=0.0,
             next_step="look for a loss scale that is too large, and for half precision",
         )  # fmt: skip
     factor = float(np.sum(pairs[largest][0] * pairs[largest][1])) / size[largest] ** 2
     if factor <= 0:
         return verdict(
-            good=False, says=f"the training step goes {'against' if factor else 'without'} the gradient of the loss",
+            good=False, message=f"the training step goes {'against' if factor else 'without'} the gradient of the loss",
             next_step="look for detach(), no_grad() or a sign between the model, the loss and backward()",
             statistic=factor, null=1.0, tolerance=0.0, n=len(names),
         )  # fmt: skip
@@ -225,7 +227,8 @@ def step_gradients(probe: Probe) -> Finding:
     astray = [name for name, stray in zip(names, strays, strict=True) if stray > _HALF_PRECISION]
     return verdict(
         good=not astray,
-        says=f"the training step's gradients are not those of the loss for {len(astray)} of {len(names)} parameters: "
+        message=f"the training step's gradients are not those of the loss for {len(astray)} of {len(names)} "
+        f"parameters: "
         f"{_named(astray)}"
         if astray
         else f"the training step's gradients are those of the loss, times {factor:.3g}",
@@ -255,12 +258,12 @@ def cleared(probe: Probe) -> Finding:
                     one.copy_(value)
     size = float(np.linalg.norm(found_N[0]))
     if not size > 0:
-        return Finding(outcome="not_applicable", says="the training step has no gradient to clear")
+        return Finding(outcome="not_applicable", message="the training step has no gradient to clear")
     growth = float(found_N[0] @ found_N[1]) / size**2
     left = abs(growth - 1)
     return verdict(
         good=left <= _HALF_PRECISION,
-        says="the same pairs give the same gradient a second time"
+        message="the same pairs give the same gradient a second time"
         if left <= _HALF_PRECISION
         else f"the same pairs at the same weights give {growth:.3g} times the gradient a second time: what is left of "
         "one step enters the next",
@@ -290,13 +293,14 @@ def moves_parameters(probe: Probe) -> Finding:
         still = [name for name, one in model.named_parameters() if name in pulled and torch.equal(one, before[name])]
     if not pulled:
         return verdict(
-            good=False, says="the training step computes no gradient for any parameter", statistic=1.0, tolerance=0.0,
+            good=False, message="the training step computes no gradient for any "
+            "parameter", statistic=1.0, tolerance=0.0,
             next_step="call backward() on the loss of the very model that is trained",
         )  # fmt: skip
     lost = [name for name in still if not handed.get(name, False)]
     if still and not lost:
         return Finding(
-            outcome="inconclusive", says=f"the optimiser steps with the gradient of {_named(still)}, too little to "
+            outcome="inconclusive", message=f"the optimiser steps with the gradient of {_named(still)}, too little to "
             "change it in this precision", next_step="see the checks of how far a step goes, and learning.rate",
             statistic=float(len(still)), null=0.0, n=len(pulled),
         )  # fmt: skip
@@ -305,7 +309,7 @@ def moves_parameters(probe: Probe) -> Finding:
     why = "what an optimiser does to them is undone" if undone else why
     return verdict(
         good=not still,
-        says=f"three steps leave {len(lost)} of {len(pulled)} parameters with a gradient as they were: "
+        message=f"three steps leave {len(lost)} of {len(pulled)} parameters with a gradient as they were: "
         f"{_named(lost)}; {why}"
         if still
         else f"three steps move all {len(pulled)} parameters that have a gradient",

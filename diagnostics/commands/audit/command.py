@@ -11,7 +11,7 @@ from pathlib import Path
 # Registers the scheme `synthetic:`.
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 import gpcp
-from diagnostics.audit.verdicts import marks_text
+from diagnostics.audit.verdicts import thresholds_text
 from diagnostics.cli.options import add_source_arguments
 from diagnostics.cli.parser import Parser, exit_code_of, positive, whole
 from gpcp.core.errors import InputError, nearest
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "dataset or cell type; what is measured and expressed; what matching buys; and what the best\n"
         "linear predictor can gain on cells it has not seen. The author's setting, the first hundred\n"
         "protein-coding genes, stands beside the chosen panel.",
-        epilog=_EXAMPLES + marks_text() + "\nexit code: 0 ran, 1 ran and the pairs cannot teach, 2 bad use, "
+        epilog=_EXAMPLES + thresholds_text() + "\nexit code: 0 ran, 1 ran and the pairs cannot teach, 2 bad use, "
         "130 interrupted",
     )
     made.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
@@ -55,7 +55,13 @@ def parser() -> argparse.ArgumentParser:
     add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
     add("--prefer-on", metavar="NAME", nargs="+", default=[], help="what they share if it can be had")
     add("--best-of", metavar="K", type=positive, default=1, help="most alike of K candidates (default 1: any)")
-    add("--told", metavar="N", type=positive, nargs=2, help="fewest and most genes told (default: 1 to all but one)")
+    add(
+        "--n-perturbed",
+        metavar="N",
+        type=positive,
+        nargs=2,
+        help="fewest and most genes told (default: 1 to all but one)",
+    )
     add = made.add_argument_group("size and output").add_argument
     add("--max-cells", metavar="N", type=positive, default=40_000, help="cells to read (default 40,000)")
     add("--max-pairs", metavar="N", type=positive, default=20_000, help="pairs to measure (default 20,000)")
@@ -79,8 +85,8 @@ def _checked(argv: Sequence[str]) -> argparse.Namespace:
         differ_on=tuple(arguments.differ_on),
         prefer_on=tuple(arguments.prefer_on),
     )
-    if arguments.told is not None:
-        arguments.told = tuple(arguments.told)
+    if arguments.n_perturbed is not None:
+        arguments.n_perturbed = tuple(arguments.n_perturbed)
     return arguments
 
 

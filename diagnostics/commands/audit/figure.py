@@ -47,7 +47,7 @@ def draw(audits: Sequence[PanelAudit], path: Path) -> None:
     names = [f"{audit.name}\n{audit.n_genes} genes, {audit.n_pairs:,} pairs" for audit in audits]
     _stacked(axes[0], [_parts(audit) for audit in audits], _COLOUR_OF)
     axes[0].set_title("what the mean squared change is made of", loc="left", fontsize=10)
-    _mark_noise(axes[0], audits)
+    _noise_threshold(axes[0], audits)
     _stacked(axes[1], [_entries(audit) for audit in audits], _ENTRY_COLOURS)
     axes[1].set_title("what the loss is about: all entries, a gene of a pair each", loc="left", fontsize=10)
     _gains(axes[2], audits)
@@ -103,7 +103,7 @@ def _stacked(ax: "Axes", shares: Sequence[Mapping[str, float]], colour_of: Mappi
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
 
 
-def _mark_noise(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
+def _noise_threshold(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
     """A bracket under each bar; half of the noise is the cell before's, and regression to the mean takes it."""
     for row, audit in enumerate(audits):
         full = audit.noise.full_depth
@@ -131,9 +131,11 @@ def _gains(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
             ax.errorbar(
                 [gain.value], [y], xerr=reach, fmt="o", markersize=4, color=colours[name], capsize=2, label=label
             )
-        if audit.gain.told_gain is not None:
-            told = f"what is told: {percent(audit.gain.told_gain)} of the loss without it"
-            ax.text(0.99, row - 0.38, told, transform=ax.get_yaxis_transform(), ha="right", va="center", fontsize=8)
+        if audit.gain.perturbed_gain is not None:
+            n_perturbed = f"what is told: {percent(audit.gain.perturbed_gain)} of the loss without it"
+            ax.text(
+                0.99, row - 0.38, n_perturbed, transform=ax.get_yaxis_transform(), ha="right", va="center", fontsize=8
+            )
     ax.axvline(0, color="black", linewidth=0.8)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.set_title(

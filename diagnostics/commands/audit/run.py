@@ -19,13 +19,13 @@ from diagnostics.commands.audit.figure import draw
 from diagnostics.commands.audit.table import screen
 from diagnostics.results.report import versions
 from gpcp.core.files import check_folder, plain, write_json, write_text
-from gpcp.opening.cells import cells_named, notes_named, source_options
-from gpcp.panels.annotation import GeneNotes, notes_of_table
+from gpcp.opening.cells import open_annotation, open_cells, source_options
+from gpcp.panels.annotation import GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import GenePanel, choose_genes, first_genes
 from gpcp.panels.panel_file import read_genes
 from gpcp.panels.statistics import GeneStatistics
-from gpcp.sources.in_memory import SampledCells, sample_cells
+from gpcp.sources.in_memory import InMemoryCells, sample_cells
 
 N_AUTHOR = 100
 AUTHOR, CHOSEN, BOTH = "author's setting", "chosen panel", "all genes"
@@ -47,7 +47,7 @@ class Column:
     """
 
     name: str
-    says: str
+    summary: str
     genes: tuple[str, ...]
     paired: HowPaired | None
 
@@ -65,7 +65,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     check_folder(out)
     options = source_options(arguments)
     asked = None if arguments.panel is None else read_genes(arguments.panel)
-    source = cells_named(arguments.source, genes=arguments.genes, **options)
+    source = open_cells(arguments.source, genes=arguments.genes, **options)
     with Stages(2 + 2 * len(STAGES), quiet=arguments.quiet) as stages:
         stages("first pass")
         statistics = gene_statistics(source, seed=arguments.seed, max_cells=arguments.max_cells)
@@ -107,7 +107,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def columns_of(
-    arguments: argparse.Namespace, statistics: GeneStatistics, asked: Sequence[str] | None, notes: GeneNotes
+    arguments: argparse.Namespace, statistics: GeneStatistics, asked: Sequence[str] | None, notes: GeneAnnotation
 ) -> list[Column]:
     """The author's setting and the chosen panel; one column where both are the same."""
     among = notes.of_biotype() if notes.biotype_of else None
@@ -115,20 +115,20 @@ def columns_of(
     known = [gene for gene in statistics.vocab.feature_id if among is None or gene in among]
     n_first = min(N_AUTHOR, len(known))
     first = first_genes(statistics, n_genes=n_first, among=among)
-    first_says = f"the first {n_first} {kind} in the source's order"
+    first_summary = f"the first {n_first} {kind} in the source's order"
     paired = _paired(arguments)
     if asked is None:
         chosen = _chosen(arguments, statistics, among)
-        genes, says = chosen.feature_id, chosen.chosen_by
+        genes, summary = chosen.feature_id, chosen.chosen_by
     else:
         # Asked for by name: unknown ones are refused with the nearest.
         statistics.vocab.tokens(asked)
-        genes, says = tuple(asked), f"the {len(asked)} genes of {str(arguments.panel)!r}"
+        genes, summary = tuple(asked), f"the {len(asked)} genes of {str(arguments.panel)!r}"
     same = set(genes) == set(first.feature_id)
     if same and paired is None:
-        return [Column(name=BOTH, says=first_says, genes=first.feature_id, paired=None)]
-    author = Column(name=AUTHOR, says=first_says, genes=first.feature_id, paired=None)
-    return [author, Column(name=CHOSEN, says=says, genes=genes, paired=paired)]
+        return [Column(name=BOTH, summary=first_summary, genes=first.feature_id, paired=None)]
+    author = Column(name=AUTHOR, summary=first_summary, genes=first.feature_id, paired=None)
+    return [author, Column(name=CHOSEN, summary=summary, genes=genes, paired=paired)]
 
 
 def _chosen(arguments: argparse.Namespace, statistics: GeneStatistics, among: frozenset[str] | None) -> GenePanel:
@@ -141,16 +141,16 @@ def _chosen(arguments: argparse.Namespace, statistics: GeneStatistics, among: fr
     )
 
 
-def _notes(arguments: argparse.Namespace, options: dict[str, Any]) -> GeneNotes:
+def _notes(arguments: argparse.Namespace, options: dict[str, Any]) -> GeneAnnotation:
     """Kinds of genes, from a table that was given or from the source."""
     if arguments.gene_table is not None:
         return notes_of_table(arguments.gene_table)
-    return notes_named(arguments.source, **options)
+    return open_annotation(arguments.source, **options)
 
 
 def _paired(arguments: argparse.Namespace) -> HowPaired | None:
     """How the chosen panel is paired; None where nothing was asked."""
-    other = (arguments.differ_on, arguments.prefer_on, arguments.told)
+    other = (arguments.differ_on, arguments.prefer_on, arguments.n_perturbed)
     if arguments.match_on is None and not any(other) and arguments.best_of == 1:
         return None
     return HowPaired(
@@ -158,17 +158,17 @@ def _paired(arguments: argparse.Namespace) -> HowPaired | None:
         differ_on=tuple(arguments.differ_on),
         prefer_on=tuple(arguments.prefer_on),
         best_of=arguments.best_of,
-        told=arguments.told,
+        n_perturbed=arguments.n_perturbed,
     )
 
 
-def _audit(column: Column, cells: SampledCells, arguments: argparse.Namespace, stages: "Stages") -> PanelAudit:
+def _audit(column: Column, cells: InMemoryCells, arguments: argparse.Namespace, stages: "Stages") -> PanelAudit:
     default = HowPaired(match_on=tuple(name for name in MATCH if name in cells.index.covariates))
     return audit_panel(
         cells.genes(column.genes),
         column.paired or default,
         name=column.name,
-        panel_says=column.says,
+        panel_summary=column.summary,
         max_pairs=arguments.max_pairs,
         seed=arguments.seed,
         on_stage=lambda stage: stages(f"{column.name}: {stage}"),

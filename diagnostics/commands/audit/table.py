@@ -106,7 +106,7 @@ def _losses(audits: Sequence[PanelAudit]) -> list[_Row]:
     ]
     rows.append(("baseline: the better of the means", lambda a: a.gain.baseline, ""))
     rows.append(("gain of the best linear over it", lambda a: _maybe(a.gain.gain), "0 %"))
-    rows.append(("gain of what is told", lambda a: _maybe(a.gain.told_gain), "0 %"))
+    rows.append(("gain of what is told", lambda a: _maybe(a.gain.perturbed_gain), "0 %"))
     rows.append(("  smallest that would be seen", _visible, ""))
     rows.append(("pairs held out / to fit on", lambda a: f"{a.gain.n_held_out:,} / {a.gain.n_training:,}", ""))
     return rows
@@ -133,7 +133,7 @@ def _both(square: Estimate, jaccard: Estimate) -> str:
 def _header(audits: Sequence[PanelAudit], title: str) -> str:
     lines = _wrap(title)
     for audit in audits:
-        lines += _wrap(f"{audit.name}: {audit.panel_says}; pairs of {audit.paired.in_words()}")
+        lines += _wrap(f"{audit.name}: {audit.panel_summary}; pairs of {audit.paired.in_words()}")
     lines += _wrap("95 % intervals over pairs, of these donors and datasets; '-' where a number is not applicable")
     return "\n".join(lines)
 
@@ -141,10 +141,10 @@ def _header(audits: Sequence[PanelAudit], title: str) -> str:
 def _verdicts(audit: PanelAudit) -> str:
     lines = _wrap(f"{audit.name.upper()}: {verdict(audit)}")
     for number, finding in enumerate(findings(audit), 1):
-        lines += _wrap(f"{number}. {finding.says}", indent="   ")
+        lines += _wrap(f"{number}. {finding.summary}", indent="   ")
         if finding.next_step:
             lines += _wrap(f"   -> {finding.next_step}", indent="      ")
-    notes = [audit.noise.says, *([audit.gain.says] if audit.gain.says else [])]
+    notes = [audit.noise.summary, *([audit.gain.summary] if audit.gain.summary else [])]
     lines += [line for note in notes for line in _wrap(f"   ({note})", indent="   ")]
     return "\n".join(lines)
 

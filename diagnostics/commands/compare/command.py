@@ -17,7 +17,7 @@ _EXAMPLES = """examples:
   is `out` losing information?
     python -m diagnostics compare --heads linear mlp pooled_scalar
   many genes told, and no skip connection
-    python -m diagnostics compare --told 1-19 --set skip=false --steps 600
+    python -m diagnostics compare --n-perturbed 1-19 --set skip=false --steps 600
   where only the genes that are told ask
     python -m diagnostics compare --heads pooled pooled_scalar --set query_form=perturbed_genes
   the same for how values become tokens, and for which genes ask
@@ -61,7 +61,13 @@ def _add_data(add: Callable[..., object]) -> None:
     add(
         "--regime", metavar="NAME", default="interventional", help="counterfactual, interventional (default) or matched"
     )
-    add("--told", metavar="N[-M]", type=number_range, default=(1, 1), help="genes told a pair, N to M (default 1)")
+    add(
+        "--n-perturbed",
+        metavar="N[-M]",
+        type=number_range,
+        default=(1, 1),
+        help="genes told a pair, N to M (default 1)",
+    )
     add("--seed", metavar="N", type=whole, default=0, help="of the world and its held-out pairs (default 0)")
 
 

@@ -124,7 +124,7 @@ class Judged:
         Of its loss and the reference's, with its interval; None for the reference, and where no seed can be paired.
     loses_information : bool
         The rank argument and the measurement both say so.
-    says : str
+    summary : str
         The verdict in words.
     """
 
@@ -132,7 +132,7 @@ class Judged:
     outcome: Outcome
     difference: Difference | None
     loses_information: bool
-    says: str
+    summary: str
 
 
 @final
@@ -218,13 +218,13 @@ def _judged_reference(reference: Entry, others: Sequence[Judged], levels: Levels
     passing = [one.entry for one in others if one.outcome == "better" and one.entry.loss < reach]
     loses = levels.narrow(reference.rank) and bool(passing)
     if loses:
-        says = f"{reference.name}, the reference, {_loss_of_information(reference, passing[0], levels)}"
+        summary = f"{reference.name}, the reference, {_loss_of_information(reference, passing[0], levels)}"
     elif not reference.finite:
-        says = f"{reference.name}, the reference, diverged in every training"
+        summary = f"{reference.name}, the reference, diverged in every training"
     else:
-        says = _of_reference(reference, levels)
-    says += _diverged(reference)
-    return Judged(entry=reference, outcome="reference", difference=None, loses_information=loses, says=says)
+        summary = _of_reference(reference, levels)
+    summary += _diverged(reference)
+    return Judged(entry=reference, outcome="reference", difference=None, loses_information=loses, summary=summary)
 
 
 def _judged(entry: Entry, reference: Entry, levels: Levels, level: float) -> Judged:
@@ -238,8 +238,8 @@ def _judged(entry: Entry, reference: Entry, levels: Levels, level: float) -> Jud
     # That the rank is what limits is shown by another that went where no answer of this rank was found to go.
     passed = reference.loss < levels.reach(entry.rank)
     loses = outcome == "worse" and levels.narrow(entry.rank) and passed
-    says = _says(entry, reference, levels, outcome, difference, loses=loses)
-    return Judged(entry=entry, outcome=outcome, difference=difference, loses_information=loses, says=says)
+    summary = _summary(entry, reference, levels, outcome, difference, loses=loses)
+    return Judged(entry=entry, outcome=outcome, difference=difference, loses_information=loses, summary=summary)
 
 
 def interval(difference: Difference) -> str:
@@ -247,7 +247,7 @@ def interval(difference: Difference) -> str:
     return f"{difference.mean:+.4f} ({difference.low:+.4f} .. {difference.high:+.4f})"
 
 
-def _says(
+def _summary(
     entry: Entry,
     reference: Entry,
     levels: Levels,

@@ -137,7 +137,7 @@ def _setting(arguments: argparse.Namespace) -> tuple[Setting, int]:
         network=arguments.network,
         network_digest=digest,
         regime=regime_of(arguments.regime),
-        told=arguments.told,
+        n_perturbed=arguments.n_perturbed,
         seed=arguments.seed,
         n_held_out=N_HELD_OUT,
     )

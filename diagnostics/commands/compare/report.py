@@ -125,7 +125,7 @@ def _ranks(levels: Levels) -> str:
 
 
 def _verdicts(result: Compared) -> str:
-    return "\n".join(_wrapped(one.says, indent="  ") for one in result.judged)
+    return "\n".join(_wrapped(one.summary, indent="  ") for one in result.judged)
 
 
 def _wrapped(text: str, indent: str = "") -> str:
@@ -163,7 +163,7 @@ def to_json(result: Compared, levels: Levels) -> dict[str, Any]:
                 "name": one.entry.name,
                 "outcome": one.outcome,
                 "loses_information": one.loses_information,
-                "says": one.says,
+                "summary": one.summary,
                 "losses": {str(seed): loss for seed, loss in one.entry.loss_of.items()},
                 "loss": number(one.entry.loss),
                 "skill": number(levels.skill(one.entry.loss)),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diagnostics.architecture.head_rank import carried_rank
+from diagnostics.architecture.head_rank import output_rank
 from diagnostics.architecture.static_limits import limits
 from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     check_folder(out)
     check_file(arguments.json)
     plan = plan_of(arguments)
-    rank_of = {name: carried_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
+    rank_of = {name: output_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())
     levels = levels_of(plan.setting, skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
 
@@ -87,12 +87,13 @@ def _entries(plan: Plan, records: Sequence[dict[str, Any]], rank_of: dict[str, i
 
 def _about(plan: Plan, arguments: argparse.Namespace) -> str:
     setting = plan.setting
-    least, most = setting.told
-    told = f"{least}" if least == most else f"{least} to {most}"
+    least, most = setting.n_perturbed
+    n_perturbed = f"{least}" if least == most else f"{least} to {most}"
     _, fit = next(iter(plan.configs.values()))
     changed = f", {', '.join(arguments.set)}" if arguments.set else ""
     return (
-        f"{setting.world}, {setting.regime}, {told} told, preset {arguments.preset}{changed}, {fit.n_steps} steps of "
+        f"{setting.world}, {setting.regime}, {n_perturbed} told, preset {arguments.preset}{changed}, "
+        f"{fit.n_steps} steps of "
         f"{fit.batch_size} pairs, {plan.n_seeds} seeds; every {plan.part.replace('_', ' ')} sees the same pairs in the "
         f"same order and is measured on the same {setting.n_held_out} held-out pairs"
     )

@@ -53,7 +53,7 @@ class Setting:
     network, network_digest : str or None
         A regulator-target table, and the digest of what it holds.
     regime : str
-    told : (int, int)
+    n_perturbed : (int, int)
         Fewest and most genes told a pair.
     seed : int
         Of the world, and of the pairs on which losses are measured.
@@ -64,13 +64,15 @@ class Setting:
     network: str | None
     network_digest: str | None
     regime: str
-    told: tuple[int, int]
+    n_perturbed: tuple[int, int]
     seed: int
     n_held_out: int
 
     def pairs(self, made: World, n_pairs: int) -> SimulatedPairs:
         """Pairs of this setting, fresh for every seed."""
-        return SimulatedPairs(scm=made.scm, regime=regime_of(self.regime), n_pairs=n_pairs, told=self.told)
+        return SimulatedPairs(
+            scm=made.scm, regime=regime_of(self.regime), n_pairs=n_pairs, n_perturbed=self.n_perturbed
+        )
 
 
 @final
@@ -149,7 +151,7 @@ def levels_of(setting: Setting, *, skip: bool, ranks: set[int]) -> Levels:
     if not baseline.loss > best:
         raise InputError(
             f"in {made.name}, {setting.regime}, the exact answer's loss {best:.4f} is not below that of knowing "
-            f"nothing, {baseline.loss:.4f}: there is nothing to learn; choose another world, regime or --told"
+            f"nothing, {baseline.loss:.4f}: there is nothing to learn; choose another world, regime or --n-perturbed"
         )
     wanted = Wanted(
         exact_BG=exact.mean_BG,

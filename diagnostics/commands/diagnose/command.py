@@ -97,7 +97,10 @@ def _checked(argv: Sequence[str]) -> argparse.Namespace:
 def _check_without_source(arguments: argparse.Namespace) -> None:
     if arguments.model is None and arguments.checkpoint is None:
         raise InputError("there is nothing to diagnose: give --source, --model, or both (--help shows examples)")
-    given = [*source_options(arguments), *[name for name in ("genes", "regime", "told") if getattr(arguments, name)]]
+    given = [
+        *source_options(arguments),
+        *[name for name in ("genes", "regime", "n_perturbed") if getattr(arguments, name)],
+    ]
     if given:
         raise InputError(f"--{given[0].replace('_', '-')} says how pairs are made: give --source too")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diagnostics.checks.data.linear_fit import LinearFit
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.learning.learning_rate import Ladder, given_rate
+from diagnostics.checks.learning.learning_rate import RangeTest, given_rate
 from diagnostics.checks.learning.short_training import ShortTraining
 from diagnostics.commands.diagnose.svg import bars, ladder_figure, levels_figure
 from diagnostics.results.report import Report
@@ -36,11 +36,11 @@ class Shown:
     title, says : str
         What it is, and how it is read.
     svg : str
-        The drawing; empty where there is nothing to draw, and ``says`` tells why.
+        The drawing; empty where there is nothing to draw, and ``message`` tells why.
     """
 
     title: str
-    says: str
+    message: str
     svg: str = ""
 
 
@@ -69,7 +69,7 @@ def _drawn(title: str, draw: Callable[[Probe], Shown], probe: Probe) -> Shown:
         return replace(draw(probe), title=title)
     except Exception as error:
         # Whatever the subject's own code raises: the checks have told of it, and the page is still whole.
-        return Shown(title=title, says=f"not drawn: {traceback.format_exception_only(error)[-1].strip()}")
+        return Shown(title=title, message=f"not drawn: {traceback.format_exception_only(error)[-1].strip()}")
 
 
 def losses(probe: Probe) -> Shown:
@@ -78,23 +78,23 @@ def losses(probe: Probe) -> Shown:
     fit: LinearFit | None = probe.made("linear fit")
     levels: dict[str, float] = {}
     if training is not None:
-        levels[f"knowing nothing ({training.fit.nothing_name})"] = training.baseline.loss
+        levels[f"knowing nothing ({training.fit.baseline_name})"] = training.baseline.loss
         levels[training.fit.name] = training.linear.errors.loss
         if training.model is not None:
             levels[f"the model, {training.n_steps} steps"] = training.model.errors.loss
     elif fit is not None:
-        levels[f"knowing nothing ({fit.nothing_name})"] = fit.baseline.loss
+        levels[f"knowing nothing ({fit.baseline_name})"] = fit.baseline.loss
         levels[fit.name] = fit.errors.loss
     exact = probe.made("exact answer")
     if levels and exact is not None:
         pairs, answer = exact
         levels["the exact answer (expected)"] = answer.risk(pairs.scored_BG)
     if not levels:
-        return Shown(title="", says="no loss was measured: no check that trains or fits has run")
+        return Shown(title="", message="no loss was measured: no check that trains or fits has run")
     trained = "" if training is None or not training.diverged else " The training blew up, so the model has none."
     return Shown(
         title="",
-        says="Mean squared error of the cells after, over scored genes of held-out pairs; lower is better. "
+        message="Mean squared error of the cells after, over scored genes of held-out pairs; lower is better. "
         f"The dashed line is the baseline, the solid one the best that can be had, where it is known.{trained}",
         svg=levels_figure(levels),
     )
@@ -102,25 +102,30 @@ def losses(probe: Probe) -> Shown:
 
 def rates(probe: Probe) -> Shown:
     """The ladder, its usable interval and its suggestion."""
-    ladder: Ladder | None = probe.made("ladder")
-    if ladder is None or ladder.start is None or not ladder.rungs:
-        return Shown(title="", says="no ladder of rates was climbed: no check that trains has run")
+    range_test: RangeTest | None = probe.made("range_test")
+    if range_test is None or range_test.start is None or not range_test.points:
+        return Shown(title="", message="no ladder of rates was climbed: no check that trains has run")
     given = given_rate(probe)
-    low, high = ladder.usable
-    rung_of = {rung.rate: (rung.loss if math.isfinite(rung.loss) else None) for rung in ladder.rungs}
-    said = f"usable {low:.1g} to {high:.1g}, suggestion {ladder.suggestion:.1g}" if ladder.learns else "no rate learns"
+    low, high = range_test.usable
+    point_of = {point.rate: (point.loss if math.isfinite(point.loss) else None) for point in range_test.points}
+    said = (
+        f"usable {low:.1g} to {high:.1g}, suggestion {range_test.suggestion:.1g}"
+        if range_test.learns
+        else "no rate learns"
+    )
     return Shown(
         title="",
-        says=f"Loss after {ladder.n_steps} steps at each rate, all from the same weights; a cross at the top is a "
+        message=f"Loss after {range_test.n_steps} steps at each rate, all from the same weights; a cross at the "
+        f"top is a "
         "training that blew up or ended well above its start; open circles are the best rate with other batches. "
         f"{said[0].upper()}{said[1:]}.",
         svg=ladder_figure(
-            rung_of,
-            start=ladder.start.loss,
-            repeats=(ladder.best.rate, ladder.repeats),
-            usable=(low, high) if ladder.learns else None,
+            point_of,
+            start=range_test.start.loss,
+            repeats=(range_test.best.rate, range_test.repeats),
+            usable=(low, high) if range_test.learns else None,
             given=given,
-            suggestion=ladder.suggestion if ladder.learns else None,
+            suggestion=range_test.suggestion if range_test.learns else None,
         ),
     )
 
@@ -128,7 +133,7 @@ def rates(probe: Probe) -> Shown:
 def gradients(probe: Probe) -> Shown:
     """Norm of the loss's gradient by group of parameters, on one batch, before any step."""
     if probe.subject.pairs is None or probe.subject.model is None:
-        return Shown(title="", says="needs a model and pairs")
+        return Shown(title="", message="needs a model and pairs")
     with probe.trial("gradient figure") as (model, _):
         probe.subject.composed_loss(model, next(probe.batches("gradient figure"))).backward()  # pyright: ignore[reportUnknownMemberType]
         norms = {
@@ -140,10 +145,10 @@ def gradients(probe: Probe) -> Shown:
             if parameter.requires_grad
         }
     if not norms:
-        return Shown(title="", says="the model has no parameter that is trained")
+        return Shown(title="", message="the model has no parameter that is trained")
     return Shown(
         title="",
-        says="Root mean square of the gradient's entries for each group of parameters, on one batch before any step "
+        message="Root mean square of the gradient's entries for each group of parameters, on one batch before any step "
         "(logarithmic). A group at 0 is not reached by the loss.",
         svg=bars(_grouped(norms), unit="root mean square gradient"),
     )
@@ -170,7 +175,7 @@ def _grouped(norms: Mapping[str, tuple[float, int]]) -> dict[str, float]:
 def reached(probe: Probe) -> Shown:
     """The largest change of a scored answer when what may not count, and what must, is drawn anew."""
     if probe.subject.model is None:
-        return Shown(title="", says="needs a model")
+        return Shown(title="", message="needs a model")
     batch, _ = probe.exact(probe.masked)
     usual_BL = probe.answer(batch, probe.generic_model)
     torch_rng = torch.Generator().manual_seed(probe.seed_of("masks figure"))
@@ -188,7 +193,7 @@ def reached(probe: Probe) -> Shown:
         raise InputError("the batch has no unmeasured place")
     return Shown(
         title="",
-        says="Largest change of any scored answer when some inputs are drawn anew (logarithmic), with weights drawn "
+        message="Largest change of any scored answer when some inputs are drawn anew (logarithmic), with weights drawn "
         "at random, so that no layer hides behind one that begins at 0. The first two must be 0, the others not.",
         svg=bars(changes, unit="largest change of an answer", must_be_0=list(changes)[:2]),
     )

@@ -104,7 +104,7 @@ def _card(card: Card) -> str:
     rows: list[tuple[str, str]] = []
     if card.first is not None:
         rows.append(("Check", f"<p><code>{escape(card.first.name)}</code> {escape(card.question)}</p>"))
-        evidence = f'<p>{escape(card.first.says)}</p><p class="soft">{escape(numbers(card.first))}</p>'
+        evidence = f'<p>{escape(card.first.message)}</p><p class="soft">{escape(numbers(card.first))}</p>'
         rows.append(("Evidence", evidence))
     rows.append(("Next step", f"<p>{escape(card.next_step)}</p>"))
     for title, shown in (("It follows", card.consequences), ("Open", card.open), ("Errors", card.errors)):
@@ -119,12 +119,12 @@ def _card(card: Card) -> str:
 
 def _item(one: CheckResult) -> str:
     seen = "" if one.smallest_effect is None else f" (would have seen {one.smallest_effect:.2g})"
-    return f"<p><code>{escape(one.name)}</code> {escape(one.says)}{seen}</p>"
+    return f"<p><code>{escape(one.name)}</code> {escape(one.message)}{seen}</p>"
 
 
 def _figure(one: Shown) -> str:
     drawing = f'<div class="scroll">{one.svg}</div>' if one.svg else ""
-    return f"<h2>{escape(one.title)}</h2><figure>{drawing}<figcaption>{escape(one.says)}</figcaption></figure>"
+    return f"<h2>{escape(one.title)}</h2><figure>{drawing}<figcaption>{escape(one.message)}</figcaption></figure>"
 
 
 def _table(report: Report, questions: Mapping[str, str]) -> str:
@@ -135,7 +135,7 @@ def _table(report: Report, questions: Mapping[str, str]) -> str:
 
 
 def _row(place: int, one: CheckResult, question: str) -> str:
-    said = f"<p>{escape(one.says)}</p>"
+    said = f"<p>{escape(one.message)}</p>"
     if numbers(one):
         said += f'<p class="soft">{escape(numbers(one))}</p>'
     if one.consequence_of:
@@ -150,6 +150,6 @@ def _row(place: int, one: CheckResult, question: str) -> str:
         f'<td data-key="{escape(one.name)}"><code>{escape(one.name)}</code><br>'
         f'<span class="soft">{escape(question)}</span></td>'
         f'<td data-key="{one.outcome}" class="{one.outcome}">{_WORD[one.outcome]}</td>'
-        f'<td data-key="{escape(one.says)}">{said}</td>'
+        f'<td data-key="{escape(one.message)}">{said}</td>'
         f'<td data-key="{seconds:.6f}" class="number">{seconds:.2f} s</td></tr>'
     )

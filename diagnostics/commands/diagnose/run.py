@@ -111,8 +111,8 @@ def line_of(one: CheckResult, width: int) -> str:
     """One check as it is found: outcome, name, seconds, what it says; what passed is cut to the width."""
     head = f"{SHOWN[one.outcome]:<5} {one.name:<32} {one.seconds or 0.0:5.1f} s  "
     if one.outcome in ("pass", "not_applicable"):
-        return _cut(head + " ".join(one.says.split()), width)
-    return textwrap.fill(head + one.says, width, subsequent_indent=" " * 8, replace_whitespace=True)
+        return _cut(head + " ".join(one.message.split()), width)
+    return textwrap.fill(head + one.message, width, subsequent_indent=" " * 8, replace_whitespace=True)
 
 
 def _cut(line: str, width: int) -> str:

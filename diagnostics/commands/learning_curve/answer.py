@@ -26,14 +26,14 @@ class Gain:
     Parameters
     ----------
     rung : {"more data", "bigger model", "longer training"}
-    says : str
+    summary : str
         From where to where, such as ``"2,000 -> 8,000 pairs"``.
     skill : Difference
         Of skill, with the rung less without it.
     """
 
     rung: RungName
-    says: str
+    summary: str
     skill: Difference
 
     @property
@@ -94,8 +94,8 @@ def answer_of(
     """
     left = paired_difference([1.0] * len(stands_S), stands_S, level=level)
     gains = tuple(
-        Gain(rung=rung, says=says, skill=paired_difference(after_S, stands_S, level=level))
-        for rung, (says, after_S) in rungs.items()
+        Gain(rung=rung, summary=summary, skill=paired_difference(after_S, stands_S, level=level))
+        for rung, (summary, after_S) in rungs.items()
     )
     won = sorted((gain for gain in gains if gain.won), key=lambda gain: -gain.skill.mean)
     if not won:

@@ -44,7 +44,12 @@ def _add_data_options(add: Callable[..., object]) -> None:
     add("--world", default="scale_free/20", metavar="NAME", help=world)
     regime = "interventional (default), counterfactual or matched"
     add("--regime", default="interventional", metavar="NAME", help=regime)
-    add("--told", metavar="N[-M]", type=number_range, help="genes told a pair, N to M (default: 1 to all but one)")
+    add(
+        "--n-perturbed",
+        metavar="N[-M]",
+        type=number_range,
+        help="genes told a pair, N to M (default: 1 to all but one)",
+    )
     pairs = "numbers of training pairs (default 500 2000 8000; with --genes 50 100 400 1600)"
     add("--pairs", metavar="N", type=positive, nargs="+", help=pairs)
     genes = "ask for the sample size of a graph instead, in worlds of these numbers of genes"

@@ -56,7 +56,7 @@ def _learning_figure(curves: Curves, field: str) -> "Figure":
         _line(graph, at, "auprc", colour, f"{field} {capacity}")
     top = {n: curves.at(n, curves.capacities[-1]) for n in curves.pairs}
     _line(skill, top, "ridge_skill", _OTHER, "ridge, same pairs", style=":")
-    _line(graph, top, "statistician_auprc", _OTHER, "statistician, same pairs", style=":")
+    _line(graph, top, "classical_auprc", _OTHER, "statistician, same pairs", style=":")
     _line(graph, top, "ceiling_auprc", _CEILING, "exact law, same read-out", style="--")
     _line(graph, top, "chance", _BASELINE, "chance", style="--")
     _between(skill)
@@ -88,7 +88,7 @@ def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
     figure = new_figure(6.2, 4.4)
     ax = figure.subplots()
     _needed(ax, needs, lambda one: one.model, _LINES[2], "model", 0.985)
-    _needed(ax, needs, lambda one: one.statistician, _OTHER, "statistician, same pairs", 1.015)
+    _needed(ax, needs, lambda one: one.classical, _OTHER, "statistician, same pairs", 1.015)
     theory = [(one.n_genes, one.theory) for one in needs if one.theory is not None]
     if theory:
         ax.plot(*zip(*theory, strict=True), color=_CEILING, linestyle="--", marker="s", markersize=4,

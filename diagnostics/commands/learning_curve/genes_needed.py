@@ -12,7 +12,7 @@ from typing import final
 import numpy as np
 
 from diagnostics.commands.learning_curve.points import TARGET_AUPRC, curves_of, graph_needs, mean_of
-from diagnostics.commands.learning_curve.runs import CurveRun, drawn, statistician_auprc
+from diagnostics.commands.learning_curve.runs import CurveRun, classical_auprc, drawn
 from diagnostics.graphs.sample_theory import theory_pairs
 from diagnostics.runs.run_store import Record
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
@@ -45,9 +45,9 @@ class GenesNeeded:
     chance: float
     ceiling: float | None
     model_S: Mapping[int, Needed]
-    statistician_S: Mapping[int, Needed]
+    classical_S: Mapping[int, Needed]
     model: NeededOfSeeds | None
-    statistician: NeededOfSeeds | None
+    classical: NeededOfSeeds | None
     theory: float | None
 
 
@@ -65,8 +65,8 @@ def _needed(n_genes: int, done: Sequence[tuple[CurveRun, Record]]) -> GenesNeede
     # One run for each seed stands for its world.
     of_seed = {run.seed: run for run, _ in done if run.n_pairs == most}
     model_S = graph_needs(curves, curves.capacities[0])
-    found_S = {seed: _statistician(run) for seed, run in of_seed.items()}
-    statistician_S = {seed: found for seed, found in found_S.items() if found is not None}
+    found_S = {seed: _classical(run) for seed, run in of_seed.items()}
+    classical_S = {seed: found for seed, found in found_S.items() if found is not None}
     theories = [found for run in of_seed.values() if (found := _theory(run)) is not None]
     ceiling = mean_of(curves.at(most, curves.capacities[0]), "ceiling_auprc")
     return GenesNeeded(
@@ -74,19 +74,19 @@ def _needed(n_genes: int, done: Sequence[tuple[CurveRun, Record]]) -> GenesNeede
         chance=float(np.mean([record["chance"] for _, record in done])),
         ceiling=None if ceiling is None else ceiling.mean,
         model_S=model_S,
-        statistician_S=statistician_S,
+        classical_S=classical_S,
         model=of_seeds(list(model_S.values())) if model_S else None,
-        statistician=of_seeds(list(statistician_S.values())) if statistician_S else None,
+        classical=of_seeds(list(classical_S.values())) if classical_S else None,
         theory=float(np.median(theories)) if theories else None,
     )
 
 
-def _statistician(run: CurveRun) -> Needed | None:
+def _classical(run: CurveRun) -> Needed | None:
     """Of the pairs of a run, the first rung at which his AUPRC is high enough; without an answer he knows nothing."""
     made = world(run.world, seed=run.seed)
     pairs = drawn(run.source(made), run.n_pairs, seed_of(run.seed, "learning curve", "training"))
     rungs = [n for n in (_FIRST_RUNG * 2**k for k in range(40)) if n < run.n_pairs] + [run.n_pairs]
-    auprc = [statistician_auprc(run, made, pairs.rows(slice(0, n))) for n in rungs]
+    auprc = [classical_auprc(run, made, pairs.rows(slice(0, n))) for n in rungs]
     if all(one is None for one in auprc):
         return None
     return crossing(rungs, [0.0 if one is None else one for one in auprc], TARGET_AUPRC)

@@ -118,7 +118,7 @@ def answer_at(curves: Curves, place: Place, field: str) -> Answer | None:
         return None
     return answer_of(
         [stands[seed]["skill"] for seed in seeds],
-        {rung: (says, [after[seed]["skill"] for seed in seeds]) for rung, (says, after) in rungs.items()},
+        {rung: (summary, [after[seed]["skill"] for seed in seeds]) for rung, (summary, after) in rungs.items()},
     )
 
 
@@ -133,10 +133,10 @@ def _rungs(curves: Curves, place: Place, field: str) -> dict[RungName, tuple[str
     if bigger is not None:
         found["bigger model"] = f"{field} {place.capacity} -> {bigger}", curves.at(place.n_pairs, bigger)
     if longer is not None:
-        says = f"{place.n_steps:,} -> {longer:,} steps"
-        found["longer training"] = says, curves.at(place.n_pairs, place.capacity, longer)
+        summary = f"{place.n_steps:,} -> {longer:,} steps"
+        found["longer training"] = summary, curves.at(place.n_pairs, place.capacity, longer)
     # A rung at which every training diverged wins nothing that could be measured.
-    return {rung: (says, after) for rung, (says, after) in found.items() if after}
+    return {rung: (summary, after) for rung, (summary, after) in found.items() if after}
 
 
 def fitting_at(curves: Curves, place: Place) -> str | None:

@@ -150,7 +150,7 @@ def _run(
         world=name,
         regime=arguments.regime,
         seed=seed,
-        told=arguments.told,
+        n_perturbed=arguments.n_perturbed,
         n_pairs=n_pairs,
         preset=arguments.preset,
         field=field,
@@ -246,10 +246,12 @@ def _head(runs: Sequence[CurveRun]) -> str:
     """What was run, in two lines."""
     first, seeds = runs[0], sorted({run.seed for run in runs})
     names = ", ".join(dict.fromkeys(run.world for run in runs))
-    told = "1 to all but one" if first.told is None else f"{first.told[0]} to {first.told[1]}"
+    n_perturbed = (
+        "1 to all but one" if first.n_perturbed is None else f"{first.n_perturbed[0]} to {first.n_perturbed[1]}"
+    )
     steps = " or ".join(f"{n:,}" for n in sorted({run.n_steps for run in runs}))
     rates = ", ".join(f"{rate:g}" for rate in sorted({run.learning_rate for run in runs}))
     whose = f"{len(seeds)} seeds, each a world, its pairs and a model's beginning"
     budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
-    asked = f"{names}, {first.regime}, {told} genes told; {whose}; preset {first.preset}; {budget}; rate {rates}"
+    asked = f"{names}, {first.regime}, {n_perturbed} genes told; {whose}; preset {first.preset}; {budget}; rate {rates}"
     return "\n".join(wrap(asked, WIDTH))

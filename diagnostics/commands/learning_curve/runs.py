@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import gpcp
 from diagnostics.graphs.estimators import estimate
-from diagnostics.graphs.evaluate import TARGET_OF, readings_of, speaking
+from diagnostics.graphs.evaluate import TARGET_OF, primary, read_outs_of
 from diagnostics.graphs.methods import auprc_of
 from diagnostics.graphs.scores import target_graph
 from diagnostics.runs.run_store import Record
@@ -66,7 +66,7 @@ class CurveRun:
     world, regime : str
     seed : int
         Of the world, its pairs and the model's beginning.
-    told : (int, int) or None
+    n_perturbed : (int, int) or None
         Fewest and most genes told a pair; None for one to all but one.
     n_pairs : int
     preset : str
@@ -81,7 +81,7 @@ class CurveRun:
     world: str
     regime: str
     seed: int
-    told: tuple[int, int] | None
+    n_perturbed: tuple[int, int] | None
     n_pairs: int
     preset: str
     field: str
@@ -101,9 +101,11 @@ class CurveRun:
         Raises
         ------
         InputError
-            The regime does not exist or ``told`` is out of range.
+            The regime does not exist or ``n_perturbed`` is out of range.
         """
-        return SimulatedPairs(scm=made.scm, regime=regime_of(self.regime), n_pairs=_ENDLESS, told=self.told)
+        return SimulatedPairs(
+            scm=made.scm, regime=regime_of(self.regime), n_pairs=_ENDLESS, n_perturbed=self.n_perturbed
+        )
 
 
 def configs(run: CurveRun, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
@@ -263,7 +265,7 @@ def _graph(run: CurveRun, made: World, predictor: Any, pairs: PairBatch, held_ou
     found: dict[str, Any] = {
         "target": target,
         "chance": chance,
-        "statistician_auprc": statistician_auprc(run, made, pairs),
+        "classical_auprc": classical_auprc(run, made, pairs),
         "read_out": None,
         "auprc": None,
         "ceiling_auprc": None,
@@ -271,16 +273,16 @@ def _graph(run: CurveRun, made: World, predictor: Any, pairs: PairBatch, held_ou
     if predictor is None:
         return found
     source = run.source(made)
-    readings, _ = readings_of(
+    read_outs, _ = read_outs_of(
         predictor,
         made,
         regime_of(run.regime),
-        told=source.told_range,
+        n_perturbed=source.perturbed_range,
         dose_sd=source.dose_sd,
         held_out=held_out,
         rng=stream(run.seed, "learning curve", "readings"),
     )
-    main = speaking(readings)
+    main = primary(read_outs)
     return found | {
         "read_out": main.read_out,
         "auprc": main.score.auprc,
@@ -288,10 +290,10 @@ def _graph(run: CurveRun, made: World, predictor: Any, pairs: PairBatch, held_ou
     }
 
 
-def statistician_auprc(run: CurveRun, made: World, pairs: PairBatch) -> float | None:
+def classical_auprc(run: CurveRun, made: World, pairs: PairBatch) -> float | None:
     """What the regime's own estimator recovers of the target from the same pairs; None where it has no answer."""
     rng = stream(run.seed, "learning curve", "statistician")
-    score_GG = estimate("statistician", run.regime, pairs, rng=rng).score_GG
+    score_GG = estimate("classical", run.regime, pairs, rng=rng).score_GG
     return None if score_GG is None else auprc_of(score_GG, target_graph(made.graph, TARGET_OF[run.regime]))
 
 
@@ -306,7 +308,7 @@ def check(runs: Sequence[CurveRun]) -> None:
     seen: set[tuple[Any, ...]] = set()
     for run in runs:
         # Only what can be wrong by itself: worlds of several seeds are alike in it.
-        kind = (run.world, run.regime, run.told, run.preset, run.field, run.capacity, run.learning_rate)
+        kind = (run.world, run.regime, run.n_perturbed, run.preset, run.field, run.capacity, run.learning_rate)
         if kind in seen:
             continue
         seen.add(kind)

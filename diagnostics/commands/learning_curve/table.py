@@ -87,7 +87,7 @@ def _point(at: Mapping[int, Record]) -> str:
     return (
         f"{skill.mean:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} |"
         f"{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} {shown('bayes_risk', 6)} "
-        f"{shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {spread} {shown('statistician_auprc', 5)} "
+        f"{shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {spread} {shown('classical_auprc', 5)} "
         f"{shown('ceiling_auprc', 6)} {shown('chance', 5, 2)}"
     )
 
@@ -101,7 +101,7 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
     left = interval(answer.left)
     lines = [
         _wrapped(f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:"),
-        *(f"  {gain.rung:<16} {gain.says:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
+        *(f"  {gain.rung:<16} {gain.summary:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
         _wrapped(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}{_leaning(answer)}."),
     ]
     fitting = fitting_at(curves, place)
@@ -168,22 +168,22 @@ def genes_text(needs: Sequence[GenesNeeded], *, head: str) -> str:
         head,
         "",
         f"Pairs at which the AUPRC of the graph reaches {TARGET_AUPRC:g}: the middle seed (the least to the most)",
-        f"{'genes':>6} {'chance':>7} {'exact':>6} | {'model':<36} | {'statistician':<28} | theory",
+        f"{'genes':>6} {'chance':>7} {'exact':>6} | {'model':<36} | {'classical':<28} | theory",
     ]
     for one in needs:
         theory = "-" if one.theory is None else f"{float(f'{one.theory:.2g}'):,.0f}"
         model = "diverged" if one.model is None else one.model.text()
-        stat = "-" if one.statistician is None else one.statistician.text()
+        stat = "-" if one.classical is None else one.classical.text()
         exact = "-" if one.ceiling is None else f"{one.ceiling:.3f}"
         lines.append(f"{one.n_genes:>6} {one.chance:>7.3f} {exact:>6} | {model:<36} | {stat:<28} | {theory}")
     lines.append("")
-    lines += [f"  {_growth(needs, of)}" for of in ("model", "statistician")]
+    lines += [f"  {_growth(needs, of)}" for of in ("model", "classical")]
     lines.append(_wrapped(_THEORY))
     return "\n".join(lines)
 
 
 def _growth(needs: Sequence[GenesNeeded], of: str) -> str:
-    whose = [one.model_S if of == "model" else one.statistician_S for one in needs]
+    whose = [one.model_S if of == "model" else one.classical_S for one in needs]
     seeds = common(whose)
     found = growth([one.n_genes for one in needs], [[row[seed] for row in whose] for seed in seeds])
     if found is None:

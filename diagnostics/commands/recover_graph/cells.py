@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from diagnostics.architecture.static_limits import limits
 from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
-from diagnostics.graphs.evaluate import Reading, asking_of, effects, speaking, supported, threshold_of
+from diagnostics.graphs.evaluate import ReadOut, asking_of, effects, primary, supported, threshold_of
 from diagnostics.graphs.methods import method_scores, scores_from_inside
 from diagnostics.graphs.partial_correlations import PartialGraph, partial_graph
 from diagnostics.graphs.scores import GraphScore, score_matrix
@@ -58,7 +58,7 @@ class CellsData:
         Pairs of training cells for the baselines, pairs of held-out cells for every loss.
     graph : PartialGraph
         Of the training cells.
-    says : tuple of str
+    summary : tuple of str
         What was decided on the way from the file to the pairs.
     """
 
@@ -68,7 +68,7 @@ class CellsData:
     sample: PairBatch
     held_out: PairBatch
     graph: PartialGraph
-    says: tuple[str, ...]
+    summary: tuple[str, ...]
 
 
 def check_cells(run: CellsRun) -> None:
@@ -100,13 +100,13 @@ def cells_data_of(run: CellsRun) -> CellsData:
             "training cells: there is no graph to recover; give more cells or another --n-genes"
         )
     return CellsData(
-        training=Paired(training, told=run.told),
+        training=Paired(training, n_perturbed=run.n_perturbed),
         training_cells=training_cells,
         held_out_cells=all_cells(held_out),
         sample=_pairs(training, run, "sample", N_SAMPLE),
         held_out=_pairs(held_out, run, "held out", run.training.n_held_out),
         graph=graph,
-        says=(source.provenance, split.says, panel.says, graph.says),
+        summary=(source.provenance, split.summary, panel.summary, graph.summary),
     )
 
 
@@ -135,7 +135,7 @@ def _read(run: CellsRun, genes: tuple[str, ...] | None) -> H5adCells:
 
 def _pairs(cells: OnlyCells, run: CellsRun, purpose: str, n_pairs: int) -> PairBatch:
     """Pairs of as many passes as it takes; passes meet the same cells in other pairs, with other genes told."""
-    paired = Paired(cells, told=run.told)
+    paired = Paired(cells, n_perturbed=run.n_perturbed)
     parts: list[PairBatch] = []
     n_found = 0
     while n_found < n_pairs:
@@ -147,16 +147,16 @@ def _pairs(cells: OnlyCells, run: CellsRun, purpose: str, n_pairs: int) -> PairB
     return concatenate(parts).rows(slice(0, n_pairs))
 
 
-def _readings(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[Reading], list[str]]:
+def _read_outs(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[ReadOut], list[str]]:
     """The read-outs of the model and of the linear predictor, scored against the data's own graph."""
     n_genes = len(data.graph.vocab)
     asking = asking_of(_commonest(data.training_cells), "matched", dose_sd=1.0, rng=stream(run.seed, "readings"))
     found, notes = effects(model, asking, READ_OUTS)
     linear, _ = effects(PairLinearPredictor.fit(data.training_cells), asking, READ_OUTS)
     return [
-        Reading(
+        ReadOut(
             read_out=name,
-            supported=supported(name, run.told, n_genes),
+            supported=supported(name, run.n_perturbed, n_genes),
             effect_GG=found[name],
             exact_GG=linear[name],
             score=_score(found[name], data.graph, name, run.seed),
@@ -187,8 +187,8 @@ def _score(effect_GG: NDArray[np.float64], graph: PartialGraph, name: str, seed:
 
 
 def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, start_s: float) -> RunRecord:
-    readings, notes = _readings(data, trained.predictor, run)
-    main = speaking(readings)
+    read_outs, notes = _read_outs(data, trained.predictor, run)
+    main = primary(read_outs)
     true_GG = data.graph.edges_GG()
     standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out)
     main.save(folder / ARRAYS, true_GG, standing.on_first(N_CURVE))
@@ -209,7 +209,7 @@ def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, star
         preset=run.training.preset,
         n_genes=len(data.graph.vocab),
         n_edges=main.score.n_true,
-        told=run.told,
+        n_perturbed=run.n_perturbed,
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,
         n_held_out=len(data.held_out),
@@ -217,7 +217,7 @@ def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, star
         response_ratio=None,
         read_out=main.read_out,
         read_outs=(
-            *(reading.in_short() for reading in readings),
+            *(read_out.in_short() for read_out in read_outs),
             *scores_from_inside(trained.predictor.model, data.held_out, true_GG, TARGET),
         ),
         methods=method_scores("matched", data.sample, true_GG, TARGET, rng=stream(run.seed, "methods")),
@@ -227,7 +227,7 @@ def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, star
         history=f"{run.name}/{HISTORY}",
         limits=limits(trained.config),
         notes=(
-            *data.says,
+            *data.summary,
             f"losses of who is told the cell type: mean of the type {type_mean:.4f}, linear {type_linear:.4f}",
             *notes,
         ),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gpcp
 from diagnostics.cli.parser import Parser, exit_code_of, number_range, positive, whole
-from diagnostics.commands.recover_graph.verdicts import marks_text
+from diagnostics.commands.recover_graph.verdicts import thresholds_text
 
 _EXAMPLES = """examples:
   three regimes, three seeds, 20 genes, in less than 4 minutes on 2 cores
@@ -20,7 +20,7 @@ _EXAMPLES = """examples:
   an architecture that cannot learn, and why
     python -m diagnostics.recover_graph --preset seed --seed 0
   one gene told a pair
-    python -m diagnostics.recover_graph --told 1 --regime interventional
+    python -m diagnostics.recover_graph --n-perturbed 1 --regime interventional
   a module of a real network
     python -m diagnostics.recover_graph --world network/50 --network regulator_target.tsv
   real cells
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m diagnostics.recover_graph",
         description="Train a model on a world whose graph is known, read the graph out of it, and show every number\n"
         "between what knowing nothing scores and what the exact answer scores.",
-        epilog=_EXAMPLES + marks_text() + "\nexit code: 0 pass, 1 fail, 2 bad use, 130 interrupted",
+        epilog=_EXAMPLES + thresholds_text() + "\nexit code: 0 pass, 1 fail, 2 bad use, 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
     _add_world_options(parser.add_argument_group("the data: a simulated world").add_argument)
@@ -55,7 +55,12 @@ def _add_world_options(add: Callable[..., object]) -> None:
     add("--network", metavar="FILE", help="regulator-target table for a world network/GENES")
     regimes = "counterfactual, interventional or matched; repeat it for several (default: all three)"
     add("--regime", action="append", metavar="NAME", help=regimes)
-    add("--told", metavar="N[-M]", type=number_range, help="genes told a pair, N to M (default: 1 to all but one)")
+    add(
+        "--n-perturbed",
+        metavar="N[-M]",
+        type=number_range,
+        help="genes told a pair, N to M (default: 1 to all but one)",
+    )
     add("--dose-sd", metavar="SD", type=float, help="SD of the values that interventions set (default 2)")
 
 

@@ -82,7 +82,7 @@ def _world_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
             network_digest=digest,
             regime=regime,
             seed=seed,
-            told=arguments.told or (1, made.graph.n_genes - 1),
+            n_perturbed=arguments.n_perturbed or (1, made.graph.n_genes - 1),
             dose_sd=2.0 if arguments.dose_sd is None else arguments.dose_sd,
             training=_training(arguments, regime, made.graph.n_genes),
         )
@@ -133,7 +133,7 @@ def _cells_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
             nan=arguments.nan or "error",
             n_genes=n_genes,
             seed=seed,
-            told=arguments.told or (1, n_genes - 1),
+            n_perturbed=arguments.n_perturbed or (1, n_genes - 1),
             training=_training(arguments, "matched", n_genes),
         )
         for seed in seeds

@@ -33,12 +33,12 @@ class Panel:
     ----------
     genes : tuple of str
         In the order of the source's vocabulary.
-    says : str
+    summary : str
         The rule, with its numbers.
     """
 
     genes: tuple[str, ...]
-    says: str
+    summary: str
 
 
 def all_cells(source: CellSource) -> CellBatch:
@@ -91,7 +91,8 @@ def choose_panel(training: CellSource, n_genes: int = 50, *, min_expressed: floa
     token_P = np.sort(by_variance[:n_genes])
     return Panel(
         genes=training.vocab.genes(token_P),
-        says=f"the {n_genes} genes of largest variance among the {int(usable_G.sum())} of {n_all} that are measured in "
+        summary=f"the {n_genes} genes of largest variance among the {int(usable_G.sum())} of {n_all} that are "
+        f"measured in "
         f"all {n_cells} training cells and expressed in at least {min_expressed:.0%} of them",
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import final
 
 from diagnostics.architecture.static_limits import limits
-from diagnostics.graphs.evaluate import TARGET_OF, Reading, readings_of, response_ratio, speaking
+from diagnostics.graphs.evaluate import TARGET_OF, ReadOut, primary, read_outs_of, response_ratio
 from diagnostics.graphs.methods import method_scores, scores_from_inside
 from diagnostics.graphs.scores import target_graph
 from diagnostics.results.run_record import RunRecord
@@ -87,16 +87,16 @@ def recover(run: WorldRun, folder: Path, on_step: OnStep) -> RunRecord:
     with one_thread():
         data = data_of(run)
         trained = train(run.training, data.training, data.held_out, seed=run.seed, folder=folder, on_step=on_step)
-        readings, notes = readings_of(
+        read_outs, notes = read_outs_of(
             trained.predictor,
             data.world,
             data.regime,
-            told=run.told,
+            n_perturbed=run.n_perturbed,
             dose_sd=run.dose_sd,
             held_out=data.held_out,
             rng=stream(run.seed, "readings"),
         )
-        return _record(run, data, trained, readings, notes, folder, start_s)
+        return _record(run, data, trained, read_outs, notes, folder, start_s)
 
 
 def data_of(run: WorldRun) -> Data:
@@ -118,7 +118,7 @@ def data_of(run: WorldRun) -> Data:
 
 def _pairs(run: WorldRun, made: World, n_pairs: int) -> SimulatedPairs:
     return SimulatedPairs(
-        scm=made.scm, regime=regime_of(run.regime), n_pairs=n_pairs, told=run.told, dose_sd=run.dose_sd
+        scm=made.scm, regime=regime_of(run.regime), n_pairs=n_pairs, n_perturbed=run.n_perturbed, dose_sd=run.dose_sd
     )
 
 
@@ -126,12 +126,12 @@ def _record(
     run: WorldRun,
     data: Data,
     trained: Trained,
-    readings: list[Reading],
+    read_outs: list[ReadOut],
     notes: list[str],
     folder: Path,
     start_s: float,
 ) -> RunRecord:
-    main = speaking(readings)
+    main = primary(read_outs)
     true_GG = target_graph(data.world.graph, main.score.target)
     exact = bayes(data.world.scm, data.regime, data.held_out, rng=stream(run.seed, "bayes"))
     standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out, exact=exact)
@@ -145,14 +145,14 @@ def _record(
         preset=run.training.preset,
         n_genes=data.world.graph.n_genes,
         n_edges=data.world.graph.n_edges,
-        told=run.told,
+        n_perturbed=run.n_perturbed,
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,
         n_held_out=len(data.held_out),
         late_gain=trained.late_gain(baseline=standing.baseline, best=standing.best),
-        response_ratio=response_ratio(readings),
+        response_ratio=response_ratio(read_outs),
         read_out=main.read_out,
-        read_outs=(*(reading.in_short() for reading in readings), *inside),
+        read_outs=(*(read_out.in_short() for read_out in read_outs), *inside),
         methods=method_scores(data.regime, data.sample, true_GG, main.score.target, rng=stream(run.seed, "methods")),
         var_sortability=_known(sortability.var),
         r2_sortability=_known(sortability.r2),
@@ -167,12 +167,15 @@ def _record(
     )
 
 
-def _remarks(run: WorldRun, trained: Trained, main: Reading) -> list[str]:
+def _remarks(run: WorldRun, trained: Trained, main: ReadOut) -> list[str]:
     remarks: list[str] = []
     if run.network is not None:
         remarks.append("a module sampled from a network leaves out the edges that would close a cycle")
     if not main.supported:
-        remarks.append(f"training tells {run.told[0]} to {run.told[1]} genes a pair; {main.read_out} asks beyond that")
+        remarks.append(
+            f"training tells {run.n_perturbed[0]} to {run.n_perturbed[1]} genes a pair; {main.read_out} asks "
+            f"beyond that"
+        )
     if trained.stopped == "diverged":
         remarks.append(f"training stopped after {trained.n_steps} steps: the loss was no longer finite")
     return remarks

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from diagnostics.cli.text import WIDTH, number, share, span, told_text
+from diagnostics.cli.text import WIDTH, number, perturbed_text, share, span
 from diagnostics.commands.recover_graph.verdicts import linear_loss, share_of_linear
 from diagnostics.results.run_record import RunRecord, in_words
 
@@ -73,7 +73,8 @@ def table(records: Sequence[RunRecord]) -> str:
 def _block(rows: Sequence[RunRecord]) -> list[str]:
     first = rows[0]
     head = (
-        f"{first.regime.upper()}  told {told_text(first.told)} of {first.n_genes} genes; target: {first.target} "
+        f"{first.regime.upper()}  told {perturbed_text(first.n_perturbed)} of {first.n_genes} genes; target: "
+        f"{first.target} "
         f"(base rate {span([r.base_rate for r in rows])}); read-out: {in_words(first.read_out)}"
     )
     if first.shd is not None:
@@ -90,7 +91,7 @@ def _block(rows: Sequence[RunRecord]) -> list[str]:
     if others:
         lines += _wrap(f"other read-outs, AUPRC: {'; '.join(others)}")
     methods = [
-        f"{in_words(method)}{'*' if scores[0].statistician else ''} {span([s.auprc for s in scores])}"
+        f"{in_words(method)}{'*' if scores[0].classical else ''} {span([s.auprc for s in scores])}"
         for method, scores in _grouped((s.method, s) for r in rows for s in r.methods)
     ]
     if methods:

@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mark:
+class Threshold:
     """Least shares that pass: of the loss's way to the Bayes risk, and of the AUPRC's way to its ceiling."""
 
     skill: float
     recovery: float
 
 
-MARKS = {
-    "counterfactual": Mark(skill=0.95, recovery=0.95),
-    "interventional": Mark(skill=0.90, recovery=0.90),
-    "matched": Mark(skill=0.80, recovery=0.70),
+THRESHOLDS = {
+    "counterfactual": Threshold(skill=0.95, recovery=0.95),
+    "interventional": Threshold(skill=0.90, recovery=0.90),
+    "matched": Threshold(skill=0.80, recovery=0.70),
 }
 """Lower where the data say less: the same noise on both sides, fresh noise, correlation alone."""
 
-REAL_MARK = Mark(skill=0.50, recovery=0.0)
+REAL_THRESHOLD = Threshold(skill=0.50, recovery=0.0)
 """For real cells: share of the way to the best linear predictor; and an AUPRC above its 95 % null."""
 
 LEAK_Z = 4.0
 """Standard errors below the Bayes risk at which a loss proves that the answer leaked into the question."""
 
 
-def marks_text() -> str:
+def thresholds_text() -> str:
     """What passes, for ``--help`` and the foot of the table."""
     lines = ["what passes, for every seed:"]
-    for regime, mark in MARKS.items():
+    for regime, mark in THRESHOLDS.items():
         lines.append(
             f"  {regime:<15} skill >= {mark.skill:.2f}; AUPRC >= {mark.recovery:.0%} of the way to its ceiling"
         )
     lines.append(
-        f"  real cells      loss >= {REAL_MARK.skill:.0%} of the way to the best linear predictor; AUPRC > null"
+        f"  real cells      loss >= {REAL_THRESHOLD.skill:.0%} of the way to the best linear predictor; AUPRC > null"
     )
     lines.append(f"  everywhere      no loss more than {LEAK_Z:g} standard errors below the Bayes risk (a leak)")
     return "\n".join(lines) + "\n"
@@ -77,17 +77,17 @@ def _leak(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
     worst = max(rows, key=lambda row: row.leak_z or 0.0)
     z = worst.leak_z or 0.0
     leaks = z > LEAK_Z
-    says = "no loss lies below the Bayes risk beyond sampling error"
+    summary = "no loss lies below the Bayes risk beyond sampling error"
     if leaks:
-        says = (
+        summary = (
             f"seed {worst.seed}'s loss lies {z:.1f} standard errors below the Bayes risk, which no honest predictor can"
         )
     if leaks and not worst.bayes_is_exact:
-        says += "; but here the Bayes risk is a Monte Carlo answer, which may be too high"
+        summary += "; but here the Bayes risk is a Monte Carlo answer, which may be too high"
     return CheckResult(
         name=f"{regime}: no leak",
         outcome="pass" if not leaks else "fail" if worst.bayes_is_exact else "inconclusive",
-        says=says,
+        message=summary,
         next_step="look for the told answer among the inputs: masks, targets, held-out pairs seen in training"
         if leaks
         else "",
@@ -99,10 +99,10 @@ def _leak(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
 
 
 def _learns(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
-    mark = MARKS[regime].skill
+    mark = THRESHOLDS[regime].skill
     worst = min(rows, key=lambda row: row.skill or 0.0)
     skill = worst.skill or 0.0
-    says = (
+    summary = (
         f"skill {_spread([row.skill or 0.0 for row in rows])} over {_seeds(rows)}, mark {mark:.2f}: the worst loss, "
         f"{worst.loss:.4f}, lies between {worst.baseline_loss:.4f}, which knows nothing, and {worst.bayes_risk:.4f}, "
         f"which is exact; ridge on the same information reaches skill {worst.ridge_skill or 0.0:.3f}"
@@ -110,7 +110,7 @@ def _learns(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
     return CheckResult(
         name=f"{regime}: learns",
         outcome="pass" if skill >= mark else "fail",
-        says=says,
+        message=summary,
         next_step="" if skill >= mark else _why_not(worst),
         statistic=skill,
         null=0.0,
@@ -124,7 +124,7 @@ def _learns(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
 
 def _architecture(records: Sequence[RunRecord]) -> CheckResult | None:
     """What the configuration rules out, where some regime was not learnt; None where there is nothing to say."""
-    failed = [row for row in records if row.limits and (row.skill or 0.0) < MARKS[row.regime].skill]
+    failed = [row for row in records if row.limits and (row.skill or 0.0) < THRESHOLDS[row.regime].skill]
     if not failed:
         return None
     reasons = failed[0].limits
@@ -134,7 +134,7 @@ def _architecture(records: Sequence[RunRecord]) -> CheckResult | None:
     return CheckResult(
         name=f"architecture of preset {failed[0].preset!r}",
         outcome="fail",
-        says=f"not learnt: {', '.join(regimes)}. By its configuration the model {numbered}",
+        message=f"not learnt: {', '.join(regimes)}. By its configuration the model {numbered}",
         next_step="--preset default has none of these limits"
         + ("; no learning rate and no patience mend what a model cannot do" if hopeless else ""),
         statistic=float(len(reasons)),
@@ -167,12 +167,12 @@ def _next_step(record: RunRecord) -> str:
 
 
 def _recovers(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
-    mark = MARKS[regime].recovery
+    mark = THRESHOLDS[regime].recovery
     worst = min(rows, key=recovery)
     share = recovery(worst)
     passed = share >= mark and worst.auprc > worst.null_95
     shd = "" if worst.shd is None else f"; SHD {_spread_int([row.shd or 0 for row in rows])} of {worst.n_true} edges"
-    says = (
+    summary = (
         f"AUPRC of {worst.target} edges {_spread([row.auprc for row in rows])} over {_seeds(rows)}, read from "
         f"{in_words(worst.read_out)}; chance gives {worst.base_rate:.2f} (95 % below {worst.null_95:.2f}), the exact "
         f"law {worst.ceiling_auprc if worst.ceiling_auprc is not None else 1.0:.3f}{shd}"
@@ -180,11 +180,11 @@ def _recovers(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
     return CheckResult(
         name=f"{regime}: recovers the graph",
         outcome="pass" if passed else "fail",
-        says=says,
+        message=summary,
         next_step=""
         if passed
         else "a graph cannot be read from a model that has not learnt: mend the loss first"
-        if (worst.skill or 0.0) < MARKS[regime].skill
+        if (worst.skill or 0.0) < THRESHOLDS[regime].skill
         else "the loss is good and the graph is not: compare the other read-outs of the table",
         statistic=share,
         null=(worst.null_95 - worst.base_rate) / max((worst.ceiling_auprc or 1.0) - worst.base_rate, 1e-9),
@@ -198,17 +198,17 @@ def _recovers(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
 def _learns_real(rows: Sequence[RunRecord]) -> CheckResult:
     worst = min(rows, key=share_of_linear)
     share = share_of_linear(worst)
-    passed = share >= REAL_MARK.skill
+    passed = share >= REAL_THRESHOLD.skill
     return CheckResult(
         name="matched real cells: learns",
         outcome="pass" if passed else "fail",
-        says=f"the loss went {_spread([share_of_linear(row) for row in rows])} of the way from the baseline "
+        message=f"the loss went {_spread([share_of_linear(row) for row in rows])} of the way from the baseline "
         f"({worst.baseline_loss:.4f}) to the best linear predictor ({linear_loss(worst):.4f}) over {_seeds(rows)}, "
-        f"mark {REAL_MARK.skill:.2f}; 1 equals it, more beats it",
+        f"mark {REAL_THRESHOLD.skill:.2f}; 1 equals it, more beats it",
         next_step="" if passed else "fewer genes or more cells; then a smaller --lr and more --steps",
         statistic=share,
         null=0.0,
-        tolerance=REAL_MARK.skill,
+        tolerance=REAL_THRESHOLD.skill,
         baseline=0.0,
         n=len(rows),
         seconds=sum(row.seconds for row in rows),
@@ -221,7 +221,8 @@ def _recovers_real(rows: Sequence[RunRecord]) -> CheckResult:
     return CheckResult(
         name="matched real cells: recovers the data's own graph",
         outcome="pass" if passed else "fail",
-        says=f"AUPRC {_spread([row.auprc for row in rows])} against the {worst.target} (chance {worst.base_rate:.2f}, "
+        message=f"AUPRC {_spread([row.auprc for row in rows])} against the {worst.target} (chance "
+        f"{worst.base_rate:.2f}, "
         f"95 % below {worst.null_95:.2f}), read from {in_words(worst.read_out)}: this graph is one of correlation, "
         "not of cause",
         next_step="" if passed else "the model has not learnt how these genes go together: mend the loss first",

@@ -17,8 +17,8 @@ from diagnostics.cli.parser import Parser, exit_code_of, positive, share, whole
 from diagnostics.commands.select_genes.report import draw, screen
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
-from gpcp.opening.cells import cells_named, notes_named, source_options, stamp_of
-from gpcp.panels.annotation import PROTEIN_CODING, GeneNotes, notes_of_h5ad, notes_of_table
+from gpcp.opening.cells import open_annotation, open_cells, source_options, stamp_of
+from gpcp.panels.annotation import PROTEIN_CODING, GeneAnnotation, annotation_of_h5ad, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import ORDERS, GenePanel, choose_genes
 from gpcp.panels.panel_file import read_genes, save_panel
@@ -65,7 +65,7 @@ def _parser() -> Parser:
     add("--min-measured", metavar="SHARE", type=share, default=0.5, help=least)
     least = "least share of these expressing it (default .01)"
     add("--min-expressed", metavar="SHARE", type=share, default=0.01, help=least)
-    orders = "; ".join(f"{name}, {says}" for name, (says, _) in ORDERS.items())
+    orders = "; ".join(f"{name}, {summary}" for name, (summary, _) in ORDERS.items())
     add("--by", metavar="ORDER", default="expressed", help=f"which of the genes that meet the rules: {orders}")
     add("--protein-coding", action="store_true", help="protein-coding genes alone")
     table = "CSV of ids, symbols and biotypes (default: what the source says of its genes)"
@@ -102,8 +102,8 @@ def execute(arguments: argparse.Namespace) -> None:
     _check_places(arguments)
     saved = _known(arguments)
     if saved is None:
-        cells = cells_named(arguments.source, genes=arguments.genes, **source_options(arguments))
-        about = _about(arguments, notes_named(arguments.source, **source_options(arguments)))
+        cells = open_cells(arguments.source, genes=arguments.genes, **source_options(arguments))
+        about = _about(arguments, open_annotation(arguments.source, **source_options(arguments)))
         wanted = _wanted(arguments, about, cells.vocab)
         saved = _counted(arguments, cells, about.only(cells.vocab))
         if arguments.statistics is not None:
@@ -121,7 +121,7 @@ def execute(arguments: argparse.Namespace) -> None:
         exclude=wanted.exclude,
         by=arguments.by,
         about=about,
-        provenance="\n".join(filter(None, (_in_words(saved), saved.provenance, about.says))),
+        provenance="\n".join(filter(None, (_in_words(saved), saved.provenance, about.summary))),
     )
     _write(arguments, saved, panel)
 
@@ -186,7 +186,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _about(arguments: argparse.Namespace, source: GeneNotes) -> GeneNotes:
+def _about(arguments: argparse.Namespace, source: GeneAnnotation) -> GeneAnnotation:
     """Symbols and kinds of genes: what was named, before what the source says."""
     about = source
     if arguments.biotype_key is not None:
@@ -196,9 +196,9 @@ def _about(arguments: argparse.Namespace, source: GeneNotes) -> GeneNotes:
     return about if arguments.gene_table is None else notes_of_table(arguments.gene_table) | about
 
 
-def _h5ad_notes(arguments: argparse.Namespace) -> GeneNotes:
+def _h5ad_notes(arguments: argparse.Namespace) -> GeneAnnotation:
     options = source_options(arguments)
-    return notes_of_h5ad(
+    return annotation_of_h5ad(
         arguments.source.removeprefix("h5ad:"),
         layer=options.get("layer", "auto"),
         values=options.get("values", "auto"),
@@ -207,7 +207,7 @@ def _h5ad_notes(arguments: argparse.Namespace) -> GeneNotes:
     )
 
 
-def _wanted(arguments: argparse.Namespace, about: GeneNotes, vocab: GeneVocab) -> _Wanted:
+def _wanted(arguments: argparse.Namespace, about: GeneAnnotation, vocab: GeneVocab) -> _Wanted:
     """The genes named on the command line, found before the pass."""
     among = None
     if arguments.protein_coding:
@@ -216,7 +216,7 @@ def _wanted(arguments: argparse.Namespace, about: GeneNotes, vocab: GeneVocab) -
         except InputError as error:
             raise InputError(f"--protein-coding: {error}: --gene-table FILE, or --biotype-key COLUMN") from None
         if not any(gene in vocab for gene in among):
-            raise InputError(f"--protein-coding: none of the {len(vocab)} genes of the source is ({about.says})")
+            raise InputError(f"--protein-coding: none of the {len(vocab)} genes of the source is ({about.summary})")
     if arguments.n_genes > len(vocab):
         raise InputError(f"--n-genes is {arguments.n_genes}, but the source has {len(vocab)} genes: ask for fewer")
     return _Wanted(
@@ -226,7 +226,7 @@ def _wanted(arguments: argparse.Namespace, about: GeneNotes, vocab: GeneVocab) -
     )
 
 
-def _ids(named: Sequence[str], about: GeneNotes, vocab: GeneVocab, *, option: str) -> tuple[str, ...]:
+def _ids(named: Sequence[str], about: GeneAnnotation, vocab: GeneVocab, *, option: str) -> tuple[str, ...]:
     """Ids of genes named by id, by symbol, or by a file of ids."""
     ids_of: dict[str, list[str]] = {}  # by symbol
     for gene, symbol in about.symbol_of.items():
@@ -252,7 +252,7 @@ def _ids(named: Sequence[str], about: GeneNotes, vocab: GeneVocab, *, option: st
     return tuple(found)
 
 
-def _counted(arguments: argparse.Namespace, cells: "CellSource", about: GeneNotes) -> SavedStatistics:
+def _counted(arguments: argparse.Namespace, cells: "CellSource", about: GeneAnnotation) -> SavedStatistics:
     """The pass."""
     statistics = gene_statistics(
         cells, max_cells=arguments.max_cells, seed=arguments.seed, progress=not arguments.quiet

@@ -70,7 +70,7 @@ def _rules(statistics: GeneStatistics, panel: GenePanel) -> str:
     """Which rules there were, and the genes that each turned away."""
     lines = [f"{'a gene of the panel is':<64}{'genes that are not':>20}{'only that':>12}"]
     for rule in panel.rules:
-        first, *more = wrap(rule.says, 62)
+        first, *more = wrap(rule.summary, 62)
         lines.append(f"  {first:<62}{rule.n_failing:>20,}{rule.n_failing_alone:>12,}")
         lines += [f"    {line}" for line in more]
     return "\n".join([*lines, *_wrapped(f"the panel: {panel.chosen_by}")])

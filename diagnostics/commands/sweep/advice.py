@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, final
 
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.learning.learning_rate import climbed
+from diagnostics.checks.learning.learning_rate import run_range_test
 from diagnostics.scoring.baselines import RidgePredictor, loss_baseline, squared_loss
 from diagnostics.scoring.errors import errors_of
 from gpcp.core.pairs import PairBatch, PairSource
@@ -32,20 +32,20 @@ class RateAdvice:
     usable : (float, float)
         The lowest and the highest rate that win much of what the best one wins.
     suggestion : float
-    says : str
+    summary : str
     """
 
     losses: Mapping[float, float | None]
     usable: tuple[float, float]
     suggestion: float
-    says: str
+    summary: str
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "RateAdvice":
         """The way back from :meth:`to_json`."""
         losses = {float(rate): loss for rate, loss in value["losses"].items()}
         low, high = value["usable"]
-        return cls(losses=losses, usable=(low, high), suggestion=value["suggestion"], says=value["says"])
+        return cls(losses=losses, usable=(low, high), suggestion=value["suggestion"], summary=value["summary"])
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON's types."""
@@ -67,18 +67,18 @@ def levels_of(sample: PairBatch, held_out: PairBatch, exact: Exact | None) -> di
     return levels
 
 
-def ladder(model: ModelConfig, fit: FitConfig, pairs: PairSource, seed: int) -> RateAdvice | None:
+def advise(model: ModelConfig, fit: FitConfig, pairs: PairSource, seed: int) -> RateAdvice | None:
     """The cascade's learning-rate ladder; None where no rate lowers the loss within its few steps."""
     subject = fitted_subject(GenePerturbationTransformer(model, seed=seed), pairs, fit)
-    found = climbed(Probe(subject, seed=seed))
+    found = run_range_test(Probe(subject, seed=seed))
     if not found.learns:
         return None
-    losses = {rung.rate: None if rung.errors is None else rung.loss for rung in found.rungs}
+    losses = {point.rate: None if point.errors is None else point.loss for point in found.points}
     low, high = found.usable
     return RateAdvice(
         losses=losses,
         usable=(low, high),
         suggestion=found.suggestion,
-        says=f"the learning-rate ladder ({found.n_steps} steps a rung) suggests {found.suggestion:.2g}; usable "
+        summary=f"the learning-rate ladder ({found.n_steps} steps a rung) suggests {found.suggestion:.2g}; usable "
         f"{low:.2g} .. {high:.2g}",
     )

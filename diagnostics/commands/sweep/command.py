@@ -61,8 +61,8 @@ def _add_space(add: Callable[..., object]) -> None:
     add("--over", metavar="WHAT", nargs="+", help=over)
     add("--preset", metavar="NAME", default="default", help="what is not varied (default: the preset default)")
     add("--set", metavar="NAME=VALUE", nargs="+", default=[], help="other values of what is not varied")
-    no_ladder = "do not begin with the learning-rate ladder, whose rate is tried first and which sets the range"
-    add("--no-ladder", action="store_true", help=no_ladder)
+    no_range_test = "do not begin with the learning-rate ladder, whose rate is tried first and which sets the range"
+    add("--no-range-test", action="store_true", help=no_range_test)
 
 
 def _add_amount(add: Callable[..., object]) -> None:

@@ -21,14 +21,14 @@ from tqdm import tqdm
 
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.cli.parser import INTERRUPTED
-from diagnostics.commands.sweep.advice import RateAdvice, ladder, levels_of
+from diagnostics.commands.sweep.advice import RateAdvice, advise, levels_of
 from diagnostics.commands.sweep.figures import draw_all
 from diagnostics.commands.sweep.table import screen
 from gpcp.core.errors import InputError
 from gpcp.core.files import check_file, check_folder, write_json, write_text
 from gpcp.model.config import preset
 from gpcp.opening.cells import source_options, stamp_of
-from gpcp.opening.pairs import SplitPairs, pair_wishes, pairs_named, split_pairs
+from gpcp.opening.pairs import SplitPairs, open_pairs, pair_options_of, split_pairs
 from gpcp.panels.panel_file import read_genes
 from gpcp.search.result import RATE, result_of
 from gpcp.search.space import Hyperparameter, Space, Value, configs_of, hyperparameter_of, usual_space, value_of
@@ -128,7 +128,9 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
     """
     varied = [hyperparameter_of(text) for text in arguments.over or ()]
     options = source_options(arguments)
-    named = pairs_named(arguments.source, pair_wishes(arguments), genes=arguments.genes, seed=arguments.seed, **options)
+    named = open_pairs(
+        arguments.source, pair_options_of(arguments), genes=arguments.genes, seed=arguments.seed, **options
+    )
     split = split_pairs(named, n_held_out=arguments.held_out, seed=arguments.seed)
     config = _config(arguments, split)
     base = dict(_setting(text) for text in arguments.set)
@@ -142,14 +144,14 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
     if kept is None:
         _say(say, "the losses to compare with: baseline, ridge, the exact answer")
         levels = levels_of(sample_of(split.training, config), split.held_out, named.exact)
-        if not arguments.no_ladder and RATE in space.names:
+        if not arguments.no_range_test and RATE in space.names:
             _say(say, "the learning-rate ladder")
-            advice = ladder(space.model, space.fit, split.training, arguments.seed)
+            advice = advise(space.model, space.fit, split.training, arguments.seed)
     elif _ADVICE in kept:
         advice = RateAdvice.from_json(kept[_ADVICE])
     about = {**_about(arguments), "_name": named.name}
     if advice is not None:
-        _say(say, advice.says)
+        _say(say, advice.summary)
         about[_ADVICE] = advice.to_json()
         if RATE not in [text.partition("=")[0] for text in arguments.over or () if "=" in text]:
             space = _about_the_usable(space, advice)
@@ -178,7 +180,9 @@ def _about(arguments: argparse.Namespace) -> dict[str, Any]:
         # Copies of one source on several machines have other dates.
         "files": "" if "://" in str(arguments.storage) else stamp_of(arguments.source),
         "options": {name: options[name] for name in sorted(options)},
-        "pairs": {name: getattr(arguments, name) for name in ("regime", "told", "match_on", "differ_on", "max_cells")},
+        "pairs": {
+            name: getattr(arguments, name) for name in ("regime", "n_perturbed", "match_on", "differ_on", "max_cells")
+        },
         "held out": arguments.held_out,
         "panel": None if arguments.genes is None else list(read_genes(arguments.genes)),
     }
@@ -200,9 +204,9 @@ def _title(name: str, task: Task, config: SweepConfig, advice: RateAdvice | None
     lines = [
         f"sweep over {', '.join(task.space.names)}: {name}, {len(split.training.vocab)} genes",
         f"{config.n_trials} trials x {config.n_seeds} seeds x {config.n_epochs} epochs of {config.epoch_pairs:,} "
-        f"pairs; judged by {len(split.held_out):,} held-out pairs ({split.says})",
+        f"pairs; judged by {len(split.held_out):,} held-out pairs ({split.summary})",
     ]
-    return "\n".join(lines if advice is None else [*lines, advice.says])
+    return "\n".join(lines if advice is None else [*lines, advice.summary])
 
 
 def _setting(text: str) -> tuple[str, Value]:

@@ -27,7 +27,7 @@ from gpcp.core.cells import CellSource, rebatched_rows
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_json
 from gpcp.core.genes import GeneVocab
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.cache.format import MANIFEST, VERSION, apart, other_genes, unfinished_of
 from gpcp.sources.cache.parts import alone, join_parts, parts_of, write_part
 from gpcp.sources.index import CellIndex
@@ -45,7 +45,7 @@ def cached(
     provenance: str | None = None,
     part_cells: int = 16_384,
     progress: bool = False,
-) -> PanelCells:
+) -> CachedCells:
     """The cache of a source: opened where it lies, built where there is none, finished where it was begun.
 
     Several processes may ask at once: one builds, the others wait. What is opened is compared with the source: its
@@ -55,14 +55,14 @@ def cached(
     Raises
     ------
     InputError
-        As :func:`build_cache` and :class:`gpcp.sources.cache.cells.PanelCells`, or the cache is of other cells.
+        As :func:`build_cache` and :class:`gpcp.sources.cache.cells.CachedCells`, or the cache is of other cells.
     """
     target = Path(folder).absolute()
     provenance = provenance_of(cells) if provenance is None else provenance
     panel = _panel(cells, genes)
     if unfinished_of(target).is_dir() or not (target / MANIFEST).is_file():
         return _built(cells, target, panel=panel, provenance=provenance, part_cells=part_cells, progress=progress)
-    opened = PanelCells(target, genes=panel.feature_id, provenance=provenance)
+    opened = CachedCells(target, genes=panel.feature_id, provenance=provenance)
     if not isinstance(cells, SequentialCells):
         first = next(blocks_from(cells, panel, start=0, batch_size=64), None)
         rows = np.arange(min(64, opened.n_cells), dtype=np.int64)
@@ -82,7 +82,7 @@ def build_cache(
     provenance: str | None = None,
     part_cells: int = 16_384,
     progress: bool = False,
-) -> PanelCells:
+) -> CachedCells:
     """Write the cells of a source as a panel cache, or finish one that was begun.
 
     The order of rows is the source's own where it has one (:class:`SequentialCells`, or a source with an index), else
@@ -137,7 +137,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 def _built(
     cells: CellSource, target: Path, *, panel: GeneVocab, provenance: str, part_cells: int, progress: bool
-) -> PanelCells:
+) -> CachedCells:
     if part_cells < 1:
         raise InputError(f"part_cells is {part_cells}: it must be at least 1")
     if target.exists() and not _is_empty_folder(target) and not (target / MANIFEST).is_file():
@@ -155,7 +155,7 @@ def _built(
                 target.rmdir()
             joined.replace(target)
     shutil.rmtree(work, ignore_errors=True)
-    return PanelCells(target, genes=panel.feature_id, provenance=provenance)
+    return CachedCells(target, genes=panel.feature_id, provenance=provenance)
 
 
 def _check_begun(work: Path, made_from: dict[str, Any], panel: GeneVocab) -> None:

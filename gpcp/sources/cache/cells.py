@@ -1,4 +1,4 @@
-"""``PanelCells``: the cells of a panel cache, any of them at once.
+"""``CachedCells``: the cells of a panel cache, any of them at once.
 
 Dimension key: ``B`` cells of a batch, ``N`` cells of the cache, ``E`` stored values of a batch, ``G`` genes of the
 panel, ``W`` bytes that hold G bits.
@@ -53,7 +53,7 @@ class _Opened:
 
 
 @final
-class PanelCells:
+class CachedCells:
     """The cells of a panel cache.
 
     Meets :class:`gpcp.core.cells.CellSource`, :class:`gpcp.sources.sparse.SparseCellSource` and

@@ -137,7 +137,7 @@ class CensusCells:
         values = (tissue, tissue_general, cell_type, disease, assay, dataset)
         with opened_census(census_version, uri) as census:
             experiment = experiment_of(census, organism)
-            found, says = conditions(
+            found, summary = conditions(
                 experiment.obs,
                 dict(zip(FILTERS, values, strict=True)),
                 is_primary_data=is_primary_data,
@@ -156,7 +156,7 @@ class CensusCells:
                 f"{where}, {organism}, {all_of(found) or 'all cells'}",
                 f"{self.n_cells:,} cells of {len(self.index.measured_SG)} datasets, {len(self.vocab):,} genes",
                 f"log1p of parts per million from X/{layer}, over all genes{_lengths(assays)}",
-                *says,
+                *summary,
                 *_unmeasured(self.index),
             ]
         )

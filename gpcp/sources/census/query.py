@@ -65,7 +65,7 @@ def conditions(
         A category, a column or a filter does not exist, or ``value_filter`` is not in that language.
     """
     found: dict[str, str] = {}
-    says: list[str] = []
+    summary: list[str] = []
     for name, choice in wanted.items():
         if choice is None:
             continue
@@ -75,7 +75,7 @@ def conditions(
         known = _checked(obs, name, FILTERS[name], values)
         more = [one for one in known if JOINT in one and one not in values and set(one.split(JOINT)) & set(values)]
         if more:
-            says.append(f"{name} is exactly that, which leaves out {', '.join(map(repr, more[:3]))}{_more(more)}")
+            summary.append(f"{name} is exactly that, which leaves out {', '.join(map(repr, more[:3]))}{_more(more)}")
         found[name] = _is_any(FILTERS[name], values)
     if is_primary_data is not None:
         _check_column(obs, "is_primary_data")
@@ -83,7 +83,7 @@ def conditions(
     if value_filter is not None:
         _check_value_filter(obs, value_filter)
         found["value_filter"] = value_filter
-    return found, says
+    return found, summary
 
 
 def _more(names: Sequence[str]) -> str:

@@ -133,7 +133,7 @@ class H5adCells:
         columns = {"cell_type": cell_type, "dataset": dataset, "assay": assay, "donor": donor}
         columns |= {"tissue": tissue, "disease": disease}
         with opened(path) as file:
-            layer, *says = choose_layer(file, values) if layer == "auto" else (layer,)
+            layer, *summary = choose_layer(file, values) if layer == "auto" else (layer,)
             file.check_layer(layer)
             found = genes_of(
                 file,
@@ -158,15 +158,15 @@ class H5adCells:
                 refuse_nan=nan == "error",
             )
         self.vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
-        says += [*read.says, *found.says, *dropped]
+        summary += [*read.summary, *found.summary, *dropped]
         sets_SG = None
         if dataset is not None and absent_genes == "unmeasured":
             sets_SG = read.expressed_SP
-            says.append(_absence(labels["dataset"].name_K, sets_SG))
+            summary.append(_absence(labels["dataset"].name_K, sets_SG))
         # Without lengths a total turns a log value back into a count; with lengths it would not.
         totals_N = read.total_N if gene_length is None else None
         self._log_NG, self.index = _indexed(read.log_NP, self.vocab, row_N, labels, sets_SG, totals_N)
-        self.provenance = "; ".join(says)
+        self.provenance = "; ".join(summary)
 
     def __repr__(self) -> str:
         return f"H5adCells({self.n_cells} cells, {len(self.vocab)} genes: {self.provenance})"

@@ -42,14 +42,14 @@ class MatrixGenes:
         Ensembl ids without version; ``""`` where a gene has none and is dropped.
     length_G : float64, (G,), or None
         In bases; NaN where it is not known and the gene is dropped.
-    says : tuple of str
+    summary : tuple of str
         What was decided.
     """
 
     label_G: tuple[str, ...]
     id_G: tuple[str, ...]
     length_G: NDArray[np.float64] | None
-    says: tuple[str, ...]
+    summary: tuple[str, ...]
 
     @property
     def kept_G(self) -> NDArray[np.bool_]:
@@ -81,7 +81,7 @@ def genes_of(
     if gene_symbol is None:
         column = _best_column(file, layer) if gene_id == "auto" else gene_id
         id_G = _ensembl(_column(file, layer, column, "gene_id"))
-        says = [f"gene ids from {_in_words(column)}"] if gene_id == "auto" else []
+        summary = [f"gene ids from {_in_words(column)}"] if gene_id == "auto" else []
         remedy = _better_columns(file, layer, column, id_G)
     else:
         column = gene_symbol
@@ -89,7 +89,7 @@ def genes_of(
             raise InputError("gene_symbol is looked up in a table: pass gene_table=, a CSV of ids, symbols and lengths")
         table = read_gene_table(gene_table)
         id_G = tuple(table.ids(_column(file, layer, column, "gene_symbol")))
-        says = [f"gene ids of the symbols in {_in_words(column)} from {table.name!r}"]
+        summary = [f"gene ids of the symbols in {_in_words(column)} from {table.name!r}"]
         remedy = f"table {table.name!r} has no id, or several, for the others"
     n_missing = id_G.count("")
     if n_missing and (missing_id == "error" or n_missing == len(id_G)):
@@ -100,12 +100,12 @@ def genes_of(
         )
     _refuse_twice(file.name, id_G, label_G)
     if n_missing:
-        says.append(f"{n_missing} of {len(id_G)} genes without an Ensembl id dropped")
+        summary.append(f"{n_missing} of {len(id_G)} genes without an Ensembl id dropped")
     length_G = None
     if gene_length is not None:
         length_G, said = _lengths(file, layer, id_G, gene_length, missing_length)
-        says.append(said)
-    return MatrixGenes(label_G=label_G, id_G=id_G, length_G=length_G, says=tuple(says))
+        summary.append(said)
+    return MatrixGenes(label_G=label_G, id_G=id_G, length_G=length_G, summary=tuple(summary))
 
 
 def _lengths(

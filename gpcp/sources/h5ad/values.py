@@ -32,7 +32,7 @@ class LogValues:
         Log expression; NaN where unmeasured.
     expressed_SP : bool, (S, P)
         True where any cell of the dataset has a value other than 0.
-    says : tuple of str
+    summary : tuple of str
         What the values are taken to be.
     total_N : float64, (N,), optional
         Counts of each cell over all genes of the layer; None where the values were log values.
@@ -40,7 +40,7 @@ class LogValues:
 
     log_NP: LogSparse
     expressed_SP: NDArray[np.bool_]
-    says: tuple[str, ...]
+    summary: tuple[str, ...]
     total_N: NDArray[np.float64] | None = None
 
 
@@ -121,13 +121,13 @@ def read_log_values(
         parts.append(block_BG[:, panel_P].astype(np.float32))
         n_done += len(here_B)
     _check_whole(file, layer, seen, values, taken_as)
-    says = [_in_words(file, layer, genes, values, taken_as)]
+    summary = [_in_words(file, layer, genes, values, taken_as)]
     if n_empty:
-        says.append(f"{n_empty} cells have no count at all and stay 0")
+        summary.append(f"{n_empty} cells have no count at all and stay 0")
     return LogValues(
         log_NP=sp.vstack(parts, format="csr"),
         expressed_SP=expressed_SG[:, panel_P],
-        says=tuple(says),
+        summary=tuple(summary),
         total_N=np.concatenate(totals) if taken_as == "counts" else None,
     )
 

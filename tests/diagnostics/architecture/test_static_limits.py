@@ -59,7 +59,7 @@ def test_a_failing_run_says_why_and_a_passing_one_does_not() -> None:
     first, *others = verdicts([failing])
     assert first.name == "architecture of preset 'seed'"
     assert first.outcome == "fail"
-    assert all(reason in first.says for reason in reasons)
+    assert all(reason in first.message for reason in reasons)
     assert "does not get through" in {result.name: result for result in others}["interventional: learns"].next_step
     passing = verdicts([example_record(limits=reasons)])
     assert all(result.outcome == "pass" for result in passing)

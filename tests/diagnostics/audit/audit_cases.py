@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from diagnostics.audit.sample import SampledPairs
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
-from gpcp.sources.in_memory import SampledCells
+from gpcp.sources.in_memory import InMemoryCells
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import SparseCells
 from simulators.assay import log1p_tpm
@@ -20,7 +20,7 @@ def sampled_cells(
     *,
     measured_BG: NDArray[np.bool_] | None = None,
     total_B: NDArray[np.float64] | None = None,
-) -> SampledCells:
+) -> InMemoryCells:
     """Cells of these values; labels by number."""
     import scipy.sparse as sp
 
@@ -40,7 +40,7 @@ def sampled_cells(
         covariates=covariates,
         total_B=total_B,
     )
-    return SampledCells(
+    return InMemoryCells(
         held=SparseCells(index=index, value_BG=sp.csr_array(value_BG)),
         n_expressed_B=(value_BG > 0).sum(axis=1).astype(np.int64),
         of_counts=bool((value_BG >= 0).all()),
@@ -48,12 +48,12 @@ def sampled_cells(
     )
 
 
-def counted_cells(count_BG: NDArray[np.integer]) -> SampledCells:
+def counted_cells(count_BG: NDArray[np.integer]) -> InMemoryCells:
     """Cells of these counts, as log1p(counts per million), with their totals."""
     return sampled_cells(log1p_tpm(count_BG.astype(np.int64)), total_B=count_BG.sum(axis=1).astype(np.float64))
 
 
-def neighbours(cells: SampledCells, *, told_PG: NDArray[np.bool_] | None = None) -> SampledPairs:
+def neighbours(cells: InMemoryCells, *, perturbed_PG: NDArray[np.bool_] | None = None) -> SampledPairs:
     """Cells 0 and 1, 2 and 3, ... as pairs, nothing told unless it is said."""
     n_pairs = len(cells) // 2
     before_P = 2 * np.arange(n_pairs, dtype=np.int64)
@@ -65,7 +65,9 @@ def neighbours(cells: SampledCells, *, told_PG: NDArray[np.bool_] | None = None)
         before_BG=np.where(measured_PG, before.expression_BG, np.float32(0)),
         after_BG=np.where(measured_PG, after.expression_BG, np.float32(0)),
         measured_BG=measured_PG,
-        perturbed_BG=np.zeros(measured_PG.shape, dtype=np.bool_) if told_PG is None else told_PG & measured_PG,
+        perturbed_BG=np.zeros(measured_PG.shape, dtype=np.bool_)
+        if perturbed_PG is None
+        else perturbed_PG & measured_PG,
         before_id_B=before.cell_id_B,
         after_id_B=after.cell_id_B,
     )

@@ -111,7 +111,7 @@ def test_moments_of_shares_are_those_of_the_gammas():
 
 
 @pytest.mark.parametrize(
-    ("cells", "says"),
+    ("cells", "summary"),
     [
         (sampled_cells(np.ones((8, 3))), "not known"),
         (sampled_cells(np.array([[1.5, 0.3]] * 8), total_B=np.full(8, 1000.0)), "no whole counts"),
@@ -120,12 +120,12 @@ def test_moments_of_shares_are_those_of_the_gammas():
         (sampled_cells(np.zeros((8, 2)), total_B=np.full(8, np.nan)), "no pair has total counts"),
     ],
 )
-def test_where_counts_are_not_known_it_is_said(cells: object, says: str):
+def test_where_counts_are_not_known_it_is_said(cells: object, summary: str):
     found = counting_noise(neighbours(cells), np.random.default_rng(0))  # pyright: ignore[reportArgumentType]
     assert found.half_depth is None
     assert found.full_depth is None
-    assert found.says.startswith("counting noise: not applicable")
-    assert says in found.says
+    assert found.summary.startswith("counting noise: not applicable")
+    assert summary in found.summary
 
 
 def test_pairs_without_totals_are_left_out():
@@ -136,7 +136,7 @@ def test_pairs_without_totals_are_left_out():
         neighbours(sampled_cells(cells.held.value_BG.toarray(), total_B=total_B)), np.random.default_rng(0)
     )
     assert found.half_depth is not None
-    assert "150 of 200 pairs have total counts" in found.says
+    assert "150 of 200 pairs have total counts" in found.summary
 
 
 def test_the_source_s_own_counts_come_back():

@@ -89,7 +89,7 @@ def test_half_is_free_for_independent_cells_of_one_law():
     assert parts.before_alone.value == pytest.approx(0.5, abs=TOLERANCE)
     assert parts.before_alone.low < 0.5 < parts.before_alone.high
     assert shares(parts) == pytest.approx({CHANGE: 0.0, REGRESSION: 0.5, REMAINS: 0.5}, abs=TOLERANCE)
-    assert "nothing stands for depth" in parts.depth_says
+    assert "nothing stands for depth" in parts.depth_summary
 
 
 def test_shares_add_up_to_the_last_digit():
@@ -155,13 +155,13 @@ def test_a_planted_depth_is_found_by_totals_and_by_genes_expressed():
     value_BG = 10 + depth_B[:, None] + rng.normal(size=(2 * N_PAIRS, N_GENES))
     cells = sampled_cells(value_BG, total_B=np.exp(8 + depth_B))
     parts = decompose(neighbours(cells), np.random.default_rng(0))
-    assert parts.depth_says == "depth is the log total of counts"
+    assert parts.depth_summary == "depth is the log total of counts"
     assert parts.share_of[DEPTH].value == pytest.approx(0.25 / 1.25, abs=TOLERANCE)
     # Genes that are expressed the more often, the deeper the cell: none of them by itself says how deep.
     shown_BG = rng.random((2 * N_PAIRS, 400)) < 1 / (1 + np.exp(-2 * depth_B))[:, None]
     cells = sampled_cells(np.hstack([value_BG, shown_BG.astype(np.float64)]))
     parts = decompose(neighbours(cells.genes(cells.vocab.feature_id[:N_GENES])), np.random.default_rng(0))
-    assert "the other genes expressed" in parts.depth_says
+    assert "the other genes expressed" in parts.depth_summary
     assert parts.share_of[DEPTH].value == pytest.approx(0.25 / 1.25, abs=2 * TOLERANCE)
 
 
@@ -172,13 +172,13 @@ def test_a_gene_s_own_zeros_are_no_depth():
     assert parts_of(value_BG).share_of[DEPTH].value == pytest.approx(0.0, abs=0.005)
 
 
-def test_told_genes_are_not_looked_at():
+def test_perturbed_genes_are_not_looked_at():
     rng = np.random.default_rng(6)
     value_BG = rng.normal(size=(200, 4))
     value_BG[:, 0] *= 100
-    told_PG = np.zeros((100, 4), dtype=np.bool_)
-    told_PG[:, 0] = True
-    sampled = neighbours(sampled_cells(value_BG), told_PG=told_PG)
+    perturbed_PG = np.zeros((100, 4), dtype=np.bool_)
+    perturbed_PG[:, 0] = True
+    sampled = neighbours(sampled_cells(value_BG), perturbed_PG=perturbed_PG)
     parts = decompose(sampled, np.random.default_rng(0))
     change_PG = sampled.pairs.delta_BG[:, 1:].astype(np.float64)
     assert parts.mean_square.value == pytest.approx((change_PG**2).mean())

@@ -12,7 +12,7 @@ def test_shares_are_those_of_counting_by_hand():
     rng = np.random.default_rng(0)
     measured_BG = rng.random((60, 5)) < 0.7
     cells = sampled_cells(rng.integers(-1, 3, size=(60, 5)).astype(np.float64), measured_BG=measured_BG)
-    sampled = neighbours(cells, told_PG=rng.random((30, 5)) < 0.3)
+    sampled = neighbours(cells, perturbed_PG=rng.random((30, 5)) < 0.3)
     n, n_measured = [0, 0, 0], 0
     dense = cells.held.dense()
     for pair in range(30):
@@ -45,4 +45,4 @@ def test_independent_cells_are_what_chance_says():
 def test_pairs_without_a_scored_entry_are_refused():
     cells = sampled_cells(np.ones((4, 2)))
     with pytest.raises(InputError, match="tell fewer"):
-        expressed_shares(neighbours(cells, told_PG=np.ones((2, 2), dtype=np.bool_)), np.random.default_rng(0))
+        expressed_shares(neighbours(cells, perturbed_PG=np.ones((2, 2), dtype=np.bool_)), np.random.default_rng(0))

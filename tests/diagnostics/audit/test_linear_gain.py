@@ -10,14 +10,14 @@ from diagnostics.scoring.matched_linear import PairLinearPredictor
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairSource, concatenate
 from gpcp.pairing.paired import Paired
-from gpcp.sources.in_memory import SampledCells
+from gpcp.sources.in_memory import InMemoryCells
 from tests.diagnostics.audit.audit_cases import sampled_cells
 from tests.diagnostics.gaussian_cells import covariance
 
-TOLD = "linear, before and told"
+PERTURBED = "linear, before and told"
 
 
-def paired(cells: SampledCells) -> PairSource:
+def paired(cells: InMemoryCells) -> PairSource:
     return Paired(cells, match_on=[name for name in ("cell_type",) if name in cells.index.covariates])
 
 
@@ -29,9 +29,9 @@ def gain_of(value_BG: NDArray[np.floating], seed: int = 0, **label_of: NDArray[n
 def test_where_genes_are_independent_there_is_nothing_to_learn(seed: int):
     found = gain_of(np.random.default_rng(seed).normal(size=(2000, 8)), seed)
     assert not found.seen
-    assert found.told_gain is not None
+    assert found.perturbed_gain is not None
     # At 300 pairs of 8 genes a gain of a percent or so would show; an estimate far from 0 would be a leak.
-    assert abs(found.told_gain.value) < 0.02
+    assert abs(found.perturbed_gain.value) < 0.02
     assert 0 < found.smallest_visible < 0.1
     assert found.baseline == "mean"
 
@@ -48,7 +48,7 @@ def test_the_gain_is_that_of_the_exact_law():
     nothing = (np.diagonal(cov_GG) * pairs.scored_BG).sum() / pairs.scored_BG.sum()
     assert found.seen
     # Held-out loss of 1,200 pairs: a standard error of .01 of the gain.
-    assert found.gain_of[TOLD].value == pytest.approx(1 - losses_of(exact, pairs).loss / nothing, abs=0.04)
+    assert found.gain_of[PERTURBED].value == pytest.approx(1 - losses_of(exact, pairs).loss / nothing, abs=0.04)
     assert found.gain_of["linear, before alone"].value == pytest.approx(0.0, abs=0.02)
     assert found.loss_of["no change"] == pytest.approx(2 * found.loss_of["mean"], rel=0.05)
 
@@ -82,7 +82,7 @@ def test_genes_that_do_not_vary_or_are_unmeasured_are_left_at_the_mean():
     measured_BG = np.ones(value_BG.shape, dtype=np.bool_)
     measured_BG[:1500, 6] = False
     found = linear_gain(sampled_cells(value_BG, measured_BG=measured_BG), paired, max_pairs=4000, seed=0)
-    assert found.says == "the linear law leaves 3 of 7 genes at the mean"
+    assert found.summary == "the linear law leaves 3 of 7 genes at the mean"
     assert found.seen
 
 
@@ -104,7 +104,7 @@ def test_without_two_genes_that_vary_nothing_is_fitted():
     assert found.gain is None
     assert not found.seen
     assert found.smallest_visible == float("inf")
-    assert "no linear predictor is fitted" in found.says
+    assert "no linear predictor is fitted" in found.summary
 
 
 def test_what_types_tell_counts_as_known_from_before():
@@ -118,9 +118,9 @@ def test_what_types_tell_counts_as_known_from_before():
     assert found.baseline == "mean change"
     assert found.gain_of["linear, before alone"].value == pytest.approx(1 - np.trace(left_GG) / 20, abs=0.03)
     # What is told speaks of the type too, which before has said already but for the noise in it.
-    assert found.untold == "linear, before alone"
-    assert found.told_gain is not None
-    assert found.told_gain.value < found.gain_of["linear, before alone"].value
+    assert found.unperturbed == "linear, before alone"
+    assert found.perturbed_gain is not None
+    assert found.perturbed_gain.value < found.gain_of["linear, before alone"].value
 
 
 def test_cells_that_make_no_pair_are_refused():

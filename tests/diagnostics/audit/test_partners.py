@@ -58,7 +58,7 @@ def test_what_the_key_buys_is_the_variance_between_types():
     assert found.key_buys.value == pytest.approx(between / (between + 10), abs=0.03)
     assert found.choice_buys.low < 0 < found.choice_buys.high
     assert found.square_same_key.value == pytest.approx(2.0, rel=0.05)
-    assert "key: cell_type, 5 of them" in found.says
+    assert "key: cell_type, 5 of them" in found.summary
 
 
 def test_the_best_of_many_is_nearer_than_a_random_one():

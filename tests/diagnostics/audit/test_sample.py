@@ -11,7 +11,7 @@ from diagnostics.audit.sample import sample_pairs
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.pairing.paired import Paired
-from gpcp.sources.in_memory import SampledCells, sample_cells, with_genes
+from gpcp.sources.in_memory import InMemoryCells, sample_cells, with_genes
 from gpcp.sources.sparse import IndexedCells, sparse_of
 from simulators.assay import build_assay
 from simulators.sources import SimulatedCells
@@ -92,4 +92,4 @@ def test_what_cannot_be_paired_is_refused():
         sample_pairs(Paired(cells), cells, max_pairs=9, seed=0)
     with pytest.raises(InputError, match="batch_size"):
         list(cells.cells(batch_size=0, seed=0))
-    assert isinstance(cells, SampledCells)
+    assert isinstance(cells, InMemoryCells)

@@ -54,11 +54,11 @@ class PartlyMeasured:
         n_seen = 0
         for batch in self.source.pairs(batch_size=batch_size, seed=seed):
             measured_BG = rng.random(batch.before_BG.shape) < 2 / 3
-            told_B = (measured_BG & batch.perturbed_BG).any(axis=1)
+            perturbed_B = (measured_BG & batch.perturbed_BG).any(axis=1)
             scored_B = (measured_BG & batch.scored_BG).any(axis=1)
             odd_B = (n_seen + np.arange(len(batch))) % 2 == 1
             # A pair that would lose all that is told, or all that is scored, keeps everything.
-            measured_BG |= ~(odd_B & told_B & scored_B)[:, None]
+            measured_BG |= ~(odd_B & perturbed_B & scored_B)[:, None]
             n_seen += len(batch)
             yield replace(
                 batch,
@@ -93,8 +93,8 @@ class Mlp(nn.Module):
         self.end = nn.Identity() if last is None else last
 
     def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
-        told = (before_BG, target_BG, measured_BG.to(before_BG), perturbed_BG.to(before_BG))
-        return self.end(self.last(torch.relu(self.extra(self.first(torch.cat(told, dim=1))))))
+        perturbed = (before_BG, target_BG, measured_BG.to(before_BG), perturbed_BG.to(before_BG))
+        return self.end(self.last(torch.relu(self.extra(self.first(torch.cat(perturbed, dim=1))))))
 
 
 def made(make: Callable[[], nn.Module], *, seed: int = 0) -> nn.Module:

@@ -30,7 +30,7 @@ def own_checks() -> Iterator[None]:
 
 def result(name: str, outcome: Outcome = "fail", p: float | None = None) -> CheckResult:
     return CheckResult(
-        name=name, outcome=outcome, says="said", next_step="do", statistic=1.0, tolerance=0.0, p=p,
+        name=name, outcome=outcome, message="said", next_step="do", statistic=1.0, tolerance=0.0, p=p,
         cause="data" if outcome == "fail" else None,
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ def test_holm_leaves_exact_checks_and_those_without_p_alone():
     results += [result("data.strong", p=1e-6), result("data.none", "pass", p=0.5)]
     corrected = holm(results, frozenset({"data.open", "data.weak", "data.strong", "data.none"}))
     assert [one.outcome for one in corrected] == ["fail", "inconclusive", "inconclusive", "fail", "pass"]
-    assert "does not stand among 3 tests" in corrected[2].says
+    assert "does not stand among 3 tests" in corrected[2].message
 
 
 def test_every_failure_but_the_first_is_a_consequence():
@@ -83,7 +83,7 @@ def test_a_failure_that_a_later_one_explains_is_no_diagnosis():
 
 
 def _fails(probe: Probe) -> Finding:
-    return Finding(outcome="fail", says="no", next_step="do", statistic=1.0, tolerance=0.0)
+    return Finding(outcome="fail", message="no", next_step="do", statistic=1.0, tolerance=0.0)
 
 
 @pytest.mark.usefixtures("own_checks")
@@ -101,7 +101,7 @@ def test_a_check_that_raises_is_an_error_with_its_traceback_and_the_rest_runs():
     )
     first, second = found.results
     assert first.outcome == "error"
-    assert "ValueError: a line and another" in first.says
+    assert "ValueError: a line and another" in first.message
     assert "in broken" in first.traceback
     assert (second.outcome, second.consequence_of) == ("fail", "")
     assert heard == ["data.tests_broken", "loss.tests_after"]
@@ -136,12 +136,12 @@ def test_what_lacks_a_part_is_not_applicable_and_says_which(part):
     @check("data.tests_needy", "?", cause="data", kind="exact", needs=("pairs", part))
     def needy(probe: Probe) -> Finding:
         asked.append(probe)
-        return Finding(outcome="pass", says="yes", statistic=0.0, tolerance=0.0)
+        return Finding(outcome="pass", message="yes", statistic=0.0, tolerance=0.0)
 
     (one,) = diagnose(Subject(pairs=pairs_of()), only=["data.tests_needy"]).results
     assert one.outcome == ("pass" if part == "pairs" else "not_applicable")
     assert bool(asked) == (part == "pairs")
-    assert part == "pairs" or part in one.says
+    assert part == "pairs" or part in one.message
     assert one.seconds is not None
 
 
@@ -192,7 +192,7 @@ def test_stopping_early_trains_nothing_after_a_failure_and_changes_no_diagnosis(
     asked: list[str] = []
 
     def finding(outcome: Outcome, p: float | None = None) -> Finding:
-        return Finding(outcome=outcome, says="said", next_step="do", statistic=1.0, tolerance=0.0, p=p)
+        return Finding(outcome=outcome, message="said", next_step="do", statistic=1.0, tolerance=0.0, p=p)
 
     registry.CHECKS.clear()
 
@@ -218,7 +218,7 @@ def test_stopping_early_trains_nothing_after_a_failure_and_changes_no_diagnosis(
     assert early.diagnosis is not None
     assert usual.diagnosis.name == early.diagnosis.name == "learning.first"
     assert [one.outcome for one in early.results] == ["inconclusive", "fail", "not_applicable"]
-    assert "learning.first" in early.results[-1].says
+    assert "learning.first" in early.results[-1].message
 
 
 def test_no_training_explains_what_was_found_before_it():

@@ -96,4 +96,4 @@ def test_steps_of_other_arities_are_refused() -> None:
         whole_step(update, has_optimizer=False)
     model, optimizer = parts()
     report = diagnose(model, PAIRS, optimizer=optimizer, training_step=lambda batch: None, only=["optimiser"])  # pyright: ignore[reportArgumentType]
-    assert any("must give the loss" in one.says for one in report.results if one.outcome == "error")
+    assert any("must give the loss" in one.message for one in report.results if one.outcome == "error")

@@ -33,8 +33,8 @@ from tests.diagnostics.checks.subjects import (
 )
 
 SEED = {
-    *("told_reaches_others", "reads_which", "reads_dose", "reads_sign", "identity", "rank"),
-    *("told_apart", "reads_every_told"),
+    *("perturbation_reaches_others", "reads_which", "reads_dose", "reads_sign", "identity", "rank"),
+    *("distinguishes_genes", "reads_every_perturbation"),
 }
 """What the seed rightly fails, each query by itself: no path from what is told of one gene to another's answer (and so
 none for its name, dose and sign, or for one beside others); identity x value is 0 where the value is 0, so that all
@@ -70,7 +70,7 @@ def test_the_presets_fail_what_their_architecture_cannot_do_and_nothing_else(nam
 def test_the_seeds_diagnosis_is_the_path_that_is_missing():
     diagnosis = report(subject(transformer("seed", 12), n_genes=12)).diagnosis
     assert diagnosis is not None
-    assert (diagnosis.name, diagnosis.cause) == ("architecture.told_reaches_others", "architecture")
+    assert (diagnosis.name, diagnosis.cause) == ("architecture.perturbation_reaches_others", "architecture")
 
 
 @pytest.mark.parametrize(("head", "value", "form", "norm"), COMBINATIONS)

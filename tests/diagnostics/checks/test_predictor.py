@@ -103,10 +103,10 @@ def written(control_BG: NDArray[np.float32], perturbation: Perturbation) -> NDAr
     return np.nan_to_num(answer_BG)
 
 
-def told_mean(control_BG: NDArray[np.float32], perturbation: Perturbation) -> NDArray[np.float32]:
-    told_BG = perturbation.perturbed_BG
+def perturbed_mean(control_BG: NDArray[np.float32], perturbation: Perturbation) -> NDArray[np.float32]:
+    perturbed_BG = perturbation.perturbed_BG
     with np.errstate(invalid="ignore"):
-        mean_B = perturbation.target_BG.sum(axis=1) / told_BG.sum(axis=1)
+        mean_B = perturbation.target_BG.sum(axis=1) / perturbed_BG.sum(axis=1)
     return np.nan_to_num(control_BG) + mean_B[:, None].astype(np.float32)
 
 
@@ -130,7 +130,7 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "memory as it lies": (as_stored, "layout"),
     "mean over unmeasured": (lambda x, p: np.broadcast_to(x.mean(axis=1)[:, None], x.shape), "unmeasured_genes"),
-    "divides by the told": (told_mean, "no_gene_told"),
+    "divides by the told": (perturbed_mean, "no_gene_perturbed"),
 }
 
 

@@ -51,16 +51,16 @@ def refusal(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "summary"),
     [
         (["--world", "scale_fre/20"], "nearest: scale_free"),
         (["--world", "scale_free"], "scale_free/20"),
         (["--world", "scale_free/20/hil"], "nearest: hill"),
         (["--regime", "interventions"], "nearest: interventional"),
         (["--preset", "sead"], "nearest: seed"),
-        (["--told", "5-3"], "backwards"),
-        (["--told", "1-20"], "1 .. 19"),
-        (["--told", "x"], "not a whole number"),
+        (["--n-perturbed", "5-3"], "backwards"),
+        (["--n-perturbed", "1-20"], "1 .. 19"),
+        (["--n-perturbed", "x"], "not a whole number"),
         (["--lr", "-1"], "learning_rate"),
         (["--lr", "nan"], "learning_rate"),
         (["--dose-sd", "0"], "dose_sd"),
@@ -73,9 +73,9 @@ def refusal(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[st
     ],
 )
 def test_an_option_that_is_no_good(
-    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert says in refusal(arguments, tmp_path, capsys)
+    assert summary in refusal(arguments, tmp_path, capsys)
 
 
 def test_a_cyclic_network_names_its_cycle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_a_cyclic_network_names_its_cycle(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("changes", "arguments", "says"),
+    ("changes", "arguments", "summary"),
     [
         ({}, ["--cell-type-key", "kidn"], "nearest: kind"),
         ({}, ["--cell-type-key", "kind", "--layer", "rwa"], "'rwa'"),
@@ -104,12 +104,12 @@ def test_a_cyclic_network_names_its_cycle(tmp_path: Path, capsys: pytest.Capture
 def test_a_file_of_cells_that_is_no_good(
     changes: dict[str, object],
     arguments: list[str],
-    says: str,
+    summary: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = cells_file(tmp_path, **changes)  # pyright: ignore[reportArgumentType]
-    assert says in refusal(["--cells", path, "--n-genes", "5", *arguments], tmp_path, capsys)
+    assert summary in refusal(["--cells", path, "--n-genes", "5", *arguments], tmp_path, capsys)
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,9 +63,10 @@ def _held_out_sorted(subject: Subject) -> Subject:
     return replace(subject, held_out=AlteredPairs(source=held_out, alter=_reordered))
 
 
-@pairs_fault("a_told_values_of_the_cell_before", "told genes are told with their value before: no change is ever told",
+@pairs_fault("a_perturbed_values_of_the_cell_before", "told genes are told with their value before: no change "
+"is ever told",
         "data.signal", "data.perturbation", "data.dose", "data.world")  # fmt: skip
-def _no_change_told(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+def _no_change_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
     return replace(pairs, after_BG=np.where(pairs.perturbed_BG, pairs.before_BG, pairs.after_BG))
 
@@ -101,7 +102,7 @@ def _plate_means(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 
 
 @collate_fault("a_tokens_hashed", "tokens are taken modulo 3, the size of another table: genes share their names",
-          "data.masks", "data.before", "data.told", "data.target", cause="bug")  # fmt: skip
+          "data.masks", "data.before", "data.perturbed", "data.target", cause="bug")  # fmt: skip
 def _hashed(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, token_BL=batch.token_BL % 3), after_BL
 
@@ -114,7 +115,7 @@ def _column_major(batch: ModelBatch, after_BL: Tensor) -> Collated:
 
 
 @collate_fault("a_context_truncated", "only the first four places fit the context: the other genes are cut off",
-          "data.masks", "data.before", "data.told", "data.target", cause="bug")  # fmt: skip
+          "data.masks", "data.before", "data.perturbed", "data.target", cause="bug")  # fmt: skip
 def _truncated(batch: ModelBatch, after_BL: Tensor) -> Collated:
     kept = ModelBatch(
         token_BL=batch.token_BL[:, :4],
@@ -153,7 +154,7 @@ def _expressed(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Te
 
 @loss_fault("a_loss_relative_to_the_target",
          "errors are divided by the target, which is often nearly 0: little else counts",
-       "loss.every_scored", "learning.beats_nothing", "learning.reaches_linear", "learning.rate")  # fmt: skip
+       "loss.every_scored", "learning.beats_baseline", "learning.reaches_linear", "learning.rate")  # fmt: skip
 def _relative(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     size_BL = torch.where(scored_BL, after_BL.abs(), 1.0) + 1e-6
     error_BL = torch.where(scored_BL, prediction_BL - after_BL, 0.0) / size_BL
@@ -186,7 +187,7 @@ def _sequence_first(model: GenePerturbationTransformer) -> None:
         reforward(one, viewed)
 
 
-@layers_fault("a_strongest_told_only",
+@layers_fault("a_strongest_perturbed_only",
          "of several perturbed genes the model hears the one that changes most, and no other",
          "architecture.reads_perturbation", "architecture.reads_which", "architecture.reads_dose",
          "learning.reaches_linear")  # fmt: skip
@@ -202,17 +203,17 @@ def _strongest(model: GenePerturbationTransformer) -> None:
     reforward(model, asked)
 
 
-def _untold_queries(batch: ModelBatch) -> Queries:
+def _unperturbed_queries(batch: ModelBatch) -> Queries:
     """Every gene is a query, and told ones are masked as padding is."""
     return Queries(place_BP=None, attend_BP=batch.measured_BL & ~batch.perturbed_BL)
 
 
-@layers_fault("a_told_genes_masked",
+@layers_fault("a_perturbed_genes_masked",
          "queries attend to scored genes only: told ones are masked as if they were padding",
-         "architecture.told_reaches_others", "architecture.reads_which", "architecture.reads_perturbation",
+         "architecture.perturbation_reaches_others", "architecture.reads_which", "architecture.reads_perturbation",
          cause="architecture")  # fmt: skip
-def _told_masked(model: GenePerturbationTransformer) -> None:
-    model._query_form = _untold_queries  # pyright: ignore[reportPrivateUsage]
+def _perturbed_masked(model: GenePerturbationTransformer) -> None:
+    model._query_form = _unperturbed_queries  # pyright: ignore[reportPrivateUsage]
 
 
 @layers_fault("a_inputs_saturate", "values come a million times too large into a tanh: only their signs are left",
@@ -287,7 +288,7 @@ def _tied(model: GenePerturbationTransformer) -> None:
     "a_betas_swapped",
     "Adam's betas are (0.999, 0.9) instead of (0.9, 0.999): it goes on where old gradients pointed",
     part="optimiser",
-    expected=("learning.rate", "learning.one_batch", "learning.beats_nothing", "learning.reaches_linear"),
+    expected=("learning.rate", "learning.one_batch", "learning.beats_baseline", "learning.reaches_linear"),
     cause="optimiser", shows=steps_differ,
 )  # fmt: skip
 def _betas(subject: Subject) -> Subject:

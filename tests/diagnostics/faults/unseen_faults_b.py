@@ -54,8 +54,8 @@ def _other_plate(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 def _regressed_out(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     """Single-cell practice: ``regress_out`` or batch correction on a covariate that is the treatment itself."""
     del rng
-    told_BG = pairs.perturbed_BG.astype(np.float64)
-    known_BF = np.concatenate([np.ones((len(pairs), 1)), told_BG, told_BG * pairs.after_BG], axis=1)
+    perturbed_BG = pairs.perturbed_BG.astype(np.float64)
+    known_BF = np.concatenate([np.ones((len(pairs), 1)), perturbed_BG, perturbed_BG * pairs.after_BG], axis=1)
     after_BG = pairs.after_BG.astype(np.float64)
     for gene in range(len(pairs.vocab)):
         rows = np.flatnonzero(pairs.scored_BG[:, gene])
@@ -79,12 +79,12 @@ def _regressed_out(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 def _one_alias(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     """Single-cell practice: the perturbation is encoded for the wrong gene by its alias."""
     del rng
-    n_told_B = pairs.perturbed_BG.sum(axis=1)
-    dose_B = np.where(pairs.perturbed_BG, pairs.after_BG, 0).sum(axis=1) / np.maximum(n_told_B, 1)
-    told_BG = np.zeros_like(pairs.perturbed_BG)
-    told_BG[:, 0] = (n_told_B > 0) & pairs.measured_BG[:, 0]
-    after_BG = np.where(told_BG, dose_B[:, None], pairs.after_BG).astype(np.float32)
-    return replace(pairs, perturbed_BG=told_BG, after_BG=after_BG)
+    n_perturbed_B = pairs.perturbed_BG.sum(axis=1)
+    dose_B = np.where(pairs.perturbed_BG, pairs.after_BG, 0).sum(axis=1) / np.maximum(n_perturbed_B, 1)
+    perturbed_BG = np.zeros_like(pairs.perturbed_BG)
+    perturbed_BG[:, 0] = (n_perturbed_B > 0) & pairs.measured_BG[:, 0]
+    after_BG = np.where(perturbed_BG, dose_B[:, None], pairs.after_BG).astype(np.float32)
+    return replace(pairs, perturbed_BG=perturbed_BG, after_BG=after_BG)
 
 
 @pairs_fault(
@@ -140,7 +140,7 @@ def _augmented(subject: Subject) -> Subject:
     "b_truncated_to_the_most_expressed",
     "a longest sequence keeps the half of the genes that the cell before expresses most, perturbed ones or not",
     "data.masks",
-    "data.told",
+    "data.perturbed",
     "data.before",
     "data.target",
 )
@@ -164,7 +164,7 @@ def _truncated(batch: ModelBatch, after_BL: Tensor) -> Collated:
     "collation sorts the inputs of a batch by how many genes are told, and leaves the cells after in their order",
     "data.masks",
     "data.before",
-    "data.told",
+    "data.perturbed",
     "data.target",
 )
 def _sorted(batch: ModelBatch, after_BL: Tensor) -> Collated:
@@ -229,7 +229,7 @@ def _correlation(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> 
     "errors are divided by the target before they are squared, and many targets are near 0",
     "loss.every_scored",
     "learning.reaches_linear",
-    "learning.beats_nothing",
+    "learning.beats_baseline",
     "learning.one_batch",
 )
 def _relative(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def _causal_forward(self: Any, query_BQD: Tensor, memory_BKD: Tensor, attend_BK:
     "architecture.gene_order",
     "architecture.attention",
     "architecture.reads_other_genes",
-    "architecture.told_reaches_others",
+    "architecture.perturbation_reaches_others",
 )
 def _causal(model: GenePerturbationTransformer) -> None:
     """Transformers taken from language, ``is_causal=True`` left on."""
@@ -93,7 +93,7 @@ def _cut_forward(self: Any, query_BQD: Tensor, memory_BKD: Tensor, attend_BK: Te
     "architecture.unmeasured",
     "architecture.gene_order",
     "architecture.reads_other_genes",
-    "architecture.told_reaches_others",
+    "architecture.perturbation_reaches_others",
 )
 def _heads_cut(model: GenePerturbationTransformer) -> None:
     """Zhang et al. and Islam et al.: a tensor of the right shape and the wrong order."""
@@ -137,7 +137,7 @@ def _unknown(model: GenePerturbationTransformer) -> None:
     "every sublayer's residual is added twice: the stream doubles at each one",
     "optimiser.start",
     "learning.rate",
-    "learning.beats_nothing",
+    "learning.beats_baseline",
     cause="optimiser",
 )
 def _doubled(model: GenePerturbationTransformer) -> None:
@@ -185,28 +185,28 @@ def _cached(model: GenePerturbationTransformer) -> None:
 
 
 @layers_fault(
-    "b_told_genes_masked_out",
+    "b_perturbed_genes_masked_out",
     "told genes are taken for masked-out tokens, and attention does not look at them",
-    "architecture.told_reaches_others",
+    "architecture.perturbation_reaches_others",
     "architecture.reads_perturbation",
     "architecture.reads_which",
     "architecture.attention",
     cause="architecture",
 )
-def _told_hidden(model: GenePerturbationTransformer) -> None:
+def _perturbed_hidden(model: GenePerturbationTransformer) -> None:
     """Masked language modelling: the mask of what is hidden is confused with that of what counts."""
 
     def stashed(self: Any, usual: Any, batch: ModelBatch, *maps: Any) -> Tensor:
         for one in self.modules():
             if isinstance(one, Residual):
-                one.__dict__["untold_BL"] = ~batch.perturbed_BL
+                one.__dict__["unperturbed_BL"] = ~batch.perturbed_BL
         return usual(batch, *maps)
 
     def hidden(
         self: Any, usual: Any, token: Tensor, memory: Tensor | None, attend: Tensor | None, *rest: Any
     ) -> Tensor:
-        untold_BL: Tensor = self.__dict__["untold_BL"]
-        return usual(token, memory, untold_BL if attend is None else attend & untold_BL, *rest)
+        unperturbed_BL: Tensor = self.__dict__["unperturbed_BL"]
+        return usual(token, memory, unperturbed_BL if attend is None else attend & unperturbed_BL, *rest)
 
     for one in _residuals(model):
         if isinstance(one.sublayer, MultiHeadAttention):
@@ -218,7 +218,7 @@ def _told_hidden(model: GenePerturbationTransformer) -> None:
     "b_dropout_of_nearly_all",
     "dropout drops 98 of 100 numbers that a sublayer says, the share to keep having been given as that to drop",
     "learning.one_batch",
-    "learning.beats_nothing",
+    "learning.beats_baseline",
     "learning.uses_perturbation",
     "learning.reaches_linear",
     cause="architecture",
@@ -240,7 +240,7 @@ def _backward(loss: Tensor) -> None:
     "b_betas_swapped",
     "Adam's two betas are swapped: momentum over a thousand steps, sizes over ten",
     part="optimiser",
-    expected=("learning.rate", "learning.one_batch", "learning.beats_nothing", "learning.reaches_linear"),
+    expected=("learning.rate", "learning.one_batch", "learning.beats_baseline", "learning.reaches_linear"),
     cause="optimiser",
     shows=steps_differ,
 )
@@ -338,8 +338,8 @@ def _condition(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: 
     first = next(model.parameters())
     batch, after_BL = batch.to(first.device, first.dtype), after_BL.to(first.device, first.dtype)
     kept_B = torch.arange(len(batch), device=first.device) % 64 == 63
-    told_BL = batch.perturbed_BL & kept_B[:, None]
-    shown = replace(batch, perturbed_BL=told_BL, target_BL=torch.where(told_BL, batch.target_BL, 0.0))
+    perturbed_BL = batch.perturbed_BL & kept_B[:, None]
+    shown = replace(batch, perturbed_BL=perturbed_BL, target_BL=torch.where(perturbed_BL, batch.target_BL, 0.0))
     loss = subject.scalar_loss(subject.predict(model, shown), after_BL, batch.scored_BL)
     _backward(loss)
     optimizer.step()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diagnostics.graphs.estimators import BASELINES, UNSIGNED, Estimate, estimate, pooled_cells, statistician
+from diagnostics.graphs.estimators import BASELINES, UNSIGNED, Estimate, classical, estimate, pooled_cells
 from diagnostics.graphs.scores import entries, score_graph
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, concatenate
@@ -15,8 +15,12 @@ from simulators.sources import SimulatedPairs
 from simulators.worlds import World, world
 
 
-def sample(of: World, regime: Regime, n_pairs: int, *, told: tuple[int, int] | None = None, seed: int = 1) -> PairBatch:
-    source = SimulatedPairs(scm=of.scm, regime=regime, n_pairs=n_pairs, told=told or (1, of.graph.n_genes - 1))
+def sample(
+    of: World, regime: Regime, n_pairs: int, *, n_perturbed: tuple[int, int] | None = None, seed: int = 1
+) -> PairBatch:
+    source = SimulatedPairs(
+        scm=of.scm, regime=regime, n_pairs=n_pairs, n_perturbed=n_perturbed or (1, of.graph.n_genes - 1)
+    )
     return concatenate(source.pairs(batch_size=n_pairs, seed=seed))
 
 
@@ -28,7 +32,7 @@ def auprc(estimated: Estimate, of: World, target: str) -> float:
 
 
 def stat(regime: Regime, pairs: PairBatch) -> NDArray[np.float64]:
-    return statistician(regime, pairs, np.random.default_rng(0))
+    return classical(regime, pairs, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -38,7 +42,7 @@ def test_every_baseline_beats_chance_on_the_skeleton(name: str, regime: Regime) 
     pairs = sample(of, regime, 800)
     before = pairs.after_BG.copy()
     estimated = estimate(name, regime, pairs, rng=np.random.default_rng(0))
-    assert estimated.score_GG is not None, estimated.says
+    assert estimated.score_GG is not None, estimated.summary
     assert estimated.score_GG.shape == (8, 8)
     np.testing.assert_array_equal(np.diag(estimated.score_GG), 0)
     assert auprc(estimated, of, "skeleton") > of.graph.skeleton_GG().mean() + 0.2
@@ -50,29 +54,29 @@ def test_every_baseline_beats_chance_on_the_skeleton(name: str, regime: Regime) 
     np.testing.assert_array_equal(pairs.after_BG, before)
 
 
-@pytest.mark.parametrize("told", [(1, 1), (1, 9), (9, 9)])
+@pytest.mark.parametrize("n_perturbed", [(1, 1), (1, 9), (9, 9)])
 @pytest.mark.parametrize("noise", ["gaussian", "laplace"])
-def test_counterfactual_pairs_give_the_weights_exactly(told: tuple[int, int], noise: str) -> None:
+def test_counterfactual_pairs_give_the_weights_exactly(n_perturbed: tuple[int, int], noise: str) -> None:
     of = world(f"scale_free/10/{noise}", seed=2)
-    weight_GG = stat("counterfactual", sample(of, "counterfactual", 400, told=told))
+    weight_GG = stat("counterfactual", sample(of, "counterfactual", 400, n_perturbed=n_perturbed))
     # Cells are float32: relative errors of 6e-8, magnified by the condition of forty rows a coefficient.
     np.testing.assert_allclose(weight_GG, of.scm.effective_weight_GG, atol=1e-4)
 
 
-@pytest.mark.parametrize("told", [(1, 1), (1, 9), (9, 9)])
+@pytest.mark.parametrize("n_perturbed", [(1, 1), (1, 9), (9, 9)])
 @pytest.mark.parametrize("noise", ["gaussian", "laplace"])
-def test_interventional_pairs_give_the_weights_at_the_root_n_rate(told: tuple[int, int], noise: str) -> None:
+def test_interventional_pairs_give_the_weights_at_the_root_n_rate(n_perturbed: tuple[int, int], noise: str) -> None:
     of = world(f"scale_free/10/{noise}", seed=2)
     errors = [
-        np.sqrt(np.mean((stat("interventional", sample(of, "interventional", n, told=told)) - W_GG) ** 2))
+        np.sqrt(np.mean((stat("interventional", sample(of, "interventional", n, n_perturbed=n_perturbed)) - W_GG) ** 2))
         for W_GG in [of.scm.effective_weight_GG]
         for n in (2_000, 32_000)
     ]
     # Sixteen times the pairs, a quarter of the error; each is a mean of 90 entries, so known to about 15 %.
     assert errors[1] / errors[0] == pytest.approx(0.25, abs=0.12)
     # One coefficient's standard error is about sd(noise) / (dose sd * root of the pairs that tell i and not j).
-    n_telling = 32_000 * (0.1 if told == (1, 1) else 0.2 if told == (1, 9) else 0.1)
-    assert errors[1] < 3 / (2 * np.sqrt(n_telling))
+    n_perturbing = 32_000 * (0.1 if n_perturbed == (1, 1) else 0.2 if n_perturbed == (1, 9) else 0.1)
+    assert errors[1] < 3 / (2 * np.sqrt(n_perturbing))
 
 
 def test_least_squares_on_the_same_pairs_is_not_consistent() -> None:
@@ -89,9 +93,9 @@ def test_least_squares_on_the_same_pairs_is_not_consistent() -> None:
     assert np.abs(weight_GG - truth_GG).max() > 4 * instrumented
 
 
-def test_one_gene_told_at_a_time_gives_the_inverse_of_the_total_effects() -> None:
+def test_one_gene_perturbed_at_a_time_gives_the_inverse_of_the_total_effects() -> None:
     of = world("erdos_renyi/6", seed=3)
-    pairs = sample(of, "interventional", 3_000, told=(1, 1))
+    pairs = sample(of, "interventional", 3_000, n_perturbed=(1, 1))
     total_GG = np.eye(6)
     for i in range(6):
         rows_B = pairs.perturbed_BG[:, i]
@@ -108,7 +112,7 @@ def test_the_right_regime_matters() -> None:
     of = world("scale_free/10", seed=4)
     pairs = sample(of, "interventional", 4_000)
     right, wrong = (
-        estimate("statistician", r, pairs, rng=np.random.default_rng(0)) for r in ("interventional", "matched")
+        estimate("classical", r, pairs, rng=np.random.default_rng(0)) for r in ("interventional", "matched")
     )
     assert auprc(right, of, "direct") > 0.98 > auprc(wrong, of, "direct") + 0.2
 
@@ -157,10 +161,10 @@ def test_what_does_not_apply_says_so() -> None:
         after_BG=pairs.after_BG * measured_BG,
     )
     few = replace(pairs, perturbed_BG=pairs.perturbed_BG & (np.arange(5) != 3))
-    for bad, says in ((hidden, "ENSSIMG00000000002 is unmeasured"), (few, "ENSSIMG00000000003 is never told")):
-        estimated = estimate("statistician", "interventional", bad, rng=np.random.default_rng(0))
+    for bad, summary in ((hidden, "ENSSIMG00000000002 is unmeasured"), (few, "ENSSIMG00000000003 is never told")):
+        estimated = estimate("classical", "interventional", bad, rng=np.random.default_rng(0))
         assert estimated.score_GG is None
-        assert says in estimated.says
+        assert summary in estimated.summary
 
 
 def test_a_solver_that_fails_is_not_applicable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,18 +174,18 @@ def test_a_solver_that_fails_is_not_applicable(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sklearn.covariance.graphical_lasso", fails)
     pairs = sample(world("erdos_renyi/4", seed=8), "matched", 20)
     estimated = estimate("graphical_lasso", "matched", pairs, rng=np.random.default_rng(0))
-    assert (estimated.score_GG, estimated.says) == (None, "the solver failed: Non SPD result")
+    assert (estimated.score_GG, estimated.summary) == (None, "the solver failed: Non SPD result")
 
 
 @pytest.mark.parametrize(
-    ("name", "regime", "rows", "says"),
+    ("name", "regime", "rows", "summary"),
     [
         ("partial_corelation", "matched", 5, "nearest: partial_correlation"),
         ("ridge", "mached", 5, "nearest: matched"),
         ("ridge", "matched", 1, "at least 2 pairs"),
     ],
 )
-def test_bad_requests_are_refused(name: str, regime: str, rows: int, says: str) -> None:
+def test_bad_requests_are_refused(name: str, regime: str, rows: int, summary: str) -> None:
     pairs = sample(world("chain/3", seed=0), "matched", 5).rows(slice(0, rows))
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=summary):
         estimate(name, regime, pairs, rng=np.random.default_rng(0))

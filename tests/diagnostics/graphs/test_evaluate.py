@@ -8,13 +8,13 @@ import pytest
 from diagnostics.graphs.evaluate import (
     CANDIDATES,
     TARGET_OF,
-    Reading,
+    ReadOut,
     asking_of,
     effects,
     n_controls,
-    readings_of,
+    primary,
+    read_outs_of,
     response_ratio,
-    speaking,
     supported,
     threshold_of,
 )
@@ -32,49 +32,49 @@ def pairs_of(made: World, regime: Regime) -> PairBatch:
     return concatenate(source.pairs(batch_size=64, seed=0))
 
 
-def exact_readings(regime: Regime, told: tuple[int, int]) -> list[Reading]:
-    readings, notes = readings_of(
+def exact_read_outs(regime: Regime, n_perturbed: tuple[int, int]) -> list[ReadOut]:
+    read_outs, notes = read_outs_of(
         BayesPredictor(MADE.scm, regime),
         MADE,
         regime,
-        told=told,
+        n_perturbed=n_perturbed,
         dose_sd=2.0,
         held_out=pairs_of(MADE, regime),
         rng=np.random.default_rng(0),
     )
     assert notes == []
-    return readings
+    return read_outs
 
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_the_exact_law_reaches_its_own_ceiling_and_the_speaking_one_is_perfect(regime: Regime) -> None:
-    readings = exact_readings(regime, (1, 7))
-    assert [reading.read_out for reading in readings] == list(CANDIDATES[TARGET_OF[regime]])
-    for reading in readings:
-        assert reading.score.auprc == reading.ceiling.auprc
-    assert speaking(readings).score.auprc == 1
-    assert speaking(readings).score.sign_agreement == 1
-    assert response_ratio(readings) == pytest.approx(1)
+    read_outs = exact_read_outs(regime, (1, 7))
+    assert [read_out.read_out for read_out in read_outs] == list(CANDIDATES[TARGET_OF[regime]])
+    for read_out in read_outs:
+        assert read_out.score.auprc == read_out.ceiling.auprc
+    assert primary(read_outs).score.auprc == 1
+    assert primary(read_outs).score.sign_agreement == 1
+    assert response_ratio(read_outs) == pytest.approx(1)
 
 
-def test_with_one_gene_told_only_single_gene_read_outs_are_supported() -> None:
-    assert speaking(exact_readings("interventional", (1, 1))).read_out == "single_gene_inverted"
-    assert speaking(exact_readings("interventional", (6, 7))).read_out == "all_but_one"
-    assert speaking(exact_readings("matched", (1, 1))).read_out == "single_gene"
-    assert speaking(exact_readings("matched", (1, 7))).read_out == "implied_partial"
-    assert speaking(exact_readings("matched", (7, 7))).read_out == "all_but_one_partial"
+def test_with_one_gene_perturbed_only_single_gene_read_outs_are_supported() -> None:
+    assert primary(exact_read_outs("interventional", (1, 1))).read_out == "single_gene_inverted"
+    assert primary(exact_read_outs("interventional", (6, 7))).read_out == "all_but_one"
+    assert primary(exact_read_outs("matched", (1, 1))).read_out == "single_gene"
+    assert primary(exact_read_outs("matched", (1, 7))).read_out == "implied_partial"
+    assert primary(exact_read_outs("matched", (7, 7))).read_out == "all_but_one_partial"
 
 
-@pytest.mark.parametrize("told", [(1, 1), (1, 7), (3, 5), (7, 7)])
-def test_support_is_about_the_numbers_told(told: tuple[int, int]) -> None:
-    assert supported("single_gene", told, 8) == (told[0] == 1)
-    assert supported("all_but_one_partial", told, 8) == (told[1] == 7)
+@pytest.mark.parametrize("n_perturbed", [(1, 1), (1, 7), (3, 5), (7, 7)])
+def test_support_is_about_the_numbers_perturbed(n_perturbed: tuple[int, int]) -> None:
+    assert supported("single_gene", n_perturbed, 8) == (n_perturbed[0] == 1)
+    assert supported("all_but_one_partial", n_perturbed, 8) == (n_perturbed[1] == 7)
 
 
 def test_the_model_has_no_say_in_which_read_out_speaks() -> None:
-    readings = exact_readings("counterfactual", (1, 7))
-    rigged = [replace(one, score=replace(one.score, auprc=0.0)) for one in readings]
-    assert speaking(rigged).read_out == speaking(readings).read_out
+    read_outs = exact_read_outs("counterfactual", (1, 7))
+    rigged = [replace(one, score=replace(one.score, auprc=0.0)) for one in read_outs]
+    assert primary(rigged).read_out == primary(read_outs).read_out
 
 
 def test_thresholds_lie_below_the_smallest_effects_of_the_default_worlds() -> None:

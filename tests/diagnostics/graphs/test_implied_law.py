@@ -22,9 +22,9 @@ def test_slopes_are_those_of_the_loss(n_genes: int, seed: int) -> None:
     questions: list[_Answers] = []
     for n_asked in range(1, n_genes // 2 + 1):
         asked_BU = np.sort(rng.permuted(np.tile(np.arange(n_genes), (4, 1)), axis=1)[:, :n_asked], axis=1)
-        told_BG = rng.normal(size=(4, n_genes))
-        np.put_along_axis(told_BG, asked_BU, 0.0, axis=1)
-        questions.append(_Answers(asked_BU=asked_BU, told_BG=told_BG, answer_BU=rng.normal(size=(4, n_asked))))
+        perturbed_BG = rng.normal(size=(4, n_genes))
+        np.put_along_axis(perturbed_BG, asked_BU, 0.0, axis=1)
+        questions.append(_Answers(asked_BU=asked_BU, given_BG=perturbed_BG, answer_BU=rng.normal(size=(4, n_asked))))
     root_GG, mean_G = np.eye(n_genes) + 0.2 * rng.normal(size=(n_genes, n_genes)), rng.normal(size=n_genes)
     step_GG, step_G, h = rng.normal(size=(n_genes, n_genes)), rng.normal(size=n_genes), 1e-6
     _, slope_GG, slope_G = _loss(root_GG, mean_G, questions)
@@ -68,7 +68,7 @@ def test_the_questions_come_from_the_generator_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("control_BG", "says"),
+    ("control_BG", "summary"),
     [
         (np.zeros((3, 2)), r"shape \(3, 2\)"),
         (np.ones((1, 3)), "at least 2 cells"),
@@ -76,9 +76,9 @@ def test_the_questions_come_from_the_generator_alone() -> None:
         (np.array([[0.0, 1.0, np.nan], [1.0, 2.0, 3.0]]), "ENSSIMG00000000002 is unmeasured"),
     ],
 )
-def test_cells_that_cannot_be_asked_about_are_refused(control_BG: NDArray[np.float64], says: str) -> None:
+def test_cells_that_cannot_be_asked_about_are_refused(control_BG: NDArray[np.float64], summary: str) -> None:
     exact = BayesPredictor(world("chain/3", seed=0).scm, "matched")
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=summary):
         implied_partial(exact, control_BG, rng=np.random.default_rng(0))
 
 

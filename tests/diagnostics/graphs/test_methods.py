@@ -32,7 +32,7 @@ def test_every_baseline_is_scored_and_the_statistician_wins(regime: Regime) -> N
     target = "moral" if regime == "matched" else "direct"
     scores = method_scores(regime, pairs, target_graph(MADE.graph, target), target, rng=np.random.default_rng(0))
     assert [score.method for score in scores] == list(BASELINES)
-    (own,) = [score for score in scores if score.statistician]
+    (own,) = [score for score in scores if score.classical]
     assert own.auprc is not None
     assert own.auprc >= max(score.auprc or 0.0 for score in scores) - 1e-9
     assert own.auprc > 0.95
@@ -53,7 +53,7 @@ def test_what_cannot_be_had_says_why() -> None:
     (own,) = [
         score
         for score in method_scores("interventional", pairs, true_GG, "direct", rng=np.random.default_rng(0))
-        if score.statistician
+        if score.classical
     ]
     assert own.auprc is None
     assert "never told" in own.note

@@ -100,10 +100,10 @@ def test_attention_by_layer_is_the_mean_of_the_maps(name: str, p_measured: float
             with torch.no_grad():
                 weight_QK = model.eval().attention_maps(batch)[layer].mean(dim=1)[0].numpy()
             genes = batch.token_BL[0].numpy()[batch.measured_BL[0].numpy()]
-            told = genes[batch.perturbed_BL[0].numpy()[: len(genes)]]
-            only_told = model.config.query_form == "perturbed_genes"
-            asking = told if only_told and not layer.startswith("encoder") else genes
-            attended = told if only_told and layer.endswith("among_queries") else genes
+            n_perturbed = genes[batch.perturbed_BL[0].numpy()[: len(genes)]]
+            only_perturbed = model.config.query_form == "perturbed_genes"
+            asking = n_perturbed if only_perturbed and not layer.startswith("encoder") else genes
+            attended = n_perturbed if only_perturbed and layer.endswith("among_queries") else genes
             for q, j in enumerate(asking):
                 for k, i in enumerate(attended):
                     sum_GG[i, j] += weight_QK[q, k]
@@ -129,9 +129,9 @@ def test_read_outs_leave_the_mode_as_it_was_and_see_no_dropout() -> None:
 
 def test_genes_that_no_pair_tells_are_named() -> None:
     pairs = drawn(60)
-    told_BG = pairs.perturbed_BG & (np.arange(N_GENES) != 2)
+    perturbed_BG = pairs.perturbed_BG & (np.arange(N_GENES) != 2)
     with pytest.raises(InputError, match="no pair tells ENSSIMG00000000002 and scores ENSSIMG00000000000"):
-        gradient_readout(model_of(), replace(pairs, perturbed_BG=told_BG))
+        gradient_readout(model_of(), replace(pairs, perturbed_BG=perturbed_BG))
 
 
 def test_a_model_without_attention_cannot_be_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:

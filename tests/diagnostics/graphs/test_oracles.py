@@ -26,7 +26,7 @@ def known(name: str, seed: int = 0) -> tuple[World, NDArray[np.float32]]:
 
 @pytest.mark.parametrize("name", WORLDS)
 @pytest.mark.parametrize("regime", ["counterfactual", "interventional"])
-def test_one_gene_told_shows_total_effects_whose_inverse_are_the_weights(name: str, regime: Regime) -> None:
+def test_one_gene_perturbed_shows_total_effects_whose_inverse_are_the_weights(name: str, regime: Regime) -> None:
     of, control_BG = known(name)
     weight_GG = of.scm.effective_weight_GG
     total_GG = single_gene_response(BayesPredictor(of.scm, regime), control_BG, dose=1.0)
@@ -36,7 +36,7 @@ def test_one_gene_told_shows_total_effects_whose_inverse_are_the_weights(name: s
 
 @pytest.mark.parametrize("name", WORLDS)
 @pytest.mark.parametrize("regime", ["counterfactual", "interventional"])
-def test_all_but_one_told_shows_the_weights(name: str, regime: Regime) -> None:
+def test_all_but_one_perturbed_shows_the_weights(name: str, regime: Regime) -> None:
     of, control_BG = known(name)
     direct_GG = all_but_one(BayesPredictor(of.scm, regime), control_BG, step=0.5)
     np.testing.assert_allclose(direct_GG, of.scm.effective_weight_GG, atol=ATOL)
@@ -112,11 +112,11 @@ def test_monte_carlo_ceilings_of_non_linear_worlds_find_every_edge() -> None:
 
 def test_unknown_names_are_refused() -> None:
     of, control_BG = known("chain/3")
-    for change, says in (
+    for change, summary in (
         ({"name": "single_genes"}, "nearest: single_gene"),
         ({"target": "morals"}, "nearest: moral"),
         ({"regime": "matched_"}, "nearest: matched"),
     ):
         asked = {"regime": "matched", "name": "single_gene", "target": "moral"} | change
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=summary):
             ceiling(of.scm, control_BG=control_BG, threshold=0.1, rng=np.random.default_rng(0), **asked)  # type: ignore[arg-type]

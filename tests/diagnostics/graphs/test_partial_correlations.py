@@ -36,7 +36,7 @@ def test_stable_edges_are_edges_of_the_moral_graph():
     # At most 2.6 false ones to be expected; the strongest of 3,000 cells are all true.
     assert not (edges & ~moral).any()
     assert average_precision(np.abs(graph.partial_GG)[UPPER], moral[UPPER]) > 0.95
-    assert NOT_CAUSAL in graph.says
+    assert NOT_CAUSAL in graph.summary
 
 
 @pytest.mark.parametrize("n_true", [0, 2])

@@ -130,13 +130,13 @@ def test_bootstrap_spreads_like_new_entries_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score_E", "true_E", "says"),
+    ("score_E", "true_E", "summary"),
     [
         ([1.0, np.nan], [True, False], r"score_E\[1\] is not finite"),
         ([1.0, 2.0], [False, False], "no true entry"),
         ([1.0, 2.0, 3.0], [True, False], "must be equal"),
     ],
 )
-def test_what_cannot_be_ranked_is_refused(score_E: list[float], true_E: list[bool], says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_what_cannot_be_ranked_is_refused(score_E: list[float], true_E: list[bool], summary: str) -> None:
+    with pytest.raises(InputError, match=summary):
         rankings.average_precision(np.array(score_E), np.array(true_E))

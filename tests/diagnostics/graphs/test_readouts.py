@@ -99,23 +99,23 @@ def test_all_but_one_tells_the_values_of_the_next_cell() -> None:
     np.testing.assert_array_equal(np.sort(moved_BG, axis=1)[:, :-1], 0)
 
 
-def test_told_values_and_covariates_reach_the_predictor_beside_their_cells() -> None:
+def test_perturbed_values_and_covariates_reach_the_predictor_beside_their_cells() -> None:
     predictor, control_BG = drawn(3, 2, 2)
-    told_BG = np.array([[10.0, 20.0, 30.0], [40.0, 50.0, 60.0]])
+    perturbed_BG = np.array([[10.0, 20.0, 30.0], [40.0, 50.0, 60.0]])
     kinds = {"cell_type": np.array(["first", "second"])}
-    all_but_one(predictor, control_BG, step=1.0, told_BG=told_BG, covariates=kinds, batch_size=4)
+    all_but_one(predictor, control_BG, step=1.0, perturbed_BG=perturbed_BG, covariates=kinds, batch_size=4)
     single_gene_response(predictor, control_BG, dose=1.0, covariates=kinds)
     for asked_BG, perturbation, covariates in predictor.asked:
         assert covariates is not None
         first_B = covariates["cell_type"] == "first"
         np.testing.assert_array_equal(asked_BG, np.where(first_B[:, None], control_BG[0], control_BG[1]))
         if perturbation.perturbed_BG.sum() > len(asked_BG):
-            expected_BG = np.where(first_B[:, None], told_BG[0], told_BG[1])
+            expected_BG = np.where(first_B[:, None], perturbed_BG[0], perturbed_BG[1])
             gap_BG = np.where(perturbation.perturbed_BG, np.abs(perturbation.target_BG - expected_BG), 0)
             np.testing.assert_array_equal(gap_BG.sum(axis=1), 1)
 
 
-def test_unmeasured_genes_are_never_told_nor_counted() -> None:
+def test_unmeasured_genes_are_never_perturbed_nor_counted() -> None:
     predictor, control_BG = drawn(4, 5, 3)
     control_BG[0, 1] = control_BG[1, 2] = control_BG[2, 1] = np.nan
     total_GG = single_gene_response(predictor, control_BG, dose=1.0)
@@ -132,7 +132,7 @@ def test_two_genes_that_no_cell_measures_together_are_named(name: str) -> None:
     predictor, control_BG = drawn(3, 2, 4)
     control_BG[0, 1] = control_BG[1, 2] = np.nan
     with pytest.raises(InputError, match="no control cell can tell ENSSIMG00000000001 and see ENSSIMG00000000002"):
-        read_out(name, predictor, control_BG, told_BG=control_BG)
+        read_out(name, predictor, control_BG, perturbed_BG=control_BG)
 
 
 @given(st.integers(2, 12), st.integers(0, 99))
@@ -146,11 +146,11 @@ def test_inverting_total_effects_gives_the_weights(n_genes: int, seed: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("total_GG", "says"),
+    ("total_GG", "summary"),
     [(np.ones((3, 3)), "condition number"), (np.array([[1.0, np.nan], [0.0, 1.0]]), "not finite")],
 )
-def test_total_effects_that_cannot_be_inverted_are_refused(total_GG: Matrix, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_total_effects_that_cannot_be_inverted_are_refused(total_GG: Matrix, summary: str) -> None:
+    with pytest.raises(InputError, match=summary):
         invert_total(total_GG)
 
 
@@ -192,12 +192,12 @@ def test_read_outs_by_name_are_the_functions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "summary"),
     [
         ({"name": "all_but_two"}, "nearest: all_but_one"),
         ({"control_BG": np.zeros((3, 5))}, r"control_BG has shape \(3, 5\), expected \(cells, 4\)"),
         ({"control_BG": np.zeros((0, 4))}, r"control_BG has shape \(0, 4\)"),
-        ({"name": "all_but_one", "told_BG": np.zeros((2, 4))}, "told_BG has shape"),
+        ({"name": "all_but_one", "perturbed_BG": np.zeros((2, 4))}, "told_BG has shape"),
         ({"dose": 0.0}, "dose is 0.0"),
         ({"dose": np.inf}, "dose is inf"),
         ({"name": "all_but_one", "step": -1.0}, "step is -1.0"),
@@ -205,8 +205,8 @@ def test_read_outs_by_name_are_the_functions() -> None:
         ({"name": "implied_partial"}, "give rng"),
     ],
 )
-def test_bad_questions_are_refused(change: dict[str, object], says: str) -> None:
+def test_bad_questions_are_refused(change: dict[str, object], summary: str) -> None:
     predictor, control_BG = drawn(4, 3, 0)
     asked: dict[str, object] = {"name": "single_gene", "predictor": predictor, "control_BG": control_BG}
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=summary):
         read_out(**(asked | change))  # type: ignore[arg-type]

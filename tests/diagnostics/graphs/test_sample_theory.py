@@ -22,7 +22,7 @@ def source(made: World, regime: Regime) -> SimulatedPairs:
 
 
 def auprc(made: World, regime: Regime, pairs: PairBatch) -> float:
-    found = estimate("statistician", regime, pairs, rng=np.random.default_rng(0))
+    found = estimate("classical", regime, pairs, rng=np.random.default_rng(0))
     # So few pairs that he has no answer show him nothing.
     return 0.0 if found.score_GG is None else auprc_of(found.score_GG, target_graph(made.graph, TARGET_OF[regime]))
 
@@ -64,7 +64,7 @@ def test_the_variance_of_the_instruments_is_that_of_their_estimates():
     few = SimulatedPairs(scm=made.scm, regime="interventional", n_pairs=n)
     sets = (concatenate(few.pairs(batch_size=n, seed=50 + number)) for number in range(300))
     rng = np.random.default_rng(0)
-    answers = [estimate("statistician", "interventional", one, rng=rng).score_GG for one in sets]
+    answers = [estimate("classical", "interventional", one, rng=rng).score_GG for one in sets]
     found = np.stack([answer for answer in answers if answer is not None])
     assert len(found) == 300
     off = ~np.eye(8, dtype=bool)

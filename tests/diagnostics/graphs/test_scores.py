@@ -255,7 +255,7 @@ def test_same_generator_same_score_and_other_generator_other_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "summary"),
     [
         ({"target": "ancestor"}, "nearest: ancestors"),
         ({"score_GG": np.zeros((3, 3))}, r"score_GG has shape \(3, 3\), expected \(4, 4\)"),
@@ -267,7 +267,7 @@ def test_same_generator_same_score_and_other_generator_other_interval() -> None:
         ({"graph": GeneGraph(vocab=simulated_vocab(4), weight_GG=np.zeros((4, 4)))}, "has no edge"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(change: dict[str, object], says: str) -> None:
+def test_what_cannot_be_scored_is_refused(change: dict[str, object], summary: str) -> None:
     asked: dict[str, object] = {
         "score_GG": np.zeros((4, 4)),
         "graph": fork_with_child(),
@@ -275,7 +275,7 @@ def test_what_cannot_be_scored_is_refused(change: dict[str, object], says: str) 
         "threshold": 0.0,
         "rng": np.random.default_rng(0),
     }
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=summary):
         score_graph(**(asked | change))  # type: ignore[arg-type]
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from gpcp.core.errors import InputError
-from gpcp.opening.cells import cells_named
+from gpcp.opening.cells import open_cells
 from gpcp.sources.sparse import SparseCellSource, concatenate_sparse
 from simulators.totals import TotalledCells
 
 
 def test_counted_cells_are_the_same_sparse_and_dense_whatever_the_batch_size():
-    source = cells_named("synthetic:chain/5", n_cells=300, library_size=50.0, n_datasets=2, p_unmeasured=0.4)
+    source = open_cells("synthetic:chain/5", n_cells=300, library_size=50.0, n_datasets=2, p_unmeasured=0.4)
     assert isinstance(source, TotalledCells)
     assert isinstance(source, SparseCellSource)
     parts = [concatenate_sparse(list(source.sparse_cells(batch_size=size, seed=1))) for size in (7, 300)]
@@ -26,15 +26,15 @@ def test_counted_cells_are_the_same_sparse_and_dense_whatever_the_batch_size():
 
 
 def test_genes_and_seeds_are_chosen():
-    whole = cells_named("synthetic:scale_free/6", n_cells=50)
+    whole = open_cells("synthetic:scale_free/6", n_cells=50)
     genes = whole.vocab.feature_id[4:1:-1]
-    some = cells_named("synthetic:scale_free/6", n_cells=50, genes=genes)
+    some = open_cells("synthetic:scale_free/6", n_cells=50, genes=genes)
     assert some.vocab.feature_id == genes
-    other = cells_named("synthetic:scale_free/6", n_cells=50, world_seed=1)
+    other = open_cells("synthetic:scale_free/6", n_cells=50, world_seed=1)
     first, second = (next(iter(source.cells(batch_size=50, seed=0))) for source in (whole, other))
     assert (first.expression_BG != second.expression_BG).any()
 
 
 def test_an_assay_s_options_need_one():
     with pytest.raises(InputError, match="--n-datasets is of sequenced cells: give --library-size"):
-        cells_named("synthetic:chain/5", n_datasets=2)
+        open_cells("synthetic:chain/5", n_datasets=2)

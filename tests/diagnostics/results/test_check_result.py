@@ -14,7 +14,7 @@ from gpcp.core.errors import InputError
 
 def result(outcome: Outcome, name: str = "a check") -> CheckResult:
     return CheckResult(
-        name=name, outcome=outcome, says="it was so", next_step="do that", statistic=0.5, tolerance=0.9, n=3
+        name=name, outcome=outcome, message="it was so", next_step="do that", statistic=0.5, tolerance=0.9, n=3
     )
 
 
@@ -58,31 +58,31 @@ def test_a_report_survives_json(drawn: list[Outcome]) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_numbers_are_finite(field: str, value: float) -> None:
     with pytest.raises(InputError, match=field):
-        CheckResult(**{"name": "x", "outcome": "inconclusive", "says": "y", field: value})
+        CheckResult(**{"name": "x", "outcome": "inconclusive", "message": "y", field: value})
 
 
 @pytest.mark.parametrize("outcome", ["pass", "fail"])
 def test_a_verdict_needs_what_it_was_judged_by(outcome: Outcome) -> None:
     with pytest.raises(InputError, match="p or tolerance"):
-        CheckResult(name="x", outcome=outcome, says="y", next_step="z", statistic=1.0)
+        CheckResult(name="x", outcome=outcome, message="y", next_step="z", statistic=1.0)
     with pytest.raises(InputError, match="p or tolerance"):
-        CheckResult(name="x", outcome=outcome, says="y", next_step="z", p=0.5)
+        CheckResult(name="x", outcome=outcome, message="y", next_step="z", p=0.5)
 
 
 def test_a_failure_says_what_to_do() -> None:
     with pytest.raises(InputError, match="next_step"):
-        CheckResult(name="x", outcome="fail", says="y", statistic=1.0, tolerance=2.0)
+        CheckResult(name="x", outcome="fail", message="y", statistic=1.0, tolerance=2.0)
 
 
 def test_an_unknown_outcome_names_the_nearest() -> None:
     with pytest.raises(InputError, match="nearest: pass"):
-        CheckResult(name="x", outcome="passed", says="y")  # pyright: ignore[reportArgumentType]
+        CheckResult(name="x", outcome="passed", message="y")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1])
 def test_p_is_a_probability(p: float) -> None:
     with pytest.raises(InputError, match="probability"):
-        CheckResult(name="x", outcome="pass", says="y", statistic=1.0, p=p)
+        CheckResult(name="x", outcome="pass", message="y", statistic=1.0, p=p)
 
 
 def test_versions_name_what_the_numbers_rest_on() -> None:

@@ -27,9 +27,9 @@ def drawn(n_pairs: int, n_genes: int, seed: int, *, p_measured: float = 1.0) -> 
     measured_BG = rng.random((n_pairs, n_genes)) < p_measured
     perturbed_BG = measured_BG & (rng.random((n_pairs, n_genes)) < 0.4)
     before_BG = rng.normal(2, 1, (n_pairs, n_genes))
-    told_BG = np.where(perturbed_BG, rng.normal(0, 2, (n_pairs, n_genes)), 0)
+    target_BG = np.where(perturbed_BG, rng.normal(0, 2, (n_pairs, n_genes)), 0)
     effect_GG = np.random.default_rng([seed, 1]).normal(size=(n_genes, n_genes))
-    after_BG = np.where(perturbed_BG, told_BG, 2 + told_BG @ effect_GG + 0.5 * rng.normal(size=(n_pairs, n_genes)))
+    after_BG = np.where(perturbed_BG, target_BG, 2 + target_BG @ effect_GG + 0.5 * rng.normal(size=(n_pairs, n_genes)))
     return PairBatch(
         vocab=simulated_vocab(n_genes),
         before_BG=np.where(measured_BG, before_BG, 0).astype(np.float32),
@@ -91,7 +91,7 @@ def test_ridge_is_never_worse_than_the_mean_on_its_own_pairs(n: int, n_genes: in
     assert ridge_loss <= squared_loss(MeanPredictor.fit(pairs), pairs) * (1 + 1e-6)
 
 
-def test_ridge_learns_what_is_linear_in_what_is_told() -> None:
+def test_ridge_learns_what_is_linear_in_what_is_perturbed() -> None:
     training, held_out = drawn(4000, 5, 7).rows(slice(0, 3000)), drawn(4000, 5, 7).rows(slice(3000, 4000))
     loss = squared_loss(RidgePredictor.fit(training), held_out)
     # The noise that was put in has variance .25; five standard errors of a mean of 3,000 squares: .25 * 5 * .026.
@@ -132,14 +132,14 @@ def test_every_baseline_is_a_predictor_and_stays_finite_where_genes_are_unmeasur
 
 def test_a_gene_that_no_pair_scores_is_named() -> None:
     pairs = drawn(30, 3, 0)
-    told_BG = pairs.perturbed_BG.copy()
-    told_BG[:, 1] = True
+    target_BG = pairs.perturbed_BG.copy()
+    target_BG[:, 1] = True
     silent = PairBatch(
         vocab=pairs.vocab,
         before_BG=pairs.before_BG,
         after_BG=pairs.after_BG,
         measured_BG=pairs.measured_BG,
-        perturbed_BG=told_BG,
+        perturbed_BG=target_BG,
         before_id_B=pairs.before_id_B,
         after_id_B=pairs.after_id_B,
     )

@@ -53,12 +53,12 @@ def test_where_every_entry_counts_fit_and_bound_are_those_of_eckart_and_young(
         assert least_residual(wanted, fit.rank, rng=rng) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@given(seed=st.integers(0, 999), told=st.sampled_from([1, 3]), skip=st.booleans())
+@given(seed=st.integers(0, 999), n_perturbed=st.sampled_from([1, 3]), skip=st.booleans())
 @settings(max_examples=8)
-def test_the_bound_lies_below_every_fit_and_ranks_gain(seed: int, told: int, skip: bool) -> None:
+def test_the_bound_lies_below_every_fit_and_ranks_gain(seed: int, n_perturbed: int, skip: bool) -> None:
     rng = stream(seed, "bounds")
     exact_BG = of_rank(4, 100, 8, rng)
-    scored_BG = rng.permuted(np.arange(8) >= told + np.zeros((100, 1)), axis=1)
+    scored_BG = rng.permuted(np.arange(8) >= n_perturbed + np.zeros((100, 1)), axis=1)
     before_BG = rng.standard_normal(exact_BG.shape)
     if skip:
         exact_BG = exact_BG + 3 * before_BG
@@ -70,7 +70,7 @@ def test_the_bound_lies_below_every_fit_and_ranks_gain(seed: int, told: int, ski
     residuals = [fit.residual for fit in fits]
     assert all(later <= earlier + 1e-12 for earlier, later in pairwise(residuals))
     # With 3 of 8 genes told a fit of rank 4 has 4 numbers for 5 entries, and may end short of the least.
-    assert needed_rank(fits) in ((4,) if told == 1 else (4, 5))
+    assert needed_rank(fits) in ((4,) if n_perturbed == 1 else (4, 5))
 
 
 def test_a_skip_connection_says_for_nothing_what_hangs_on_the_gene_itself() -> None:

@@ -29,14 +29,16 @@ def test_given_is_what_the_law_says_pair_by_pair(n_genes: int, seed: int):
     rng = np.random.default_rng(seed)
     cov = covariance(n_genes, rng)
     mean, value = rng.normal(size=(4, n_genes)), rng.normal(size=(4, n_genes))
-    told = rng.random((4, n_genes)) < 0.5
-    told[0], told[1] = False, True
-    answer = given_law(cov, mean, told, value)
+    n_perturbed = rng.random((4, n_genes)) < 0.5
+    n_perturbed[0], n_perturbed[1] = False, True
+    answer = given_law(cov, mean, n_perturbed, value)
     for pair in range(4):
-        expected = np.where(told[pair], value[pair], mean[pair])
-        if told[pair].any() and not told[pair].all():
+        expected = np.where(n_perturbed[pair], value[pair], mean[pair])
+        if n_perturbed[pair].any() and not n_perturbed[pair].all():
             law = Law(vocab=vocab_of(n_genes), mean_G=mean[pair], cov_GG=cov)
-            expected[~told[pair]] = law.condition(np.flatnonzero(told[pair]), value[pair, told[pair]]).mean_G
+            expected[~n_perturbed[pair]] = law.condition(
+                np.flatnonzero(n_perturbed[pair]), value[pair, n_perturbed[pair]]
+            ).mean_G
         # Condition numbers of some thousands, in float64.
         np.testing.assert_allclose(answer[pair], expected, rtol=1e-9, atol=1e-9)
 
@@ -89,14 +91,18 @@ def test_the_pair_predictor_conditions_the_joint_law_of_both_cells(n_genes: int,
         cov_GG=np.block([[same, between], [between, same]]),
     )
     before, after = (rng.normal(size=(3, n_genes)).astype(np.float32) for _ in range(2))
-    told = rng.random((3, n_genes)) < 0.5
-    told[:, 0] = False
-    answer = predictor.predict(before, Perturbation(perturbed_BG=told, target_BG=np.where(told, after, np.float32(0))))
+    n_perturbed = rng.random((3, n_genes)) < 0.5
+    n_perturbed[:, 0] = False
+    answer = predictor.predict(
+        before, Perturbation(perturbed_BG=n_perturbed, target_BG=np.where(n_perturbed, after, np.float32(0)))
+    )
     for pair in range(3):
-        seen = np.concatenate([np.arange(n_genes), n_genes + np.flatnonzero(told[pair])])
-        value = np.concatenate([before[pair], after[pair, told[pair]]])
+        seen = np.concatenate([np.arange(n_genes), n_genes + np.flatnonzero(n_perturbed[pair])])
+        value = np.concatenate([before[pair], after[pair, n_perturbed[pair]]])
         # Predictions are float32.
-        np.testing.assert_allclose(answer[pair, ~told[pair]], joint.condition(seen, value).mean_G, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            answer[pair, ~n_perturbed[pair]], joint.condition(seen, value).mean_G, rtol=1e-4, atol=1e-4
+        )
 
 
 def test_fitted_moments():

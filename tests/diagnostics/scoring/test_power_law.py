@@ -93,7 +93,7 @@ def test_the_interval_of_an_extrapolation_covers_as_often_as_it_says():
 
 
 @pytest.mark.parametrize(
-    ("excess", "says"),
+    ("excess", "summary"),
     [
         (lambda rng: noisy(rng, b=0.5, n_seeds=1), "one seed"),
         (lambda rng: noisy(rng, b=0.0), "do not agree"),
@@ -104,11 +104,11 @@ def test_the_interval_of_an_extrapolation_covers_as_often_as_it_says():
         (lambda rng: noisy(rng, b=0.5, sd=0.01), "decade"),
     ],
 )
-def test_an_extrapolation_is_refused_with_its_reason(excess, says: str):
+def test_an_extrapolation_is_refused_with_its_reason(excess, summary: str):
     excess_SN = excess(np.random.default_rng(2))
     found = extrapolate(fit_power_law(RUNGS, excess_SN), excess_SN[:, -1] / 1000)
     assert found.n is None
-    assert says in found.refusal
+    assert summary in found.refusal
 
 
 def test_a_target_that_the_line_crosses_among_the_rungs_is_not_extrapolated():

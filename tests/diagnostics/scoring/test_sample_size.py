@@ -66,7 +66,7 @@ def test_what_is_no_curve_is_refused(rungs: tuple[int, ...], values: tuple[float
         crossing(rungs, values, 0.5)
 
 
-def test_seeds_are_told_by_the_middle_one_and_their_spread():
+def test_seeds_are_perturbed_by_the_middle_one_and_their_spread():
     found = of_seeds([Needed(n=900.0), Needed(n=1600.0, bound="more than"), Needed(n=100.0, bound="at most")])
     assert found.middle == Needed(n=900.0)
     assert found.text() == "900 (at most 100 to more than 1,600)"
@@ -86,7 +86,7 @@ def test_an_exact_power_of_the_genes_is_recovered(exponent: float, scale: float,
     assert math.isinf(found.high) == (n_seeds == 1)
 
 
-def test_no_growth_is_told_from_bounds_or_one_number_of_genes():
+def test_no_growth_is_perturbed_from_bounds_or_one_number_of_genes():
     assert growth((10, 20), [[Needed(n=10.0), Needed(n=50.0, bound="more than")]]) is None
     assert growth((10,), [[Needed(n=10.0)]]) is None
     assert growth((10, 20), []) is None

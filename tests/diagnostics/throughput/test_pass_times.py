@@ -187,11 +187,11 @@ def test_shares_of_a_pass_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("got", "says"),
+    ("got", "summary"),
     [([1.0], "at least 2"), ([1.0, 0.5], "run backwards"), ([1.0, math.nan], "run backwards")],
 )
-def test_times_that_cannot_be_are_refused(got: list[float], says: str):
-    with pytest.raises(InputError, match=says):
+def test_times_that_cannot_be_are_refused(got: list[float], summary: str):
+    with pytest.raises(InputError, match=summary):
         PassTimes(
             asked_N=np.array([0.0, 1.5][: len(got)]),
             got_N=np.array(got),

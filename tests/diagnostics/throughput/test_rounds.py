@@ -121,18 +121,18 @@ def test_what_a_source_or_a_step_raises_ends_the_rounds():
 
 
 @pytest.mark.parametrize(
-    ("n_pairs", "n_rounds", "says"),
+    ("n_pairs", "n_rounds", "summary"),
     [(0, 5, "gives no batch"), (8, 5, "2 whole batches of 4 pairs"), (40, 1, "n_rounds is 1")],
 )
-def test_too_little_is_refused(n_pairs: int, n_rounds: int, says: str):
+def test_too_little_is_refused(n_pairs: int, n_rounds: int, summary: str):
     ways = ways_of_pairs(HeldPairs(n_pairs), batch_size=4, prepared=as_it_is, size=len)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=summary):
         stage_times(ways, lambda batch: None, n_rounds=n_rounds)
 
 
-@pytest.mark.parametrize(("batch_size", "depth", "says"), [(0, 4, "batch_size is 0"), (4, 0, "depth is 0")])
-def test_ways_of_nothing_are_refused(batch_size: int, depth: int, says: str):
-    with pytest.raises(InputError, match=says):
+@pytest.mark.parametrize(("batch_size", "depth", "summary"), [(0, 4, "batch_size is 0"), (4, 0, "depth is 0")])
+def test_ways_of_nothing_are_refused(batch_size: int, depth: int, summary: str):
+    with pytest.raises(InputError, match=summary):
         ways_of_pairs(HeldPairs(8), batch_size=batch_size, depth=depth, prepared=as_it_is, size=len)
 
 

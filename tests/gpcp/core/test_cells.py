@@ -18,13 +18,13 @@ ARRAYS = ("expression_BG", "measured_BG", "cell_id_B")
 
 def three_genes(**changed: object) -> CellBatch:
     """Two cells of three genes, the last gene unmeasured in the second cell; with some fields changed."""
-    told = {
+    perturbed = {
         "vocab": GeneVocab(feature_id=("ENSG00000000001", "ENSG00000000002", "ENSG00000000003")),
         "expression_BG": np.array([[1, 2, 3], [4, 5, 0]], dtype=np.float32),
         "measured_BG": np.array([[True, True, True], [True, True, False]]),
         "cell_id_B": np.array([70, 71]),
     }
-    return CellBatch(**(told | changed))  # pyright: ignore[reportArgumentType]
+    return CellBatch(**(perturbed | changed))  # pyright: ignore[reportArgumentType]
 
 
 @given(cell_batches(), st.sampled_from(["expression_BG", "measured_BG"]), st.sampled_from([0, 1]))

@@ -88,8 +88,8 @@ def test_what_is_derived(pairs: PairBatch):
     )
     assert pairs.delta_BG.dtype == np.float32
     assert not pairs.delta_BG[~pairs.measured_BG].any()
-    measured, told, scored = pairs.measured_BG, pairs.perturbed_BG, pairs.scored_BG
-    np.testing.assert_array_equal(scored.astype(int) + told.astype(int), measured.astype(int))
+    measured, perturbed, scored = pairs.measured_BG, pairs.perturbed_BG, pairs.scored_BG
+    np.testing.assert_array_equal(scored.astype(int) + perturbed.astype(int), measured.astype(int))
 
 
 @given(pair_batches(min_pairs=1))

@@ -26,7 +26,7 @@ def test_controls_are_the_cells_before_with_nan_where_unmeasured(pairs: PairBatc
 
 
 @given(pair_batches())
-def test_only_what_is_told_is_told(pairs: PairBatch):
+def test_only_what_is_perturbed_is_perturbed(pairs: PairBatch):
     perturbation = perturbation_of(pairs)
     assert len(perturbation) == len(pairs)
     np.testing.assert_array_equal(perturbation.perturbed_BG, pairs.perturbed_BG)
@@ -44,7 +44,7 @@ def test_what_is_scored_cannot_leak_to_a_predictor(pairs: PairBatch, data: st.Da
 
 
 @given(perturbations(n_genes=N_GENES, min_cells=1), st.sampled_from([np.nan, np.inf]), st.data())
-def test_told_values_are_finite(perturbation: Perturbation, value: float, data: st.DataObject):
+def test_perturbed_values_are_finite(perturbation: Perturbation, value: float, data: st.DataObject):
     cell, gene = data.draw(st.integers(0, len(perturbation) - 1)), data.draw(st.integers(0, N_GENES - 1))
     perturbed_BG, target_BG = perturbation.perturbed_BG.copy(), perturbation.target_BG.copy()
     perturbed_BG[cell, gene], target_BG[cell, gene] = True, value
@@ -53,7 +53,7 @@ def test_told_values_are_finite(perturbation: Perturbation, value: float, data: 
 
 
 @given(perturbations(n_genes=N_GENES, min_cells=1), st.sampled_from([np.nan, 1.0]), st.data())
-def test_untold_values_are_zero(perturbation: Perturbation, value: float, data: st.DataObject):
+def test_unperturbed_values_are_zero(perturbation: Perturbation, value: float, data: st.DataObject):
     cell, gene = data.draw(st.integers(0, len(perturbation) - 1)), data.draw(st.integers(0, N_GENES - 1))
     perturbed_BG, target_BG = perturbation.perturbed_BG.copy(), perturbation.target_BG.copy()
     perturbed_BG[cell, gene], target_BG[cell, gene] = False, value

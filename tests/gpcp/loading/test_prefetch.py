@@ -330,7 +330,7 @@ next(batches)
 until(lambda: prefetched.stats.most_queued == 2)
 import atexit
 """
-SAYS = "atexit.register(lambda: print(source.closed_in == source.ran_in != [threading.get_ident()]))\n"
+SUMMARY = "atexit.register(lambda: print(source.closed_in == source.ran_in != [threading.get_ident()]))\n"
 INTERRUPTED = """
 import signal, threading
 from tests.gpcp.loading.test_prefetch import Watched, Prefetched, reading_threads
@@ -352,7 +352,7 @@ except KeyboardInterrupt:
 
 def test_the_interpreter_exits_with_a_pass_open(repo: Path):
     # Exit handlers run last registered first, so what says how it ended must be registered before gpcp's own.
-    script = LEFT_OPEN.replace("import threading, sys\n", "import atexit, threading\n" + SAYS, 1)
+    script = LEFT_OPEN.replace("import threading, sys\n", "import atexit, threading\n" + SUMMARY, 1)
     assert said(script, repo) == "True\n"
 
 

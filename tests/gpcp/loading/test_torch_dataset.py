@@ -138,15 +138,15 @@ def test_ranks_are_those_of_torchrun(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "summary"),
     [
         ({"batch_size": 0}, "batch_size is 0: it must be at least 1"),
         ({"seed": -1}, "seed is -1: it must be 0 or more"),
         ({"rank": 2, "n_ranks": 2}, r"PairDataset\.rank is 2 of 2: ranks count from 0"),
     ],
 )
-def test_wrong_use_is_refused(options: dict[str, int], says: str):
-    with pytest.raises(InputError, match=says):
+def test_wrong_use_is_refused(options: dict[str, int], summary: str):
+    with pytest.raises(InputError, match=summary):
         PairDataset(HeldPairs(3), **{"batch_size": 2, **options})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="epoch is -1: it must be 0 or more"):
         PairDataset(HeldPairs(3), batch_size=2).set_epoch(-1)

@@ -63,7 +63,7 @@ def batches(draw: st.DrawFn, *, min_pairs: int = 1) -> ModelBatch:
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
     shared = draw(st.booleans())
     token_BL = torch.stack([torch.randperm(N_GENES, generator=generator) for _ in range(1 if shared else n_pairs)])
-    p_measured, p_told = draw(st.sampled_from([0.0, 0.5, 1.0])), draw(st.sampled_from([0.0, 0.4, 1.0]))
+    p_measured, p_perturbed = draw(st.sampled_from([0.0, 0.5, 1.0])), draw(st.sampled_from([0.0, 0.4, 1.0]))
     shape = (n_pairs, N_GENES)
     measured_BL = torch.rand(shape, generator=generator) < p_measured
     return ModelBatch(
@@ -71,7 +71,7 @@ def batches(draw: st.DrawFn, *, min_pairs: int = 1) -> ModelBatch:
         before_BL=torch.randn(shape, generator=generator, dtype=torch.float64),
         target_BL=torch.randn(shape, generator=generator, dtype=torch.float64),
         measured_BL=measured_BL,
-        perturbed_BL=measured_BL & (torch.rand(shape, generator=generator) < p_told),
+        perturbed_BL=measured_BL & (torch.rand(shape, generator=generator) < p_perturbed),
     )
 
 

@@ -34,12 +34,12 @@ def test_no_more_tokens_than_the_most_measured_and_each_gene_at_most_once(pairs:
 
 
 @given(pairs=pair_batches(min_pairs=1))
-def test_the_batch_holds_the_cell_after_at_told_genes_only(pairs: PairBatch) -> None:
+def test_the_batch_holds_the_cell_after_at_perturbed_genes_only(pairs: PairBatch) -> None:
     batch, after_BL = model_batch(pairs)
-    told_BL = batch.perturbed_BL
-    assert torch.equal(batch.target_BL[told_BL], after_BL[told_BL])
-    assert (batch.target_BL[~told_BL] == 0).all()
-    assert torch.equal(batch.scored_BL, batch.measured_BL & ~told_BL)
+    perturbed_BL = batch.perturbed_BL
+    assert torch.equal(batch.target_BL[perturbed_BL], after_BL[perturbed_BL])
+    assert (batch.target_BL[~perturbed_BL] == 0).all()
+    assert torch.equal(batch.scored_BL, batch.measured_BL & ~perturbed_BL)
 
 
 def test_shapes_that_disagree_are_refused() -> None:

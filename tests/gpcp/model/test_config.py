@@ -14,7 +14,7 @@ from tests.gpcp.model.model_cases import configs
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "summary"),
     [
         ({"n_genes": 0}, "ModelConfig.n_genes is 0"),
         ({"width": 30}, "ModelConfig.width is 30: it must be a multiple of n_heads, 4"),
@@ -26,8 +26,8 @@ from tests.gpcp.model.model_cases import configs
         ({"query_form": "perturbed_genes"}, "choose the head 'pooled' or the query form 'all_genes'"),
     ],
 )
-def test_what_does_not_fit_is_refused(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(InputError, match=re.escape(says)):
+def test_what_does_not_fit_is_refused(fields: dict[str, Any], summary: str) -> None:
+    with pytest.raises(InputError, match=re.escape(summary)):
         ModelConfig(**{"n_genes": 5, **fields})
 
 

@@ -21,7 +21,7 @@ def assert_same(one_BL: torch.Tensor, other_BL: torch.Tensor, where_BL: torch.Te
 
 
 @given(model=models(), batch=batches(), junk=st.sampled_from([float("nan"), float("inf"), 1e30, -3.0]))
-def test_what_stands_at_unmeasured_or_untold_places_changes_no_output_and_no_gradient(
+def test_what_stands_at_unmeasured_or_unperturbed_places_changes_no_output_and_no_gradient(
     model: GenePerturbationTransformer, batch: ModelBatch, junk: float
 ) -> None:
     dirty = changed(
@@ -148,7 +148,7 @@ def full_batch(n_pairs: int = 3) -> ModelBatch:
     )
 
 
-def test_the_default_answers_to_expression_to_dose_and_to_which_gene_is_told() -> None:
+def test_the_default_answers_to_expression_to_dose_and_to_which_gene_is_perturbed() -> None:
     model, batch = GenePerturbationTransformer(preset("default", N_GENES)), full_batch()
     answer_BL = model(batch)
     other_dose_BL = model(changed(batch, target_BL=-batch.target_BL))
@@ -156,9 +156,9 @@ def test_the_default_answers_to_expression_to_dose_and_to_which_gene_is_told() -
     before_BL = batch.before_BL.clone()
     before_BL[:, 0] += 1
     other_state_BL = model(changed(batch, before_BL=before_BL))
-    untold = [gene for gene in range(N_GENES) if gene not in (2, 3)]
+    unperturbed = [gene for gene in range(N_GENES) if gene not in (2, 3)]
     for other_BL in (other_dose_BL, other_gene_BL, other_state_BL):
-        assert ((answer_BL - other_BL)[:, untold].abs() > 1e-6).all()
+        assert ((answer_BL - other_BL)[:, unperturbed].abs() > 1e-6).all()
 
 
 @pytest.mark.parametrize("name", PRESETS)

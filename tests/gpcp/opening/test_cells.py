@@ -15,10 +15,10 @@ from diagnostics.cli.parser import Parser
 from gpcp.core.cells import CellBatch, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, cells_named, notes_named, source_options, stamp_of
-from gpcp.panels.annotation import GeneNotes, notes_of_census
+from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, open_annotation, open_cells, source_options, stamp_of
+from gpcp.panels.annotation import GeneAnnotation, annotation_of_census
 from gpcp.sources.cache.build import build_cache
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
 from simulators.census.embedded import embedded_census
@@ -46,47 +46,47 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_anndata_file(file: Path):
     for text in (f"h5ad:{file}", str(file)):
-        cells = cells_named(text, cell_type_key="kind", dataset_key="lab", layer=None)
+        cells = open_cells(text, cell_type_key="kind", dataset_key="lab", layer=None)
         assert isinstance(cells, H5adCells)
         (batch,) = cells.cells(batch_size=10, seed=0)
         assert set(batch.covariates) == {"cell_type", "dataset"}
-    assert cells_named(str(file), genes=GENES[3:1:-1]).vocab.feature_id == GENES[3:1:-1]
-    assert notes_named(str(file)).of_biotype() == set(GENES[:3])
+    assert open_cells(str(file), genes=GENES[3:1:-1]).vocab.feature_id == GENES[3:1:-1]
+    assert open_annotation(str(file)).of_biotype() == set(GENES[:3])
 
 
 def test_genes_may_be_a_file(file: Path, tmp_path: Path):
     (tmp_path / "genes.txt").write_text(f"{GENES[4]}.2\n{GENES[0]}\n")
     for path in (tmp_path / "genes.txt", str(tmp_path / "genes.txt")):
-        assert cells_named(f"h5ad:{file}", genes=path).vocab.feature_id == (GENES[4], GENES[0])
+        assert open_cells(f"h5ad:{file}", genes=path).vocab.feature_id == (GENES[4], GENES[0])
 
 
 def test_a_census(store: Path):
-    cells = cells_named(f"census:{store}", tissue=["blood"], all_cells=True)
+    cells = open_cells(f"census:{store}", tissue=["blood"], all_cells=True)
     assert isinstance(cells, CensusCells)
     assert set(cells.index.labels("tissue").text_B.tolist()) == {"blood"}
-    notes = notes_named(f"census:{store}", tissue=["blood"])
-    assert notes == notes_of_census(uri=store)
+    notes = open_annotation(f"census:{store}", tissue=["blood"])
+    assert notes == annotation_of_census(uri=store)
     assert {notes.biotype_of[gene] for gene in cells.vocab.feature_id} >= {"protein_coding", "lncRNA"}
     coding = [gene for gene in cells.vocab.feature_id if gene in notes.of_biotype()]
-    assert cells_named(f"census:{store}", genes=coding[:2]).vocab.feature_id == tuple(coding[:2])
+    assert open_cells(f"census:{store}", genes=coding[:2]).vocab.feature_id == tuple(coding[:2])
 
 
-def test_a_release_and_a_folder_are_told_apart():
+def test_a_release_and_a_folder_are_perturbed_apart():
     with pytest.raises(InputError, match="there is no Census 'nowhere'"):
-        cells_named("census:nowhere")
+        open_cells("census:nowhere")
     with pytest.raises(InputError, match="there is no Census '2025-11-8'"):
-        cells_named("census:2025-11-8")
+        open_cells("census:2025-11-8")
 
 
 def test_a_cache(file: Path, tmp_path: Path):
-    build_cache(cells_named(str(file)), tmp_path / "cache", genes=GENES[:4])
+    build_cache(open_cells(str(file)), tmp_path / "cache", genes=GENES[:4])
     name = f"cache:{tmp_path / 'cache'}"
-    cached = cells_named(name)
-    assert isinstance(cached, PanelCells)
+    cached = open_cells(name)
+    assert isinstance(cached, CachedCells)
     assert cached.vocab.feature_id == GENES[:4]
-    assert notes_named(name) == GeneNotes()
-    assert isinstance(cells_named(name, genes=GENES[:4]), PanelCells)
-    some = cells_named(name, genes=GENES[2:0:-1])
+    assert open_annotation(name) == GeneAnnotation()
+    assert isinstance(open_cells(name, genes=GENES[:4]), CachedCells)
+    some = open_cells(name, genes=GENES[2:0:-1])
     assert some.vocab.feature_id == GENES[2:0:-1]
     assert len(concatenate_cells(list(some.cells(batch_size=50, seed=0)))) == 6
 
@@ -104,21 +104,21 @@ def test_a_cache(file: Path, tmp_path: Path):
 )
 def test_a_name_that_is_none(text: str, message: str):
     with pytest.raises(InputError, match=message):
-        cells_named(text)
+        open_cells(text)
 
 
 def test_a_folder_says_of_no_kind(store: Path):
     with pytest.raises(InputError, match=r"is a folder: say of what kind \(h5ad:FILE"):
-        cells_named(str(store))
+        open_cells(str(store))
 
 
 def test_an_option_that_is_none(file: Path):
     with pytest.raises(InputError, match="option 'cel_type_key' of sources is unknown; nearest: cell_type_key"):
-        cells_named(str(file), cel_type_key="kind")
+        open_cells(str(file), cel_type_key="kind")
     with pytest.raises(InputError, match=r"--tissue is for census sources, and '.*' is of kind h5ad: leave it out"):
-        cells_named(str(file), tissue=["blood"])
+        open_cells(str(file), tissue=["blood"])
     with pytest.raises(InputError, match="--nan is for h5ad sources"):
-        notes_named("cache:anywhere", nan="error")
+        open_annotation("cache:anywhere", nan="error")
 
 
 def test_a_stamp_changes_with_the_files(file: Path, store: Path, tmp_path: Path):
@@ -166,11 +166,11 @@ def test_others_add_their_schemes(monkeypatch: pytest.MonkeyPatch):
     def made(place: str, *, genes: tuple[str, ...] | None = None, depth: int = 1) -> NoCells:
         return NoCells(GeneVocab(feature_id=tuple(f"{place}{i}" for i in range(depth)) if genes is None else genes))
 
-    OPTIONS.register("depth")(Option(metavar="N", kind="positive", says="how deep"))
-    SCHEMES.register("made")(Scheme(says="NAME, anything", cells=made, options=("depth",)))
-    assert cells_named("made:up/20:x", depth=2).vocab.feature_id == ("up/20:x0", "up/20:x1")
-    assert cells_named("made:up", genes=["a"]).vocab.feature_id == ("a",)
-    assert notes_named("made:up") == GeneNotes()
+    OPTIONS.register("depth")(Option(metavar="N", kind="positive", summary="how deep"))
+    SCHEMES.register("made")(Scheme(summary="NAME, anything", cells=made, options=("depth",)))
+    assert open_cells("made:up/20:x", depth=2).vocab.feature_id == ("up/20:x0", "up/20:x1")
+    assert open_cells("made:up", genes=["a"]).vocab.feature_id == ("a",)
+    assert open_annotation("made:up") == GeneAnnotation()
     parser = Parser(prog="p", description="d", epilog="e")
     add_source_arguments(parser)
     assert source_options(parser.parse_args(["--depth", "3"])) == {"depth": 3}

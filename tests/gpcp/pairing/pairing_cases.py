@@ -59,7 +59,7 @@ def cases(draw: st.DrawFn, *, max_cells: int = 14, max_genes: int = 5) -> Case:
             "match_on": tuple(names[:n_match]),
             "prefer_on": tuple(names[n_match : n_match + n_prefer]),
             "differ_on": tuple(name for name in rest if name in COVARIATES)[:n_differ],
-            "told": draw(st.sampled_from([None, (lo, draw(st.integers(lo, n_genes - 1)))])),
+            "n_perturbed": draw(st.sampled_from([None, (lo, draw(st.integers(lo, n_genes - 1)))])),
             "best_of": draw(st.sampled_from([1, 2, 3, 64])),
             "max_age": draw(st.sampled_from([None, 1, 3, 8])),
             "max_held": draw(st.sampled_from([2, 3, 1000])),

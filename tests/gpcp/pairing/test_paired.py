@@ -39,11 +39,11 @@ def check_pairs(case: Case, pairs: PairBatch) -> None:
     np.testing.assert_array_equal(pairs.before_BG, np.where(both, source.value_NG[before], 0))
     np.testing.assert_array_equal(pairs.after_BG, np.where(both, source.value_NG[after], 0))
     assert (both.sum(axis=1) >= options["min_shared"]).all()
-    lo, hi = options["told"] or (1, len(source.vocab) - 1)
+    lo, hi = options["n_perturbed"] or (1, len(source.vocab) - 1)
     most = both.sum(axis=1) - 1
-    n_told = pairs.perturbed_BG.sum(axis=1)
-    assert (np.minimum(lo, most) <= n_told).all()
-    assert (n_told <= np.minimum(hi, most)).all()
+    n_perturbed = pairs.perturbed_BG.sum(axis=1)
+    assert (np.minimum(lo, most) <= n_perturbed).all()
+    assert (n_perturbed <= np.minimum(hi, most)).all()
 
 
 @given(case=cases(), seed=st.integers(0, 2**32))
@@ -172,11 +172,11 @@ def test_another_seed_gives_other_pairs(engine: Any, best_of: int):
 
 
 @pytest.mark.parametrize("engine", ["planned", "streaming"])
-def test_what_is_told_does_not_decide_who_meets(engine: Any):
+def test_what_is_perturbed_does_not_decide_who_meets(engine: Any):
     source = IndexedHeld(held(40, 6, cell_type=["a"] * 40))
     few, many = (
-        concatenate(list(Paired(source, engine=engine, told=told).pairs(batch_size=8, seed=3)))
-        for told in ((1, 1), (5, 5))
+        concatenate(list(Paired(source, engine=engine, n_perturbed=n_perturbed).pairs(batch_size=8, seed=3)))
+        for n_perturbed in ((1, 1), (5, 5))
     )
     assert few.before_id_B.tolist() == many.before_id_B.tolist()
     assert few.after_BG.tobytes() == many.after_BG.tobytes()
@@ -239,9 +239,9 @@ def test_stats_are_of_the_last_pass_begun(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"told": (0, 2)}, r"told is \(0, 2\): it must be \(fewest, most\) within 1 .. 3 genes"),
-        ({"told": (2, 1)}, r"told is \(2, 1\)"),
-        ({"told": (1, 4)}, r"told is \(1, 4\)"),
+        ({"n_perturbed": (0, 2)}, r"n_perturbed is \(0, 2\): it must be \(fewest, most\) within 1 .. 3 genes"),
+        ({"n_perturbed": (2, 1)}, r"n_perturbed is \(2, 1\)"),
+        ({"n_perturbed": (1, 4)}, r"n_perturbed is \(1, 4\)"),
         ({"match_on": ["celltype"]}, "match_on names 'celltype', which is no covariate; nearest: cell_type"),
         ({"prefer_on": ["dept"]}, "prefer_on names 'dept', which is no covariate; nearest: depth"),
         ({"differ_on": ["depth"]}, "differ_on names 'depth', which is no covariate"),

@@ -100,7 +100,7 @@ def test_who_differs_meets_anyone_who_does():
 def test_kept_signatures_are_used_and_others_read_once():
     source = IndexedHeld(held(50, 9, cell_type=["a"] * 50))
     words = expressed_words(source.all_cells)
-    options = {"rule": PairRule(match_on=("cell_type",)), "told": (1, 8), "best_of": 4}
+    options = {"rule": PairRule(match_on=("cell_type",)), "n_perturbed": (1, 8), "best_of": 4}
     planned = PlannedPairs(source, **options)  # pyright: ignore[reportArgumentType]
     first = planned.plan(0).pair_PT
     planned.plan(1)
@@ -123,7 +123,7 @@ def test_kept_signatures_are_used_and_others_read_once():
 
 def test_the_last_plan_is_kept():
     rule = PairRule(match_on=())
-    planned = PlannedPairs(IndexedHeld(held(20, 3)), rule=rule, told=(1, 2), best_of=1)
+    planned = PlannedPairs(IndexedHeld(held(20, 3)), rule=rule, n_perturbed=(1, 2), best_of=1)
     assert planned.plan(3) is planned.plan(3)
     assert planned.plan(3).pair_PT.tolist() != planned.plan(4).pair_PT.tolist()
 

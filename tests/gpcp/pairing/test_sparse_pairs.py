@@ -20,8 +20,8 @@ def sparse_pairs(draw: st.DrawFn) -> tuple[SparsePairs, np.ndarray]:
     vocab, n_pairs = draw(vocabs()), draw(st.integers(0, 5))
     sides = sparse_cells(vocab=vocab, covariates=("donor",), min_cells=n_pairs, max_cells=n_pairs)
     before, after = draw(sides), draw(sides)
-    told = before.measured_BG & after.measured_BG & draw(adjectives(n_pairs, len(vocab)))
-    return SparsePairs(before=before, after=after, told_BW=np.packbits(told, axis=1)), told
+    n_perturbed = before.measured_BG & after.measured_BG & draw(adjectives(n_pairs, len(vocab)))
+    return SparsePairs(before=before, after=after, perturbed_BW=np.packbits(n_perturbed, axis=1)), n_perturbed
 
 
 def assert_same(one: PairBatch, other: PairBatch) -> None:
@@ -31,14 +31,14 @@ def assert_same(one: PairBatch, other: PairBatch) -> None:
 
 @given(sparse_pairs())
 def test_dense_pairs_hold_what_both_cells_were_measured_for(drawn: tuple[SparsePairs, np.ndarray]):
-    pairs, told = drawn
+    pairs, n_perturbed = drawn
     dense = pairs.dense()
     before, after = pairs.before.dense(), pairs.after.dense()
     both = before.measured_BG & after.measured_BG
     np.testing.assert_array_equal(dense.measured_BG, both)
     np.testing.assert_array_equal(dense.before_BG, np.where(both, before.expression_BG, 0))
     np.testing.assert_array_equal(dense.after_BG, np.where(both, after.expression_BG, 0))
-    np.testing.assert_array_equal(dense.perturbed_BG, told)
+    np.testing.assert_array_equal(dense.perturbed_BG, n_perturbed)
     np.testing.assert_array_equal(dense.before_id_B, before.cell_id_B)
     np.testing.assert_array_equal(dense.after_id_B, after.cell_id_B)
 
@@ -54,13 +54,13 @@ def test_rows_and_blocks(drawn: tuple[SparsePairs, np.ndarray], cut: int):
 
 @given(sparse_cells(min_cells=2), sparse_cells(min_cells=2))
 def test_what_is_no_pair_is_refused(one: SparseCells, other: SparseCells):
-    told = np.zeros((len(one), -(-len(one.vocab) // 8)), dtype=np.uint8)
+    n_perturbed = np.zeros((len(one), -(-len(one.vocab) // 8)), dtype=np.uint8)
     with pytest.raises(InputError, match=rf"{len(one)} cells before, 1 after"):
-        SparsePairs(before=one, after=one.rows(slice(0, 1)), told_BW=told)
+        SparsePairs(before=one, after=one.rows(slice(0, 1)), perturbed_BW=n_perturbed)
     with pytest.raises(InputError, match="told genes of shape"):
-        SparsePairs(before=one, after=one, told_BW=told[:1])
+        SparsePairs(before=one, after=one, perturbed_BW=n_perturbed[:1])
     if one.vocab != other.vocab:
         with pytest.raises(InputError, match="different vocabularies"):
-            SparsePairs(before=one, after=other, told_BW=told)
+            SparsePairs(before=one, after=other, perturbed_BW=n_perturbed)
     with pytest.raises(InputError, match="no pair to concatenate"):
         concatenate_sparse_pairs([])

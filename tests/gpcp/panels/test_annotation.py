@@ -10,36 +10,38 @@ import scipy.sparse as sp
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.panels.annotation import GeneNotes, notes_of_h5ad, notes_of_table
+from gpcp.panels.annotation import GeneAnnotation, annotation_of_h5ad, notes_of_table
 
 A, B, C = (f"ENSG{n:011d}" for n in (1, 2, 3))
 
 
 def test_notes_are_joined():
-    first = GeneNotes(symbol_of={A: "a"}, biotype_of={A: "lncRNA"}, says="one")
-    second = GeneNotes(symbol_of={A: "x", B: "b"}, biotype_of={B: "protein_coding"}, says="two")
+    first = GeneAnnotation(symbol_of={A: "a"}, biotype_of={A: "lncRNA"}, summary="one")
+    second = GeneAnnotation(symbol_of={A: "x", B: "b"}, biotype_of={B: "protein_coding"}, summary="two")
     both = first | second
-    assert both == GeneNotes(symbol_of={A: "a", B: "b"}, biotype_of={A: "lncRNA", B: "protein_coding"}, says="one; two")
-    assert both.of_biotype() == {B}
-    assert both.only(GeneVocab(feature_id=(A, C))) == GeneNotes(
-        symbol_of={A: "a"}, biotype_of={A: "lncRNA"}, says="one; two"
+    assert both == GeneAnnotation(
+        symbol_of={A: "a", B: "b"}, biotype_of={A: "lncRNA", B: "protein_coding"}, summary="one; two"
     )
-    assert (GeneNotes() | first).says == "one"
+    assert both.of_biotype() == {B}
+    assert both.only(GeneVocab(feature_id=(A, C))) == GeneAnnotation(
+        symbol_of={A: "a"}, biotype_of={A: "lncRNA"}, summary="one; two"
+    )
+    assert (GeneAnnotation() | first).summary == "one"
 
 
 def test_a_kind_that_no_gene_is_of():
     with pytest.raises(InputError, match="no gene is of biotype 'protein-coding'; nearest: protein_coding"):
-        GeneNotes(biotype_of={A: "protein_coding"}).of_biotype("protein-coding")
+        GeneAnnotation(biotype_of={A: "protein_coding"}).of_biotype("protein-coding")
     with pytest.raises(InputError, match=r"which genes are protein_coding is not known: .* give a table of genes"):
-        GeneNotes().of_biotype()
+        GeneAnnotation().of_biotype()
 
 
 def test_a_table(tmp_path: Path):
     (tmp_path / "genes.csv").write_text(f"{A},one,2,1396,lncRNA\n{B},two,6,632,protein_coding\n")
-    assert notes_of_table(tmp_path / "genes.csv") == GeneNotes(
+    assert notes_of_table(tmp_path / "genes.csv") == GeneAnnotation(
         symbol_of={A: "one", B: "two"},
         biotype_of={A: "lncRNA", B: "protein_coding"},
-        says="symbols and biotypes from 'genes.csv'",
+        summary="symbols and biotypes from 'genes.csv'",
     )
 
 
@@ -62,21 +64,21 @@ def test_columns_of_var(tmp_path: Path, raw: bool):
     )
     path = written(tmp_path, var, raw=raw)
     layer = "raw" if raw else "auto"
-    found = notes_of_h5ad(path, layer=layer)
-    assert found == GeneNotes(
+    found = annotation_of_h5ad(path, layer=layer)
+    assert found == GeneAnnotation(
         symbol_of={A: "one", B: "two"},
         biotype_of={A: "protein_coding", B: "lncRNA"},
-        says="'gene_name' and 'gene_type' of 'cells.h5ad'",
+        summary="'gene_name' and 'gene_type' of 'cells.h5ad'",
     )
-    assert notes_of_h5ad(path, layer=layer, biotype="kind").biotype_of == {A: "x", B: "y"}
+    assert annotation_of_h5ad(path, layer=layer, biotype="kind").biotype_of == {A: "x", B: "y"}
     with pytest.raises(InputError, match=r"biotype column 'kinds' is not in var of 'cells.h5ad'; nearest: kind"):
-        notes_of_h5ad(path, layer=layer, biotype="kinds")
+        annotation_of_h5ad(path, layer=layer, biotype="kinds")
 
 
 def test_a_file_that_says_nothing(tmp_path: Path):
-    assert notes_of_h5ad(written(tmp_path, pd.DataFrame(index=[A, B]))) == GeneNotes()
+    assert annotation_of_h5ad(written(tmp_path, pd.DataFrame(index=[A, B]))) == GeneAnnotation()
 
 
 def test_a_schema_file(shared_data: Path):
-    found = notes_of_h5ad(shared_data / "cells" / "cellxgene_schema_example_valid.h5ad")
-    assert isinstance(found, GeneNotes)
+    found = annotation_of_h5ad(shared_data / "cells" / "cellxgene_schema_example_valid.h5ad")
+    assert isinstance(found, GeneAnnotation)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpcp.core.errors import InputError
-from gpcp.panels.annotation import GeneNotes
+from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.panel import ORDERS, GenePanel, choose_genes, first_genes
 from gpcp.panels.statistics import GeneStatistics
 from tests.gpcp.panels.selection_cases import statistics, statistics_of
@@ -104,7 +104,7 @@ FOUND = statistics_of([(10, 9), (10, 1), (2, 2), (10, 5), (0, 0)], n_cells=10, n
 
 
 def test_what_a_panel_says():
-    about = GeneNotes(symbol_of={"a": "TP53", "other": "X"}, biotype_of={"a": "protein_coding"}, says="a table")
+    about = GeneAnnotation(symbol_of={"a": "TP53", "other": "X"}, biotype_of={"a": "protein_coding"}, summary="a table")
     panel = choose_genes(
         FOUND, n_genes=3, keep=["c", "b"], among=["a", "c", "d"], about=about, provenance="ten cells", min_expressed=0.2
     )
@@ -113,7 +113,7 @@ def test_what_a_panel_says():
         "2 genes named, and the 1 with the largest share of cells expressing them where measured of the 2 others that "
         "meet the rules, of 5 genes"
     )
-    assert [(rule.says, rule.n_failing, rule.n_failing_alone) for rule in panel.rules] == [
+    assert [(rule.summary, rule.n_failing, rule.n_failing_alone) for rule in panel.rules] == [
         ("measured in at least 50% of the cells", 2, 1),
         ("expressed in at least 20% of the cells that measure it", 1, 0),
         ("protein-coding", 2, 0),
@@ -122,7 +122,7 @@ def test_what_a_panel_says():
         "b is kept, though it is not expressed in at least 20% of the cells that measure it and not protein-coding",
         "c is kept, though it is not measured in at least 50% of the cells",
     )
-    assert panel.about == GeneNotes(symbol_of={"a": "TP53"}, biotype_of={"a": "protein_coding"}, says="a table")
+    assert panel.about == GeneAnnotation(symbol_of={"a": "TP53"}, biotype_of={"a": "protein_coding"}, summary="a table")
     assert panel.provenance == "ten cells"
     assert len(panel) == 3
     assert repr(panel).startswith("GenePanel(3 genes: 2 genes named")

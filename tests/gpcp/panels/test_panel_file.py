@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpcp.core.errors import InputError
-from gpcp.panels.annotation import GeneNotes
+from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.panel import GenePanel, choose_genes
 from gpcp.panels.panel_file import load_panel, read_genes, save_panel
 from gpcp.panels.statistics import GeneStatistics
@@ -17,7 +17,9 @@ from gpcp.panels.statistics_file import SavedStatistics, load_statistics, save_s
 from tests.gpcp.panels.selection_cases import same, statistics, statistics_of
 
 FOUND = statistics_of([(10, 9), (10, 1), (2, 2), (10, 5)], n_cells=10)
-ABOUT = GeneNotes(symbol_of={"ENSG00000000000": 'a "b"\n'}, biotype_of={"ENSG00000000001": "lncRNA"}, says="there")
+ABOUT = GeneAnnotation(
+    symbol_of={"ENSG00000000000": 'a "b"\n'}, biotype_of={"ENSG00000000001": "lncRNA"}, summary="there"
+)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from gpcp.model.heads.registry import HEADS, gives_distribution
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
 from gpcp.training.fit import fit, mean_loss
-from gpcp.training.loss import PAIR_WEIGHTS, PairWeight, masked_surprise
+from gpcp.training.loss import PAIR_WEIGHTS, PairWeight, masked_nll
 from tests.gpcp.model.heads.test_distribution import mixtures
 from tests.gpcp.model.model_cases import N_GENES, batches, changed, columns
 
@@ -74,15 +74,13 @@ def test_the_closed_form_and_what_is_not_scored(said: Mixture, weight: PairWeigh
     shape = said.mean_BL.shape
     after_BL = torch.randn(shape, generator=generator, dtype=torch.float64)
     scored_BL = torch.rand(shape, generator=generator) < p
-    surprise_BL = -said.log_density(after_BL)
+    nll_BL = -said.log_density(after_BL)
     if weight == "entry":
-        expected = float(surprise_BL[scored_BL].mean()) if scored_BL.any() else 0.0
+        expected = float(nll_BL[scored_BL].mean()) if scored_BL.any() else 0.0
     else:
-        means = [
-            float(one_L[kept_L].mean()) for one_L, kept_L in zip(surprise_BL, scored_BL, strict=True) if kept_L.any()
-        ]
+        means = [float(one_L[kept_L].mean()) for one_L, kept_L in zip(nll_BL, scored_BL, strict=True) if kept_L.any()]
         expected = float(np.mean(means)) if means else 0.0
-    assert float(masked_surprise(said, after_BL, scored_BL, weight)) == pytest.approx(expected, rel=1e-10, abs=1e-12)
+    assert float(masked_nll(said, after_BL, scored_BL, weight)) == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
     # NaN where nothing is scored, in what is said and in what is stored: neither the value nor a gradient moves.
     poisoned = [torch.where(scored_BL[..., None], one_BLK, math.nan).requires_grad_() for one_BLK in said.parameters]
@@ -91,7 +89,7 @@ def test_the_closed_form_and_what_is_not_scored(said: Mixture, weight: PairWeigh
     for parameters, values_BL in ((usual, after_BL), (poisoned, torch.where(scored_BL, after_BL, math.nan))):
         logit_BLK, mean_BLK, log_sd_BLK = parameters
         one = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
-        loss = masked_surprise(one, values_BL, scored_BL, weight)
+        loss = masked_nll(one, values_BL, scored_BL, weight)
         outcomes.append((float(loss.detach()), torch.autograd.grad(loss, parameters)))
     assert outcomes[0][0] == outcomes[1][0]
     for usual_BLK, poisoned_BLK in zip(outcomes[0][1], outcomes[1][1], strict=True):

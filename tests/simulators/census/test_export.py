@@ -334,7 +334,7 @@ def test_a_cell_without_any_count_stays_empty(tmp_path: Path):
     store = read_store(tmp_path / "store")
     empty_B = ~counted(shallow).count_BG.any(axis=1)
     assert 0 < empty_B.sum() < 60
-    assert f"{empty_B.sum()} cells without any count are empty" in summary.says
+    assert f"{empty_B.sum()} cells without any count are empty" in summary.summary
     assert np.array_equal(np.any(store.normalised_BF, axis=1)[by_id(store.obs)], ~empty_B)
     assert summary.n_fillers == 0
 

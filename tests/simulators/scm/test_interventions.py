@@ -56,8 +56,8 @@ def test_one_number_serves_all_genes_and_values_compare():
 
 
 def test_cells_are_changed_one_by_one():
-    told_BG = np.array([[True, False, False, False], [False, False, False, False], [True, False, True, False]])
-    changes = DoCells(told_BG, np.where(told_BG, 9.0, np.nan)).changes(VOCAB, 3)
+    perturbed_BG = np.array([[True, False, False, False], [False, False, False, False], [True, False, True, False]])
+    changes = DoCells(perturbed_BG, np.where(perturbed_BG, 9.0, np.nan)).changes(VOCAB, 3)
     assert sorted(changes) == [0, 2]
     value_B = np.array([1.0, 2.0, 3.0])
     changes[0].apply(value_B, slice(0, 3))

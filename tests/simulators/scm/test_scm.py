@@ -52,75 +52,75 @@ def scms(*, mechanisms: tuple[str, ...] = tuple(MECHANISMS)) -> st.SearchStrateg
 KINDS = ("do", "shift", "knock_down", "do_cells")
 
 
-def intervened(kind: str, scm: Scm, told: list[int], seed: int, n_cells: int = N_CELLS) -> Intervention:
+def intervened(kind: str, scm: Scm, perturbed: list[int], seed: int, n_cells: int = N_CELLS) -> Intervention:
     """An intervention that really moves the told genes."""
     rng = generator("intervention", seed)
-    genes = scm.graph.vocab.genes(told)
-    values = rng.uniform(3, 5, len(told))
+    genes = scm.graph.vocab.genes(perturbed)
+    values = rng.uniform(3, 5, len(perturbed))
     if kind == "do":
         return Do(genes, values)
     if kind == "shift":
         return Shift(genes, values)
     if kind == "knock_down":
-        return KnockDown(genes=genes, keep=rng.uniform(0.1, 0.9, len(told)), off=-4.0)
-    told_BG = np.zeros((n_cells, scm.graph.n_genes), dtype=bool)
-    told_BG[:, told] = rng.random((n_cells, len(told))) < 0.7
-    return DoCells(told_BG, rng.uniform(3, 5, told_BG.shape))
+        return KnockDown(genes=genes, keep=rng.uniform(0.1, 0.9, len(perturbed)), off=-4.0)
+    perturbed_BG = np.zeros((n_cells, scm.graph.n_genes), dtype=bool)
+    perturbed_BG[:, perturbed] = rng.random((n_cells, len(perturbed))) < 0.7
+    return DoCells(perturbed_BG, rng.uniform(3, 5, perturbed_BG.shape))
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Scm, NDArray[np.float64], list[int], Intervention]:
     scm = draw(scms())
-    told = draw(st.lists(st.integers(0, scm.graph.n_genes - 1), unique=True))
+    perturbed = draw(st.lists(st.integers(0, scm.graph.n_genes - 1), unique=True))
     seed = draw(st.integers(0, 1000))
-    intervention = intervened(draw(st.sampled_from(KINDS)), scm, told, seed)
-    return scm, scm.draw(N_CELLS, generator("cells", seed)), told, intervention
+    intervention = intervened(draw(st.sampled_from(KINDS)), scm, perturbed, seed)
+    return scm, scm.draw(N_CELLS, generator("cells", seed)), perturbed, intervention
 
 
-def downstream(graph: GeneGraph, told: list[int]) -> NDArray[np.bool_]:
+def downstream(graph: GeneGraph, perturbed: list[int]) -> NDArray[np.bool_]:
     """The told genes and their descendants."""
     reached_G = np.zeros(graph.n_genes, dtype=bool)
-    reached_G[told] = True
-    return reached_G | graph.ancestors_GG()[told].any(axis=0)
+    reached_G[perturbed] = True
+    return reached_G | graph.ancestors_GG()[perturbed].any(axis=0)
 
 
 @given(cases())
 def test_what_is_not_downstream_changes_by_exactly_0(case):
-    scm, noise_BG, told, intervention = case
-    calm_G = ~downstream(scm.graph, told)
+    scm, noise_BG, perturbed, intervention = case
+    calm_G = ~downstream(scm.graph, perturbed)
     before_BG, after_BG = scm.expression(noise_BG), scm.expression(noise_BG, intervention)
     assert before_BG[:, calm_G].tobytes() == after_BG[:, calm_G].tobytes()
 
 
 @given(scms(), st.integers(0, 1000))
-def test_cells_that_are_not_told_change_by_exactly_0(scm: Scm, seed: int):
+def test_cells_that_are_not_perturbed_change_by_exactly_0(scm: Scm, seed: int):
     intervention = intervened("do_cells", scm, [0], seed)
     assert isinstance(intervention, DoCells)
     noise_BG = scm.draw(N_CELLS, generator("cells", seed))
-    told_B = intervention.perturbed_BG.any(axis=1)
+    perturbed_B = intervention.perturbed_BG.any(axis=1)
     before_BG, after_BG = scm.expression(noise_BG), scm.expression(noise_BG, intervention)
-    assert before_BG[~told_B].tobytes() == after_BG[~told_B].tobytes()
-    np.testing.assert_array_equal(after_BG[told_B, 0], intervention.value_BG[told_B, 0])
+    assert before_BG[~perturbed_B].tobytes() == after_BG[~perturbed_B].tobytes()
+    np.testing.assert_array_equal(after_BG[perturbed_B, 0], intervention.value_BG[perturbed_B, 0])
 
 
 @given(scms(), st.integers(0, 1000), st.data())
 def test_a_no_op_changes_nothing_bit_for_bit(scm: Scm, seed: int, data: st.DataObject):
     noise_BG = scm.draw(N_CELLS, generator("cells", seed))
     before_BG = scm.expression(noise_BG)
-    told = data.draw(st.lists(st.integers(0, scm.graph.n_genes - 1), unique=True))
-    genes = scm.graph.vocab.genes(told)
-    told_BG = generator("told", seed).random(before_BG.shape) < 0.5
+    perturbed = data.draw(st.lists(st.integers(0, scm.graph.n_genes - 1), unique=True))
+    genes = scm.graph.vocab.genes(perturbed)
+    perturbed_BG = generator("told", seed).random(before_BG.shape) < 0.5
     for nothing in (
         Do([], []),
         Shift([], []),
         KnockDown(genes=[], keep=0.0),
-        DoCells(np.zeros_like(told_BG), before_BG),
+        DoCells(np.zeros_like(perturbed_BG), before_BG),
         Shift(genes, 0.0),
         KnockDown(genes=genes, keep=1.0),
-        DoCells(told_BG, before_BG),
+        DoCells(perturbed_BG, before_BG),
     ):
         assert scm.expression(noise_BG, nothing).tobytes() == before_BG.tobytes()
-    stay = Do(genes, before_BG[3, told])
+    stay = Do(genes, before_BG[3, perturbed])
     assert scm.expression(noise_BG[3:4], stay).tobytes() == before_BG[3:4].tobytes()
 
 
@@ -156,7 +156,7 @@ def test_counterfactual_cells_follow_the_total_effects(scm: Scm, data: st.DataOb
 
 @given(cases())
 def test_noise_to_expression_to_noise(case):
-    scm, noise_BG, told, intervention = case
+    scm, noise_BG, perturbed, intervention = case
     for given_one in (None, intervention):
         expression_BG = scm.expression(noise_BG, given_one)
         found_BG = scm.noise_of(expression_BG, given_one)
@@ -164,7 +164,7 @@ def test_noise_to_expression_to_noise(case):
         if isinstance(given_one, DoCells):
             erased_BG = given_one.perturbed_BG
         elif isinstance(given_one, Do):
-            erased_BG[:, told] = True
+            erased_BG[:, perturbed] = True
         np.testing.assert_array_equal(np.isnan(found_BG), erased_BG)
         # Rounding of x, divided by the smallest noise_sd (and keep, .1): 2^-53 of the largest value in each step.
         size = (1 + np.abs(expression_BG * scm.spread_G).max()) / scm.noise_scale_G.min()

@@ -10,7 +10,7 @@ from gpcp.model.batch import ModelBatch
 from tests.diagnostics.checks.sources import pairs_of
 from tests.diagnostics.checks.subjects import Linear, Mlp, found, made, subject, transformer
 
-APART, EVERY = "architecture.told_apart", "architecture.reads_every_told"
+APART, EVERY = "architecture.distinguishes_genes", "architecture.reads_every_perturbation"
 
 
 class Tokens(nn.Module):
@@ -19,7 +19,7 @@ class Tokens(nn.Module):
     def __init__(self, *, n_known: int = 8, strongest: bool = False) -> None:
         super().__init__()
         self.n_known, self.strongest = n_known, strongest
-        self.told, self.asked = nn.Embedding(n_known, 6), nn.Embedding(8, 6)
+        self.perturbed, self.asked = nn.Embedding(n_known, 6), nn.Embedding(8, 6)
 
     def forward(self, batch: ModelBatch) -> Tensor:
         token_BL = batch.token_BL.expand(batch.before_BL.shape)
@@ -27,7 +27,7 @@ class Tokens(nn.Module):
         if self.strongest:
             size_BL = change_BL.abs()
             change_BL = torch.where(size_BL == size_BL.max(dim=1, keepdim=True).values, change_BL, 0.0)
-        heard_BD = (self.told(token_BL % self.n_known) * change_BL[..., None]).sum(dim=1)
+        heard_BD = (self.perturbed(token_BL % self.n_known) * change_BL[..., None]).sum(dim=1)
         return batch.before_BL + (self.asked(token_BL) * heard_BD[:, None]).sum(dim=2)
 
 
@@ -57,7 +57,7 @@ def test_models_that_hear_every_gene_pass(name: str, make: Callable[[], nn.Modul
     assert found(subject(made(make)), name).outcome == "pass"
 
 
-def test_the_strongest_told_gene_alone_is_not_enough() -> None:
+def test_the_strongest_perturbed_gene_alone_is_not_enough() -> None:
     result = found(subject(made(lambda: Tokens(strongest=True))), EVERY)
     assert (result.outcome, result.cause) == ("fail", "bug")
     assert result.statistic is not None

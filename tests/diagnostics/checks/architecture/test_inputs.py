@@ -52,25 +52,25 @@ def no_expression(model: nn.Module, batch: ModelBatch) -> Tensor:
     return model(replace(batch, before_BL=torch.zeros_like(batch.before_BL)))
 
 
-def told_only(model: nn.Module, batch: ModelBatch) -> Tensor:
+def perturbed_only(model: nn.Module, batch: ModelBatch) -> Tensor:
     return torch.where(batch.perturbed_BL, batch.target_BL, 0.0).sum(dim=1, keepdim=True) * (1 + batch.token_BL)
 
 
 def nothing_attended(model: nn.Module, batch: ModelBatch) -> Tensor:
     """As soon as one gene is unmeasured, genes no longer see each other."""
-    told = 0.1 * told_only(model, batch)
+    perturbed = 0.1 * perturbed_only(model, batch)
     if bool(batch.measured_BL.all()):
-        return told + batch.before_BL.mean(dim=1, keepdim=True)
-    return told
+        return perturbed + batch.before_BL.mean(dim=1, keepdim=True)
+    return perturbed
 
 
 def no_perturbation(model: nn.Module, batch: ModelBatch) -> Tensor:
     return model(replace(batch, perturbed_BL=torch.zeros_like(batch.perturbed_BL)))
 
 
-def told_without_name(model: nn.Module, batch: ModelBatch) -> Tensor:
-    told = torch.where(batch.perturbed_BL, batch.target_BL + batch.target_BL**2, 0.0).sum(dim=1, keepdim=True)
-    return told + torch.where(batch.measured_BL, batch.before_BL, 0.0).mean(dim=1, keepdim=True)
+def perturbed_without_name(model: nn.Module, batch: ModelBatch) -> Tensor:
+    perturbed = torch.where(batch.perturbed_BL, batch.target_BL + batch.target_BL**2, 0.0).sum(dim=1, keepdim=True)
+    return perturbed + torch.where(batch.measured_BL, batch.before_BL, 0.0).mean(dim=1, keepdim=True)
 
 
 def flag_only(model: nn.Module, batch: ModelBatch) -> Tensor:
@@ -86,12 +86,12 @@ FAULTS: list[tuple[str, Altered]] = [
     ("architecture.repeatable", dropout_in_evaluation),
     ("architecture.unmeasured", no_measured),
     ("architecture.nan_unmeasured", product_with_measured),
-    ("architecture.untold", target_everywhere),
+    ("architecture.unperturbed", target_everywhere),
     ("architecture.reads_expression", no_expression),
-    ("architecture.reads_other_genes", own_and(told_only)),
+    ("architecture.reads_other_genes", own_and(perturbed_only)),
     ("architecture.reads_measured", own_and(nothing_attended)),
     ("architecture.reads_perturbation", no_perturbation),
-    ("architecture.reads_which", own_and(told_without_name)),
+    ("architecture.reads_which", own_and(perturbed_without_name)),
     ("architecture.reads_dose", flag_only),
     ("architecture.reads_sign", size_only),
 ]
@@ -105,11 +105,11 @@ def test_a_planted_fault_is_found_by_its_check_first(name: str, fault: Altered):
 def test_a_nan_that_reaches_gradients_alone_is_found():
     result = found(subject(forward=chosen_too_late), "architecture.nan_unmeasured")
     assert result.outcome == "fail"
-    assert "gradients" in result.says
+    assert "gradients" in result.message
 
 
 def test_a_model_whose_queries_never_meet_has_no_path_from_one_change_to_another_gene():
-    result = found(subject(transformer("seed")), "architecture.told_reaches_others")
+    result = found(subject(transformer("seed")), "architecture.perturbation_reaches_others")
     assert (result.outcome, result.cause, result.statistic) == ("fail", "architecture", 0.0)
 
 

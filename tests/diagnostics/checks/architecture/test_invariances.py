@@ -136,4 +136,4 @@ def test_what_differs_between_the_modes_by_design_is_named_and_not_judged(part: 
 def test_running_statistics_must_follow(momentum: float, outcome: str):
     model = made(lambda: Mlp(8, extra=nn.BatchNorm1d(32, momentum=momentum)))
     result = found(subject(model), "architecture.modes")
-    assert result.outcome == outcome, result.says
+    assert result.outcome == outcome, result.message

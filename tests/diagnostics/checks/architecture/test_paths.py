@@ -81,13 +81,13 @@ def test_a_parameter_without_gradient_is_named_with_the_reason(make: type[nn.Mod
     asked = subject(make())
     result = found(asked, "architecture.gradients")
     assert (result.outcome, result.cause) == ("fail", "bug")
-    assert words in result.says
+    assert words in result.message
     assert failures(asked, "architecture")[0] == "architecture.gradients"
 
 
 def test_a_last_layer_that_begins_at_0_is_healthy():
     asked = subject(begins_at_zero())
-    assert "once another has moved" in found(asked, "architecture.gradients").says
+    assert "once another has moved" in found(asked, "architecture.gradients").message
     assert failures(asked) == []
 
 
@@ -114,10 +114,10 @@ def root_dense(altered):
 def test_identity_times_value_loses_the_gene_at_0():
     result = found(subject(transformer("seed")), "architecture.identity")
     assert (result.outcome, result.cause) == ("fail", "architecture")
-    assert "expression 0" in result.says
+    assert "expression 0" in result.message
 
 
-def test_a_model_without_identities_is_told_so():
+def test_a_model_without_identities_is_perturbed_so():
     def nameless(model: nn.Module, batch: ModelBatch) -> Tensor:
         weight = next(model.parameters()).reshape(-1)[0]
         return weight * torch.where(batch.measured_BL, batch.before_BL, 0.0)
@@ -153,7 +153,7 @@ def test_a_change_that_cannot_fall_is_found():
     )
     result = found(asked, "architecture.range")
     assert result.outcome == "fail"
-    assert "changes" in result.says
+    assert "changes" in result.message
 
 
 def test_a_softmax_over_the_wrong_axis_is_found(monkeypatch: pytest.MonkeyPatch):

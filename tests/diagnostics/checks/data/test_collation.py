@@ -17,7 +17,7 @@ from tests.diagnostics.checks.sources import Changed, pairs_of, partly_measured,
 from tests.diagnostics.checks.subjects import failures, found
 
 Collate = Callable[[PairBatch], tuple[ModelBatch, Tensor]]
-NAMES = ("data.masks", "data.before", "data.told", "data.target", "data.leak", "data.collate_alone")
+NAMES = ("data.masks", "data.before", "data.perturbed", "data.target", "data.leak", "data.collate_alone")
 
 
 def changing(**changes: Callable[[ModelBatch, Tensor], Tensor]) -> Collate:
@@ -47,17 +47,21 @@ def delta(batch: ModelBatch, after_BL: Tensor) -> Tensor:
 FAULTS: list[tuple[str, Collate, str]] = [
     ("data.masks", changing(perturbed_BL=lambda b, _: b.measured_BL & ~b.perturbed_BL), "inverted"),
     ("data.masks", changing(perturbed_BL=lambda b, _: torch.zeros_like(b.perturbed_BL)), "False throughout"),
-    ("data.masks", changing(perturbed_BL=lambda b, _: b.perturbed_BL.roll(1, dims=0) & b.measured_BL), "told"),
+    ("data.masks", changing(perturbed_BL=lambda b, _: b.perturbed_BL.roll(1, dims=0) & b.measured_BL), "perturbed"),
     ("data.masks", changing(measured_BL=lambda b, _: torch.ones_like(b.measured_BL)), "measured"),
     ("data.masks", changing(token_BL=lambda b, _: torch.zeros_like(b.token_BL)), "more than one place"),
     ("data.before", changing(before_BL=lambda b, _: log(b.before_BL)), "log1p of the right values"),
     ("data.before", changing(before_BL=lambda b, _: 1e6 * b.before_BL), "1e+06 times the right values"),
     ("data.before", changing(before_BL=lambda b, _: b.before_BL.roll(1, dims=0)), "data"),
     ("data.before", changing(before_BL=lambda _, a: a), "the cell after"),
-    ("data.told", changing(target_BL=lambda b, a: torch.where(b.perturbed_BL, delta(b, a), 0.0)), "the change instead"),
-    ("data.told", changing(target_BL=lambda b, _: -b.target_BL), "sign turned"),
-    ("data.told", changing(target_BL=lambda b, _: torch.where(b.perturbed_BL, 1.0, 0.0)), "1, whatever the dose"),
-    ("data.told", changing(target_BL=lambda b, _: torch.zeros_like(b.target_BL)), "0 throughout"),
+    (
+        "data.perturbed",
+        changing(target_BL=lambda b, a: torch.where(b.perturbed_BL, delta(b, a), 0.0)),
+        "the change instead",
+    ),
+    ("data.perturbed", changing(target_BL=lambda b, _: -b.target_BL), "sign turned"),
+    ("data.perturbed", changing(target_BL=lambda b, _: torch.where(b.perturbed_BL, 1.0, 0.0)), "1, whatever the dose"),
+    ("data.perturbed", changing(target_BL=lambda b, _: torch.zeros_like(b.target_BL)), "0 throughout"),
     ("data.target", changing(after_BL=lambda b, _: b.before_BL), "the cell before"),
     ("data.target", changing(after_BL=delta), "the change instead of the cell after"),
     ("data.target", changing(after_BL=lambda _, a: log(a)), "log1p of the right values"),
@@ -75,14 +79,14 @@ def test_a_mishap_is_found_first_by_its_check_and_named(name: str, collate: Coll
     result = found(asked, name)
     assert result.cause == ("bug" if name == "data.masks" else "data")
     if measured == "all":
-        assert words in result.says or words in name
+        assert words in result.message or words in name
 
 
 def test_an_order_of_genes_of_its_own_is_named():
     other_order = on_pairs(lambda pairs: with_before(pairs, np.roll(pairs.before_BG, 1, axis=1)))
     result = found(Subject(pairs=pairs_of(), collate=other_order), "data.before")
     assert result.outcome == "fail"
-    assert "other genes" in result.says
+    assert "other genes" in result.message
 
 
 def test_units_of_the_batch_are_found():
@@ -92,10 +96,10 @@ def test_units_of_the_batch_are_found():
 
     asked = Subject(pairs=pairs_of(), collate=in_units_of_the_batch)
     assert failures(asked, *NAMES) == ["data.before", "data.collate_alone"]
-    assert "beside it" in found(asked, "data.collate_alone").says
+    assert "beside it" in found(asked, "data.collate_alone").message
 
 
-def test_a_collation_that_draws_is_told_so():
+def test_a_collation_that_draws_is_perturbed_so():
     rng = np.random.default_rng(0)
 
     def noisy(pairs: PairBatch) -> tuple[ModelBatch, Tensor]:
@@ -103,7 +107,7 @@ def test_a_collation_that_draws_is_told_so():
         noise = torch.as_tensor(rng.normal(0, 0.1, tuple(batch.before_BL.shape))).to(batch.before_BL)
         return replace(batch, before_BL=batch.before_BL + noise), after_BL
 
-    assert "draws at random" in found(Subject(pairs=pairs_of(), collate=noisy), "data.collate_alone").says
+    assert "draws at random" in found(Subject(pairs=pairs_of(), collate=noisy), "data.collate_alone").message
 
 
 @pytest.mark.parametrize("measured", ["all", "some"])

@@ -12,7 +12,7 @@ from tests.diagnostics.checks.sources import Change, Changed, pairs_of, partly_m
 from tests.diagnostics.checks.subjects import failures, found
 
 NAMES = (
-    "data.units", "data.tells_and_scores", "data.constant_genes", "data.silent", "data.change", "data.copied_answer",
+    "data.units", "data.perturbs_and_scores", "data.constant_genes", "data.silent", "data.change", "data.copied_answer",
 )  # fmt: skip
 
 
@@ -32,11 +32,11 @@ def mostly_zero(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return with_before(with_after(pairs, after_BG), before_BG)
 
 
-def nothing_told(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
+def nothing_perturbed(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
     return replace(pairs, perturbed_BG=np.zeros_like(pairs.perturbed_BG))
 
 
-def all_told(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+def all_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     all_B1 = rng.random((len(pairs), 1)) < 0.7
     return replace(pairs, perturbed_BG=pairs.perturbed_BG | all_B1)
 
@@ -56,8 +56,8 @@ def moved(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
 
 
 FAULTS: list[tuple[str, Change, str]] = [
-    ("data.tells_and_scores", nothing_told, "100.0% of"),
-    ("data.tells_and_scores", all_told, "score nothing"),
+    ("data.perturbs_and_scores", nothing_perturbed, "100.0% of"),
+    ("data.perturbs_and_scores", all_perturbed, "score nothing"),
     ("data.constant_genes", silent_gene, "always 0"),
     ("data.constant_genes", constant_gene, "1 of 8 scored genes never vary"),
     ("data.silent", mostly_zero, "nearly all of the loss is about nothing"),
@@ -73,18 +73,18 @@ def test_a_fault_is_found_first_by_its_check(name: str, change: Change, words: s
     assert failures(asked, *NAMES)[0] == name
     result = found(asked, name)
     assert result.cause == "data"
-    assert words in result.says
+    assert words in result.message
 
 
 @pytest.mark.parametrize("regime", REGIMES)
-@pytest.mark.parametrize("told", [None, (1, 1), (7, 7)])
+@pytest.mark.parametrize("n_perturbed", [None, (1, 1), (7, 7)])
 @pytest.mark.parametrize("measured", ["all", "some"])
-def test_healthy_pairs_pass(regime, told, measured: str):
-    pairs = pairs_of(regime=regime, told=told)
+def test_healthy_pairs_pass(regime, n_perturbed, measured: str):
+    pairs = pairs_of(regime=regime, n_perturbed=n_perturbed)
     assert failures(Subject(pairs=pairs if measured == "all" else Changed(pairs, partly_measured)), *NAMES) == []
 
 
-def test_half_silent_pairs_are_told_so_and_not_blamed():
+def test_half_silent_pairs_are_perturbed_so_and_not_blamed():
     def often_zero(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
         shape = pairs.before_BG.shape
         before_BG, after_BG = (np.where(rng.random(shape) < 0.2, x, 0) for x in (pairs.before_BG, pairs.after_BG))
@@ -97,7 +97,7 @@ def test_half_silent_pairs_are_told_so_and_not_blamed():
 
 def test_a_counterfactual_copy_of_most_genes_is_healthy():
     """One gene told of eight: most entries are the same before and after, by construction."""
-    asked = Subject(pairs=pairs_of(regime="counterfactual", told=(1, 1)))
+    asked = Subject(pairs=pairs_of(regime="counterfactual", n_perturbed=(1, 1)))
     result = found(asked, "data.change")
     assert result.outcome == "pass"
     assert result.statistic is not None

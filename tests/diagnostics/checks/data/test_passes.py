@@ -56,13 +56,13 @@ def same_order(source: PairSource, size: int, seed: int) -> Iterator[PairBatch]:
     return source.pairs(batch_size=size, seed=0)
 
 
-def same_cells_others_told(source: PairSource, size: int, seed: int) -> Iterator[PairBatch]:
+def same_cells_others_perturbed(source: PairSource, size: int, seed: int) -> Iterator[PairBatch]:
     rng = np.random.default_rng(seed)
 
-    def told_anew(batch: PairBatch) -> PairBatch:
+    def perturbed_anew(batch: PairBatch) -> PairBatch:
         return replace(batch, perturbed_BG=rng.permuted(batch.perturbed_BG, axis=1))
 
-    return rebatched(map(told_anew, source.pairs(batch_size=1, seed=0)), batch_size=size)
+    return rebatched(map(perturbed_anew, source.pairs(batch_size=1, seed=0)), batch_size=size)
 
 
 def overlapping(source: PairSource, size: int, seed: int) -> Iterator[PairBatch]:
@@ -81,7 +81,7 @@ FAULTS: list[tuple[str, Pass, str]] = [
     ("data.same_seed", unseeded(), "the second time"),
     ("data.same_seed", seeded_by_size, "in batches of 17"),
     ("data.other_seed", same_order, "the same pairs in the same order"),
-    ("data.other_seed", same_cells_others_told, "other genes told"),
+    ("data.other_seed", same_cells_others_perturbed, "other genes told"),
     ("data.other_seed", overlapping, "64 pairs"),
     ("data.repeats", workers_alike, "most again after 64"),
 ]
@@ -92,7 +92,7 @@ def test_a_broken_promise_is_found_by_its_check(name: str, one_pass: Pass, words
     asked = Subject(pairs=Broken(pairs_of(), one_pass))
     assert failures(asked, *NAMES) == [name]
     result = found(asked, name)
-    assert words in result.says
+    assert words in result.message
     assert result.cause == "data"
 
 
@@ -110,7 +110,7 @@ def test_a_cell_beside_itself_is_found():
 
 HEALTHY: list[PairSource] = [
     pairs_of(),
-    pairs_of(regime="counterfactual", told=(1, 1)),
+    pairs_of(regime="counterfactual", n_perturbed=(1, 1)),
     Fixed(drawn(pairs_of(), 300)),
     Fixed(drawn(pairs_of(), 5)),
     Paired(SimulatedCells(scm=world("scale_free/8").scm, n_cells=400)),
@@ -149,9 +149,9 @@ def test_a_shuffled_order_is_another_order(seed: int):
     assert share < 0.5
 
 
-def test_pairs_are_told_apart_by_cells_names_and_told_genes():
+def test_pairs_are_perturbed_apart_by_cells_names_and_perturbed_genes():
     pairs = drawn(pairs_of(), 40)
     other = replace(pairs, perturbed_BG=np.roll(pairs.perturbed_BG, 1, axis=1))
     assert len(np.unique(pair_codes(concatenate([pairs, pairs])))) == 40
     assert (pair_codes(pairs) != pair_codes(other)).any()
-    assert (pair_codes(pairs, told=False) == pair_codes(other, told=False)).all()
+    assert (pair_codes(pairs, perturbed=False) == pair_codes(other, perturbed=False)).all()

@@ -57,11 +57,11 @@ def test_controls_on_both_sides_are_no_leak_and_are_said():
     shared = replace(held_out, before_BG=training.before_BG[:500], before_id_B=training.before_id_B[:500])
     result = found(Subject(pairs=Fixed(training), held_out=Fixed(shared)), "data.split")
     assert result.outcome == "pass"
-    assert "have a cell before that training has too" in result.says
+    assert "have a cell before that training has too" in result.message
 
 
 def test_one_source_for_both_is_judged_by_whether_its_cells_come_again():
-    assert "fresh cells" in found(Subject(pairs=pairs_of()), "data.split").says
+    assert "fresh cells" in found(Subject(pairs=pairs_of()), "data.split").message
     again = found(Subject(pairs=cells(0)), "data.split")
     assert again.outcome == "not_applicable"
     assert "give held_out=" in again.next_step

@@ -28,15 +28,15 @@ def no_signal(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return with_after(pairs, np.where(pairs.perturbed_BG, pairs.after_BG, rng.permuted(pairs.after_BG, axis=0)))
 
 
-def another_pairs_told(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+def another_pairs_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     """What is told is another pair's: genes and values. Told genes hold those values after."""
     order_B = rng.permutation(len(pairs))
-    told_BG = pairs.perturbed_BG[order_B]
-    own_BG = np.where(told_BG, pairs.after_BG[order_B], pairs.after_BG)
-    return with_after(replace(pairs, perturbed_BG=told_BG), own_BG)
+    perturbed_BG = pairs.perturbed_BG[order_B]
+    own_BG = np.where(perturbed_BG, pairs.after_BG[order_B], pairs.after_BG)
+    return with_after(replace(pairs, perturbed_BG=perturbed_BG), own_BG)
 
 
-def another_doses_told(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+def another_doses_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     """Each gene's told values are shuffled among the pairs that tell it."""
     after_BG = pairs.after_BG.copy()
     for gene in range(len(pairs.vocab)):
@@ -47,8 +47,8 @@ def another_doses_told(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 
 FAULTS: list[tuple[str, Change]] = [
     ("data.signal", no_signal),
-    ("data.signal", another_pairs_told),
-    ("data.signal", another_doses_told),
+    ("data.signal", another_pairs_perturbed),
+    ("data.signal", another_doses_perturbed),
 ]
 
 
@@ -64,13 +64,13 @@ def test_independent_pairs_with_a_shuffle_hold_nothing(name: str, change: Change
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("data.perturbation", another_pairs_told),
-        ("data.dose", another_doses_told),
+        ("data.perturbation", another_pairs_perturbed),
+        ("data.dose", another_doses_perturbed),
     ],
 )
-def test_where_before_says_something_what_is_told_is_asked_for_apart(name: str, change: Change):
+def test_where_before_says_something_what_is_perturbed_is_asked_for_apart(name: str, change: Change):
     """Pairs of one noise: ridge has the cell before to go by, and the shuffle is seen all the same."""
-    asked = Subject(pairs=Changed(pairs_of(regime="counterfactual", told=(1, 2)), change))
+    asked = Subject(pairs=Changed(pairs_of(regime="counterfactual", n_perturbed=(1, 2)), change))
     assert failures(asked, *NAMES)[0] == name
     assert found(asked, "data.signal").outcome == "pass"
 
@@ -83,7 +83,7 @@ def test_shuffled_labels_alone_are_seen_though_doses_still_say_something():
         other_BG = np.where(pairs.perturbed_BG, pairs.before_BG, rng.normal(size=pairs.before_BG.shape))
         return with_after(pairs, other_BG + dose_B1)
 
-    asked = Subject(pairs=Changed(pairs_of(told=(3, 3)), one_push))
+    asked = Subject(pairs=Changed(pairs_of(n_perturbed=(3, 3)), one_push))
     results = {result.name: result.outcome for result in report(asked, *NAMES).results}
     assert results["data.signal"] == results["data.perturbation"] == results["data.dose"] == "pass"
     assert results["data.identity"] == "fail"
@@ -94,9 +94,9 @@ def test_shuffled_doses_alone_are_seen_though_labels_still_say_something():
 
     def pushed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
         push_GG = np.random.default_rng(0).normal(size=(8, 8))
-        told_BG = pairs.perturbed_BG
-        after_BG = rng.normal(size=told_BG.shape) + told_BG @ push_GG
-        return with_after(pairs, np.where(told_BG, 2 + rng.normal(size=told_BG.shape), after_BG))
+        perturbed_BG = pairs.perturbed_BG
+        after_BG = rng.normal(size=perturbed_BG.shape) + perturbed_BG @ push_GG
+        return with_after(pairs, np.where(perturbed_BG, 2 + rng.normal(size=perturbed_BG.shape), after_BG))
 
     results = {one.name: one.outcome for one in report(Subject(pairs=Changed(pairs_of(), pushed)), *NAMES).results}
     assert results["data.signal"] == results["data.identity"] == "pass"
@@ -106,13 +106,13 @@ def test_shuffled_doses_alone_are_seen_though_labels_still_say_something():
 def test_knock_outs_that_end_alike_need_no_dose():
     def knocked_out(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
         push_GG = np.random.default_rng(0).normal(size=(8, 8))
-        told_BG = pairs.perturbed_BG
-        after_BG = rng.normal(size=told_BG.shape) + told_BG @ push_GG
-        return with_after(pairs, np.where(told_BG, -3 + 0.1 * rng.normal(size=told_BG.shape), after_BG))
+        perturbed_BG = pairs.perturbed_BG
+        after_BG = rng.normal(size=perturbed_BG.shape) + perturbed_BG @ push_GG
+        return with_after(pairs, np.where(perturbed_BG, -3 + 0.1 * rng.normal(size=perturbed_BG.shape), after_BG))
 
     result = found(Subject(pairs=Changed(pairs_of(), knocked_out)), "data.dose")
     assert result.outcome == "inconclusive"
-    assert "knock-outs" in result.says
+    assert "knock-outs" in result.message
 
 
 def test_a_dose_that_works_both_ways_is_seen_by_squares():
@@ -124,8 +124,8 @@ def test_a_dose_that_works_both_ways_is_seen_by_squares():
         after_BG = rng.normal(size=dose_BG.shape) + 2 * (dose_BG**2 - pairs.perturbed_BG) @ push_GG
         return with_after(pairs, np.where(pairs.perturbed_BG, dose_BG, after_BG))
 
-    asked = Subject(pairs=Changed(pairs_of(told=(1, 2)), even))
-    assert found(asked, "data.signal").says.startswith("ridge with squares")
+    asked = Subject(pairs=Changed(pairs_of(n_perturbed=(1, 2)), even))
+    assert found(asked, "data.signal").message.startswith("ridge with squares")
     assert failures(asked, *NAMES) == []
 
 
@@ -138,10 +138,10 @@ def test_healthy_pairs_pass(name: str, regime, measured: str):
 
 
 def test_pairs_without_a_scored_gene_hold_nothing():
-    def all_told(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
+    def all_perturbed(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
         return replace(pairs, perturbed_BG=np.ones_like(pairs.perturbed_BG))
 
-    result = found(Subject(pairs=Changed(pairs_of(), all_told)), "data.signal")
+    result = found(Subject(pairs=Changed(pairs_of(), all_perturbed)), "data.signal")
     assert (result.outcome, result.n) == ("fail", 0)
 
 
@@ -176,11 +176,11 @@ def test_p_is_uniform_where_the_gain_is_the_smallest_of_interest():
     slope = math.sqrt(SMALLEST / (1 - SMALLEST))
 
     def borderline(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
-        told_BG = np.zeros_like(pairs.perturbed_BG)
-        told_BG[:, 0] = True
+        perturbed_BG = np.zeros_like(pairs.perturbed_BG)
+        perturbed_BG[:, 0] = True
         dose_B = rng.normal(size=len(pairs))
         after_BG = np.column_stack((dose_B, slope * dose_B + rng.normal(size=len(pairs))))
-        return with_after(replace(pairs, perturbed_BG=told_BG), after_BG)
+        return with_after(replace(pairs, perturbed_BG=perturbed_BG), after_BG)
 
     source = Changed(pairs_of("chain/2", "matched"), borderline)
     p_values = np.array([found_p(source, seed) for seed in range(150)])
@@ -203,9 +203,9 @@ def test_what_is_taken_away_is_taken_and_the_rest_is_kept(seed: int):
     doses = of_other_doses(pairs, rng)
     assert (doses.perturbed_BG == pairs.perturbed_BG).all()
     for gene in np.flatnonzero(pairs.perturbed_BG.sum(axis=0) > 1):
-        told_B = pairs.perturbed_BG[:, gene]
-        assert (np.sort(doses.target_BG[told_B, gene]) == np.sort(pairs.after_BG[told_B, gene])).all()
-        assert (doses.target_BG[told_B, gene] != pairs.after_BG[told_B, gene]).all()
+        perturbed_B = pairs.perturbed_BG[:, gene]
+        assert (np.sort(doses.target_BG[perturbed_B, gene]) == np.sort(pairs.after_BG[perturbed_B, gene])).all()
+        assert (doses.target_BG[perturbed_B, gene] != pairs.after_BG[perturbed_B, gene]).all()
     for other in (of_other_genes(pairs, rng), of_another_pair(pairs, rng)):
         assert not (other.perturbed_BG & ~pairs.measured_BG).any()
 
@@ -226,21 +226,21 @@ def test_the_spread_of_doses_is_a_ratio_of_standard_deviations():
     assert dose_spread(replace(pairs, perturbed_BG=np.zeros_like(pairs.perturbed_BG))) == 0
 
 
-def test_a_large_vocabulary_is_asked_by_its_most_told_genes():
-    source = pairs_of("scale_free/60", told=(1, 3))
+def test_a_large_vocabulary_is_asked_by_its_most_perturbed_genes():
+    source = pairs_of("scale_free/60", n_perturbed=(1, 3))
     fit = linear_fit(Probe(Subject(pairs=source), n_sample=500))
     assert isinstance(fit, LinearFit)
     assert len(fit.part.token_G) == len(fit.sample.vocab) == 40
     assert (some_genes(fit.sample, np.arange(40)) is fit.sample) is True
 
 
-def test_a_gene_that_is_always_told_still_says_what_it_says():
-    def hub_told(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
-        told_BG = np.zeros_like(pairs.perturbed_BG)
-        told_BG[:, 0] = True
-        return replace(pairs, perturbed_BG=told_BG)
+def test_a_gene_that_is_always_perturbed_still_says_what_it_says():
+    def hub_perturbed(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
+        perturbed_BG = np.zeros_like(pairs.perturbed_BG)
+        perturbed_BG[:, 0] = True
+        return replace(pairs, perturbed_BG=perturbed_BG)
 
-    source = Changed(pairs_of("fork/4", "matched"), hub_told)
+    source = Changed(pairs_of("fork/4", "matched"), hub_perturbed)
     fit = linear_fit(Probe(Subject(pairs=source)))
     assert fit is not None
     assert fit.part.token_G.tolist() == [0, 1, 2, 3]
@@ -260,14 +260,14 @@ def test_ridge_is_the_ridge_of_the_loss_baselines():
     assert np.allclose(one.predict(*asked), other.predict(*asked), atol=1e-4)
 
 
-def test_what_is_told_either_way_is_not_scored():
+def test_what_is_perturbed_either_way_is_not_scored():
     pairs = drawn(pairs_of(), 200)
-    told = of_another_pair(pairs, np.random.default_rng(0))
+    perturbed = of_another_pair(pairs, np.random.default_rng(0))
     exact_BG = pairs.after_BG.astype(np.float64)
-    wild_BG = np.where(pairs.perturbed_BG | told.perturbed_BG, 1e9, exact_BG)
+    wild_BG = np.where(pairs.perturbed_BG | perturbed.perturbed_BG, 1e9, exact_BG)
     cells = (np.arange(200, dtype=np.uint64), np.arange(200, 400, dtype=np.uint64))
-    gain = rise(pairs, [told], wild_BG, [exact_BG + 1], 2.0, cells)
+    gain = rise(pairs, [perturbed], wild_BG, [exact_BG + 1], 2.0, cells)
     assert gain is not None
     assert gain.value == pytest.approx(0.5)
-    all_told = replace(pairs, perturbed_BG=np.ones_like(pairs.perturbed_BG))
-    assert rise(all_told, [told], wild_BG, [wild_BG], 2.0, cells) is None
+    all_perturbed = replace(pairs, perturbed_BG=np.ones_like(pairs.perturbed_BG))
+    assert rise(all_perturbed, [perturbed], wild_BG, [wild_BG], 2.0, cells) is None

@@ -42,7 +42,7 @@ FAULTS: list[tuple[Alter, str]] = [
 def test_a_mishap_inside_the_step_is_found(alter: Alter, words: str):
     result = found(subject(training_step=step_with(alter)), NAME)
     assert (result.outcome, result.cause) == ("fail", "bug")
-    assert words in result.says
+    assert words in result.message
 
 
 def test_a_step_that_keeps_its_first_batch_is_found():
@@ -87,11 +87,11 @@ def test_parts_of_a_batch_and_other_calls_are_not_judged():
 def test_a_plain_module_is_watched_by_its_four_tensors(sign: int, outcome: str):
     def step(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
         optimizer.zero_grad()
-        told_BG = torch.as_tensor(np.array(pairs.perturbed_BG))
+        perturbed_BG = torch.as_tensor(np.array(pairs.perturbed_BG))
         after_BG = torch.as_tensor(np.array(pairs.after_BG))
         answer_BG = model(
-            torch.as_tensor(np.array(pairs.before_BG)), sign * torch.where(told_BG, after_BG, 0.0),
-            measured_BG=torch.as_tensor(np.array(pairs.measured_BG)), perturbed_BG=told_BG,
+            torch.as_tensor(np.array(pairs.before_BG)), sign * torch.where(perturbed_BG, after_BG, 0.0),
+            measured_BG=torch.as_tensor(np.array(pairs.measured_BG)), perturbed_BG=perturbed_BG,
         )  # fmt: skip
         loss = masked_loss(answer_BG, after_BG, torch.as_tensor(np.array(pairs.scored_BG)))
         loss.backward()

@@ -27,7 +27,7 @@ def seen(value_BG: np.ndarray) -> Units:
 
 @given(st.integers(0, 30))
 @settings(max_examples=15)
-def test_counts_and_logarithms_are_told_apart(seed: int):
+def test_counts_and_logarithms_are_perturbed_apart(seed: int):
     count_BG = counts(seed)
     assert seen(count_BG).kind == "counts"
     for total in (1e4, 1e6):
@@ -85,13 +85,13 @@ def test_wrong_units_of_either_cell_are_named(change, words: str, member: str):
 
     result = found(Subject(pairs=Changed(pairs_of(), altered)), "data.units")
     assert (result.outcome, result.cause) == ("fail", "data")
-    assert words in result.says
-    assert ("all cells" if member == "both" else f"the cells {member}") in result.says
+    assert words in result.message
+    assert ("all cells" if member == "both" else f"the cells {member}") in result.message
 
 
 def test_cells_in_different_units_are_found():
     source = Changed(pairs_of(), lambda pairs, _: with_after(pairs, 1e6 * pairs.after_BG))
-    assert "different units" in found(Subject(pairs=source), "data.units").says
+    assert "different units" in found(Subject(pairs=source), "data.units").message
 
 
 @pytest.mark.parametrize("dose_sd", [0.5, 2.0, 10.0])

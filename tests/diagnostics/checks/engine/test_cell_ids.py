@@ -48,7 +48,7 @@ def test_a_name_of_two_cells_is_no_name(n_wrong: int):
     assert CellNames.of(pairs).by_id
 
 
-def test_rows_are_told_apart_by_every_bit():
+def test_rows_are_perturbed_apart_by_every_bit():
     rows = np.zeros((3, 4), dtype=np.float32)
     rows[1, 3] = np.nextafter(np.float32(0), np.float32(1))
     assert row_codes(rows)[0] == row_codes(rows)[2] != row_codes(rows)[1]

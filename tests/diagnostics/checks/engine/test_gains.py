@@ -107,5 +107,5 @@ def test_a_gain_is_too_small_or_clear_or_neither(value: float, error: float):
 def test_a_fault_is_decided_by_p_alone():
     fields = {"healthy": "well", "faulty": "ill", "next_step": "rest", "statistic": 1.0, "null": 0.0, "n": 3}
     ill, well = decided(ALPHA / 2, **fields), decided(ALPHA, **fields)
-    assert (ill.outcome, ill.says, ill.next_step) == ("fail", "ill", "rest")
-    assert (well.outcome, well.says, well.next_step) == ("pass", "well", "")
+    assert (ill.outcome, ill.message, ill.next_step) == ("fail", "ill", "rest")
+    assert (well.outcome, well.message, well.next_step) == ("pass", "well", "")

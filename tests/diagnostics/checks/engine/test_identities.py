@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from diagnostics.checks.engine.batches import columns, invented, padded, rows, told
+from diagnostics.checks.engine.batches import columns, invented, padded, perturbed, rows
 from diagnostics.checks.engine.identities import LARGEST, deviation, must_equal, must_move
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
@@ -35,7 +35,7 @@ def test_what_is_not_finite_is_a_deviation_and_a_finite_number(junk: float):
     assert found.largest == LARGEST
     finding = must_equal(found, same="same", differs="differs", next_step="do")
     assert finding.outcome == "fail"
-    assert "not finite" in finding.says
+    assert "not finite" in finding.message
     assert deviation(torch.zeros(2), torch.tensor([0.0, junk]), torch.tensor([True, False])).equal
 
 
@@ -58,7 +58,7 @@ def test_altered_batches_are_the_old_one_in_every_other_respect(batch, data):
     which = torch.tensor(data.draw(st.permutations(range(n_pairs))))
     assert torch.equal(rows(batch, which).before_BL, batch.before_BL[which])
     place_B = np.array(data.draw(st.lists(st.integers(0, n_places - 1), min_size=n_pairs, max_size=n_pairs)))
-    more = told(batch, place_B, np.full(n_pairs, 7.0))
+    more = perturbed(batch, place_B, np.full(n_pairs, 7.0))
     row_B = torch.arange(n_pairs)
     assert more.perturbed_BL[row_B, torch.as_tensor(place_B)].all()
     assert (more.target_BL[row_B, torch.as_tensor(place_B)] == 7).all()
@@ -69,13 +69,13 @@ def test_altered_batches_are_the_old_one_in_every_other_respect(batch, data):
 def test_invented_cells_hold_values_of_the_pairs_range_and_some_of_either_kind(n_genes: int):
     probe = Probe(Subject(pairs=pairs_of(n_genes, n_pairs=20), model=made(lambda: Mlp(n_genes))))
     lo, hi = probe.value_range
-    batch = invented(probe, "test", p_told=1 / 3, p_measured=2 / 3)
+    batch = invented(probe, "test", p_perturbed=1 / 3, p_measured=2 / 3)
     assert batch.before_BL.shape[1] == min(n_genes, 256)
     assert lo <= float(batch.before_BL.min()) <= float(batch.before_BL.max()) <= hi
     assert batch.measured_BL.any(dim=1).all()
     assert (~batch.measured_BL).any(dim=1).all()
     assert not (batch.perturbed_BL & ~batch.measured_BL).any()
-    assert torch.equal(batch.before_BL, invented(probe, "test", p_told=1 / 3, p_measured=2 / 3).before_BL)
+    assert torch.equal(batch.before_BL, invented(probe, "test", p_perturbed=1 / 3, p_measured=2 / 3).before_BL)
 
 
 def test_weights_are_drawn_scaled_and_read_without_touching_the_model():

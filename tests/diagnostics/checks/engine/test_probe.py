@@ -125,7 +125,7 @@ def test_answers_are_put_back_at_their_genes():
     assert np.array_equal(answer_BG[measured_BG], np.broadcast_to(np.arange(6.0), answer_BG.shape)[measured_BG])
 
 
-def test_masked_pairs_hide_more_and_keep_something_told_and_something_scored():
+def test_masked_pairs_hide_more_and_keep_something_perturbed_and_something_scored():
     probe = Probe(Subject(pairs=pairs_of(12)))
     few, masked = probe.few, probe.masked
     assert (few.measured_BG & ~masked.measured_BG).any(axis=1).any()

@@ -92,7 +92,7 @@ def test_a_module_of_one_argument_gets_the_batch_itself():
     assert torch.equal(forward_of(OneArgument(), 5)(OneArgument(), batch), 2 * batch.before_BL)
 
 
-def test_a_module_that_cannot_be_called_is_told_how_models_are_called():
+def test_a_module_that_cannot_be_called_is_perturbed_how_models_are_called():
     with pytest.raises(InputError, match=r"needs 3 arguments.*before_BG, target_BG, measured_BG, perturbed_BG"):
         Subject(pairs=pairs_of(), model=ThreeArguments())
 

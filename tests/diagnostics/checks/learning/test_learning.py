@@ -64,8 +64,8 @@ class OneNumber(nn.Module):
         self.all = nn.Linear(1, N_GENES)
 
     def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
-        told = torch.cat((before_BG, target_BG, perturbed_BG.to(before_BG)), dim=1)
-        return self.own_G * before_BG + self.all(self.one(told))
+        perturbed = torch.cat((before_BG, target_BG, perturbed_BG.to(before_BG)), dim=1)
+        return self.own_G * before_BG + self.all(self.one(perturbed))
 
 
 @pytest.mark.parametrize("regime", ["matched", "counterfactual", "interventional"])
@@ -78,7 +78,7 @@ def test_healthy_models_fail_nothing(make: Callable[[int], nn.Module], regime) -
 @pytest.mark.parametrize(
     ("name", "make", "regime"),
     [
-        ("learning.beats_nothing", Constant, "interventional"),
+        ("learning.beats_baseline", Constant, "interventional"),
         ("learning.reaches_linear", Constant, "interventional"),
         ("learning.uses_perturbation", Deaf, "interventional"),
         ("learning.uses_perturbation", Deaf, "counterfactual"),
@@ -87,7 +87,7 @@ def test_healthy_models_fail_nothing(make: Callable[[int], nn.Module], regime) -
 )
 def test_a_model_that_lacks_something_is_found_by_its_check(name: str, make: Callable[[], nn.Module], regime) -> None:
     result = found(learner(made(make), pairs=pairs_of(regime=regime, n_pairs=20_000)), name)
-    assert (result.outcome, result.cause) == ("fail", "architecture"), result.says
+    assert (result.outcome, result.cause) == ("fail", "architecture"), result.message
     assert result.next_step
 
 
@@ -95,7 +95,7 @@ def test_pairs_learnt_by_heart_are_too_few() -> None:
     few = Fixed(drawn(pairs_of(), 30))
     asked = learner(made(lambda: Mlp(N_GENES)), pairs=few, held_out=pairs_of(seed=0))
     result = found(asked, "learning.generalises")
-    assert (result.outcome, result.cause) == ("fail", "data"), result.says
+    assert (result.outcome, result.cause) == ("fail", "data"), result.message
 
 
 def test_a_loss_below_the_bayes_risk_is_too_good() -> None:
@@ -111,7 +111,7 @@ def test_a_loss_below_the_bayes_risk_is_too_good() -> None:
 
     asked = learner(made(lambda: Linear(N_GENES)), pairs=Changed(source, leaking), exact=exact)
     result = found(asked, "learning.too_good")
-    assert (result.outcome, result.cause) == ("fail", "data"), result.says
+    assert (result.outcome, result.cause) == ("fail", "data"), result.message
     honest = learner(made(lambda: Linear(N_GENES)), pairs=source, exact=exact)
     assert found(honest, "learning.too_good").outcome == "pass"
 
@@ -120,7 +120,7 @@ def test_a_loss_below_the_bayes_risk_is_too_good() -> None:
 def test_a_source_that_keeps_its_model_waiting_is_found() -> None:
     slow = SlowPairs(source=pairs_of(n_pairs=20_000), wait_s=0.02)
     result = found(learner(made(lambda: Linear(N_GENES)), pairs=slow), "learning.input")
-    assert (result.outcome, result.cause) == ("fail", "data"), result.says
+    assert (result.outcome, result.cause) == ("fail", "data"), result.message
 
 
 def test_a_quick_source_keeps_nobody_waiting() -> None:
@@ -134,7 +134,7 @@ def test_a_training_that_blows_up_is_put_down_to_the_optimiser() -> None:
     assert training is not None
     blown = Probe(probe.subject)
     blown.once("short training", lambda _: replace(training, diverged=True, model=None))
-    result = asked_of(blown, "learning.beats_nothing")
+    result = asked_of(blown, "learning.beats_baseline")
     assert (result.outcome, result.cause) == ("fail", "optimiser")
     assert asked_of(blown, "learning.reaches_linear").outcome == "not_applicable"
 
@@ -150,9 +150,9 @@ def test_too_few_steps_blame_nobody() -> None:
     assert training is not None
     short = Probe(probe.subject)
     short.once("short training", lambda _: replace(training, n_steps=20))
-    result = asked_of(short, "learning.beats_nothing")
+    result = asked_of(short, "learning.beats_baseline")
     assert result.outcome == "inconclusive"
-    assert "no more steps could be afforded" in result.says
+    assert "no more steps could be afforded" in result.message
 
 
 def test_the_pace_rises_and_falls_and_never_exceeds_the_rate() -> None:

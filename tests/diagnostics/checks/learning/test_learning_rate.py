@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.checks.learning.learning_rate import Ladder, Rung, best_rate, climbed, given_rate, ladder_of
+from diagnostics.checks.learning.learning_rate import (
+    RangeTest,
+    RatePoint,
+    best_rate,
+    given_rate,
+    range_test_of,
+    run_range_test,
+)
 from diagnostics.scoring.errors import Errors
 from gpcp.core.pairs import PairBatch
 from tests.diagnostics.checks.sources import pairs_of
@@ -59,16 +66,16 @@ def test_the_valley_of_a_quadratic():
     def plain(model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=0.1)
 
-    ladder = climbed(Probe(subject(Bowl(), make_optimizer=plain, pairs=pairs_of())))
-    rates = [rung.rate for rung in ladder.rungs]
+    range_test = run_range_test(Probe(subject(Bowl(), make_optimizer=plain, pairs=pairs_of())))
+    rates = [point.rate for point in range_test.points]
     assert rates == sorted(rates)
-    assert ladder.learns
-    assert 0.03 < ladder.best.rate < 1
-    slow = ladder.nearest(1e-3)
-    assert ladder.start is not None
+    assert range_test.learns
+    assert 0.03 < range_test.best.rate < 1
+    slow = range_test.nearest(1e-3)
+    assert range_test.start is not None
     # 50 steps of a thousandth: the distance of 50 shrinks by (1 - .002)^50.
-    assert slow.loss / ladder.start.loss == pytest.approx(0.998**100, rel=0.02)
-    assert ladder.usable[1] < 1.0
+    assert slow.loss / range_test.start.loss == pytest.approx(0.998**100, rel=0.02)
+    assert range_test.usable[1] < 1.0
 
 
 def test_a_best_rate_at_the_edge_is_climbed_past():
@@ -81,7 +88,7 @@ def test_a_best_rate_at_the_edge_is_climbed_past():
     def plain(model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=0.1)
 
-    assert climbed(Probe(subject(Shallow(), make_optimizer=plain, pairs=pairs_of()))).best.rate > 1
+    assert run_range_test(Probe(subject(Shallow(), make_optimizer=plain, pairs=pairs_of()))).best.rate > 1
 
 
 def test_every_rung_begins_at_the_same_weights_and_leaves_them():
@@ -89,11 +96,11 @@ def test_every_rung_begins_at_the_same_weights_and_leaves_them():
     assert asked.model is not None
     before = {name: value.clone() for name, value in asked.model.state_dict().items()}
     probe = Probe(asked)
-    one = climbed(probe)
+    one = run_range_test(probe)
     assert all(torch.equal(value, before[name]) for name, value in asked.model.state_dict().items())
-    other = climbed(Probe(asked))
-    assert [rung.loss for rung in one.rungs] == [rung.loss for rung in other.rungs]
-    assert ladder_of(probe) is ladder_of(probe)
+    other = run_range_test(Probe(asked))
+    assert [point.loss for point in one.points] == [point.loss for point in other.points]
+    assert range_test_of(probe) is range_test_of(probe)
 
 
 def test_without_an_optimiser_there_is_no_rate_to_judge():
@@ -112,36 +119,38 @@ def test_answers_that_are_not_finite_are_left_to_their_check():
 
     result = found(subject(made(lambda: Linear(8)), forward=infinite), NAME)
     assert result.outcome == "inconclusive"
-    assert "not finite" in result.says
+    assert "not finite" in result.message
 
 
 def test_where_no_rate_learns_the_rate_is_not_blamed():
     def step(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
         return 1.0
 
-    assert "it is not the rate" in found(perceptron(training_step=step), NAME).says
+    assert "it is not the rate" in found(perceptron(training_step=step), NAME).message
 
 
-def rung(rate: float, loss: float) -> Rung:
-    return Rung(rate=rate, errors=errors(loss))
+def point(rate: float, loss: float) -> RatePoint:
+    return RatePoint(rate=rate, errors=errors(loss))
 
 
 def errors(loss: float) -> Errors:
     return Errors(sum_B=loss * np.linspace(0.9, 1.1, 50), n_B=np.ones(50, dtype=np.int64))
 
 
-LADDER = partial(Ladder, start=errors(2.0), n_steps=50, repeats=())
+LADDER = partial(RangeTest, start=errors(2.0), n_steps=50, repeats=())
 
 
 def test_usable_rates_are_those_about_the_best_that_win_half_as_much():
-    ladder = LADDER(rungs=(rung(1e-4, 1.9), rung(1e-3, 1.4), rung(1e-2, 1.0), rung(1e-1, 1.5), rung(1.0, 1.9)))
-    assert ladder.best.rate == 1e-2
-    assert ladder.usable == (1e-3, 1e-1)
-    assert ladder.suggestion == 1e-2
+    range_test = LADDER(
+        points=(point(1e-4, 1.9), point(1e-3, 1.4), point(1e-2, 1.0), point(1e-1, 1.5), point(1.0, 1.9))
+    )
+    assert range_test.best.rate == 1e-2
+    assert range_test.usable == (1e-3, 1e-1)
+    assert range_test.suggestion == 1e-2
 
 
 def test_a_cliff_above_the_best_rate_asks_for_a_third_of_it():
-    blown = Rung(rate=1e-1, errors=None)
-    assert LADDER(rungs=(rung(1e-2, 1.0), blown)).suggestion == pytest.approx(1e-2 / 3)
-    assert LADDER(rungs=(rung(1e-2, 1.0), rung(1e-1, 2.5))).suggestion == pytest.approx(1e-2 / 3)
-    assert LADDER(rungs=(blown,)).learns is False
+    blown = RatePoint(rate=1e-1, errors=None)
+    assert LADDER(points=(point(1e-2, 1.0), blown)).suggestion == pytest.approx(1e-2 / 3)
+    assert LADDER(points=(point(1e-2, 1.0), point(1e-1, 2.5))).suggestion == pytest.approx(1e-2 / 3)
+    assert LADDER(points=(blown,)).learns is False

@@ -23,8 +23,8 @@ class Pooled(nn.Module):
         self.first, self.one, self.all = nn.Linear(80, 32), nn.Linear(32, 1), nn.Linear(1, 20)
 
     def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
-        told = (before_BG, target_BG, measured_BG.to(before_BG), perturbed_BG.to(before_BG))
-        return self.all(self.one(torch.relu(self.first(torch.cat(told, dim=1)))))
+        perturbed = (before_BG, target_BG, measured_BG.to(before_BG), perturbed_BG.to(before_BG))
+        return self.all(self.one(torch.relu(self.first(torch.cat(perturbed, dim=1)))))
 
 
 class Blind(nn.Module):
@@ -41,7 +41,7 @@ class Blind(nn.Module):
 @pytest.mark.parametrize("make", [Pooled, Blind])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_models_that_cannot_tell_pairs_apart_are_found(make, seed: int):
-    pairs = pairs_of("erdos_renyi/20", "matched", seed=seed, told=(1, 5))
+    pairs = pairs_of("erdos_renyi/20", "matched", seed=seed, n_perturbed=(1, 5))
     result = found(subject(made(make, seed=seed), pairs=pairs), NAME)
     assert (result.outcome, result.cause) == ("fail", "architecture")
     assert result.statistic is not None
@@ -113,8 +113,10 @@ def test_pairs_look_different_if_anything_that_is_shown_differs():
     assert len(np.unique(looks(pairs))) == 30
     unseen = replace(pairs, after_BG=np.where(pairs.scored_BG, pairs.after_BG + 1, pairs.after_BG).astype(np.float32))
     assert (looks(unseen) == looks(pairs)).all()
-    told = replace(pairs, after_BG=np.where(pairs.scored_BG, pairs.after_BG, pairs.after_BG + 1).astype(np.float32))
-    assert (looks(told) != looks(pairs)).all()
+    perturbed = replace(
+        pairs, after_BG=np.where(pairs.scored_BG, pairs.after_BG, pairs.after_BG + 1).astype(np.float32)
+    )
+    assert (looks(perturbed) != looks(pairs)).all()
 
 
 def test_what_may_be_left_follows_from_what_one_number_leaves():

@@ -129,7 +129,7 @@ def correlation(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> T
 
 def test_a_correlation_loses_a_shift_of_each_cell_and_is_left_open():
     result = found(Subject(pairs=pairs_of(), loss=correlation), "loss.every_direction")
-    assert result.outcome == "inconclusive", result.says
+    assert result.outcome == "inconclusive", result.message
     assert result.null is not None
     # Six pairs are asked.
     assert result.statistic == result.null - 6

@@ -170,7 +170,7 @@ def test_steps_that_rounding_swallows_are_not_steps_that_are_never_taken():
     assert result.outcome == "inconclusive"
     result = found(subject(training_step=step_with(update=False)), "optimiser.moves_parameters")
     assert result.outcome == "fail"
-    assert "no optimiser takes a step" in result.says
+    assert "no optimiser takes a step" in result.message
 
     def put_back(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
         kept = copy.deepcopy(model.state_dict())
@@ -180,7 +180,7 @@ def test_steps_that_rounding_swallows_are_not_steps_that_are_never_taken():
 
     result = found(subject(training_step=put_back), "optimiser.moves_parameters")
     assert result.outcome == "fail"
-    assert "undone" in result.says
+    assert "undone" in result.message
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e3])
@@ -190,7 +190,7 @@ def test_weights_that_begin_too_large_are_found(factor: float):
         for parameter in model.parameters():
             parameter.mul_(factor)
     result = found(subject(model), "optimiser.start")
-    assert result.outcome == ("pass" if factor == 1.0 else "fail"), result.says
+    assert result.outcome == ("pass" if factor == 1.0 else "fail"), result.message
 
 
 HEALTHY: list[tuple[str, dict[str, Any]]] = [

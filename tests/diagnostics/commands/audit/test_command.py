@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from diagnostics.audit.verdicts import NEITHER_MARK
+from diagnostics.audit.verdicts import NEITHER_THRESHOLD
 from diagnostics.commands.audit.command import main
 from gpcp.pairing.rules import KEYS
 from gpcp.panels.panel import ORDERS
@@ -80,7 +80,7 @@ def test_what_is_written_is_whole_and_adds_up(tmp_path: Path):
         assert sum(part["value"] for part in panel["parts"]["share_of"].values()) == pytest.approx(1)
         entries = panel["entries"]
         assert sum(entries[name]["value"] for name in ("both", "one", "neither")) == pytest.approx(1)
-        assert ("not applicable" in panel["noise"]["says"]) == (panel["noise"]["half_depth"] is None)
+        assert ("not applicable" in panel["noise"]["summary"]) == (panel["noise"]["half_depth"] is None)
     assert author["entries"]["neither"]["value"] > chosen["entries"]["neither"]["value"]
 
 
@@ -116,7 +116,7 @@ def test_matching_and_a_panel_that_is_named(tmp_path: Path):
         tmp_path,
         *("--source", cells_file(tmp_path, going_together(), study=study), "--cell-type-key", "kind"),
         *("--dataset-key", "study", "--panel", str(panel)),
-        *("--match-on", "cell_type", "--differ-on", "dataset", "--best-of", "4", "--told", "1", "2"),
+        *("--match-on", "cell_type", "--differ-on", "dataset", "--best-of", "4", "--n-perturbed", "1", "2"),
     )
     assert code == 0
     author, chosen = found["panels"]
@@ -127,7 +127,7 @@ def test_matching_and_a_panel_that_is_named(tmp_path: Path):
         "differ_on": ["dataset"],
         "prefer_on": [],
         "best_of": 4,
-        "told": [1, 2],
+        "n_perturbed": [1, 2],
     }
 
 
@@ -150,7 +150,7 @@ def test_a_world_in_its_own_units_has_neither_depth_nor_noise(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "summary"),
     [
         ([], "--source is missing"),
         (["--source", "synthetik:chain/4"], "nearest: synthetic"),
@@ -167,19 +167,19 @@ def test_a_world_in_its_own_units_has_neither_depth_nor_noise(tmp_path: Path):
         (["--source", "synthetic:chain/4", "--n-cells", "500", "--n-genes", "9"], "n_genes is 9"),
         (["--source", "synthetic:chain/4", "--n-cells", "50"], "an audit needs 40"),
         (["--source", "synthetic:chain/4", "--n-cells", "0"], "whole number from 1"),
-        (["--source", "synthetic:chain/4", "--n-cells", "500", "--told", "3", "2"], "told is (3, 2)"),
+        (["--source", "synthetic:chain/4", "--n-cells", "500", "--n-perturbed", "3", "2"], "n_perturbed is (3, 2)"),
         (["--sorce", "synthetic:chain/4"], "nearest: --source"),
         (["--source", "h5ad:nowhere.h5ad"], "nowhere.h5ad"),
     ],
 )
-def test_bad_use_is_one_line(arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_bad_use_is_one_line(arguments: list[str], summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
     assert main([*arguments, "--out", str(out), "--quiet"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1, captured.err
     assert captured.err.startswith("audit_pairs: error: ")
-    assert says in captured.err
+    assert summary in captured.err
     assert not out.exists(), "nothing is written before everything is measured"
 
 
@@ -197,7 +197,7 @@ def test_help_states_the_thresholds_and_what_there_is(capsys: pytest.CaptureFixt
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert max(len(line) for line in shown.splitlines()) <= 100
-    assert f"{NEITHER_MARK:.0%} of the scored ones" in shown
+    assert f"{NEITHER_THRESHOLD:.0%} of the scored ones" in shown
     assert "python -m diagnostics audit --source" in shown
     assert {*KEYS, *ORDERS, "synthetic", "census", "h5ad"} <= set(re.findall(r"[a-z0-9_]+", shown))
 
@@ -211,7 +211,7 @@ def test_real_cells(shared_data: Path, tmp_path: Path):
     )
     assert code == 0
     author, chosen = found["panels"]
-    assert "protein-coding" in author["panel_says"]
+    assert "protein-coding" in author["panel_summary"]
     # Partners of one type and no other choice: before and after are as good as independent.
     shares = chosen["parts"]["share_of"]
     assert shares["regression to the mean"]["value"] == pytest.approx(shares["remains"]["value"], abs=0.06)

@@ -89,16 +89,16 @@ def test_value_embeddings_and_query_forms(tmp_path: Path):
     assert {one["rank"] for one in content["compared"]} == {1}
 
 
-def test_where_only_told_genes_ask_the_heads_that_fit_are_compared(tmp_path: Path):
-    content = asked(tmp_path, "--set", "query_form=perturbed_genes", "--told", "1-2")
+def test_where_only_perturbed_genes_ask_the_heads_that_fit_are_compared(tmp_path: Path):
+    content = asked(tmp_path, "--set", "query_form=perturbed_genes", "--n-perturbed", "1-2")
     assert {one["name"] for one in content["compared"]} == {"pooled", "pooled_scalar"}
     assert any("left out" in note for note in content["notes"])
-    content = asked(tmp_path, "--preset", "seed_perturbed", "--told", "1-2")
+    content = asked(tmp_path, "--preset", "seed_perturbed", "--n-perturbed", "1-2")
     assert {one["name"] for one in content["compared"]} == {"pooled", "pooled_scalar"}
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "summary"),
     [
         (["--heads", "linaer", "mlp"], "nearest: linear"),
         (["--heads", "linear"], "alone: give two or more"),
@@ -119,8 +119,8 @@ def test_where_only_told_genes_ask_the_heads_that_fit_are_compared(tmp_path: Pat
         (["--preset", "defualt"], "nearest: default"),
         (["--world", "scale_fre/4"], "scale_free"),
         (["--regime", "interventionel"], "interventional"),
-        (["--told", "4"], "it must be (fewest, most) within 1 .. 3"),
-        (["--told", "3-1"], "runs backwards"),
+        (["--n-perturbed", "4"], "it must be (fewest, most) within 1 .. 3"),
+        (["--n-perturbed", "3-1"], "runs backwards"),
         (["--seeds", "0"], "whole number from 1 up"),
         (["--seed", "-1"], "whole number from 0 up"),
         (["--json", "."], "is a folder"),
@@ -128,13 +128,13 @@ def test_where_only_told_genes_ask_the_heads_that_fit_are_compared(tmp_path: Pat
     ],
 )
 def test_bad_use_trains_nothing_and_writes_nothing(
-    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out"
     assert main(["--world", "chain/4", "--out", str(out), *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("compare_heads: error: ")
-    assert says in error
+    assert summary in error
     assert not out.exists()
 
 

@@ -55,7 +55,7 @@ def test_a_tie_is_an_interval_that_holds_0(first: list[float], second: list[floa
         expected = paired_difference(losses_of[one.entry.name], losses_of[result.reference], level=result.level)
         assert one.difference == expected
         assert (one.outcome == "tie") == (expected.low <= 0 <= expected.high)
-        assert ("tie" in one.says) == (one.outcome == "tie")
+        assert ("tie" in one.summary) == (one.outcome == "tie")
     if not named:
         assert result.judged[0].entry.name == result.reference
         assert all(one.outcome != "better" for one in result.judged)
@@ -72,12 +72,12 @@ def test_a_tie_is_an_interval_that_holds_0(first: list[float], second: list[floa
 def one_verdict(other: Entry, levels: Levels = LEVELS) -> tuple[bool, str, str]:
     result = compared([GOOD, other], levels)
     (judged,) = [one for one in result.judged if one.entry.name == other.name]
-    return judged.loses_information, judged.outcome, judged.says
+    return judged.loses_information, judged.outcome, judged.summary
 
 
 def test_information_is_lost_where_rank_and_measurement_say_so():
     worse: list[float | None] = [1.55, 1.56, 1.53, 1.56]
-    loses, outcome, says = one_verdict(entry("pooled_scalar", worse, rank=1))
+    loses, outcome, summary = one_verdict(entry("pooled_scalar", worse, rank=1))
     assert (loses, outcome) == (True, "worse")
     for part in (
         "loses information",
@@ -87,22 +87,22 @@ def test_information_is_lost_where_rank_and_measurement_say_so():
         "expected below 1.3000",
         "1.5500",
     ):
-        assert part in says
+        assert part in summary
     assert "none is expected" not in one_verdict(entry("pooled_scalar", worse, rank=1), replace(LEVELS, bounds={}))[2]
 
     # Worse, but its rank is enough.
-    loses, outcome, says = one_verdict(entry("mlp", worse, rank=3))
+    loses, outcome, summary = one_verdict(entry("mlp", worse, rank=3))
     assert (loses, outcome) == (False, "worse")
-    assert "no loss of information is shown" in says
+    assert "no loss of information is shown" in summary
     # Its rank is too small, but the seeds may be the reason.
     loses, outcome, _ = one_verdict(entry("pooled_scalar", [1.0, 2.0, 1.2, 1.9], rank=1))
     assert (loses, outcome) == (False, "tie")
     # Worse and of too small a rank, but nobody came below what that rank allows.
     generous = replace(LEVELS, reached=(1.9, 1.02, 1.015, 1.001))
-    loses, outcome, says = one_verdict(entry("pooled_scalar", worse, rank=1), generous)
+    loses, outcome, summary = one_verdict(entry("pooled_scalar", worse, rank=1), generous)
     assert (loses, outcome) == (False, "worse")
-    assert "not shown to be lost information" in says
-    assert "within these steps" in says
+    assert "not shown to be lost information" in summary
+    assert "within these steps" in summary
 
 
 def test_a_reference_can_lose_information_and_a_limit_says_why_another_learns_less():
@@ -110,21 +110,21 @@ def test_a_reference_can_lose_information_and_a_limit_says_why_another_learns_le
     result = compared([GOOD, scalar], LEVELS, reference="pooled_scalar")
     assert [one.outcome for one in result.judged] == ["better", "reference"]
     assert result.judged[1].loses_information
-    assert "the reference, loses information" in result.judged[1].says
+    assert "the reference, loses information" in result.judged[1].summary
     assert not compared([scalar, replace(scalar, name="other")], LEVELS).judged[0].loses_information
     limited = entry("product", [1.55, 1.56, 1.53, 1.56], limits=("cannot tell genes apart",))
     assert "it cannot tell genes apart" in one_verdict(limited)[2]
 
 
 def test_trainings_that_diverged_are_left_out_seed_by_seed_and_said():
-    _, outcome, says = one_verdict(entry("mlp", [1.06, None, 1.03, 1.06]))
+    _, outcome, summary = one_verdict(entry("mlp", [1.06, None, 1.03, 1.06]))
     assert outcome == "tie"
-    assert "1 of 4 trainings diverged" in says
-    _, outcome, says = one_verdict(entry("mlp", [None] * 4))
+    assert "1 of 4 trainings diverged" in summary
+    _, outcome, summary = one_verdict(entry("mlp", [None] * 4))
     assert outcome == "diverged"
-    assert "4 of 4" in says
+    assert "4 of 4" in summary
     result = compared([entry("linear", [None]), entry("mlp", [None])], LEVELS)
-    assert "diverged in every training" in result.judged[0].says
+    assert "diverged in every training" in result.judged[0].summary
     shown = screen(result, LEVELS, part="head", about="x", notes=())
     assert "diverged" in shown
     assert to_json(result, LEVELS)["compared"][0]["loss"] is None
@@ -133,7 +133,7 @@ def test_trainings_that_diverged_are_left_out_seed_by_seed_and_said():
 def test_one_seed_can_only_tie():
     result = compared([entry("linear", [1.0]), entry("mlp", [2.0])], LEVELS)
     assert [one.outcome for one in result.judged] == ["reference", "tie"]
-    assert "one seed" in result.judged[1].says
+    assert "one seed" in result.judged[1].summary
     assert to_json(result, LEVELS)["pairs"][0]["low"] is None
 
 

@@ -86,7 +86,7 @@ def models(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ([], "nothing to diagnose"),
         (["--model", "default"], "--source or --n-genes"),
@@ -99,7 +99,7 @@ def models(tmp_path: Path) -> str:
         ([*WORLD, "--match-on", "donor"], "--library-size"),
         ([*WORLD, "--match-on", "doner"], "nearest: donor"),
         ([*WORLD, "--n-genes", "5"], "leave it out"),
-        ([*WORLD, "--told", "4", "9"], "1 .. 4"),
+        ([*WORLD, "--n-perturbed", "4", "9"], "1 .. 4"),
         ([*WORLD, "--learning-rate", "1"], "give --model too"),
         ([*WORLD, "--model", "default", "--learning-rate", "-1"], "above 0"),
         ([*WORLD, "--model", "nowhere.py:build"], "there is no file"),
@@ -110,26 +110,26 @@ def models(tmp_path: Path) -> str:
         ([*WORLD, "--seed", "-1"], "whole number from 0"),
     ],
 )
-def test_bad_use_ends_in_one_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_use_ends_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("diagnostics: error: ")
     assert captured.err.count("\n") == 1, captured.err
-    assert says in captured.err
+    assert message in captured.err
 
 
 @pytest.mark.parametrize(
-    ("factory", "says"),
+    ("factory", "message"),
     [
         ("biuld", "nearest: build"),
         ("number", "gives a int"),
         ("three", "needs 3 arguments"),
     ],
 )
-def test_a_factory_that_is_no_good(factory: str, says: str, models: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_factory_that_is_no_good(factory: str, message: str, models: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*WORLD, "--model", f"{models}:{factory}"]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_factory_that_raises_shows_its_own_frames_alone(models: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,7 +225,7 @@ def test_a_model_alone_as_a_process(tmp_path: Path, models: str) -> None:
     found = json.loads(place.read_text(encoding="utf-8"))
     results = [CheckResult(**one) for one in found["results"]]
     # A line for each check that could be asked, and a count of the others.
-    shown = [one for one in results if not one.says.startswith("needs ")]
+    shown = [one for one in results if not one.message.startswith("needs ")]
     assert all(f" {one.name} " in ran.stdout for one in shown)
     assert 0 < len(shown) < len(results)
     counts = re.findall(r"^n/a +(\d+) more checks need ", ran.stdout, re.MULTILINE)

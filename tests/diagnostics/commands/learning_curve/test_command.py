@@ -38,7 +38,7 @@ def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "summary"),
     [
         (["--world", "scale_fre/20"], "nearest: scale_free"),
         (["--regime", "interventions"], "nearest: interventional"),
@@ -49,8 +49,8 @@ def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, caps
         (["--capacity", "width=8", "x"], "x is not a whole number"),
         (["--capacity", "width=0"], "at least 1"),
         (["--capacity", "n_decoder_blocks=0", "1"], "at least 1"),
-        (["--told", "1-5"], "1 .. 4"),
-        (["--told", "5-3"], "backwards"),
+        (["--n-perturbed", "1-5"], "1 .. 4"),
+        (["--n-perturbed", "5-3"], "backwards"),
         (["--pairs", "0"], "whole number from 1"),
         (["--lr", "-1"], "learning_rate"),
         (["--genes", "10", "20", "--capacity", "width=4", "8"], "one model"),
@@ -59,7 +59,7 @@ def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, caps
     ],
 )
 def test_what_is_no_good_is_refused_before_anything_is_written(
-    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out"
     assert asked(out, *arguments) == 2
@@ -67,7 +67,7 @@ def test_what_is_no_good_is_refused_before_anything_is_written(
     assert captured.out == ""
     assert captured.err.count("\n") == 1, captured.err
     assert captured.err.startswith("learning_curve: error: ")
-    assert says in captured.err
+    assert summary in captured.err
     assert not out.exists()
 
 
@@ -77,7 +77,8 @@ def test_a_place_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert "name another place" in capsys.readouterr().err
 
 
-RUN = CurveRun(world="chain/4", regime="interventional", seed=0, told=None, n_pairs=30, preset="default", field="width",
+RUN = CurveRun(world="chain/4", regime="interventional", seed=0, n_perturbed=None, n_pairs=30, preset="default",
+    field="width",
                capacity=8, n_steps=4, batch_size=16, learning_rate=1e-2)  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def run_on(path: Path, seed: int = 0) -> CellsRun:
         nan="error",
         n_genes=6,
         seed=seed,
-        told=(1, 5),
+        n_perturbed=(1, 5),
         training=Training(preset="default", n_steps=10, batch_size=32, learning_rate=1e-2, n_held_out=200),
     )
 

@@ -85,7 +85,7 @@ def test_the_panel_is_its_rule(n_genes: int, seed: int):
         return
     panel = choose_panel(HeldCells(held=cells), n_genes, min_expressed=0.2)
     assert panel.genes == tuple(f"g{i}" for i in expected)
-    assert f"the {n_genes} genes of largest variance among the {len(usable)} of 12" in panel.says
+    assert f"the {n_genes} genes of largest variance among the {len(usable)} of 12" in panel.summary
 
 
 def test_a_panel_of_one_gene_is_none():
@@ -116,7 +116,7 @@ def test_the_way_of_real_cells(shared_data: Path):
         cell_type="bulk_labels",
     )
     split = split_cells(source, 0.2, 0)
-    assert "142 of 700 cells held out, 20% of each of 10 cell types" in split.says
+    assert "142 of 700 cells held out, 20% of each of 10 cell types" in split.summary
     panel = choose_panel(split.training, 20)
     training, held_out = OnlyGenes(split.training, panel.genes), OnlyGenes(split.held_out, panel.genes)
     cells, known = all_cells(OnlyGenes(source, panel.genes)), all_cells(training)

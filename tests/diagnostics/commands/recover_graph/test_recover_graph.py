@@ -134,7 +134,7 @@ def test_held_out_pairs_are_no_training_pairs() -> None:
         network_digest=None,
         regime="matched",
         seed=0,
-        told=(1, 3),
+        n_perturbed=(1, 3),
         dose_sd=2.0,
         training=training,
     )

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.commands.recover_graph.verdicts import LEAK_Z, MARKS, marks_text, recovery, share_of_linear, verdicts
+from diagnostics.commands.recover_graph.verdicts import (
+    LEAK_Z,
+    THRESHOLDS,
+    recovery,
+    share_of_linear,
+    thresholds_text,
+    verdicts,
+)
 from diagnostics.results.report import Report
 from diagnostics.results.run_record import RunRecord
 from tests.diagnostics.records import example_record, run_records
@@ -18,10 +25,10 @@ def test_a_good_run_passes() -> None:
     assert set(outcome([example_record()]).values()) == {"pass"}
 
 
-@pytest.mark.parametrize("regime", MARKS)
+@pytest.mark.parametrize("regime", THRESHOLDS)
 def test_one_bad_seed_fails_the_regime(regime: str) -> None:
     good = example_record(regime=regime, skill=0.99)
-    bad = example_record(regime=regime, seed=1, skill=MARKS[regime].skill - 0.01)
+    bad = example_record(regime=regime, seed=1, skill=THRESHOLDS[regime].skill - 0.01)
     assert outcome([good, bad])["learns"] == "fail"
     assert outcome([bad, good]) == outcome([good, bad])
 
@@ -68,7 +75,7 @@ def test_real_cells_are_judged_without_a_bayes_risk_and_not_called_causal() -> N
     assert share_of_linear(real) == pytest.approx(0.25 / 0.3)
     results = verdicts([real])
     assert [result.outcome for result in results] == ["pass", "pass"]
-    assert "not of cause" in results[1].says
+    assert "not of cause" in results[1].message
 
 
 @given(st.lists(run_records(), min_size=1, max_size=4))
@@ -78,6 +85,6 @@ def test_every_set_of_records_has_a_verdict_that_fits_the_width(records: list[Ru
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
-def test_the_marks_are_told() -> None:
-    assert all(regime in marks_text() for regime in MARKS)
-    assert max(len(line) for line in marks_text().splitlines()) <= 100
+def test_the_marks_are_perturbed() -> None:
+    assert all(regime in thresholds_text() for regime in THRESHOLDS)
+    assert max(len(line) for line in thresholds_text().splitlines()) <= 100

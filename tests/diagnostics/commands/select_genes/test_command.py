@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 import diagnostics.commands.select_genes.command
 from diagnostics.commands.select_genes.command import main
-from gpcp.opening.cells import notes_named
+from gpcp.opening.cells import open_annotation
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import choose_genes
 from gpcp.panels.panel_file import load_panel
@@ -245,7 +245,7 @@ def test_a_census(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["--source", name, "--all-cells", "--protein-coding", "--n-genes", "30", "--min-measured", ".9"]
     out = ["--out", str(tmp_path / "panel.json"), "--plot", str(tmp_path / "panel.png")]
     assert main([*arguments, *out]) == 0
-    panel, notes = load_panel(tmp_path / "panel.json"), notes_named(name)
+    panel, notes = load_panel(tmp_path / "panel.json"), open_annotation(name)
     cells = CensusCells(uri=tmp_path / "census", is_primary_data=None)
     statistics = gene_statistics(cells)
     assert statistics.n_cells == made.summary.n_cells

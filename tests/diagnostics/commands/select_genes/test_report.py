@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnostics.commands.select_genes.report import N_SHOWN, WIDTH, draw, ranked, screen
-from gpcp.panels.annotation import GeneNotes
+from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.panel import ORDERS, GenePanel, Rule, choose_genes
 from gpcp.panels.statistics import GeneStatistics
 from tests.gpcp.panels.selection_cases import statistics, statistics_of
@@ -27,10 +27,10 @@ def panel_of(found: GeneStatistics, kept: int) -> GenePanel:
         statistics=genes,
         chosen_by="hand " * 30,
         kept=frozenset(genes.vocab.feature_id[:kept]),
-        rules=(Rule(says="a rule of many words " * 6, n_failing=12_345, n_failing_alone=3),),
+        rules=(Rule(summary="a rule of many words " * 6, n_failing=12_345, n_failing_alone=3),),
         notes=tuple(f"note {n}, which is a long one " * 4 for n in range(10)),
         provenance="one\ntwo",
-        about=GeneNotes(symbol_of={genes.vocab.feature_id[0]: "a symbol that never ends"}),
+        about=GeneAnnotation(symbol_of={genes.vocab.feature_id[0]: "a symbol that never ends"}),
     )
 
 

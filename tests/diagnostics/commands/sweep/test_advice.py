@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from diagnostics.commands.sweep.advice import RateAdvice, ladder, levels_of
+from diagnostics.commands.sweep.advice import RateAdvice, advise, levels_of
 from diagnostics.inputs.synthetic import synthetic_pairs
 from gpcp.core.pairs import concatenate
 from gpcp.model.config import ModelConfig
-from gpcp.opening.pairs import PairWishes, pairs_named, split_pairs
+from gpcp.opening.pairs import PairOptions, open_pairs, split_pairs
 from gpcp.training.config import FitConfig
 
 
 def test_the_levels_of_a_world_are_in_their_order():
-    named = synthetic_pairs("scale_free/5", PairWishes())
+    named = synthetic_pairs("scale_free/5", PairOptions())
     assert named is not None
     sample, held_out = (concatenate(list(named.pairs.pairs(batch_size=2_000, seed=seed))[:1]) for seed in (1, 2))
     levels = levels_of(sample, held_out, named.exact)
@@ -24,10 +24,10 @@ def test_the_levels_of_a_world_are_in_their_order():
 
 @pytest.mark.slow
 def test_the_ladder_advises_a_rate_and_its_advice_survives_a_file():
-    named = synthetic_pairs("scale_free/5", PairWishes())
+    named = synthetic_pairs("scale_free/5", PairOptions())
     assert named is not None
     model = ModelConfig(n_genes=5, width=8, n_heads=2, n_decoder_blocks=1, n_rounds=1)
-    advice = ladder(model, FitConfig(accelerator="cpu"), named.pairs, 0)
+    advice = advise(model, FitConfig(accelerator="cpu"), named.pairs, 0)
     assert advice is not None
     low, high = advice.usable
     assert low <= max(low, min(advice.suggestion, high)) <= high
@@ -36,7 +36,7 @@ def test_the_ladder_advises_a_rate_and_its_advice_survives_a_file():
 
 
 def test_a_world_of_a_name_makes_pairs_or_cells():
-    named = pairs_named("synthetic:scale_free/5", PairWishes(regime="matched"), n_cells=100)
+    named = open_pairs("synthetic:scale_free/5", PairOptions(regime="matched"), n_cells=100)
     assert named.pairs.n_pairs == 50
     split = split_pairs(named, n_held_out=30, seed=0)
     assert len(split.held_out) == 30
@@ -47,7 +47,7 @@ def test_a_world_of_a_name_makes_pairs_or_cells():
 
 @pytest.mark.parametrize("n_cells", [60, 400])
 def test_cells_are_apart(n_cells: int):
-    named = pairs_named("synthetic:scale_free/5", PairWishes(), n_cells=n_cells, library_size=500.0)
+    named = open_pairs("synthetic:scale_free/5", PairOptions(), n_cells=n_cells, library_size=500.0)
     split = split_pairs(named, n_held_out=1_000, seed=3)
     held = {*split.held_out.before_id_B.tolist(), *split.held_out.after_id_B.tolist()}
     trained = {

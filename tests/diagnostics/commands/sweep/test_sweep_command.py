@@ -8,7 +8,19 @@ import pytest
 from diagnostics.commands.sweep.command import main
 
 SMALL = ["--source", "synthetic:scale_free/5", "--set", "n_heads=2", "--over", "learning_rate=1e-4..1e-1", "width=8,16"]
-SMALL += ["--trials", "8", "--seeds", "2", "--epochs", "1", "--epoch-pairs", "256", "--held-out", "200", "--no-ladder"]
+SMALL += [
+    "--trials",
+    "8",
+    "--seeds",
+    "2",
+    "--epochs",
+    "1",
+    "--epoch-pairs",
+    "256",
+    "--held-out",
+    "200",
+    "--no-range-test",
+]
 
 
 def _run(*arguments: str) -> int:

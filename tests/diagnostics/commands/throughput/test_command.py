@@ -73,7 +73,7 @@ def models(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "summary"),
     [
         ([], "--source is missing"),
         (["--source", "synthetic:chian/5"], "nearest: chain"),
@@ -94,7 +94,7 @@ def models(tmp_path: Path) -> str:
     ],
 )
 def test_bad_use_ends_in_one_line_and_writes_nothing(
-    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out"
     assert main([*arguments, "--out", str(out), "--quiet"]) == 2
@@ -102,7 +102,7 @@ def test_bad_use_ends_in_one_line_and_writes_nothing(
     assert captured.out == ""
     assert captured.err.startswith("throughput: error: ")
     assert captured.err.count("\n") == 1, captured.err
-    assert says in captured.err
+    assert summary in captured.err
     assert not out.exists()
 
 
@@ -154,7 +154,7 @@ def test_models_of_ones_own_are_stepped_as_they_say(
 
 
 @pytest.mark.parametrize(
-    ("factory", "options", "says"),
+    ("factory", "options", "summary"),
     [
         ("Breaking", [], "the training step could not be done\n"),
         ("Breaking", [], "RuntimeError: shapes do not fit"),
@@ -163,11 +163,11 @@ def test_models_of_ones_own_are_stepped_as_they_say(
     ],
 )
 def test_what_a_model_of_ones_own_lacks_is_said(
-    factory: str, options: list[str], says: str, models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    factory: str, options: list[str], summary: str, models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out"
     assert main([*WORLD, "--model", f"{models}:{factory}", *options, "--out", str(out), "--quiet"]) == 2
-    assert says in capsys.readouterr().err
+    assert summary in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -190,10 +190,10 @@ def test_cells_of_a_file_are_paired_as_a_training_would_pair_them(tmp_path: Path
 def test_a_cache_is_read_as_it_lies_and_not_from_a_copy(tmp_path: Path):
     cells = synthetic("chain/5", n_cells=80, library_size=500.0)
     cache = build_cache(cells, tmp_path / "cache")
-    named = pairs_of(parser().parse_args(["--source", f"cache:{tmp_path / 'cache'}", "--told", "1", "2"]))
+    named = pairs_of(parser().parse_args(["--source", f"cache:{tmp_path / 'cache'}", "--n-perturbed", "1", "2"]))
     pairs = named.pairs
     assert "planned" in named.name
-    wanted = Paired(cache, told=(1, 2)).pairs(batch_size=8, seed=3)
+    wanted = Paired(cache, n_perturbed=(1, 2)).pairs(batch_size=8, seed=3)
     assert content(pairs.pairs(batch_size=8, seed=3)) == content(wanted)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diagnostics.architecture.head_contract import broken_promises
-from diagnostics.architecture.head_rank import carried_rank
+from diagnostics.architecture.head_rank import output_rank
 from gpcp.core.errors import InputError
 from gpcp.model.heads.distribution import Mixture
 from gpcp.model.heads.point import Linear, Pooled
@@ -30,7 +30,7 @@ def test_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", list(HEADS))
 def test_the_rank_that_is_measured_is_the_closed_form(name: str, n_genes: int, width: int) -> None:
     expected = {"pooled": min(width, n_genes), "pooled_scalar": 1}.get(name, n_genes)
-    assert carried_rank(name, n_genes, width, seed=3) == expected
+    assert output_rank(name, n_genes, width, seed=3) == expected
 
 
 class _Own(nn.Module):
@@ -112,7 +112,7 @@ def registered(name: str, reads: str, factory: Any) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("reads", "factory", "says"),
+    ("reads", "factory", "summary"),
     [
         ("own", _NoRank, "has no rank"),
         ("pooled", _ReadsPadding, "no query changes answers"),
@@ -125,9 +125,9 @@ def registered(name: str, reads: str, factory: Any) -> Iterator[None]:
         ("own", _OtherMean, "not the mean of its distribution"),
     ],
 )
-def test_a_broken_promise_is_found(reads: str, factory: Any, says: str) -> None:
+def test_a_broken_promise_is_found(reads: str, factory: Any, summary: str) -> None:
     with registered("broken", reads, factory):
-        assert any(says in sentence for sentence in broken_promises("broken"))
+        assert any(summary in sentence for sentence in broken_promises("broken"))
 
 
 def test_a_head_of_ones_own_runs_the_same_contract() -> None:
@@ -137,7 +137,7 @@ def test_a_head_of_ones_own_runs_the_same_contract() -> None:
         broken_promises("linaer")
 
 
-def test_the_bottleneck_says_one_number_whatever_it_is_told() -> None:
+def test_the_bottleneck_says_one_number_whatever_it_is_perturbed() -> None:
     head = HEADS["pooled_scalar"][1](5, 8).double()
     query_BPD = torch.randn((40, 3, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     answer_BL = head(query_BPD, torch.ones((40, 3), dtype=torch.bool), torch.arange(5)[None])

@@ -103,7 +103,7 @@ def made_cells(n_cells: int, *, n_genes: int = 9, seed: int = 0) -> SparseCells:
     return SparseCells(index=index, value_BG=sp.csr_array(value_BG))
 
 
-def told_otherwise(cells: SparseCells, rng: np.random.Generator) -> SparseCells:
+def perturbed_otherwise(cells: SparseCells, rng: np.random.Generator) -> SparseCells:
     """The same cells from a source that lays out its tables in another way, and stores some zeros."""
     index, value_BG = cells.index, cells.value_BG
     n_sets = len(index.measured_SG)
@@ -121,7 +121,7 @@ def told_otherwise(cells: SparseCells, rng: np.random.Generator) -> SparseCells:
     indptr = np.append(0, np.cumsum(full_BG.sum(axis=1)))
     parts = (value_BG.toarray()[row, column], column, indptr)
     stored = cast("SparseValues", sp.csr_array(parts, shape=value_BG.shape))
-    told = CellIndex(
+    n_perturbed = CellIndex(
         vocab=index.vocab,
         cell_id_B=index.cell_id_B,
         measured_SG=measured_SG,
@@ -129,7 +129,7 @@ def told_otherwise(cells: SparseCells, rng: np.random.Generator) -> SparseCells:
         covariates=covariates,
         total_B=index.total_B,
     )
-    return SparseCells(index=told, value_BG=stored)
+    return SparseCells(index=n_perturbed, value_BG=stored)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

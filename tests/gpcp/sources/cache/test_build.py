@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.sources.cache.build import build_cache, cached, provenance_of
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.h5ad.cells import H5adCells
 from gpcp.sources.sparse import SparseCells, concatenate_sparse, sparse_of
 from gpcp.sources.subsets import OnlyGenes
@@ -38,7 +38,7 @@ from tests.gpcp.sources.cache.cache_sources import (
     killed_cells,
     made_cells,
     names_in,
-    told_otherwise,
+    perturbed_otherwise,
 )
 
 CELLS = made_cells(30)
@@ -63,7 +63,7 @@ def test_the_bytes_do_not_depend_on_how_the_cells_came(
 ):
     rng = np.random.default_rng(seed)
     ends = [0, *sorted(set(cuts)), 30]
-    blocks = [told_otherwise(CELLS.rows(slice(a, b)), rng) for a, b in pairwise(ends)]
+    blocks = [perturbed_otherwise(CELLS.rows(slice(a, b)), rng) for a, b in pairwise(ends)]
     source = Sequential(concatenate_sparse(blocks), cuts=cuts)
     with tempfile.TemporaryDirectory() as folder:
         build_cache(source, Path(folder, "cache"), part_cells=part_cells)
@@ -272,7 +272,7 @@ def test_cached_builds_once_and_then_opens(tmp_path: Path):
 
 def test_of_several_that_ask_at_once_one_builds(tmp_path: Path):
     sources = [Sequential(CELLS, cuts=range(30), pause=0.002) for _ in range(4)]
-    found: list[PanelCells] = []
+    found: list[CachedCells] = []
     threads = [
         threading.Thread(target=lambda source=source: found.append(cached(source, tmp_path / "cache", part_cells=3)))
         for source in sources

@@ -18,7 +18,7 @@ from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.core.random import stream
 from gpcp.sources.cache.build import build_cache
-from gpcp.sources.cache.cells import PanelCells
+from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.sparse import IndexedCells, SparseCellSource, concatenate_sparse, sparse_of
 from tests.gpcp.sources.cache.cache_sources import Dense, Indexed, Sequential, assert_same_cells, made_cells
 from tests.strategies import cell_batches
@@ -29,7 +29,7 @@ def all_cells(source: CellSource, *, batch_size: int = 3, seed: int = 0) -> Cell
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> PanelCells:
+def cache(tmp_path: Path) -> CachedCells:
     return build_cache(Indexed(made_cells(40)), tmp_path / "cache", part_cells=7)
 
 
@@ -52,7 +52,7 @@ def test_a_cache_of_any_source_gives_the_cells_of_the_source(held: CellBatch, ki
             np.testing.assert_array_equal(cells.index.cell_id_B, held.cell_id_B)
 
 
-def test_totals_are_kept_and_those_that_are_not_known_stay_unknown(cache: PanelCells, tmp_path: Path):
+def test_totals_are_kept_and_those_that_are_not_known_stay_unknown(cache: CachedCells, tmp_path: Path):
     held = made_cells(40)
     assert held.index.total_B is not None
     assert np.isnan(held.index.total_B).any()
@@ -63,7 +63,7 @@ def test_totals_are_kept_and_those_that_are_not_known_stay_unknown(cache: PanelC
     assert not (tmp_path / "without" / "total.npy").exists()
 
 
-def test_rows_come_as_they_are_asked_for(cache: PanelCells):
+def test_rows_come_as_they_are_asked_for(cache: CachedCells):
     rng = np.random.default_rng(5)
     for n_rows in (0, 1, 17, 90):
         rows = rng.integers(40, size=n_rows)
@@ -78,7 +78,7 @@ def test_rows_come_as_they_are_asked_for(cache: PanelCells):
             cache.sparse_rows(np.array(rows))
 
 
-def test_the_seed_alone_decides_the_order(cache: PanelCells):
+def test_the_seed_alone_decides_the_order(cache: CachedCells):
     whole = all_cells(cache, batch_size=40, seed=3)
     order = stream(3, "cache", "cells").permutation(40)
     np.testing.assert_array_equal(whole.cell_id_B, cache.index.cell_id_B[order])
@@ -99,7 +99,7 @@ def test_the_seed_alone_decides_the_order(cache: PanelCells):
         cache.cells(batch_size=1, seed=-1)
 
 
-def test_pickled_it_is_a_path(cache: PanelCells, tmp_path: Path):
+def test_pickled_it_is_a_path(cache: CachedCells, tmp_path: Path):
     sent = pickle.dumps(cache)
     assert len(sent) < 400 + len(str(tmp_path))
     again = pickle.loads(sent)
@@ -132,34 +132,34 @@ def test_closed_it_lets_go_of_its_files(tmp_path: Path):
             ask()
 
 
-def test_another_panel_or_query_than_asked_for_is_refused(cache: PanelCells):
+def test_another_panel_or_query_than_asked_for_is_refused(cache: CachedCells):
     genes = cache.vocab.feature_id
-    PanelCells(cache.folder, genes=genes, provenance="cells of a test", verify=True)
+    CachedCells(cache.folder, genes=genes, provenance="cells of a test", verify=True)
     with pytest.raises(InputError, match=r"genes asked for in another order"):
-        PanelCells(cache.folder, genes=genes[::-1])
+        CachedCells(cache.folder, genes=genes[::-1])
     with pytest.raises(InputError, match=r"panel of 9 genes .* 8 asked for: 1 not asked for \(ENSG00000000000\)"):
-        PanelCells(cache.folder, genes=genes[1:])
+        CachedCells(cache.folder, genes=genes[1:])
     with pytest.raises(InputError, match=r"1 that it lacks \(TP53\) and 9 not asked for \(ENSG.*, \.\.\.\)"):
-        PanelCells(cache.folder, genes=["TP53"])
+        CachedCells(cache.folder, genes=["TP53"])
     with pytest.raises(InputError, match=r"made from other cells: 'cells of a test', not 'cells of another'"):
-        PanelCells(cache.folder, provenance="cells of another")
+        CachedCells(cache.folder, provenance="cells of another")
     source = "x" * 200
     other = build_cache(Indexed(made_cells(3), source + "a"), cache.folder.with_name("long"))
     with pytest.raises(InputError, match=r"not '\.\.\.x{30}b'") as refused:
-        PanelCells(other.folder, provenance=source + "b")
+        CachedCells(other.folder, provenance=source + "b")
     assert "\n" not in str(refused.value)
 
 
-def test_a_folder_without_a_cache_is_refused_with_its_nearest(cache: PanelCells):
+def test_a_folder_without_a_cache_is_refused_with_its_nearest(cache: CachedCells):
     with pytest.raises(InputError, match=r"no panel cache '.*cash' \(nearest: cache\): build it with"):
-        PanelCells(cache.folder.with_name("cash"))
+        CachedCells(cache.folder.with_name("cash"))
     with pytest.raises(InputError, match="there is no panel cache"):
-        PanelCells(cache.folder.parent / "no" / "such")
+        CachedCells(cache.folder.parent / "no" / "such")
     with pytest.raises(InputError, match=r"it has no manifest\.json, so it is not a cache"):
-        PanelCells(cache.folder.parent)
+        CachedCells(cache.folder.parent)
     cache.folder.with_name("begun.partial").mkdir()
     with pytest.raises(InputError, match="build_cache goes on with the one begun there"):
-        PanelCells(cache.folder.with_name("begun"))
+        CachedCells(cache.folder.with_name("begun"))
 
 
 def cut_off(whole: bytes) -> bytes:
@@ -179,7 +179,7 @@ def no_header(whole: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut_off, prolonged, altered, no_header, None], ids=lambda one: one and one.__name__)
-def test_every_damaged_file_is_refused_by_its_name(cache: PanelCells, damage: Callable[[bytes], bytes] | None):
+def test_every_damaged_file_is_refused_by_its_name(cache: CachedCells, damage: Callable[[bytes], bytes] | None):
     cache.close()
     names = sorted(path.name for path in cache.folder.glob("*.npy"))
     assert len(names) == 10
@@ -188,20 +188,20 @@ def test_every_damaged_file_is_refused_by_its_name(cache: PanelCells, damage: Ca
         whole = path.read_bytes()
         path.unlink() if damage is None else path.write_bytes(damage(whole))
         with pytest.raises(InputError, match=rf"{name}.*; delete the folder and build it again"):
-            PanelCells(cache.folder, verify=True)
+            CachedCells(cache.folder, verify=True)
         if damage is not altered or name not in ("indices.npy", "data.npy", "signature.npy"):
             with pytest.raises(InputError, match=name):
-                PanelCells(cache.folder)
+                CachedCells(cache.folder)
         path.write_bytes(whole)
-    PanelCells(cache.folder, verify=True)
+    CachedCells(cache.folder, verify=True)
 
 
-def test_a_gene_outside_the_panel_is_found_when_it_is_read(cache: PanelCells):
+def test_a_gene_outside_the_panel_is_found_when_it_is_read(cache: CachedCells):
     cache.close()
     path = cache.folder / "indices.npy"
     path.write_bytes(path.read_bytes()[:-2] + b"\xff\xff")
     with pytest.raises(InputError, match=r"indices\.npy names a gene outside the panel"):
-        all_cells(PanelCells(cache.folder))
+        all_cells(CachedCells(cache.folder))
 
 
 def rewritten(folder: Path, **changes: object) -> None:
@@ -225,18 +225,18 @@ def rewritten(folder: Path, **changes: object) -> None:
         ({"files": {}}, r"\.npy has \d+ bytes"),
     ],
 )
-def test_a_manifest_of_something_else_is_refused(cache: PanelCells, changes: dict[str, object], why: str):
+def test_a_manifest_of_something_else_is_refused(cache: CachedCells, changes: dict[str, object], why: str):
     cache.close()
     rewritten(cache.folder, **changes)
     with pytest.raises(InputError, match=why):
-        PanelCells(cache.folder)
+        CachedCells(cache.folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"gpcp"', "\ufeff", None])
-def test_a_damaged_manifest_is_refused(cache: PanelCells, text: str | None):
+def test_a_damaged_manifest_is_refused(cache: CachedCells, text: str | None):
     cache.close()
     path = cache.folder / "manifest.json"
     path.write_text(path.read_text().replace("ENSG00000000003", "ENSG00000000033") if text is None else text)
     why = "was altered" if text is None else "is damaged|is of None"
     with pytest.raises(InputError, match=rf"manifest\.json {why}"):
-        PanelCells(cache.folder)
+        CachedCells(cache.folder)

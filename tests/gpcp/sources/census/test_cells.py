@@ -158,7 +158,7 @@ def test_an_order_mixes_cells_from_everywhere():
 
 @given(start=st.integers(0, cases.N_CELLS), batch_size=st.integers(1, 500))
 @settings(max_examples=6)
-def test_a_sequential_pass_goes_on_where_it_is_told(every: CensusCells, start: int, batch_size: int):
+def test_a_sequential_pass_goes_on_where_it_is_perturbed(every: CensusCells, start: int, batch_size: int):
     batches = list(every.sequential(start=start, batch_size=batch_size))
     got = [cell for batch in batches for cell in batch.index.cell_id_B.tolist()]
     assert got == list(range(start, cases.N_CELLS))

@@ -82,7 +82,7 @@ def _child(pickled: bytes, in_worker: bool, answer: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a worker is forked")
 @pytest.mark.parametrize("in_worker", [False, True], ids=["process", "worker of a DataLoader"])
-def test_another_process_reads_the_same_and_a_worker_is_told_where_to_read(store: Path, in_worker: bool):
+def test_another_process_reads_the_same_and_a_worker_is_perturbed_where_to_read(store: Path, in_worker: bool):
     cells = CensusCells(uri=store)
     expected = [cell for batch in cells.cells(batch_size=50, seed=0) for cell in batch.cell_id_B.tolist()]
     spawn = multiprocessing.get_context("spawn")

@@ -127,15 +127,15 @@ def test_provenance_is_a_line_that_tells_the_query(store: Path):
     cells = CensusCells(
         uri=store, organism="Homo sapiens", cell_type=("T cell", "B cell"), value_filter="nnz > 3 or nnz < 2"
     )
-    told = cells.provenance
-    assert "\n" not in told
+    n_perturbed = cells.provenance
+    assert "\n" not in n_perturbed
     for part in (str(store), "cell_type in ['T cell', 'B cell']", "is_primary_data == True", "(nnz > 3 or nnz < 2)"):
-        assert part in told
-    assert f"{cells.n_cells} cells of 3 datasets, 14 genes; log1p" in told
-    assert told in repr(cells)
+        assert part in n_perturbed
+    assert f"{cells.n_cells} cells of 3 datasets, 14 genes; log1p" in n_perturbed
+    assert n_perturbed in repr(cells)
 
 
-def test_a_dataset_that_measured_nothing_of_the_panel_is_told(store: Path):
+def test_a_dataset_that_measured_nothing_of_the_panel_is_perturbed(store: Path):
     dataset, gene = (int(i) for i in np.argwhere(~KNOWN.measured_SG)[0])
     cells = CensusCells(uri=store, genes=[KNOWN.vocab.feature_id[gene]])
     assert f"nothing of the panel was measured in 'dataset_{dataset}'" in cells.provenance

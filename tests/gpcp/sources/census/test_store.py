@@ -100,7 +100,7 @@ def test_a_store_that_lacks_a_part_is_refused(store: Path, tmp_path: Path, colle
         CensusCells(uri=lacking)
 
 
-def test_the_day_a_census_was_built_is_told_where_it_is_known(store: Path, tmp_path: Path):
+def test_the_day_a_census_was_built_is_perturbed_where_it_is_known(store: Path, tmp_path: Path):
     with opened_census(None, store) as census:
         assert built_on(census) in CensusCells(uri=store).provenance
         assert built_on(census)

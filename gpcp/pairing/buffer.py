@@ -83,7 +83,7 @@ class _Rows:
 
 
 @final
-class Pools:
+class PairingBuffer:
     """The pools over some cells: rows in the order in which they came, those that wait from before first.
 
     Parameters
@@ -116,7 +116,7 @@ class Pools:
         self._number: list[int] = number_B.tolist()
         self._key: list[list[int]] = cells.key_LB.tolist()
         self._pool: dict[int, _Rows] = {}
-        self._pools_at: list[dict[int, list[_Rows]]] = [{} for _ in self._key[:-1]]
+        self._buffer_at: list[dict[int, list[_Rows]]] = [{} for _ in self._key[:-1]]
         self._overdue: dict[int, list[int]] = {}
         self._waits = bytearray(len(cells))
         self._oldest, self._due = 0, n_due
@@ -183,8 +183,8 @@ class Pools:
     def _open(self, row: int, rows: NDArray[np.int64]) -> None:
         """A pool for the key of a row."""
         pool = self._pool[self._key[-1][row]] = _Rows(rows, min(self._waiting.best_of, 1024))
-        for keys, pools in zip(self._key, self._pools_at, strict=False):
-            pools.setdefault(keys[row], []).append(pool)
+        for keys, buffer in zip(self._key, self._buffer_at, strict=False):
+            buffer.setdefault(keys[row], []).append(pool)
 
     def _put(self, row: int) -> None:
         pool = self._pool.get(self._key[-1][row])
@@ -243,8 +243,8 @@ class Pools:
         if level == len(self._key) - 1:
             rows = self._pool[self._key[-1][row]].rows
         else:
-            pools = self._pools_at[level][self._key[level][row]]
-            rows = np.sort(np.concatenate([pool.rows for pool in pools]))
+            buffer = self._buffer_at[level][self._key[level][row]]
+            rows = np.sort(np.concatenate([pool.rows for pool in buffer]))
         return self._best(row, rows[rows != row])
 
     def _relaxed(self, row: int) -> int:

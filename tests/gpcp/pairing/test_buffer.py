@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 import gpcp.pairing.streaming
 from gpcp.core.pairs import concatenate
+from gpcp.pairing.buffer import PairingBuffer, Waiting
 from gpcp.pairing.jaccard import packed
-from gpcp.pairing.pools import Pools, Waiting
 from gpcp.pairing.rules import KeyedCells, PairRule
 from tests.gpcp.held_cells import FIRST
 from tests.gpcp.pairing.pairing_cases import Case, cases
 
 
-class Desk:
+class Matcher:
     """What pairing is to do, with lists and sets. Cells are named by their rows, and wait in the order they came."""
 
     def __init__(self, case: Case) -> None:
@@ -95,13 +95,13 @@ class Desk:
                     self.pair(row, partner, now)
 
 
-def expected(case: Case, seed: int) -> Desk:
-    desk = Desk(case)
+def expected(case: Case, seed: int) -> Matcher:
+    matcher = Matcher(case)
     rows = [row for row in case.held.order(seed).tolist() if len(case.held.measured(row)) >= case.options["min_shared"]]
     for now, row in enumerate(rows):
-        desk.arrive(row, now)
-    desk.flush(len(rows) - 1)
-    return desk
+        matcher.arrive(row, now)
+    matcher.flush(len(rows) - 1)
+    return matcher
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["measured sets", "all measured"])
@@ -109,7 +109,7 @@ def expected(case: Case, seed: int) -> Desk:
 def test_streamed_pairs_are_those_of_the_policy(whole: bool, case: Case, seed: int):
     cells = replace(case.held, measured_NG=np.ones_like(case.held.measured_NG)) if whole else case.held
     case = replace(case, engine="streaming", held=cells)
-    desk = expected(case, seed)
+    matcher = expected(case, seed)
     paired = case.paired()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpcp.pairing.streaming, "BLOCK_CELLS", case.block_cells)
@@ -118,10 +118,10 @@ def test_streamed_pairs_are_those_of_the_policy(whole: bool, case: Case, seed: i
     found = (
         [set(two) for two in zip(pairs.before_id_B.tolist(), pairs.after_id_B.tolist(), strict=True)] if pairs else []
     )
-    assert found == [{FIRST + row for row in two} for two, _ in desk.pairs]
+    assert found == [{FIRST + row for row in two} for two, _ in matcher.pairs]
     stats = paired.stats
-    assert stats.most_held == desk.most_held
-    ages = [age for _, age in desk.pairs]
+    assert stats.most_held == matcher.most_held
+    ages = [age for _, age in matcher.pairs]
     assert stats.age_most == (max(ages) if ages else None)
     if ages:
         # Sums of whole numbers, divided once.
@@ -141,6 +141,6 @@ def test_the_best_of_two_is_one_of_the_two_oldest_that_may_be_met():
         word_BW=expressed,
     )
     for best_of, partner in ((1, 0), (2, 1), (3, 2)):
-        pools = Pools(cells, Waiting(best_of=best_of), np.arange(4))
-        pools.arrive(0)
-        assert pools.pair_PT.tolist() == [[partner, 3]]
+        buffer = PairingBuffer(cells, Waiting(best_of=best_of), np.arange(4))
+        buffer.arrive(0)
+        assert buffer.pair_PT.tolist() == [[partner, 3]]

@@ -12,6 +12,13 @@ The way of the data::
     gpcp.sources.census ┘                            ├─ PairBatch ─ gpcp.model ─ gpcp.training ─ diagnostics.scoring
     simulated pairs (paired by construction) ────────┘                                           diagnostics.graphs
                                                                                                  diagnostics.checks
+
+``dir(gpcp)`` lists the public names, and ``__init__.pyi`` says where each is defined. They are imported when they are
+first asked for: importing ``gpcp`` imports no torch.
 """
 
+from gpcp.core.public_names import public_names
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = public_names(__name__, __file__)

@@ -16,7 +16,8 @@ import pytest
 from tests.source_tree import PACKAGES, REPO, Import, Source, imports, parsed, sources
 
 LAYERS: tuple[str, ...] = (
-    "gpcp gpcp/core",
+    "gpcp/core",
+    "gpcp",
     "gpcp/sources gpcp/model simulators/graphs diagnostics/results",
     "gpcp/panels gpcp/pairing simulators/scm diagnostics/architecture",
     "gpcp/loading gpcp/opening simulators/exact",

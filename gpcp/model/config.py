@@ -111,6 +111,7 @@ class ModelConfig:
 
 Preset = Callable[[int], ModelConfig]
 PRESETS: Registry[Preset] = Registry("preset")
+"""Configurations by name, each a function of the number of genes; :func:`preset` calls one."""
 
 
 @PRESETS.register("default")

@@ -60,6 +60,7 @@ class DistributionHead(Head, Protocol):
 
 HeadFactory = Callable[[int, int], nn.Module]
 HEADS: Registry[tuple[Reads, HeadFactory]] = Registry("head")
+"""Output layers by name: which part of the decoded queries each reads, and what makes one of a width and genes."""
 
 HEADS.register("linear")(("own", Linear))
 HEADS.register("mlp")(("own", Mlp))

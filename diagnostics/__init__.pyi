@@ -1,0 +1,20 @@
+"""Public names of diagnostics and where each is defined: this is the one place that declares them."""
+
+from diagnostics.architecture.head_contract import broken_promises as broken_promises
+from diagnostics.audit.audit import audit_panel as audit_panel
+from diagnostics.checks.diagnose import diagnose as diagnose
+from diagnostics.checks.engine.subject import Subject as Subject
+from diagnostics.checks.predictor import check_predictor as check_predictor
+from diagnostics.graphs.rankings import average_precision as average_precision
+from diagnostics.graphs.readouts import read_out as read_out
+from diagnostics.graphs.scores import score_graph as score_graph
+from diagnostics.results.check_result import CheckResult as CheckResult
+from diagnostics.results.report import Report as Report
+from diagnostics.scoring.baselines import (
+    MeanPredictor as MeanPredictor,
+    NoChangePredictor as NoChangePredictor,
+    RidgePredictor as RidgePredictor,
+)
+from diagnostics.scoring.errors import losses_of as losses_of
+
+__all__: list[str]

@@ -1,0 +1,13 @@
+"""Public names of simulators and where each is defined: this is the one place that declares them."""
+
+from simulators.assay import build_assay as build_assay
+from simulators.census.embedded import embedded_census as embedded_census
+from simulators.census.export import export_census as export_census
+from simulators.exact.bayes import BayesPredictor as BayesPredictor, bayes as bayes
+from simulators.graphs.families import GeneGraph as GeneGraph
+from simulators.scm.regimes import REGIMES as REGIMES, Regime as Regime
+from simulators.scm.scm import Scm as Scm, build_scm as build_scm
+from simulators.sources import SimulatedCells as SimulatedCells, SimulatedPairs as SimulatedPairs
+from simulators.worlds import World as World, world as world
+
+__all__: list[str]

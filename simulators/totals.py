@@ -1,12 +1,11 @@
 """Cells whose totals over all genes are told beside them, as a reader of counts tells them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from gpcp.core.cells import CellBatch
 from gpcp.core.genes import GeneVocab
-from gpcp.sources.index import CellIndex
 from gpcp.sources.sparse import SparseCells, sparse_of
 from simulators.sources import CountedCells
 
@@ -38,12 +37,5 @@ class TotalledCells:
         """The same cells, sparse, with their totals."""
         for batch in self.counted.counted(batch_size=batch_size, seed=seed):
             cells = sparse_of(batch.cells)
-            index = CellIndex(
-                vocab=cells.vocab,
-                cell_id_B=cells.index.cell_id_B,
-                measured_SG=cells.index.measured_SG,
-                set_B=cells.index.set_B,
-                covariates=cells.index.covariates,
-                total_B=batch.count_BG.sum(axis=1).astype("float64"),
-            )
+            index = replace(cells.index, total_B=batch.count_BG.sum(axis=1).astype("float64"))
             yield SparseCells(index=index, value_BG=cells.value_BG)

@@ -14,7 +14,7 @@ ridge any that are scored; the others are left at the mean.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import final
 
@@ -31,7 +31,7 @@ from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.predictors import Perturbation, control_of
 from gpcp.core.random import stream
 from gpcp.sources.in_memory import InMemoryCells
-from gpcp.sources.index import CellIndex, Labels
+from gpcp.sources.index import Labels
 from gpcp.sources.sparse import SparseCells
 
 HELD_OUT_SHARE = 0.3
@@ -283,14 +283,7 @@ def _typed(cells: InMemoryCells) -> SparseCells:
         return cells.held
     one = Labels(name_K=np.array(["all"]), code_B=np.zeros(len(index), dtype=np.int32))
     return SparseCells(
-        index=CellIndex(
-            vocab=index.vocab,
-            cell_id_B=index.cell_id_B,
-            measured_SG=index.measured_SG,
-            set_B=index.set_B,
-            covariates={**index.covariates, "cell_type": one},
-            total_B=index.total_B,
-        ),
+        index=replace(index, covariates={**index.covariates, "cell_type": one}),
         value_BG=cells.held.value_BG,
     )
 

@@ -3,27 +3,26 @@
 Dimension key: ``B`` cells, ``P`` cells asked for, ``G`` genes of the sample, ``S`` measured sets.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from gpcp.core.cells import CellBatch, CellSource
+from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.random import stream
 from gpcp.sources.index import CellIndex, Which
-from gpcp.sources.sparse import SparseCells, concatenate_sparse, sparse_batches
+from gpcp.sources.sparse import IndexedSource, SparseCells, concatenate_sparse, sparse_batches
 
 _BLOCK_CELLS = 1024
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class InMemoryCells:
+class InMemoryCells(IndexedSource):
     """Some cells in memory, as a source.
 
     Meets :class:`gpcp.sources.sparse.IndexedCells`.
@@ -49,39 +48,17 @@ class InMemoryCells:
         return len(self.held)
 
     @property
-    def vocab(self) -> GeneVocab:
-        """The genes kept."""
-        return self.held.vocab
-
-    @property
     def index(self) -> CellIndex:
         """What every cell is."""
         return self.held.index
-
-    @property
-    def n_cells(self) -> int:
-        """Cells of one pass."""
-        return len(self.held)
-
-    @property
-    def cheap_rows(self) -> bool:
-        """True: they lie in memory."""
-        return True
 
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
         """The cells of some rows of :attr:`index`."""
         return self.held.rows(row_B)
 
-    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
-        """Every cell once, permuted by ``seed``."""
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
-        order_B = stream(seed, "audit", "cells").permutation(len(self))
-        return (self.held.rows(order_B[start : start + batch_size]) for start in range(0, len(self), batch_size))
-
-    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
-        """Every cell once, permuted by ``seed``; see :class:`gpcp.core.cells.CellSource`."""
-        return (part.dense() for part in self.sparse_cells(batch_size=batch_size, seed=seed))
+    def pass_order(self, seed: int) -> NDArray[np.int64]:
+        """A permutation of all rows."""
+        return stream(seed, "audit", "cells").permutation(len(self))
 
     def rows(self, which: Which) -> "InMemoryCells":
         """Some of the cells."""
@@ -95,7 +72,7 @@ class InMemoryCells:
     def genes(self, wanted: Sequence[str]) -> "InMemoryCells":
         """The same cells with some of their genes, in the order given; totals and ``n_expressed`` stay."""
         return InMemoryCells(
-            held=with_genes(self.held, GeneVocab(feature_id=tuple(wanted))),
+            held=self.held.with_genes(GeneVocab(feature_id=tuple(wanted))),
             n_expressed_B=self.n_expressed_B,
             of_counts=self.of_counts,
             whole=self.whole,
@@ -104,30 +81,6 @@ class InMemoryCells:
     def row_of(self, cell_id_P: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of cells by name."""
         return np.searchsorted(self.index.cell_id_B, cell_id_P).astype(np.int64)
-
-
-def with_genes(cells: SparseCells, vocab: GeneVocab) -> SparseCells:
-    """The same cells with some of their genes; totals stay those of all genes.
-
-    Raises
-    ------
-    InputError
-        A gene is not among the cells'.
-    """
-    index, token_G = cells.index, cells.vocab.tokens(vocab.feature_id)
-    value_BG = sp.csr_array(cells.value_BG[:, token_G])
-    value_BG.sort_indices()
-    return SparseCells(
-        index=CellIndex(
-            vocab=vocab,
-            cell_id_B=index.cell_id_B,
-            measured_SG=index.measured_SG[:, token_G],
-            set_B=index.set_B,
-            covariates=index.covariates,
-            total_B=index.total_B,
-        ),
-        value_BG=value_BG,
-    )
 
 
 def sample_cells(
@@ -165,7 +118,7 @@ def sample_cells(
             break
         if len(block) > max_cells - n_read:
             block, whole = block.rows(slice(max_cells - n_read)), False
-        kept.append(with_genes(block, vocab))
+        kept.append(block.with_genes(vocab))
         expressed.append(np.asarray((block.value_BG > 0).sum(axis=1), dtype=np.int64).reshape(-1))
         of_counts = of_counts and not (block.value_BG.data < 0).any()
         n_read += len(block)

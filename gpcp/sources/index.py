@@ -4,7 +4,7 @@ Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``S`` measured sets, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, final
 
 import numpy as np
@@ -166,14 +166,17 @@ class CellIndex:
         used_S, set_B = np.unique(self.set_B, return_inverse=True)
         if len(used_S) == len(self.measured_SG):
             return self
-        return CellIndex(
-            vocab=self.vocab,
-            cell_id_B=self.cell_id_B,
-            measured_SG=self.measured_SG[used_S],
-            set_B=set_B.reshape(-1).astype(np.int32),
-            covariates=self.covariates,
-            total_B=self.total_B,
-        )
+        return replace(self, measured_SG=self.measured_SG[used_S], set_B=set_B.reshape(-1).astype(np.int32))
+
+    def with_genes(self, vocab: GeneVocab) -> "CellIndex":
+        """The same cells with some of their genes; totals stay those of all genes.
+
+        Raises
+        ------
+        InputError
+            A gene is not among the cells'; the message names the nearest.
+        """
+        return replace(self, vocab=vocab, measured_SG=self.measured_SG[:, self.vocab.tokens(vocab.feature_id)])
 
 
 def concatenate_labels(parts: Sequence[Labels]) -> Labels:

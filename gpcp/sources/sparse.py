@@ -8,6 +8,7 @@ or a
 person, looks at them. A value that is not stored is 0 where the cell's set measures the gene, and nothing elsewhere.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast, final, runtime_checkable
@@ -92,6 +93,12 @@ class SparseCells:
         index = self.index.compacted()
         return self if index is self.index else _unchecked(index, self.value_BG)
 
+    def with_genes(self, vocab: GeneVocab) -> "SparseCells":
+        """The same cells with some of their genes; see :meth:`gpcp.sources.index.CellIndex.with_genes`."""
+        value_BG = sp.csr_array(self.value_BG[:, self.vocab.tokens(vocab.feature_id)])
+        value_BG.sort_indices()
+        return SparseCells(index=self.index.with_genes(vocab), value_BG=value_BG)
+
     def dense(self) -> CellBatch:
         """The same cells as every other source gives them."""
         return CellBatch(
@@ -137,6 +144,64 @@ class IndexedCells(SparseCellSource, Protocol):
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
         """The cells of some rows of ``index``, in the order asked for; a row may be asked for once."""
         ...
+
+
+class IndexedSource(ABC):
+    """A source of cells whose passes follow from random access to its rows.
+
+    Meets :class:`IndexedCells`. A source states ``index``, :meth:`sparse_rows` and :meth:`pass_order`.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def index(self) -> CellIndex:
+        """What is known of every cell, in the source's own order of rows."""
+
+    @abstractmethod
+    def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
+        """The cells of some rows of ``index``, in the order asked for."""
+
+    @abstractmethod
+    def pass_order(self, seed: int) -> NDArray[np.int64]:
+        """All rows in the order of one pass, int64 (N,)."""
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The genes of every batch."""
+        return self.index.vocab
+
+    @property
+    def n_cells(self) -> int:
+        """Cells that one pass gives."""
+        return len(self.index)
+
+    @property
+    def cheap_rows(self) -> bool:
+        """Whether reading rows here and there costs no more than reading them in turn."""
+        return True
+
+    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+        """Every cell once, in an order that ``seed`` decides; the last batch may be smaller.
+
+        Raises
+        ------
+        InputError
+            ``batch_size`` is below 1, ``seed`` is negative, or as :meth:`sparse_rows`.
+        """
+        return (cells.dense() for cells in self.sparse_cells(batch_size=batch_size, seed=seed))
+
+    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
+        """What :meth:`cells` gives, before it is made dense; see there for the errors."""
+        return map(self.sparse_rows, self.batch_rows(batch_size=batch_size, seed=seed))
+
+    def batch_rows(self, *, batch_size: int, seed: int) -> Iterator[NDArray[np.int64]]:
+        """Rows of each batch of a pass; see :meth:`cells` for the errors."""
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
+        order_N = self.pass_order(seed)
+        return (order_N[start : start + batch_size] for start in range(0, len(order_N), batch_size))
 
 
 @runtime_checkable

@@ -18,7 +18,6 @@ from gpcp.core.cells import CellBatch, CellSource, rebatched_cells, rebatched_ro
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.random import stream
-from gpcp.sources.index import CellIndex
 from gpcp.sources.sparse import IndexedCells, SparseCells, concatenate_sparse, indexed, signatures_of, sparse_batches
 
 
@@ -123,15 +122,13 @@ class OnlyGenes:
 
     def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
         """What :meth:`cells` gives, before it is made dense."""
-        return map(self._chosen, sparse_batches(self._cells, batch_size=batch_size, seed=seed))
+        batches = sparse_batches(self._cells, batch_size=batch_size, seed=seed)
+        return (cells.with_genes(self.vocab) for cells in batches)
 
     def indexed(self) -> IndexedCells | None:
         """The same cells as an indexed source, if the whole source is one."""
         whole = indexed(self._cells)
-        return None if whole is None else _SomeGenes(self, whole, self._token_G)
-
-    def _chosen(self, cells: SparseCells) -> SparseCells:
-        return chosen_genes(cells, self.vocab, self._token_G)
+        return None if whole is None else _SomeGenes(self, whole)
 
 
 @final
@@ -158,33 +155,14 @@ class _SomeRows:
 class _SomeGenes:
     """Some genes of an indexed source, as an indexed source."""
 
-    def __init__(self, some: OnlyGenes, whole: IndexedCells, token_G: NDArray[np.int64]) -> None:
-        self._whole, self._token_G = whole, token_G
+    def __init__(self, some: OnlyGenes, whole: IndexedCells) -> None:
+        self._whole = whole
         self.vocab, self.cheap_rows = some.vocab, whole.cheap_rows
-        self.index = index_of_genes(whole.index, some.vocab, token_G)
+        self.index = whole.index.with_genes(some.vocab)
         self.cells, self.sparse_cells = some.cells, some.sparse_cells
 
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
-        return chosen_genes(self._whole.sparse_rows(row_B), self.vocab, self._token_G)
-
-
-def index_of_genes(index: CellIndex, vocab: GeneVocab, token_G: NDArray[np.int64]) -> CellIndex:
-    """What is known of some cells, as far as some genes go; ``token_G`` are their places, int64 (G,)."""
-    return CellIndex(
-        vocab=vocab,
-        cell_id_B=index.cell_id_B,
-        measured_SG=index.measured_SG[:, token_G],
-        set_B=index.set_B,
-        covariates=index.covariates,
-        total_B=index.total_B,
-    )
-
-
-def chosen_genes(cells: SparseCells, vocab: GeneVocab, token_G: NDArray[np.int64]) -> SparseCells:
-    """Some genes of some cells; ``token_G`` are their places, int64 (G,)."""
-    value_BG = cells.value_BG[:, token_G]
-    value_BG.sort_indices()
-    return SparseCells(index=index_of_genes(cells.index, vocab, token_G), value_BG=value_BG)
+        return self._whole.sparse_rows(row_B).with_genes(self.vocab)
 
 
 _BLOCK_CELLS = 2048

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gpcp.core.cells import CellBatch
 from gpcp.core.genes import GeneVocab
 from gpcp.sources.index import CellIndex
-from gpcp.sources.sparse import SparseCells, sparse_of
+from gpcp.sources.sparse import IndexedSource, SparseCells, sparse_of
 from tests.strategies import adjectives
 
 FIRST = 1000
@@ -56,16 +56,16 @@ class HeldCells:
         return set(np.flatnonzero(self.measured_NG[row]).tolist())
 
 
-class IndexedHeld:
+class IndexedHeld(IndexedSource):
     """The same cells in the same order, as an indexed source; writes down which rows were asked for."""
 
     def __init__(self, held: HeldCells, *, cheap_rows: bool = True) -> None:
-        self.held, self.cheap_rows = held, cheap_rows
+        self.held, self._cheap_rows = held, cheap_rows
         self.asked: list[int] = []
 
     @property
-    def vocab(self) -> GeneVocab:
-        return self.held.vocab
+    def cheap_rows(self) -> bool:
+        return self._cheap_rows
 
     @cached_property
     def all_cells(self) -> SparseCells:
@@ -80,12 +80,8 @@ class IndexedHeld:
         self.asked += row_B.tolist()
         return self.all_cells.rows(row_B)
 
-    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
-        order = self.held.order(seed)
-        return (self.all_cells.rows(order[i : i + batch_size]) for i in range(0, len(order), batch_size))
-
-    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
-        return (cells.dense() for cells in self.sparse_cells(batch_size=batch_size, seed=seed))
+    def pass_order(self, seed: int) -> NDArray[np.int64]:
+        return self.held.order(seed)
 
 
 def held(

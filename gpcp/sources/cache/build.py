@@ -14,11 +14,13 @@ Dimension key: ``B`` cells of a block, ``G`` genes of the panel.
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -29,8 +31,7 @@ from gpcp.core.files import write_json
 from gpcp.core.genes import GeneVocab
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.cache.format import MANIFEST, VERSION, apart, other_genes, unfinished_of
-from gpcp.sources.cache.parts import alone, join_parts, parts_of, write_part
-from gpcp.sources.index import CellIndex
+from gpcp.sources.cache.parts import join_parts, parts_of, write_part
 from gpcp.sources.sparse import IndexedCells, SequentialCells, SparseCells, concatenate_sparse, sparse_batches
 
 _MADE_FROM = "made_from.json"
@@ -143,7 +144,9 @@ def _built(
     if target.exists() and not _is_empty_folder(target) and not (target / MANIFEST).is_file():
         raise InputError(f"{str(target)!r} is there and is no panel cache: name a folder that is not there yet")
     work = unfinished_of(target)
-    with alone(work):
+    lock = Path(f"{work}.lock")  # A process that wants to build there too waits; a kill lets go.
+    with FileLock(lock):
+        work.mkdir(exist_ok=True)
         # Another process may have finished while this one waited, or a kill have come before the parts were removed.
         if not (target / MANIFEST).is_file():
             _check_begun(work, {"version": VERSION, "gpcp": __version__, "provenance": provenance}, panel)
@@ -154,7 +157,9 @@ def _built(
             if _is_empty_folder(target):
                 target.rmdir()
             joined.replace(target)
-    shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):  # Windows does not remove a file that another process waits with.
+            lock.unlink()
     return CachedCells(target, genes=panel.feature_id, provenance=provenance)
 
 
@@ -284,14 +289,13 @@ def blocks_from(cells: CellSource, panel: GeneVocab, *, start: int, batch_size: 
         A block has other genes than the source says.
     """
     vocab = cells.vocab
-    token_G = None if panel == vocab else vocab.tokens(panel.feature_id)
     for block in _whole_blocks(cells, start, batch_size):
         if block.vocab != vocab:
             raise InputError(
                 f"{type(cells).__name__} gives a block of other genes than the source's own: mend its vocab"
             )
         if len(block):
-            yield _of_panel(block, panel, token_G)
+            yield _of_panel(block, panel)
 
 
 def _whole_blocks(cells: CellSource, start: int, batch_size: int) -> Iterator[SparseCells]:
@@ -309,21 +313,13 @@ def _whole_blocks(cells: CellSource, start: int, batch_size: int) -> Iterator[Sp
             passed += len(block)
 
 
-def _of_panel(block: SparseCells, panel: GeneVocab, token_G: "NDArray[np.int64] | None") -> SparseCells:
+def _of_panel(block: SparseCells, panel: GeneVocab) -> SparseCells:
     """A block with the genes of the panel; of equal values there is one way to store them."""
-    index, value_BG = block.index, block.value_BG
-    if token_G is not None:
-        value_BG = value_BG[:, token_G]
-        index = CellIndex(
-            vocab=panel,
-            cell_id_B=index.cell_id_B,
-            measured_SG=index.measured_SG[:, token_G],
-            set_B=index.set_B,
-            covariates=index.covariates,
-            total_B=index.total_B,
-        )
+    if block.vocab != panel:
+        block = block.with_genes(panel)
+    value_BG = block.value_BG
     if not value_BG.has_canonical_format or (value_BG.data == 0).any():
         value_BG = value_BG.copy()
         value_BG.sum_duplicates()
         value_BG.eliminate_zeros()
-    return SparseCells(index=index, value_BG=value_BG)
+    return SparseCells(index=block.index, value_BG=value_BG)

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch, read_only
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.genes import GeneVocab
 from gpcp.core.random import stream
 from gpcp.sources.cache.format import (
     COVARIATE,
@@ -35,7 +34,7 @@ from gpcp.sources.cache.format import (
     unfinished_of,
 )
 from gpcp.sources.index import CellIndex, Labels
-from gpcp.sources.sparse import SparseCells, SparseValues
+from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
 
 
 @final
@@ -53,7 +52,7 @@ class _Opened:
 
 
 @final
-class CachedCells:
+class CachedCells(IndexedSource):
     """The cells of a panel cache.
 
     Meets :class:`gpcp.core.cells.CellSource`, :class:`gpcp.sources.sparse.SparseCellSource` and
@@ -101,7 +100,7 @@ class CachedCells:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self.n_cells} cells, {len(self.vocab)} genes: {self.provenance}"
-        return f"PanelCells({str(self.folder)!r}, {state})"
+        return f"CachedCells({str(self.folder)!r}, {state})"
 
     def __getstate__(self) -> tuple[str, str, bool]:
         return str(self.folder), self._crc, self._closed
@@ -134,16 +133,6 @@ class CachedCells:
         return self._held
 
     @property
-    def vocab(self) -> GeneVocab:
-        """The panel."""
-        return self._open.manifest.vocab
-
-    @property
-    def n_cells(self) -> int:
-        """Cells that one pass gives."""
-        return len(self._open.index)
-
-    @property
     def provenance(self) -> str:
         """What the cells come from, as their source said it."""
         return self._open.manifest.provenance
@@ -152,11 +141,6 @@ class CachedCells:
     def index(self) -> CellIndex:
         """What is known of every cell, in the cache's own order of rows."""
         return self._open.index
-
-    @property
-    def cheap_rows(self) -> bool:
-        """Rows here and there cost no more than rows in turn."""
-        return True
 
     @property
     def signature_NW(self) -> NDArray[np.uint8]:
@@ -171,11 +155,7 @@ class CachedCells:
         InputError
             ``batch_size`` is below 1, ``seed`` is negative, or a file was altered.
         """
-        return (self._dense(row_B) for row_B in self._order(batch_size, seed))
-
-    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
-        """What :meth:`cells` gives, before it is made dense; see there for the errors."""
-        return (self.sparse_rows(row_B) for row_B in self._order(batch_size, seed))
+        return map(self._dense, self.batch_rows(batch_size=batch_size, seed=seed))
 
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
         """The cells of some rows, in the order asked for.
@@ -198,12 +178,9 @@ class CachedCells:
         value_BG = cast("SparseValues", sp.csr_array(parts, shape=(len(row_B), len(self.vocab))))
         return SparseCells(index=self.index.rows(row_B), value_BG=value_BG)
 
-    def _order(self, batch_size: int, seed: int) -> Iterator[NDArray[np.int64]]:
-        """Rows of each batch of a pass."""
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
-        order_N = stream(seed, "cache", "cells").permutation(self.n_cells)
-        return (order_N[start : start + batch_size] for start in range(0, self.n_cells, batch_size))
+    def pass_order(self, seed: int) -> NDArray[np.int64]:
+        """A permutation of all rows."""
+        return stream(seed, "cache", "cells").permutation(self.n_cells)
 
     def _values(self, row_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.integer], NDArray[np.float32]]:
         """How many values each row has, and the gene and the size of each value, row by row."""

@@ -12,11 +12,10 @@ Dimension key: ``B`` cells of a part, ``N`` cells of the cache, ``G`` genes of t
 """
 
 import shutil
-import sys
 import zipfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -33,7 +32,6 @@ from gpcp.sources.index import CellIndex, Labels, concatenate_index
 from gpcp.sources.sparse import SparseCells, SparseValues
 
 _NAMES = "names_"
-_LOCK = "lock"
 
 
 @final
@@ -146,13 +144,11 @@ def canonical(index: CellIndex) -> CellIndex:
     used_S = np.unique(index.set_B)
     packed_SW = np.packbits(index.measured_SG[used_S], axis=1)
     _, first_S, place_S = np.unique(packed_SW, axis=0, return_index=True, return_inverse=True)
-    return CellIndex(
-        vocab=index.vocab,
-        cell_id_B=index.cell_id_B,
+    return replace(
+        index,
         measured_SG=index.measured_SG[used_S[first_S]],
         set_B=place_S.reshape(-1)[np.searchsorted(used_S, index.set_B)].astype(np.int32),
         covariates={name: _canonical_labels(index.covariates[name]) for name in sorted(index.covariates)},
-        total_B=index.total_B,
     )
 
 
@@ -161,36 +157,6 @@ def _canonical_labels(labels: Labels) -> Labels:
     name_K, place_K = np.unique(labels.name_K[used_K], return_inverse=True)
     code_B = place_K.reshape(-1)[np.searchsorted(used_K, labels.code_B)].astype(np.int32)
     return Labels(name_K=name_K, code_B=code_B)
-
-
-@contextmanager
-def alone(folder: Path) -> Generator[None]:
-    """Hold the folder of an unfinished cache; another process that wants it waits. A kill lets it go.
-
-    The folder is made where it is missing.
-    """
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = (folder / _LOCK).open("ab")
-            break
-        except FileNotFoundError:  # Another process has just finished and removed the folder.
-            continue
-    with handle:
-        if sys.platform == "win32":
-            import msvcrt
-
-            while True:
-                try:
-                    msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-                    break
-                except OSError:  # It gives up after ten seconds.
-                    continue
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 _ENTRIES = 1 << 24

@@ -24,7 +24,7 @@ from gpcp.sources.census.query import FILTERS, Wanted, all_of, conditions, label
 from gpcp.sources.census.reader import full_length, layer_of, log_values, order_of, value_blocks
 from gpcp.sources.census.store import ValuesPlace, built_on, experiment_of, genes_of, opened_census, presence
 from gpcp.sources.index import CellIndex
-from gpcp.sources.sparse import SparseCells, SparseValues, concatenate_sparse
+from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues, concatenate_sparse
 
 IO_BATCH_SIZE = 16_384
 """Cells read at a time: about 1.6 GB while they are read, at the 60,000 genes of the Census."""
@@ -44,7 +44,7 @@ _COLUMNS: Mapping[str, str] = {
 
 
 @final
-class CensusCells:
+class CensusCells(IndexedSource):
     """The cells of a query to a Census.
 
     Meets :class:`gpcp.sources.sparse.IndexedCells`, and so :class:`gpcp.core.cells.CellSource`. A cell's ``cell_id``
@@ -101,14 +101,13 @@ class CensusCells:
     """
 
     __slots__ = (
+        "_index",
         "_place",
         "_progress",
         "_var_id_G",
-        "index",
         "io_batch_size",
         "provenance",
         "shuffle_chunk",
-        "vocab",
     )
 
     def __init__(
@@ -143,9 +142,9 @@ class CensusCells:
                 is_primary_data=is_primary_data,
                 value_filter=value_filter,
             )
-            self._var_id_G, self.vocab = _panel(experiment, genes)
+            self._var_id_G, vocab = _panel(experiment, genes)
             table = read_obs(experiment.obs, found, _columns(experiment.obs))
-            self.index = _index(census, experiment, table, self.vocab, self._var_id_G)
+            self._index = _index(census, experiment, table, vocab, self._var_id_G)
             assays = self.index.labels("assay").name_K.tolist()
             layer = layer_of(experiment, assays, has_total=self.index.total_B is not None)
             self._place = ValuesPlace.of(experiment, layer)
@@ -165,9 +164,9 @@ class CensusCells:
         return f"CensusCells({self.provenance})"
 
     @property
-    def n_cells(self) -> int:
-        """Cells that one pass gives."""
-        return len(self.index)
+    def index(self) -> CellIndex:
+        """What every cell of the query is."""
+        return self._index
 
     @property
     def cheap_rows(self) -> bool:
@@ -183,13 +182,16 @@ class CensusCells:
             ``batch_size`` is below 1, ``seed`` is negative, a value is stored that the dataset did not measure, or
             the pass runs in a worker of a DataLoader.
         """
-        return (batch.dense() for batch in self.sparse_cells(batch_size=batch_size, seed=seed))
+        return super().cells(batch_size=batch_size, seed=seed)
 
     def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
-        """What :meth:`cells` gives, before it is made dense."""
+        """What :meth:`cells` gives, before it is made dense: read in large blocks, whatever the batch size."""
         _check_batch_size(batch_size)
-        order_N = order_of(self.n_cells, seed=seed, shuffle_chunk=self.shuffle_chunk)
-        return rebatched_rows(self._blocks(order_N), concatenate_sparse, batch_size=batch_size)
+        return rebatched_rows(self._blocks(self.pass_order(seed)), concatenate_sparse, batch_size=batch_size)
+
+    def pass_order(self, seed: int) -> NDArray[np.int64]:
+        """All rows, shuffled within windows; see :func:`gpcp.sources.census.reader.order_of`."""
+        return order_of(self.n_cells, seed=seed, shuffle_chunk=self.shuffle_chunk)
 
     def sequential(self, *, start: int = 0, batch_size: int) -> Iterator[SparseCells]:
         """Every row of ``index`` from ``start`` on, in turn, which is how a store is read fastest.

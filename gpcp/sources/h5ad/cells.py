@@ -7,7 +7,7 @@ The file is read once, in blocks; what stays in memory is the log expression of 
 8 bytes for each value that is not 0. Any cell is given at once, sparse, and made dense when that is asked for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, final, get_args
 
@@ -15,7 +15,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
 from gpcp.core.random import stream
@@ -23,7 +22,7 @@ from gpcp.sources.h5ad.gene_ids import INDEX, MatrixGenes, Missing, genes_of, te
 from gpcp.sources.h5ad.reader import H5adFile, opened
 from gpcp.sources.h5ad.values import Values, choose_layer, read_log_values
 from gpcp.sources.index import CellIndex, Labels
-from gpcp.sources.sparse import SparseCells, SparseValues
+from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
 
 Absent = Literal["unmeasured", "measured"]
 Nan = Literal["unmeasured", "error"]
@@ -38,7 +37,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 
 @final
-class H5adCells:
+class H5adCells(IndexedSource):
     """The cells of an AnnData file.
 
     Meets :class:`gpcp.sources.sparse.IndexedCells`. A cell's ``cell_id`` is its row in the file, from 0. Everything is
@@ -56,10 +55,10 @@ class H5adCells:
         the layer before any is chosen. ``"log"`` are used as they are. ``"auto"`` decides from the values (whole
         numbers are counts, fractions up to 20 are logarithms).
     gene_id : str
-        Column of ``var`` that holds Ensembl ids, with or without version; ``"index"`` is the index, ``"auto"`` the
+        Column of ``var`` that holds Ensembl ids, with or without version; ``"_index"`` is the index, ``"auto"`` the
         column with the most.
     gene_symbol, gene_table : str, and str or Path
-        Instead of ``gene_id``: a column (or ``"index"``) of symbols, and the CSV that gives each its id (see
+        Instead of ``gene_id``: a column (or ``"_index"``) of symbols, and the CSV that gives each its id (see
         :func:`gpcp.sources.gene_table.read_gene_table`).
     gene_length : str or Path
         A column of ``var``, or a CSV as above: lengths in bases. For full-length assays only; the counts of
@@ -97,7 +96,7 @@ class H5adCells:
         One line naming the file, column, gene or cell, and the remedy or the nearest name that exists.
     """
 
-    __slots__ = ("_log_NG", "index", "provenance", "vocab")
+    __slots__ = ("_index", "_log_NG", "provenance")
 
     def __init__(
         self,
@@ -157,7 +156,7 @@ class H5adCells:
                 dataset_N=_datasets(labels, len(row_N)).astype(np.int64),
                 refuse_nan=nan == "error",
             )
-        self.vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
+        vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
         summary += [*read.summary, *found.summary, *dropped]
         sets_SG = None
         if dataset is not None and absent_genes == "unmeasured":
@@ -165,42 +164,24 @@ class H5adCells:
             summary.append(_absence(labels["dataset"].name_K, sets_SG))
         # Without lengths a total turns a log value back into a count; with lengths it would not.
         totals_N = read.total_N if gene_length is None else None
-        self._log_NG, self.index = _indexed(read.log_NP, self.vocab, row_N, labels, sets_SG, totals_N)
+        self._log_NG, self._index = _indexed(read.log_NP, vocab, row_N, labels, sets_SG, totals_N)
         self.provenance = "; ".join(summary)
 
     def __repr__(self) -> str:
         return f"H5adCells({self.n_cells} cells, {len(self.vocab)} genes: {self.provenance})"
 
     @property
-    def n_cells(self) -> int:
-        """Cells that one pass gives."""
-        return len(self.index)
-
-    @property
-    def cheap_rows(self) -> bool:
-        """All cells are in memory."""
-        return True
-
-    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
-        """Every cell once, permuted by ``seed``; the last batch may be smaller.
-
-        Raises
-        ------
-        InputError
-            ``batch_size`` is below 1, or ``seed`` is negative.
-        """
-        return (cells.dense() for cells in self.sparse_cells(batch_size=batch_size, seed=seed))
-
-    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
-        """What :meth:`cells` gives, before it is made dense; see there for the errors."""
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: it must be at least 1")
-        order_N = stream(seed, "h5ad", "cells").permutation(self.n_cells)
-        return (self.sparse_rows(order_N[start : start + batch_size]) for start in range(0, self.n_cells, batch_size))
+    def index(self) -> CellIndex:
+        """What every cell is."""
+        return self._index
 
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
         """The cells of some rows of :attr:`index`, in the order asked for."""
         return SparseCells(index=self.index.rows(row_B), value_BG=self._log_NG[row_B])
+
+    def pass_order(self, seed: int) -> NDArray[np.int64]:
+        """A permutation of all rows."""
+        return stream(seed, "h5ad", "cells").permutation(self.n_cells)
 
 
 def _check_choices(**choices: str) -> None:

@@ -11,7 +11,7 @@ from diagnostics.audit.sample import sample_pairs
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.pairing.paired import Paired
-from gpcp.sources.in_memory import InMemoryCells, sample_cells, with_genes
+from gpcp.sources.in_memory import InMemoryCells, sample_cells
 from gpcp.sources.sparse import IndexedCells, sparse_of
 from simulators.assay import build_assay
 from simulators.sources import SimulatedCells
@@ -77,7 +77,7 @@ def test_it_is_a_source_that_pairs_are_planned_on():
 def test_some_genes_of_any_cells(data: st.DataObject):
     batch = data.draw(cell_batches())
     genes = data.draw(st.lists(st.sampled_from(batch.vocab.feature_id), min_size=1, unique=True))
-    found = with_genes(sparse_of(batch), GeneVocab(feature_id=tuple(genes))).dense()
+    found = sparse_of(batch).with_genes(GeneVocab(feature_id=tuple(genes))).dense()
     token_G = batch.vocab.tokens(genes)
     assert (found.expression_BG == batch.expression_BG[:, token_G]).all()
     assert (found.measured_BG == batch.measured_BG[:, token_G]).all()

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from gpcp.core.cells import CellBatch, rebatched_cells
 from gpcp.core.genes import GeneVocab
 from gpcp.sources.cache.build import build_cache
 from gpcp.sources.index import CellIndex, Labels
-from gpcp.sources.sparse import SparseCells, SparseValues
+from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
 
 
 class Dense:
@@ -29,24 +30,21 @@ class Dense:
         return rebatched_cells([self.held.rows(order)], batch_size=batch_size)
 
 
-class Indexed:
+class Indexed(IndexedSource):
     """Random access."""
-
-    cheap_rows = True
 
     def __init__(self, held: SparseCells, provenance: str = "cells of a test") -> None:
         self.held, self.provenance = held, provenance
-        self.vocab, self.index = held.vocab, held.index
+
+    @property
+    def index(self) -> CellIndex:
+        return self.held.index
 
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
         return self.held.rows(row_B)
 
-    def sparse_cells(self, *, batch_size: int, seed: int) -> Iterator[SparseCells]:
-        order = np.random.default_rng(seed).permutation(len(self.held))
-        return (self.held.rows(order[i : i + batch_size]) for i in range(0, len(order), batch_size))
-
-    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
-        return (cells.dense() for cells in self.sparse_cells(batch_size=batch_size, seed=seed))
+    def pass_order(self, seed: int) -> NDArray[np.int64]:
+        return np.random.default_rng(seed).permutation(len(self.held))
 
 
 class Sequential:
@@ -121,15 +119,8 @@ def perturbed_otherwise(cells: SparseCells, rng: np.random.Generator) -> SparseC
     indptr = np.append(0, np.cumsum(full_BG.sum(axis=1)))
     parts = (value_BG.toarray()[row, column], column, indptr)
     stored = cast("SparseValues", sp.csr_array(parts, shape=value_BG.shape))
-    n_perturbed = CellIndex(
-        vocab=index.vocab,
-        cell_id_B=index.cell_id_B,
-        measured_SG=measured_SG,
-        set_B=set_B,
-        covariates=covariates,
-        total_B=index.total_B,
-    )
-    return SparseCells(index=n_perturbed, value_BG=stored)
+    laid_out = replace(index, measured_SG=measured_SG, set_B=set_B, covariates=covariates)
+    return SparseCells(index=laid_out, value_BG=stored)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

@@ -92,7 +92,7 @@ def test_finished_trainings_are_kept_and_a_torn_one_is_done_again(
     # A kill in the middle of the last line.
     (tmp_path / "runs.jsonl").write_bytes(whole[:-30])
     assert asked(tmp_path) == 0
-    assert capsys.readouterr().err.count(" left ") == 1
+    assert capsys.readouterr().err.count("last: ") == 1
 
     def without_seconds(path: Path) -> dict[str, Any]:
         return {
@@ -103,7 +103,7 @@ def test_finished_trainings_are_kept_and_a_torn_one_is_done_again(
     assert without_seconds(tmp_path) == without_seconds(finished)
     # One rung more trains that rung alone: 2 seeds x 2 widths, and 2 longer ones where the answer is given now.
     assert main([*SMALL, "--pairs", "40", "160", "320", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().err.count(" left ") == 6
+    assert capsys.readouterr().err.count("last: ") == 6
 
 
 def test_worker_processes_leave_no_trace(finished: Path, tmp_path: Path):

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from diagnostics.cli.progress import Stages
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_json
 from gpcp.core.random import generator
@@ -132,14 +133,15 @@ def _input(arguments: argparse.Namespace) -> None:
             embedded_census(
                 store, seed=seed, n_cells=n_cells, n_genes=n_genes, n_datasets=6, n_cell_types=7, library_size=400.0
             )
-        found = input_benchmark(
-            store,
-            folder / f"{store.name}_cache",
-            io_batch_size=int(arguments.io),
-            repeats=repeats,
-            seed=seed,
-            on_row=lambda name: print(name, file=sys.stderr),
-        )
+        with Stages(None) as stages:
+            found = input_benchmark(
+                store,
+                folder / f"{store.name}_cache",
+                io_batch_size=int(arguments.io),
+                repeats=repeats,
+                seed=seed,
+                on_row=stages,
+            )
     print(f"input: {found.n_cells:,} cells x {found.n_genes:,} genes, {found.io_batch_size:,} cells an I/O batch")
     print(input_table(found))
     if destination is not None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from diagnostics.cli.text import share
+from diagnostics.cli.text import score
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.intervals import Difference, paired_difference
 
@@ -284,7 +284,7 @@ def _loss_of_information(entry: Entry, passing: Entry, levels: Levels) -> str:
 
 
 def _of_reference(entry: Entry, levels: Levels) -> str:
-    skill = f"skill {share(levels.skill(entry.loss), 3)}"
+    skill = f"skill {score(levels.skill(entry.loss), 3)}"
     if levels.narrow(entry.rank):
         return (
             f"{entry.name} is the reference, {skill}; its answers have rank {entry.rank} and the exact answer needs "

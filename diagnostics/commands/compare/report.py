@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diagnostics.cli.text import WIDTH, number, share
+from diagnostics.cli.text import WIDTH, number, score
 from diagnostics.commands.compare.compare import Compared, Judged, Levels, interval, needed_words, student_factor
 from gpcp.core.files import write_with
 from gpcp.core.intervals import Difference
@@ -87,7 +87,7 @@ def _table(result: Compared, levels: Levels, part: str) -> str:
     lines.append(
         f"{'nothing known':21s} {'':7s} {number(levels.baseline):>8s} {'0':>7s} {'':>15s}  ({levels.baseline_name})"
     )
-    lines.append(f"{'ridge':21s} {'':7s} {number(levels.ridge):>8s} {share(levels.skill(levels.ridge), 3):>7s}")
+    lines.append(f"{'ridge':21s} {'':7s} {number(levels.ridge):>8s} {score(levels.skill(levels.ridge), 3):>7s}")
     lines += [_line(one, levels) for one in reversed(result.judged)]
     kind = "closed form" if levels.bayes_exact else "simulated"
     lines.append(f"{'exact answer':21s} {'':7s} {number(levels.bayes):>8s} {'1':>7s} {'':15s}  ({kind}); rank needed:"
@@ -98,8 +98,8 @@ def _table(result: Compared, levels: Levels, part: str) -> str:
 def _line(one: Judged, levels: Levels) -> str:
     entry = one.entry
     skills = [levels.skill(loss) for loss in entry.finite.values()]
-    spread = f"{share(min(skills), 3)} .. {share(max(skills), 3)}" if skills else "-"
-    skill = share(statistics.fmean(skills), 3) if skills else "-"
+    spread = f"{score(min(skills), 3)} .. {score(max(skills), 3)}" if skills else "-"
+    skill = score(statistics.fmean(skills), 3) if skills else "-"
     loss = number(entry.loss) if skills else "-"
     if one.difference is None:
         beside = one.outcome

@@ -1,11 +1,7 @@
-"""What ``compare_heads`` does with its arguments: plan, train, judge, show and write.
-
-No dimension key: nothing here is an array.
-"""
+"""What ``compare`` does with its arguments: plan, train, judge, show and write."""
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +9,7 @@ from typing import Any
 
 from diagnostics.architecture.head_rank import output_rank
 from diagnostics.architecture.static_limits import limits
+from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
 from diagnostics.commands.compare.report import draw, screen, to_json
@@ -38,15 +35,15 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     skip = any(model.skip for model, _ in plan.configs.values())
     levels = levels_of(plan.setting, skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
 
-    def shown(record: Record, n_left: int) -> None:
-        if not arguments.quiet:
-            loss = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
-            print(f"{n_left:5d} left  {record['name']}, seed {record['number']}: {loss} ({record['seconds']:.0f} s)",
-                  file=sys.stderr, flush=True)  # fmt: skip
+    with EndingRuns(len(plan.trainings), unit="trainings", quiet=arguments.quiet) as progress:
 
-    records = do_runs(
-        plan.trainings, train, out / "trainings.jsonl", n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
-    )
+        def shown(record: Record, n_left: int) -> None:
+            loss = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
+            progress.ended(n_left, f"{record['name']}, seed {record['number']}: {loss} ({record['seconds']:.0f} s)")
+
+        records = do_runs(
+            plan.trainings, train, out / "trainings.jsonl", n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
+        )
     result = compared(_entries(plan, records, rank_of), levels, reference=arguments.reference)
     about = _about(plan, arguments)
     text = screen(result, levels, part=plan.part, about=about, notes=plan.notes)

@@ -1,21 +1,18 @@
-"""What ``python -m diagnostics`` does with its arguments: build the subject, ask every check, show and write.
-
-No dimension key: nothing here is an array.
-"""
+"""What ``diagnose`` does with its arguments: build the subject, ask every check, show and write."""
 
 import argparse
-import shutil
 import sys
-import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO, final
+from typing import Any, Self, TextIO, final
 
 from diagnostics.checks.cascade import all_checks, chosen, diagnose, missing
 from diagnostics.checks.engine.check import Check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.cli.parser import INTERRUPTED
+from diagnostics.cli.progress import Progress
+from diagnostics.cli.text import cut, fill, show, width
 from diagnostics.commands.diagnose.figures import figures_of
 from diagnostics.commands.diagnose.page import page
 from diagnostics.inputs.subjects import subject_named
@@ -24,7 +21,6 @@ from diagnostics.results.check_result import CheckResult
 from diagnostics.results.report import Report
 from gpcp.core.files import check_file, write_json, write_text
 
-WIDTH = 100
 SHOWN = {"pass": "pass", "fail": "FAIL", "inconclusive": "open", "not_applicable": "n/a", "error": "ERROR"}
 
 
@@ -63,7 +59,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             print(f"n/a   {n_checks} more checks need {' and '.join(parts)}: not given")
     card = Card.of(report, {check.name: check.question for check in checks})
     print(f"{subject.name}: {len(report.results) - lacking.total()} checks in {seconds:.1f} s")
-    print(card.text(width=_width()))
+    show(card.text(width=width()))
     _write(arguments, given, report, card, checks, probe, seconds)
     if report.interrupted:
         print("diagnostics: interrupted; what was found by then is above", file=sys.stderr)
@@ -103,25 +99,22 @@ def contents(report: Report, card: Card, command: Sequence[str], seconds: float)
     }
 
 
-def _width() -> int:
-    return max(60, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
-
-
-def line_of(one: CheckResult, width: int) -> str:
-    """One check as it is found: outcome, name, seconds, what it says; what passed is cut to the width."""
+def line_of(one: CheckResult, columns: int) -> str:
+    """One check as it is found: outcome, name, seconds and message; the message of a pass is cut to the width."""
     head = f"{SHOWN[one.outcome]:<5} {one.name:<32} {one.seconds or 0.0:5.1f} s  "
     if one.outcome in ("pass", "not_applicable"):
-        return _cut(head + " ".join(one.message.split()), width)
-    return textwrap.fill(head + one.message, width, subsequent_indent=" " * 8, replace_whitespace=True)
+        return cut_line(head, one.message, columns)
+    return fill(" ".join(one.message.split()), first=head, indent=" " * 8, columns=columns)
 
 
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: width - 4].rstrip()} ..."
+def cut_line(head: str, message: str, columns: int) -> str:
+    """Head and message on one line, its end replaced by dots where it is longer."""
+    return head + cut(message, max(columns - len(head), 8))
 
 
 @final
 class Lines:
-    """What a person sees while checks go on: one line a check, and on a terminal a bar.
+    """A line on stdout for each check as it is found, and progress on stderr.
 
     Parameters
     ----------
@@ -130,43 +123,31 @@ class Lines:
     quiet : bool
         Nothing at all.
     stream : file, optional
-        Of the bar; stderr by default.
+        Of the progress; stderr by default.
     """
 
     def __init__(self, checks: Sequence[Check], *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        from tqdm import tqdm
-
-        bar_stream: TextIO = sys.stderr if stream is None else stream
         self._names = [check.name for check in checks]
-        self._quiet = quiet
-        self._n_found = 0
-        self._bar: tqdm[Any] = tqdm(
-            total=len(checks),
-            file=bar_stream,
-            disable=quiet or not bar_stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
-            bar_format="{n_fmt}/{total_fmt} {bar} {elapsed} {desc}",
-        )
+        # The first check's own line comes at once.
+        self._progress = Progress("begins", len(checks), unit="checks", quiet=quiet, opening=False, stream=stream)
 
-    def __enter__(self) -> "Lines":
-        self._say(0)
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        self._next()
         return self
 
     def __exit__(self, *ended: object) -> None:
-        self._bar.close()
+        self._progress.__exit__(*ended)
 
     def __call__(self, found: CheckResult) -> None:
         """Show a result, if its check is among those announced: nothing is said of what cannot be asked."""
         if found.name not in self._names:
             return
-        if not self._quiet:
-            self._bar.clear()
-            print(line_of(found, _width()), flush=True)
-        self._bar.update(1)
-        self._n_found += 1
-        self._say(self._n_found)
+        self._progress.say(line_of(found, width()), stream=sys.stdout)
+        self._progress.advance()
+        self._next()
 
-    def _say(self, place: int) -> None:
-        if place < len(self._names):
-            self._bar.set_description_str(self._names[place])
+    def _next(self) -> None:
+        if self._progress.done < len(self._names):
+            self._progress.what = self._names[self._progress.done]
+            self._progress.advance(0)

@@ -1,17 +1,14 @@
-"""What ``learning_curve`` does with its arguments: plan the trainings, do them, show and write what came out.
-
-No dimension key: nothing here is an array.
-"""
+"""What ``learning-curve`` does with its arguments: plan the trainings, do them, show and write what came out."""
 
 import argparse
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
 from diagnostics.commands.learning_curve.genes_needed import genes_needed
 from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, curves_of, fits_of, standing_place
@@ -51,14 +48,15 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     runs = genes_runs(arguments) if arguments.genes else curve_runs(arguments)
     check(runs)
     n_jobs = arguments.jobs or os.cpu_count() or 1
-    records = do_runs(
-        # The longest first: what is begun last would else be waited for alone.
-        sorted(runs, key=lambda run: -run.n_steps * run.capacity),
-        carry_out,
-        out / "runs.jsonl",
-        n_jobs=n_jobs,
-        on_run=_progress(arguments.quiet, runs, n_jobs),
-    )
+    with EndingRuns(len(runs), unit="trainings", quiet=arguments.quiet, roughly_s=_cost_s(runs, n_jobs)) as progress:
+        records = do_runs(
+            # The longest first: what is begun last would else be waited for alone.
+            sorted(runs, key=lambda run: -run.n_steps * run.capacity),
+            carry_out,
+            out / "runs.jsonl",
+            n_jobs=n_jobs,
+            on_run=lambda record, n_left: progress.ended(n_left, _ended(record)),
+        )
     by_key = {record["key"]: record for record in records}
     ordered = [by_key[run.key] for run in runs]
     found, shown, figures = (_genes if arguments.genes else _curves)(runs, ordered, out)
@@ -190,31 +188,20 @@ def _rates(arguments: argparse.Namespace) -> list[float]:
     return sorted(set(arguments.lr or [FitConfig().learning_rate]))
 
 
-def _cost_s(run: CurveRun) -> float:
-    """Roughly how long a core takes for a run."""
-    n_genes = world(run.world, seed=0).graph.n_genes
-    return _SECONDS_A_STEP * n_genes * run.n_steps * run.batch_size / 64
+def _cost_s(runs: Sequence[CurveRun], n_jobs: int) -> float:
+    """Roughly how long all runs take."""
+    genes_of = {name: world(name, seed=0).graph.n_genes for name in {run.world for run in runs}}
+    total_s = sum(_SECONDS_A_STEP * genes_of[run.world] * run.n_steps * run.batch_size / 64 for run in runs)
+    return total_s / min(n_jobs, len(runs))
 
 
-def _progress(quiet: bool, runs: Sequence[CurveRun], n_jobs: int) -> Callable[[Record, int], None]:
-    start_s, n_done = time.perf_counter(), 0
-    if not quiet:
-        minutes = sum(_cost_s(run) for run in runs) / min(n_jobs, len(runs)) / 60
-        print(f"{len(runs)} trainings, roughly {minutes:.0f} min on {n_jobs} cores; finished ones are kept",
-              file=sys.stderr, flush=True)  # fmt: skip
-
-    def shown(record: Record, n_left: int) -> None:
-        nonlocal n_done
-        n_done += 1
-        if quiet:
-            return
-        left_s = (time.perf_counter() - start_s) / n_done * n_left
-        skill = "diverged" if record["skill"] is None else f"skill {record['skill']:.3f}, AUPRC {record['auprc']:.3f}"
-        print(f"{n_left:4d} left (about {left_s / 60:.0f} min)  {record['world']} seed {record['seed']}: "
-              f"{record['n_pairs']:,} pairs, {record['field']} {record['capacity']}, {record['n_steps']} steps: "
-              f"{skill} ({record['seconds']:.0f} s)", file=sys.stderr, flush=True)  # fmt: skip
-
-    return shown
+def _ended(record: Record) -> str:
+    """A finished training in one line."""
+    skill = "diverged" if record["skill"] is None else f"skill {record['skill']:.3f}, AUPRC {record['auprc']:.3f}"
+    return (
+        f"{record['world']} seed {record['seed']}: {record['n_pairs']:,} pairs, {record['field']} "
+        f"{record['capacity']}, {record['n_steps']} steps: {skill} ({record['seconds']:.0f} s)"
+    )
 
 
 def _curves(runs: Sequence[CurveRun], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:

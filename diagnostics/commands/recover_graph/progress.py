@@ -1,60 +1,81 @@
-"""What a person sees while runs go on: one bar over all training steps, and one line as each run ends."""
+"""How the runs of ``recover-graph`` go on: training steps done and left, the losses so far, a line as each run ends."""
 
-import sys
-from collections.abc import Sequence
-from types import TracebackType
+import time
+from collections.abc import Callable, Sequence
 from typing import Self, TextIO, final
 
+from diagnostics.cli.progress import Progress
 from diagnostics.commands.recover_graph.table import finishing_line
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.pool import Job
 
+_SHOWN = 4
+"""Losses that are shown at a time."""
+
 
 @final
-class Progress:
-    """A :class:`diagnostics.runs.pool.Listener` that writes to ``stream``.
+class RunsProgress:
+    """A :class:`diagnostics.runs.pool.Listener`, shown as :class:`diagnostics.cli.progress.Progress` shows it.
 
-    The bar is drawn on a terminal only, the lines always, and nothing at all where ``quiet``.
+    Parameters
+    ----------
+    jobs : sequence of Job
+    quiet, stream, clock, ticking
+        As of :class:`diagnostics.cli.progress.Progress`.
     """
 
-    def __init__(self, jobs: Sequence[Job], *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        from tqdm import tqdm
-
-        self._stream = sys.stderr if stream is None else stream
-        self._quiet = quiet
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        ticking: bool = True,
+    ) -> None:
+        self._names = [job.name for job in jobs]
         self._n_steps = [job.n_steps for job in jobs]
         self._n_done = [0] * len(jobs)
+        self._loss: dict[int, float] = {}
         self._n_ended = 0
-        self._bar = tqdm(
-            total=sum(self._n_steps),
-            unit="step",
-            desc="training",
-            file=self._stream,
-            disable=quiet or not self._stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
+        self._progress = Progress(
+            "training",
+            sum(self._n_steps),
+            unit="steps",
+            quiet=quiet,
+            stream=stream,
+            clock=clock,
+            ticking=ticking,
         )
 
     def __enter__(self) -> Self:
+        self._progress.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
+    def __exit__(self, *ended: object) -> None:
+        self._progress.__exit__(*ended)
 
     def step(self, job: int, n_done: int, loss: float) -> None:
-        """Move the bar; a run that continues from a checkpoint moves it at once to where it was."""
-        self._bar.update(n_done - self._n_done[job])
-        self._n_done[job] = n_done
+        """Count the steps of a run; those before its checkpoint were done earlier."""
+        first = job not in self._loss
+        self._loss[job] = loss
+        self._count(job, n_done, found=first and n_done > 1)
 
     def done(self, job: int, record: RunRecord, *, resumed: bool) -> None:
         """Write the line of a finished run."""
-        self.step(job, self._n_steps[job], record.loss)
+        self._loss.pop(job, None)
+        self._count(job, self._n_steps[job], found=resumed)
         self._n_ended += 1
-        if not self._quiet:
-            self._bar.clear()
-            count = f"{self._n_ended}/{len(self._n_steps)}"
-            print(f"{count}  {finishing_line(record)}{'  (found finished)' if resumed else ''}", file=self._stream)
-            self._stream.flush()
-            self._bar.refresh()
+        count = f"run {self._n_ended} of {len(self._n_steps)}"
+        self._progress.say(f"{count}: {finishing_line(record)}{' (found finished)' if resumed else ''}")
+
+    def _count(self, job: int, n_done: int, *, found: bool) -> None:
+        n_more = n_done - self._n_done[job]
+        self._n_done[job] = n_done
+        self._progress.advance(n_more, self._losses(), found=found)
+
+    def _losses(self) -> str:
+        """The losses of the runs that are trained now."""
+        shown = [f"{self._names[job]} {loss:.4g}" for job, loss in list(self._loss.items())[:_SHOWN]]
+        more = len(self._loss) - len(shown)
+        return f"loss {', '.join(shown)}{f' and {more} more' if more > 0 else ''}" if shown else ""

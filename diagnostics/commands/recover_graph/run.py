@@ -1,7 +1,4 @@
-"""What ``recover_graph`` does with its arguments: plan the runs, do them, show and write what came out.
-
-No dimension key: nothing here is an array.
-"""
+"""What ``recover-graph`` does with its arguments: plan the runs, do them, show and write what came out."""
 
 import argparse
 import os
@@ -14,7 +11,7 @@ from diagnostics.cli.parser import INTERRUPTED
 from diagnostics.cli.text import WIDTH
 from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
 from diagnostics.commands.recover_graph.plan import plan_of, work
-from diagnostics.commands.recover_graph.progress import Progress
+from diagnostics.commands.recover_graph.progress import RunsProgress
 from diagnostics.commands.recover_graph.table import header, table
 from diagnostics.commands.recover_graph.verdicts import verdicts
 from diagnostics.results.report import Report
@@ -37,7 +34,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     check_file(arguments.json)
     plan = plan_of(arguments)
     try:
-        with Progress(plan.jobs, quiet=arguments.quiet) as progress:
+        with RunsProgress(plan.jobs, quiet=arguments.quiet) as progress:
             records = run_all(
                 plan.jobs,
                 work,

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from diagnostics.cli.text import WIDTH, number, perturbed_text, share, span
+from diagnostics.cli.text import WIDTH, number, score, span, whole_span
 from diagnostics.commands.recover_graph.verdicts import linear_loss, share_of_linear
 from diagnostics.results.run_record import RunRecord, in_words
 
@@ -23,17 +23,17 @@ _LOSSES: tuple[_Column, ...] = (
 _KNOWN: tuple[_Column, ...] = (
     ("Bayes", 8, lambda r: number(r.bayes_risk)),
     ("ridge", 8, lambda r: number(r.ridge_loss)),
-    ("skill", 7, lambda r: share(r.skill)),
+    ("skill", 7, lambda r: score(r.skill)),
 )
 _REAL: tuple[_Column, ...] = (
     ("linear", 8, lambda r: number(linear_loss(r))),
-    ("of way", 7, lambda r: share(share_of_linear(r))),
+    ("of way", 7, lambda r: score(share_of_linear(r))),
 )
 _GRAPH: tuple[_Column, ...] = (
-    ("AUPRC", 6, lambda r: share(r.auprc, 3)),
-    ("95 % CI", 11, lambda r: f"{share(r.ci_low, 3)}-{share(r.ci_high, 3)}"),
-    ("null95", 6, lambda r: share(r.null_95, 3)),
-    ("ceiling", 7, lambda r: share(r.ceiling_auprc, 3)),
+    ("AUPRC", 6, lambda r: score(r.auprc, 3)),
+    ("95 % CI", 11, lambda r: f"{score(r.ci_low, 3)}-{score(r.ci_high, 3)}"),
+    ("null95", 6, lambda r: score(r.null_95, 3)),
+    ("ceiling", 7, lambda r: score(r.ceiling_auprc, 3)),
     ("SHD", 4, lambda r: "-" if r.shd is None else str(r.shd)),
     ("sec.", 5, lambda r: f"{r.seconds:.0f}"),
 )
@@ -73,7 +73,7 @@ def table(records: Sequence[RunRecord]) -> str:
 def _block(rows: Sequence[RunRecord]) -> list[str]:
     first = rows[0]
     head = (
-        f"{first.regime.upper()}  told {perturbed_text(first.n_perturbed)} of {first.n_genes} genes; target: "
+        f"{first.regime.upper()}  told {whole_span(*first.n_perturbed)} of {first.n_genes} genes; target: "
         f"{first.target} "
         f"(base rate {span([r.base_rate for r in rows])}); read-out: {in_words(first.read_out)}"
     )

@@ -1,17 +1,14 @@
-"""The runs of the selftest: a subject each, kept as :mod:`diagnostics.runs.run_store` keeps them.
-
-No dimension key: nothing here is an array.
-"""
+"""The runs of the selftest: a subject each, kept as :mod:`diagnostics.runs.run_store` keeps them."""
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
 import gpcp
+from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.selftest.table import figures, markdown, met
 from diagnostics.runs.run_store import Record, do_runs
 from gpcp.core.errors import InputError
@@ -100,13 +97,13 @@ def execute(arguments: argparse.Namespace) -> int:
     runs = [Run(fault=name, seed=seed, only=only) for name in names for seed in range(arguments.seeds)]
     runs += [Run(fault="", seed=number, only=only) for number in range(arguments.healthy)]
 
-    def shown(record: Record, n_left: int) -> None:
-        if not arguments.quiet:
-            what = record["fault"] or "healthy"
-            print(f"{n_left:5d} left  {what} {record['seed']}: {record['diagnosis'] or 'no alarm'} "
-                  f"({record['seconds']:.0f} s)", file=sys.stderr, flush=True)  # fmt: skip
+    with EndingRuns(len(runs), unit="subjects", quiet=arguments.quiet) as progress:
 
-    records = do_runs(runs, carry_out, out / "runs.jsonl", n_jobs=arguments.jobs, on_run=shown)
+        def shown(record: Record, n_left: int) -> None:
+            what = f"{record['fault'] or 'healthy'} {record['seed']}"
+            progress.ended(n_left, f"{what}: {record['diagnosis'] or 'no alarm'} ({record['seconds']:.0f} s)")
+
+        records = do_runs(runs, carry_out, out / "runs.jsonl", n_jobs=arguments.jobs, on_run=shown)
     found = figures(records, FAULTS)
     text = markdown(records, FAULTS)
     write_text(out / "selftest.md", text)

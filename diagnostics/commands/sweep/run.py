@@ -1,6 +1,4 @@
-"""What ``python -m diagnostics sweep`` does with its arguments: plan, run in one process or several, show and write.
-
-No dimension key: nothing here is an array.
+"""What ``sweep`` does with its arguments: plan, run in one process or several, show and write.
 
 Worker processes are given the command's arguments and make everything anew from them, as another machine does.
 """
@@ -17,10 +15,10 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from tqdm import tqdm
 
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.cli.parser import INTERRUPTED
+from diagnostics.cli.progress import Progress
 from diagnostics.commands.sweep.advice import RateAdvice, advise, levels_of
 from diagnostics.commands.sweep.figures import draw_all
 from diagnostics.commands.sweep.table import screen
@@ -240,32 +238,35 @@ def _threads(arguments: argparse.Namespace) -> Generator[None]:
 
 @final
 class _Progress:
-    """A bar of trials on the terminal; the trials of all workers count."""
+    """Trials done and left, and the best loss so far; the trials of all workers count."""
 
     def __init__(self, store: SweepStore, task: Task, *, quiet: bool) -> None:
-        self._store, self._task = store, task
-        self._bar = tqdm(total=len(store.trials()), disable=quiet, unit="trial", desc="sweep")
+        self._store, self._task, self._quiet = store, task, quiet
+        self._progress = Progress("sweep", len(store.trials()), unit="trials", quiet=quiet)
 
     def __enter__(self) -> "_Progress":
-        self.shown()
+        self._shown(found=True)
+        self._progress.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *ended: object) -> None:
         self.shown()
-        self._bar.close()
+        self._progress.__exit__(*ended)
 
     def shown(self) -> None:
-        """Bring the bar up to date."""
-        if self._bar.disable:
+        """Bring the count up to date."""
+        self._shown(found=False)
+
+    def _shown(self, *, found: bool) -> None:
+        if self._quiet:
             return
         result = result_of(self._store, self._task.space)
         best = result.best
-        self._bar.n = len(result.rows) - result.n_unfinished
         skill = None if best is None else result.skill(best.loss)
-        words = "" if best is None else f"best {best.loss:.4g}" + ("" if skill is None else f" (skill {skill:.3f})")
+        words = "" if best is None else f"best loss {best.loss:.4g}{'' if skill is None else f', skill {skill:.3f}'}"
         counts = {name: sum(row.outcome == name for row in result.rows) for name in ("worse", "flat", "diverged")}
-        self._bar.set_postfix_str(", ".join([words, *(f"{n} {name}" for name, n in counts.items() if n)]).strip(", "))
-        self._bar.refresh()
+        note = ", ".join(part for part in (words, *(f"{n} {name}" for name, n in counts.items() if n)) if part)
+        self._progress.reach(len(result.rows) - result.n_unfinished, note, found=found)
 
 
 def _work_in_processes(arguments: argparse.Namespace, job: Job, progress: _Progress) -> None:

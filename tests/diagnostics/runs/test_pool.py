@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from diagnostics.commands.recover_graph.progress import Progress
+from diagnostics.commands.recover_graph.progress import RunsProgress
 from diagnostics.commands.recover_graph.table import finishing_line
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.pool import CHECKPOINT, RESULT, SETTINGS, OnStep, finished, run_all
@@ -130,11 +130,14 @@ def test_an_interrupt_keeps_the_checkpoint_for_resume_and_only_for_the_same_sett
 @pytest.mark.parametrize("quiet", [False, True])
 def test_progress_away_from_a_terminal_is_one_line_a_run(tmp_path: Path, quiet: bool) -> None:
     jobs, stream = [Counting(0), Counting(1)], io.StringIO()
-    with Progress(jobs, quiet=quiet, stream=stream) as progress:
+    with RunsProgress(jobs, quiet=quiet, stream=stream) as progress:
         run_all(jobs, count, out=tmp_path, n_workers=1, resume=False, listener=progress)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == (0 if quiet else 2)
-    assert all("skill" in line and "Bayes" in line for line in lines)
+    assert quiet or "steps" in lines[0]
+    assert not (quiet and lines)
+    ended = [line for line in lines if line.startswith("run ")]
+    assert len(ended) == (0 if quiet else 2)
+    assert all("skill" in line and "Bayes" in line for line in ended)
 
 
 def test_a_finishing_line_without_a_bayes_risk_names_the_best_linear_predictor() -> None:

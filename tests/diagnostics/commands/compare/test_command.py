@@ -35,7 +35,7 @@ def test_a_comparison_and_what_is_finished_is_not_done_again(tmp_path: Path, cap
     json_file = tmp_path / "all.json"
     assert main([*words, "--heads", "linear", "mlp", "--json", str(json_file)]) == 0
     first = capsys.readouterr()
-    assert first.err.count("left") == 2
+    assert first.err.count("last: ") == 2
     for shown in (
         "nothing known",
         "ridge",
@@ -55,7 +55,7 @@ def test_a_comparison_and_what_is_finished_is_not_done_again(tmp_path: Path, cap
 
     # A third head: what is done stays, and the losses of paired seeds are the same to the letter.
     assert main([*words, "--heads", "linear", "mlp", "pooled_scalar"]) == 0
-    assert capsys.readouterr().err.count("left") == 1
+    assert capsys.readouterr().err.count("last: ") == 1
     again = json.loads((tmp_path / "out" / "compared.json").read_text(encoding="utf-8"))
     losses_of = {one["name"]: one["losses"] for one in again["compared"]}
     assert all(losses_of[one["name"]] == one["losses"] for one in content["compared"])
@@ -63,7 +63,7 @@ def test_a_comparison_and_what_is_finished_is_not_done_again(tmp_path: Path, cap
 
     # More steps are other trainings.
     assert main([*words, "--heads", "linear", "mlp", "--steps", "4"]) == 0
-    assert capsys.readouterr().err.count("left") == 2
+    assert capsys.readouterr().err.count("last: ") == 2
 
 
 def test_heads_that_give_a_distribution_are_trained_by_likelihood_unless_it_is_set(tmp_path: Path):

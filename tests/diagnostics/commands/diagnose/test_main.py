@@ -220,7 +220,7 @@ def test_a_model_alone_as_a_process(tmp_path: Path, models: str) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stderr == ""
+    assert "Traceback" not in ran.stderr
     assert "NOTHING FOUND" in ran.stdout
     found = json.loads(place.read_text(encoding="utf-8"))
     results = [CheckResult(**one) for one in found["results"]]

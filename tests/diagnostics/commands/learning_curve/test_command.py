@@ -24,7 +24,7 @@ def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, caps
     first = capsys.readouterr()
     assert first.out.startswith((tmp_path / "table.txt").read_text(encoding="utf-8"))
     assert "Answer: open" in first.out, "one seed decides nothing"
-    assert first.err.count(" left ") == 2
+    assert first.err.count("last: ") == 2
     found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert [run["n_steps"] for run in found["runs"]] == [4, 8]
     assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
@@ -33,7 +33,7 @@ def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, caps
     (tmp_path / "runs.jsonl").write_bytes(whole[:-30])
     assert asked(tmp_path) == 0
     again = capsys.readouterr()
-    assert again.err.count(" left ") == 1
+    assert again.err.count("last: ") == 1
     assert again.out.splitlines()[:-1] == first.out.splitlines()[:-1], "all but the seconds"
 
 

@@ -103,16 +103,16 @@ def test_finished_runs_are_kept_and_the_same_seed_gives_the_same_numbers(
 def test_an_interrupted_training_goes_on_to_the_same_result(
     ran: tuple[Path, dict[str, Any], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diagnostics.commands.recover_graph.progress import Progress
+    from diagnostics.commands.recover_graph.progress import RunsProgress
 
     arguments = [*TINY, "--regime", "matched", "--seed", "0", "--out", str(tmp_path)]
 
-    def stop(self: Progress, job: int, n_done: int, loss: float) -> None:
+    def stop(self: RunsProgress, job: int, n_done: int, loss: float) -> None:
         if n_done == 4:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Progress, "step", stop)
+        patched.setattr(RunsProgress, "step", stop)
         assert main(arguments) == 130
     assert (tmp_path / "matched_seed0" / "checkpoint.pt").exists()
     assert not (tmp_path / "results.json").exists()

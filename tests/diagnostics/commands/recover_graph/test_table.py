@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.cli.text import WIDTH, number, share, span
+from diagnostics.cli.text import WIDTH, number, score, span
 from diagnostics.commands.recover_graph.table import header, table
 from diagnostics.results.run_record import RunRecord
 from tests.diagnostics.records import example_record, run_records
@@ -31,15 +31,15 @@ def test_a_record_survives_json(record: RunRecord) -> None:
 
 @given(st.floats(min_value=0, max_value=1), st.integers(min_value=2, max_value=4))
 def test_a_share_is_never_rounded_up(value: float, decimals: int) -> None:
-    shown = float(share(value, decimals))
+    shown = float(score(value, decimals))
     # 1e-9 forgives binary fractions just below a decimal, such as .29.
     assert shown <= value + 1e-9
     assert value - shown < 10**-decimals + 1e-9
 
 
 def test_an_imperfect_score_does_not_look_perfect() -> None:
-    assert share(0.99999) == "0.9999"
-    assert share(1.0, 3) == "1.000"
+    assert score(0.99999) == "0.9999"
+    assert score(1.0, 3) == "1.000"
 
 
 @given(st.floats(min_value=-1e300, max_value=1e300))
@@ -56,5 +56,5 @@ def test_scores_stand_beside_their_target_and_ceiling() -> None:
 
 
 def test_span_names_both_ends() -> None:
-    assert span([0.5, None, 0.75]) == "0.50-0.75"
+    assert span([0.5, None, 0.75]) == "0.50 .. 0.75"
     assert span([None]) == "-"

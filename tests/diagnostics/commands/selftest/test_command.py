@@ -32,7 +32,7 @@ def test_found_faults_meet_the_aims_and_what_is_done_is_not_done_again(
     assert asked(tmp_path, "--faults", "loss_sign", "position_leak") == 0
     first = capsys.readouterr()
     assert "architecture.gene_order" in first.out
-    assert first.err.count("left") == 2
+    assert first.err.count("last: ") == 2
     path = tmp_path / "runs.jsonl"
     whole = path.read_bytes()
     # A kill in the middle of the second line.
@@ -40,7 +40,7 @@ def test_found_faults_meet_the_aims_and_what_is_done_is_not_done_again(
 
     assert asked(tmp_path, "--faults", "loss_sign", "position_leak", "--json") == 0
     second = capsys.readouterr()
-    assert second.err.count("left") == 1
+    assert second.err.count("last: ") == 1
     assert json.loads(second.out)["right first diagnosis"]["n_found"] == 2
     assert [json.loads(line)["fault"] for line in path.read_bytes().splitlines()] == ["loss_sign", "position_leak"]
     assert (tmp_path / "selftest.md").read_text(encoding="utf-8") == first.out.removesuffix("\n")

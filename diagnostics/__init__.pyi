@@ -5,9 +5,14 @@ from diagnostics.audit.audit import audit_panel as audit_panel
 from diagnostics.checks.diagnose import diagnose as diagnose
 from diagnostics.checks.engine.subject import Subject as Subject
 from diagnostics.checks.predictor import check_predictor as check_predictor
+from diagnostics.graphs.implied_law import implied_partial as implied_partial
 from diagnostics.graphs.rankings import average_precision as average_precision
-from diagnostics.graphs.readouts import read_out as read_out
-from diagnostics.graphs.scores import score_graph as score_graph
+from diagnostics.graphs.readouts import (
+    invert_total as invert_total,
+    read_out as read_out,
+    single_gene_response as single_gene_response,
+)
+from diagnostics.graphs.scores import GraphScore as GraphScore, score_graph as score_graph
 from diagnostics.results.check_result import CheckResult as CheckResult
 from diagnostics.results.report import Report as Report
 from diagnostics.scoring.baselines import (

@@ -2,18 +2,10 @@
 
 import numpy as np
 
-from diagnostics.graphs.readouts import invert_total, single_gene_response
-from diagnostics.graphs.scores import score_graph
+from diagnostics import invert_total, losses_of, score_graph, single_gene_response
 from diagnostics.scoring.baselines import loss_baseline, skill
-from diagnostics.scoring.errors import losses_of
-from gpcp.core.pairs import concatenate
-from gpcp.model.config import preset
-from gpcp.model.predictor import ModelPredictor
-from gpcp.model.transformer import GenePerturbationTransformer
-from gpcp.training.fit import FitConfig, fit
-from simulators.exact.bayes import BayesPredictor
-from simulators.sources import SimulatedPairs
-from simulators.worlds import world
+from gpcp import FitConfig, GenePerturbationTransformer, ModelPredictor, concatenate, fit, preset
+from simulators import BayesPredictor, SimulatedPairs, world
 
 N_STEPS, BATCH = 250, 128
 

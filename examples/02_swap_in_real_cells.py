@@ -2,19 +2,23 @@
 
 import sys
 
+from diagnostics import RidgePredictor, losses_of
 from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
 from diagnostics.graphs.partial_correlations import NOT_CAUSAL
-from diagnostics.scoring.baselines import RidgePredictor, loss_baseline
-from diagnostics.scoring.errors import losses_of
+from diagnostics.scoring.baselines import loss_baseline
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeMeanPredictor
-from gpcp.core.pairs import concatenate
-from gpcp.model.config import preset
-from gpcp.model.predictor import ModelPredictor
-from gpcp.model.transformer import GenePerturbationTransformer
-from gpcp.pairing.paired import Paired
-from gpcp.sources.h5ad.cells import H5adCells
-from gpcp.sources.subsets import OnlyGenes, split_cells
-from gpcp.training.fit import FitConfig, fit
+from gpcp import (
+    FitConfig,
+    GenePerturbationTransformer,
+    H5adCells,
+    ModelPredictor,
+    OnlyGenes,
+    Paired,
+    concatenate,
+    fit,
+    preset,
+    split_cells,
+)
 
 FILE = "../shared/data/cells/pbmc68k_reduced.h5ad"
 N_GENES, N_STEPS = 12, 200

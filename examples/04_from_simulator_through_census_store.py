@@ -5,20 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
+from diagnostics import GraphScore, implied_partial, score_graph
 from diagnostics.commands.recover_graph.real_cells import all_cells
-from diagnostics.graphs.implied_law import implied_partial
 from diagnostics.graphs.partial_correlations import partial_within
-from diagnostics.graphs.scores import GraphScore, score_graph
-from gpcp.core.cells import CellBatch, CellSource
-from gpcp.model.config import preset
-from gpcp.model.predictor import ModelPredictor
-from gpcp.model.transformer import GenePerturbationTransformer
-from gpcp.pairing.paired import Paired
-from gpcp.sources.census.cells import CensusCells
-from gpcp.sources.subsets import OnlyGenes
-from gpcp.training.fit import FitConfig, fit
-from simulators.census.embedded import embedded_census
-from simulators.graphs.families import GeneGraph
+from gpcp import (
+    CellBatch,
+    CellSource,
+    CensusCells,
+    FitConfig,
+    GenePerturbationTransformer,
+    ModelPredictor,
+    OnlyGenes,
+    Paired,
+    fit,
+    preset,
+)
+from simulators import GeneGraph, embedded_census
 
 N_CELLS, N_GENES, N_STEPS = 8_000, 200, 250
 POPULATION = ("cell_type", "dataset")

@@ -9,23 +9,28 @@ What was read stays in ./census_slice: started again, it begins with the cache.
 import sys
 from pathlib import Path
 
-from diagnostics.scoring.baselines import RidgePredictor, loss_baseline
-from diagnostics.scoring.errors import losses_of
-from gpcp.core.pairs import concatenate
-from gpcp.loading.prefetch import Prefetched
-from gpcp.model.config import preset
-from gpcp.model.predictor import ModelPredictor
-from gpcp.model.transformer import GenePerturbationTransformer
-from gpcp.pairing.paired import Paired
-from gpcp.panels.annotation import annotation_of_census
-from gpcp.panels.first_pass import gene_statistics
-from gpcp.panels.panel import choose_genes
-from gpcp.panels.panel_file import load_panel, save_panel
-from gpcp.sources.cache.build import cached
-from gpcp.sources.census.cells import CensusCells
-from gpcp.sources.census.store import CENSUS_VERSION, UnreachableError
-from gpcp.sources.subsets import split_cells
-from gpcp.training.fit import FitConfig, fit
+from diagnostics import RidgePredictor, losses_of
+from diagnostics.scoring.baselines import loss_baseline
+from gpcp import (
+    CENSUS_VERSION,
+    CensusCells,
+    FitConfig,
+    GenePerturbationTransformer,
+    ModelPredictor,
+    Paired,
+    Prefetched,
+    UnreachableError,
+    annotation_of_census,
+    cached,
+    choose_genes,
+    concatenate,
+    fit,
+    gene_statistics,
+    load_panel,
+    preset,
+    save_panel,
+    split_cells,
+)
 
 N_GENES, N_STEPS = 64, 200
 SLICE = Path("census_slice")

@@ -3,13 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks.diagnose import diagnose
-from gpcp.core.pairs import PairBatch
-from gpcp.model.batch import model_batch
-from gpcp.model.torch_seed import torch_seed
-from gpcp.training.loss import masked_loss
-from simulators.sources import SimulatedPairs
-from simulators.worlds import world
+from diagnostics import diagnose
+from gpcp import PairBatch, masked_loss, model_batch, torch_seed
+from simulators import SimulatedPairs, world
 
 
 class MyModel(nn.Module):

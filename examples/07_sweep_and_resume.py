@@ -11,11 +11,17 @@ import torch
 
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.commands.sweep.table import screen
-from gpcp.model.config import ModelConfig
-from gpcp.opening.pairs import PairOptions, open_pairs, split_pairs
-from gpcp.search.space import Space, hyperparameter_of
-from gpcp.search.sweep import SweepConfig, sweep
-from gpcp.training.config import FitConfig
+from gpcp import (
+    FitConfig,
+    ModelConfig,
+    PairOptions,
+    Space,
+    SweepConfig,
+    hyperparameter_of,
+    open_pairs,
+    split_pairs,
+    sweep,
+)
 
 
 def main() -> None:

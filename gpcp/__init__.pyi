@@ -25,6 +25,7 @@ from gpcp.search.sweep import SweepConfig as SweepConfig, sweep as sweep
 from gpcp.sources.cache.build import cached as cached
 from gpcp.sources.cache.cells import CachedCells as CachedCells
 from gpcp.sources.census.cells import CensusCells as CensusCells
+from gpcp.sources.census.store import CENSUS_VERSION as CENSUS_VERSION, UnreachableError as UnreachableError
 from gpcp.sources.h5ad.cells import H5adCells as H5adCells
 from gpcp.sources.in_memory import InMemoryCells as InMemoryCells
 from gpcp.sources.subsets import OnlyGenes as OnlyGenes, split_cells as split_cells

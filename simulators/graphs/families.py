@@ -6,7 +6,7 @@ Every family shuffles its labels: a gene's token says nothing about its place in
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from gpcp.core.cells import check_array, read_only
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
+from simulators.graphs.networkx_graphs import digraph_of, weights_of
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 WEIGHT_RANGE = (0.5, 2.0)
 """Edge weights are drawn with a random sign and a size uniform between these, before any scaling."""
@@ -107,6 +111,30 @@ class GeneGraph:
         moral_GG = self.skeleton_GG() | ((adjacency_GG @ adjacency_GG.T) > 0)
         np.fill_diagonal(moral_GG, False)
         return moral_GG
+
+    def to_networkx(self) -> "nx.DiGraph[str]":
+        """A networkx graph: nodes are the ids of all genes, in their order; edges carry ``weight``."""
+        return digraph_of(self.vocab, self.weight_GG)
+
+    @classmethod
+    def from_networkx(cls, graph: "nx.Graph[Any]", vocab: GeneVocab | None = None) -> "GeneGraph":
+        """The graph of a networkx graph whose nodes are gene ids and whose edges run from regulator to target.
+
+        Parameters
+        ----------
+        graph : networkx.DiGraph
+            An edge without ``weight`` has weight 1, as everywhere in networkx.
+        vocab : GeneVocab, optional
+            Genes and their order; by default the nodes in theirs. Genes that are no node have no edge.
+
+        Raises
+        ------
+        InputError
+            Edges have no direction, a node is no gene of ``vocab``, an edge occurs twice, a weight is 0 or no finite
+            number, or there is a cycle; the message names the genes.
+        """
+        vocab, weight_GG = weights_of(graph, vocab)
+        return cls(vocab=vocab, weight_GG=weight_GG)
 
 
 def _topological_order(vocab: GeneVocab, adjacency_GG: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -173,16 +173,14 @@ def _h5ad(
     place: str,
     *,
     genes: tuple[str, ...] | None = None,
-    cell_type_key: str | None = None,
-    dataset_key: str | None = None,
-    assay_key: str | None = None,
-    donor_key: str | None = None,
     gene_id_key: str = "auto",
     layer: str = "auto",
     values: Any = "auto",
     nan: Any = "error",
+    **column_keys: str,
 ) -> CellSource:
     """The cells of an AnnData file; genes without an id and cells without a label are left out."""
+    columns: dict[str, Any] = {key.removesuffix("_key"): column for key, column in column_keys.items()}
     return H5adCells(
         place,
         layer=layer,
@@ -190,12 +188,9 @@ def _h5ad(
         gene_id=gene_id_key,
         missing_id="drop",
         genes=genes,
-        cell_type=cell_type_key,
-        dataset=dataset_key,
-        assay=assay_key,
-        donor=donor_key,
         missing_label="drop",
         nan=nan,
+        **columns,
     )
 
 
@@ -225,6 +220,19 @@ def _cache(place: str, *, genes: tuple[str, ...] | None = None) -> CellSource:
     return cells if genes is None or genes == cells.vocab.feature_id else OnlyGenes(cells, genes)
 
 
+_COLUMNS: Mapping[str, str] = {
+    f"{covariate}_key": f"column of obs with {what}"
+    for covariate, what in {
+        "cell_type": "cell types",
+        "dataset": "datasets, which measure different genes",
+        "assay": "assays",
+        "donor": "donors",
+        "tissue": "tissues",
+        "disease": "diseases",
+    }.items()
+}
+"""One option for each of :data:`gpcp.core.cells.COVARIATES`, and its line of ``--help``."""
+
 _FILTERS = ("tissue", "tissue_general", "cell_type", "disease", "assay", "dataset")
 
 SCHEMES.register("h5ad")(
@@ -232,10 +240,7 @@ SCHEMES.register("h5ad")(
         summary="FILE, an AnnData file",
         cells=_h5ad,
         notes=_h5ad_notes,
-        options=(
-            *("cell_type_key", "dataset_key", "assay_key", "donor_key"),
-            *("gene_id_key", "layer", "values", "nan"),
-        ),
+        options=(*_COLUMNS, "gene_id_key", "layer", "values", "nan"),
     )
 )
 SCHEMES.register("census")(
@@ -249,10 +254,7 @@ SCHEMES.register("census")(
 SCHEMES.register("cache")(Scheme(summary="FOLDER, a panel cache", cells=_cache))
 
 for _name, _option in {
-    "cell_type_key": Option(metavar="COLUMN", summary="column of obs with cell types"),
-    "dataset_key": Option(metavar="COLUMN", summary="column of obs with datasets, which measure different genes"),
-    "assay_key": Option(metavar="COLUMN", summary="column of obs with assays"),
-    "donor_key": Option(metavar="COLUMN", summary="column of obs with donors"),
+    **{name: Option(metavar="COLUMN", summary=summary) for name, summary in _COLUMNS.items()},
     "gene_id_key": Option(metavar="COLUMN", summary="column of var with Ensembl ids (default: the one with most)"),
     "layer": Option(
         metavar="NAME", summary="X, raw or a layer's name (default: the first that looks like counts or log values)"

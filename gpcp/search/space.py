@@ -7,8 +7,8 @@ both are varied they are one hyperparameter, :data:`JOINT`, of the pairs that do
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any, final
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.fields import parse_field, parse_fields, replace_fields
 from gpcp.model.config import ModelConfig
 from gpcp.model.heads.registry import HEADS
 from gpcp.training.config import FitConfig
@@ -154,8 +155,11 @@ def hyperparameter_of(text: str) -> Hyperparameter:
         Hyperparameter(name=name, choices=(0,))
         raise InputError(f"{name} has no usual range: write {name}=LOW..HIGH or {name}=A,B,C")
     if ".." not in values:
-        return Hyperparameter(name=name, choices=tuple(value_of(name, one) for one in values.split(",")))
-    low, high = (value_of(name, one) for one in values.split("..", 1))
+        return Hyperparameter(
+            name=name,
+            choices=tuple(_value_of(name, one) for one in values.split(",")),
+        )
+    low, high = (_value_of(name, one) for one in values.split("..", 1))
     if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
         raise InputError(f"{name}={values} is no range of numbers: write {name}=A,B,C")
     if type(_USUAL.get(name)) is int:
@@ -163,28 +167,13 @@ def hyperparameter_of(text: str) -> Hyperparameter:
     return Hyperparameter(name=name, low=low, high=high, log=low > 0 and high >= 10 * low)
 
 
-def value_of(name: str, text: str) -> Value:
-    """A value of a field, from the text of a command line.
+def _value_of(name: str, text: str) -> Value:
+    return parse_field(name, text, ModelConfig, FitConfig, names=_USUAL)
 
-    Raises
-    ------
-    InputError
-        There is no such field, or its values are of another type.
-    """
-    if name not in _USUAL:
-        raise InputError(f"{name!r} is nothing that can be set; {nearest(name, sorted(_USUAL))}")
-    usual: object = 0.5 if name == "gradient_clip" else _USUAL[name]
-    kind: type[Any] = type(usual)
-    try:
-        if name == "gradient_clip" and text == "none":
-            return None
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return kind(text)
-    except (ValueError, KeyError):
-        kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
-        wanted = kinds.get(kind, "a name")
-        raise InputError(f"{name}={text}: it must be {wanted}") from None
+
+def settings_of(texts: Iterable[str]) -> dict[str, Value]:
+    """Values of fields that are not varied, from texts ``NAME=VALUE``; see :func:`gpcp.core.fields.parse_fields`."""
+    return parse_fields(texts, ModelConfig, FitConfig, names=_USUAL)
 
 
 def _whole_numbers(name: str, low: int, high: int) -> tuple[int, ...]:
@@ -203,12 +192,10 @@ def configs_of(values: Mapping[str, Value], model: ModelConfig, fit: FitConfig) 
     InputError
         The parts do not fit together, or a value is out of range.
     """
-    of_model: dict[str, Any] = {name: value for name, value in values.items() if name in _MODEL}
-    of_fit: dict[str, Any] = {name: value for name, value in values.items() if name in _FIT}
     unknown = [name for name in values if name not in _USUAL]
     if unknown:
         raise InputError(f"{unknown[0]!r} is nothing that can be set; {nearest(unknown[0], sorted(_USUAL))}")
-    return replace(model, **of_model), replace(fit, **of_fit)
+    return replace_fields(model, values), replace_fields(fit, values)
 
 
 @final

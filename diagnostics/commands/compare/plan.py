@@ -7,12 +7,13 @@ import argparse
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 from diagnostics.commands.compare.runs import Setting, Training
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.fields import parse_fields, replace_fields
 from gpcp.core.files import existing_file
 from gpcp.core.registry import Registry
 from gpcp.model.config import ModelConfig, preset
@@ -151,41 +152,12 @@ def _bases(arguments: argparse.Namespace, n_genes: int, part: str) -> tuple[Mode
     n_steps: int = arguments.steps
     model = preset(arguments.preset, n_genes)
     fit = FitConfig().lasting(n_steps)
-    of_model, of_fit = _fields_of(model), _fields_of(fit)
-    changes: tuple[dict[str, Any], dict[str, Any]] = {}, {}
-    for word in arguments.set:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise InputError(f"--set {word!r}: write NAME=VALUE, such as skip=false")
+    given = parse_fields(arguments.set, ModelConfig, FitConfig, example="NAME=VALUE, such as skip=false")
+    for name in given:
         if name in _FIXED or name == part:
             other = "--steps" if name == "n_steps" else "another option, or what is compared"
             raise InputError(f"--set {name}: that is decided by {other}")
-        if name not in of_model and name not in of_fit:
-            raise InputError(f"--set {name}: there is no such field; {nearest(name, [*of_model, *of_fit])}")
-        where, before = (0, of_model[name]) if name in of_model else (1, of_fit[name])
-        changes[where][name] = _value(name, text, before)
     # What is to be compared may be needed to fit what is set, and the other way round: the head is put in here.
-    if part == "head" and changes[0].get("query_form", model.query_form) != "all_genes":
-        changes[0]["head"] = "pooled"
-    set_names = frozenset(word.partition("=")[0] for word in arguments.set)
-    return replace(model, **changes[0]), replace(fit, **changes[1]), set_names
-
-
-def _fields_of(config: ModelConfig | FitConfig) -> dict[str, Any]:
-    return {field.name: getattr(config, field.name) for field in fields(config)}
-
-
-def _value(name: str, text: str, before: object) -> Any:
-    """The text as a value of the field's kind."""
-    if text.lower() == "none" and name in ("gradient_clip", "patience"):
-        return None
-    if isinstance(before, bool):
-        if text.lower() not in ("true", "false"):
-            raise InputError(f"--set {name}={text}: write true or false")
-        return text.lower() == "true"
-    try:
-        if isinstance(before, int):
-            return int(text)
-        return float(text) if isinstance(before, float) else text
-    except ValueError:
-        raise InputError(f"--set {name}={text}: write a number, such as {before}") from None
+    if part == "head" and given.get("query_form", model.query_form) != "all_genes":
+        return replace_fields(model, given | {"head": "pooled"}), replace_fields(fit, given), frozenset(given)
+    return replace_fields(model, given), replace_fields(fit, given), frozenset(given)

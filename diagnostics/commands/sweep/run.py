@@ -29,7 +29,7 @@ from gpcp.opening.cells import source_options, stamp_of
 from gpcp.opening.pairs import SplitPairs, open_pairs, pair_options_of, split_pairs
 from gpcp.panels.panel_file import read_genes
 from gpcp.search.result import RATE, result_of
-from gpcp.search.space import Hyperparameter, Space, Value, configs_of, hyperparameter_of, usual_space, value_of
+from gpcp.search.space import Hyperparameter, Space, Value, configs_of, hyperparameter_of, settings_of, usual_space
 from gpcp.search.storage import SweepStore
 from gpcp.search.sweep import SweepConfig, planned, sample_of, work
 from gpcp.search.trial import Task
@@ -131,7 +131,7 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
     )
     split = split_pairs(named, n_held_out=arguments.held_out, seed=arguments.seed)
     config = _config(arguments, split)
-    base = dict(_setting(text) for text in arguments.set)
+    base = settings_of(arguments.set)
     model, fit = configs_of(
         base, preset(arguments.preset, len(split.training.vocab)), FitConfig(accelerator=accelerator())
     )
@@ -205,13 +205,6 @@ def _title(name: str, task: Task, config: SweepConfig, advice: RateAdvice | None
         f"pairs; judged by {len(split.held_out):,} held-out pairs ({split.summary})",
     ]
     return "\n".join(lines if advice is None else [*lines, advice.summary])
-
-
-def _setting(text: str) -> tuple[str, Value]:
-    name, given, value = text.partition("=")
-    if not given:
-        raise InputError(f"--set {text!r}: write NAME=VALUE")
-    return name, value_of(name, value)
 
 
 def _first(advice: RateAdvice) -> list[Mapping[str, Value]]:

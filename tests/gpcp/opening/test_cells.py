@@ -12,10 +12,11 @@ import scipy.sparse as sp
 
 from diagnostics.cli.options import add_source_arguments
 from diagnostics.cli.parser import Parser
-from gpcp.core.cells import CellBatch, concatenate_cells
+from gpcp.core.cells import COVARIATES, CellBatch, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, open_annotation, open_cells, source_options, stamp_of
+from gpcp.opening.pairs import PairOptions, open_pairs
 from gpcp.panels.annotation import GeneAnnotation, annotation_of_census
 from gpcp.sources.cache.build import build_cache
 from gpcp.sources.cache.cells import CachedCells
@@ -52,6 +53,26 @@ def test_an_anndata_file(file: Path):
         assert set(batch.covariates) == {"cell_type", "dataset"}
     assert open_cells(str(file), genes=GENES[3:1:-1]).vocab.feature_id == GENES[3:1:-1]
     assert open_annotation(str(file)).of_biotype() == set(GENES[:3])
+
+
+def test_every_covariate_is_a_column_of_an_anndata_file(file: Path):
+    assert set(SCHEMES["h5ad"].options) >= {f"{covariate}_key" for covariate in COVARIATES}
+    for covariate in COVARIATES:
+        cells = open_cells(str(file), **{f"{covariate}_key": "kind"})
+        (batch,) = cells.cells(batch_size=10, seed=0)
+        assert {name: sorted(text_B) for name, text_B in batch.covariates.items()} == {covariate: [*"aaabbb"]}
+    with pytest.raises(InputError, match=r"disease column 'knid' is not in obs of .*; nearest: kind"):
+        open_cells(str(file), disease_key="knid")
+
+
+def test_pairs_of_an_anndata_file_can_differ_in_their_disease(file: Path):
+    options = PairOptions(match_on=(), differ_on=("disease",))
+    pairs = open_pairs(f"h5ad:{file}", options, disease_key="kind").pairs
+    disease_of = np.tile(["a", "b"], 3)
+    batches = list(pairs.pairs(batch_size=2, seed=0))
+    assert batches
+    for batch in batches:
+        assert (disease_of[batch.before_id_B] != disease_of[batch.after_id_B]).all()
 
 
 def test_genes_may_be_a_file(file: Path, tmp_path: Path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gpcp.core.errors import InputError
 from gpcp.model.config import ModelConfig
 from gpcp.model.heads.registry import HEADS
-from gpcp.search.space import JOINT, Hyperparameter, Space, hyperparameter_of, usual_space, value_of
+from gpcp.search.space import JOINT, Hyperparameter, Space, hyperparameter_of, settings_of, usual_space
 from gpcp.training.config import FitConfig
 
 MODEL, FIT = ModelConfig(n_genes=5), FitConfig()
@@ -90,7 +90,7 @@ def test_texts_are_read(text: str, expected: Hyperparameter):
     [
         ("lerning_rate", "nearest: learning_rate"),
         ("norm", "has no usual range"),
-        ("width=a,b", "must be a whole number"),
+        ("width=a,b", "write a whole number"),
         ("learning_rate=1..0.1", "is no range"),
         ("learning_rate=0..nan", "is no range"),
         ("head=linear..mlp", "is no range of numbers"),
@@ -123,8 +123,8 @@ def test_values_that_do_not_fit_are_refused_before_any_training(texts: list[str]
 
 
 def test_a_value_that_is_none():
-    assert value_of("gradient_clip", "none") is None
-    assert value_of("gradient_clip", "0.5") == 0.5
+    assert settings_of(["gradient_clip=none"]) == {"gradient_clip": None}
+    assert settings_of(["gradient_clip=0.5", "width=16"]) == {"gradient_clip": 0.5, "width": 16}
     assert not math.isfinite(Hyperparameter(name="width", choices=(1, 2)).low)
 
 

@@ -157,6 +157,8 @@ def _bases(arguments: argparse.Namespace, n_genes: int, part: str) -> tuple[Mode
         if name in _FIXED or name == part:
             other = "--steps" if name == "n_steps" else "another option, or what is compared"
             raise InputError(f"--set {name}: that is decided by {other}")
+    if given.get("patience") is not None:
+        raise InputError("--set patience: these trainings have no held-out loss to stop by; set --steps instead")
     # What is to be compared may be needed to fit what is set, and the other way round: the head is put in here.
     if part == "head" and given.get("query_form", model.query_form) != "all_genes":
         return replace_fields(model, given | {"head": "pooled"}), replace_fields(fit, given), frozenset(given)

@@ -90,7 +90,7 @@ def test_value_embeddings_and_query_forms(tmp_path: Path):
 
 
 def test_where_only_perturbed_genes_ask_the_heads_that_fit_are_compared(tmp_path: Path):
-    content = asked(tmp_path, "--set", "query_form=perturbed_genes", "patience=3", "--n-perturbed", "1-2")
+    content = asked(tmp_path, "--set", "query_form=perturbed_genes", "patience=none", "--n-perturbed", "1-2")
     assert {one["name"] for one in content["compared"]} == {"pooled", "pooled_scalar"}
     assert any("left out" in note for note in content["notes"])
     content = asked(tmp_path, "--preset", "seed_perturbed", "--n-perturbed", "1-2")
@@ -111,6 +111,7 @@ def test_where_only_perturbed_genes_ask_the_heads_that_fit_are_compared(tmp_path
         (["--set", "skipp=false"], "nearest: skip"),
         (["--set", "skip"], "write NAME=VALUE"),
         (["--set", "skip=maybe"], "write true or false"),
+        (["--set", "patience=3"], "no held-out loss to stop by"),
         (["--set", "patience=a"], "write a whole number or none"),
         (["--set", "width=wide"], "write a whole number"),
         (["--set", "width=30"], "multiple of n_heads"),

@@ -1,4 +1,7 @@
-"""Gene graphs as networkx graphs and back: a node is a gene's id, an edge carries its ``weight``."""
+"""Gene graphs as networkx graphs and back: a node is a gene's id, an edge carries its ``weight``.
+
+Dimension key: ``G`` genes of the vocabulary.
+"""
 
 from collections.abc import Iterable, Mapping
 from numbers import Real

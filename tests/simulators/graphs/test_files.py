@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import networkx as nx
 import numpy as np
@@ -47,11 +46,11 @@ def test_networkx_holds_the_same_graph(graph: GeneGraph):
     assert same(GeneGraph.from_networkx(found), graph)
 
 
-@given(graphs(), st.randoms(use_true_random=False))
-def test_a_vocabulary_sets_the_order_of_genes(graph: GeneGraph, random: Random):
+@given(graphs(), st.data())
+def test_a_vocabulary_sets_the_order_of_genes(graph: GeneGraph, data: st.DataObject):
     found = graph.to_networkx()
     shuffled: nx.DiGraph[str] = nx.DiGraph()
-    shuffled.add_nodes_from(random.sample(list(found.nodes), len(found)))
+    shuffled.add_nodes_from(data.draw(st.permutations(list(found.nodes))))
     shuffled.add_edges_from(found.edges(data=True))
     assert same(GeneGraph.from_networkx(shuffled, graph.vocab), graph)
 

@@ -1,8 +1,8 @@
-"""Whether a told gene is told apart from every other, and whether each of several is heard.
+"""Checks that the model distinguishes perturbed genes from each other, and reads each of several.
 
-Dimension key: ``B`` pairs, ``R`` genes asked, a row each, ``L`` state tokens.
+Dimension key: ``B`` pairs, ``R`` genes evaluated, a row each, ``L`` state tokens.
 
-One cell, in which all genes asked have one value; in each row another of them is told. Two genes whose rows agree at
+One cell, in which all genes evaluated have one value; in each row another is perturbed. Two genes whose rows agree at
 all third genes are one gene to the model, as they are where tokens wrap around a table that is too short.
 """
 
@@ -27,7 +27,7 @@ _SLACK = 1e-9
 
 @check(
     "architecture.distinguishes_genes",
-    "Is a told gene told apart from every other?",
+    "Is a perturbed gene distinguished from every other?",
     cause="bug", kind="exact", needs=("model",),
     explained_by=(
         "architecture.perturbation_reaches_others", "architecture.reads_perturbation", "architecture.reads_which",
@@ -35,22 +35,22 @@ _SLACK = 1e-9
     ),
 )  # fmt: skip
 def distinguishes_genes(probe: Probe) -> Finding:
-    """No two told genes give the same answers for all others, under each of three draws of generic weights."""
+    """No two perturbed genes give the same predictions for all others, under each of three draws of generic weights."""
     if probe.exact_dtype != torch.float64:
-        return Finding(outcome="not_applicable", message="one gene's share of an answer is lost in single precision")
-    batch, place_R = _one_cell(probe)
-    n_genes = len(place_R)
+        return Finding(outcome="not_applicable", message="one gene's part in a prediction is lost in single precision")
+    batch, position_R = _one_cell(probe)
+    n_genes = len(position_R)
     if n_genes < 3:
-        return Finding(outcome="not_applicable", message="it takes three genes to tell two apart by a third")
-    same_RR = _twins(probe, perturbed(batch, place_R, np.full(n_genes, probe.value_range[1])), place_R)
+        return Finding(outcome="not_applicable", message="it takes three genes to distinguish two by a third")
+    same_RR = _twins(probe, perturbed(batch, position_R, np.full(n_genes, probe.value_range[1])), position_R)
     n_twins, n_pairs = int(same_RR.sum()), n_genes * (n_genes - 1) // 2
-    ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][place_R]]
+    ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][position_R]]
     named = [f"{ids[one]} and {ids[other]}" for one, other in np.argwhere(same_RR)[:2]]
     return verdict(
         good=not n_twins,
-        message=f"{n_twins} of {n_pairs} pairs of genes are one gene to the model when told, such as {', '.join(named)}"
+        message=f"{n_twins} of {n_pairs} pairs of genes are one gene to the model when perturbed: {', '.join(named)}"
         if n_twins
-        else f"{n_genes} genes are told apart when they are told",
+        else f"{n_genes} genes are distinguished when they are perturbed",
         next_step="look for tokens that wrap around or are clipped, an embedding table shorter than the vocabulary, "
         "and ids or symbols that map to one entry",
         statistic=n_twins / n_pairs, null=0.0, tolerance=0.0, n=n_pairs,
@@ -58,32 +58,32 @@ def distinguishes_genes(probe: Probe) -> Finding:
 
 
 def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
-    """One cell in every row, and the places of the genes asked, which share a value a quarter below the top."""
+    """One cell in every row, and the positions of the genes evaluated, which share a value a quarter below the top."""
     drawn = invented(probe, "told apart", n_pairs=1)
-    place_R = np.sort(probe.rng("told apart").permutation(drawn.before_BL.shape[1])[:MOST_GENES])
+    position_R = np.sort(probe.rng("told apart").permutation(drawn.before_BL.shape[1])[:MOST_GENES])
     lo, hi = probe.value_range
     value_BL = drawn.before_BL.clone()
-    value_BL[:, torch.as_tensor(place_R, device=value_BL.device)] = 0.25 * lo + 0.75 * hi
+    value_BL[:, torch.as_tensor(position_R, device=value_BL.device)] = 0.25 * lo + 0.75 * hi
     one = replace(drawn, before_BL=value_BL)
     wide = {
-        field.name: getattr(one, field.name).expand(len(place_R), -1).clone()
+        field.name: getattr(one, field.name).expand(len(position_R), -1).clone()
         for field in fields(ModelBatch)
         if field.name != "token_BL"
     }
-    return replace(one, **wide), place_R
+    return replace(one, **wide), position_R
 
 
-def _twins(probe: Probe, batch: ModelBatch, place_R: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _twins(probe: Probe, batch: ModelBatch, position_R: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Pairs of rows that agree at all third genes under every draw of weights, each once, bool (R, R)."""
-    rows = np.arange(len(place_R))
+    rows = np.arange(len(position_R))
     same_RR = np.triu(np.ones((len(rows), len(rows)), dtype=np.bool_), k=1)
     for draw in range(3):
         answer_RL = probe.answer(batch, probe.generic(draw)).double().cpu().numpy()
         slack = _SLACK * float(np.abs(answer_RL[np.isfinite(answer_RL)]).max(initial=0.0))
         gap_RRL = np.abs(answer_RL[:, None] - answer_RL[None])
-        # The two genes themselves are left out: one of them is told in one row, the other in the other.
-        gap_RRL[rows, :, place_R] = 0
-        gap_RRL[:, rows, place_R] = 0
+        # The two genes themselves are left out: one of them is perturbed in one row, the other in the other.
+        gap_RRL[rows, :, position_R] = 0
+        gap_RRL[:, rows, position_R] = 0
         same_RR &= gap_RRL.max(axis=2) <= slack
         if not same_RR.any():
             break
@@ -92,45 +92,45 @@ def _twins(probe: Probe, batch: ModelBatch, place_R: NDArray[np.int64]) -> NDArr
 
 @check(
     "architecture.reads_every_perturbation",
-    "Of several told genes, is each one heard?",
+    "Of several perturbed genes, is each one read?",
     cause="bug", kind="exact", needs=("model",),
     explained_by=(
         "architecture.perturbation_reaches_others", "architecture.reads_dose", "architecture.reads_perturbation"),
 )  # fmt: skip
 def reads_every_perturbation(probe: Probe) -> Finding:
-    """Beside other told genes one goes up or down by a little: in every pair some other gene's answer must move.
+    """Beside others one perturbed gene goes up or down a little: in every pair another gene's prediction must change.
 
-    A model that hears the largest change alone, or the first, answers single perturbations rightly.
+    A model that reads the largest change alone, or the first, predicts single perturbations rightly.
     """
     batch = invented(probe, "several told", p_perturbed=1 / 2)
     rng, (lo, hi) = probe.rng("several told"), probe.value_range
     others_B = batch.perturbed_BL.sum(dim=1).cpu().numpy()
     if batch.before_BL.shape[1] < 4 or others_B.min() < 1:
-        return Finding(outcome="not_applicable", message="it takes two genes to tell, one to vary and one to ask")
-    place_B = rng.integers(batch.before_BL.shape[1], size=len(batch))
-    where_BL = batch.measured_BL & ~batch.perturbed_BL & ~at(batch, place_B)
-    before_B = batch.before_BL.cpu().numpy()[np.arange(len(batch)), place_B]
-    up, down = (perturbed(batch, place_B, before_B + share * (hi - lo)) for share in (0.05, -0.05))
-    asked_B = where_BL.any(dim=1)
-    deaf_B = asked_B.clone()
+        return Finding(outcome="not_applicable", message="it takes two perturbed genes and another to predict")
+    position_B = rng.integers(batch.before_BL.shape[1], size=len(batch))
+    where_BL = batch.measured_BL & ~batch.perturbed_BL & ~at(batch, position_B)
+    before_B = batch.before_BL.cpu().numpy()[np.arange(len(batch)), position_B]
+    up, down = (perturbed(batch, position_B, before_B + share * (hi - lo)) for share in (0.05, -0.05))
+    evaluated_B = where_BL.any(dim=1)
+    ignored_B = evaluated_B.clone()
     for draw in range(3):
         model = probe.generic(draw)
         moved = [deviation(*both) for both in _rows(probe, up, down, model, where_BL)]
-        deaf_B &= torch.tensor([one.equal for one in moved], device=deaf_B.device)
-        if not bool(deaf_B.any()):
+        ignored_B &= torch.tensor([one.equal for one in moved], device=ignored_B.device)
+        if not bool(ignored_B.any()):
             break
-    n, n_deaf = int(asked_B.sum()), int(deaf_B.sum())
+    n, n_ignored = int(evaluated_B.sum()), int(ignored_B.sum())
     return verdict(
-        good=n_deaf <= n / 4,
-        message=f"in {n_deaf} of {n} pairs that are told several genes, how far one of them goes changes no answer",
-        next_step="look for a maximum, a sort or an index that keeps one of the told genes",
-        statistic=n_deaf / max(n, 1), null=0.0, tolerance=0.25, n=n,
+        good=n_ignored <= n / 4,
+        message=f"in {n_ignored} of {n} pairs with several perturbed genes, one of them affects no prediction",
+        next_step="look for a maximum, a sort or an index that keeps one of the perturbed genes",
+        statistic=n_ignored / max(n, 1), null=0.0, tolerance=0.25, n=n,
     )  # fmt: skip
 
 
 def _rows(
     probe: Probe, one: ModelBatch, other: ModelBatch, model: nn.Module, where_BL: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The answers to two questions row by row, at some places."""
+    """The predictions for two batches row by row, at some positions."""
     one_BL, other_BL = probe.answer(one, model), probe.answer(other, model)
     return ((a[where], b[where]) for a, b, where in zip(one_BL, other_BL, where_BL, strict=True))

@@ -1,9 +1,9 @@
-"""What the untrained model reads, and what it must not read: masks, expression, and what is told of the change.
+"""Checks of what the untrained model reads and must not read: masks, expression and the perturbation.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 
-Asked of generic weights: what does not move an answer there is not connected, and no training will connect it. Each
-row of a batch asks with a gene of its own, so that one pass asks for many.
+At generic weights: what does not change a prediction there is not connected, and no training will connect it. Each
+row of a batch varies a gene of its own, so that one pass checks many.
 """
 
 from dataclasses import replace
@@ -27,7 +27,7 @@ _JUNK = 1e6
 
 @check(
     "architecture.finite",
-    "Are the untrained model's answers finite numbers?",
+    "Are the untrained model's predictions finite numbers?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def finite(probe: Probe) -> Finding:
@@ -39,7 +39,7 @@ def finite(probe: Probe) -> Finding:
         n_wrong, n = n_wrong + int((~answer.isfinite()).sum()), n + answer.numel()
     return verdict(
         good=not n_wrong,
-        message=f"{n_wrong} of {n} answers are NaN or infinite" if n_wrong else f"all {n} answers are finite",
+        message=f"{n_wrong} of {n} predictions are NaN or infinite" if n_wrong else f"all {n} predictions are finite",
         next_step="look for a logarithm or root of a negative number, a division by 0, a softmax over nothing, or "
         "weights that are NaN already",
         statistic=n_wrong / max(n, 1), tolerance=0.0, n=n,
@@ -48,7 +48,7 @@ def finite(probe: Probe) -> Finding:
 
 @check(
     "architecture.repeatable",
-    "Does the model in evaluation mode answer the same question twice alike?",
+    "Does the model in evaluation mode predict the same batch twice alike?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def repeatable(probe: Probe) -> Finding:
@@ -66,11 +66,11 @@ def repeatable(probe: Probe) -> Finding:
 
 @check(
     "architecture.unmeasured",
-    "Do unmeasured genes change nothing, whatever is stored at their places?",
+    "Do unmeasured genes change nothing, whatever is stored at their positions?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def unmeasured(probe: Probe) -> Finding:
-    """Other values, large ones, and other targets at the places that are not measured."""
+    """Other values, large ones, and other targets at the positions that are not measured."""
     batch, usual_BL = _partly_measured(probe)
     rng = probe.rng("unmeasured")
     hidden_BL = ~batch.measured_BL
@@ -83,8 +83,8 @@ def unmeasured(probe: Probe) -> Finding:
         found = now if now.largest >= found.largest else found
     return must_equal(
         found,
-        same="what stands at unmeasured places changes nothing",
-        differs="what stands at unmeasured places changes the answers for measured genes",
+        same="what stands at unmeasured positions changes nothing",
+        differs="what stands at unmeasured positions changes the predictions for measured genes",
         next_step="drop what is not measured with torch.where(measured_BL, value, 0), and give measured_BL to "
         "attention and to every mean or sum over genes (True where a gene counts)",
     )
@@ -92,7 +92,7 @@ def unmeasured(probe: Probe) -> Finding:
 
 @check(
     "architecture.nan_unmeasured",
-    "Does a NaN stored at an unmeasured place stay there?",
+    "Does a NaN stored at an unmeasured position stay there?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def nan_unmeasured(probe: Probe) -> Finding:
@@ -102,14 +102,14 @@ def nan_unmeasured(probe: Probe) -> Finding:
     found = deviation(usual_BL, probe.answer(altered, probe.generic_model), batch.measured_BL)
     if found.equal and _gradient_is_nan(probe, altered):
         return verdict(
-            good=False, message="NaN at unmeasured places leaves the answers alone and makes gradients NaN",
+            good=False, message="NaN at unmeasured positions leaves the predictions alone and makes gradients NaN",
             next_step="choose with torch.where before any arithmetic, not after it",
             statistic=1.0, tolerance=0.0, n=found.n,
         )  # fmt: skip
     return must_equal(
         found,
-        same="NaN stored at unmeasured places changes neither answers nor gradients",
-        differs="NaN stored at unmeasured places reaches the answers for measured genes",
+        same="NaN stored at unmeasured positions changes neither predictions nor gradients",
+        differs="NaN stored at unmeasured positions reaches the predictions for measured genes",
         next_step="choose with torch.where(measured, value, 0) before any arithmetic: a product with the mask keeps "
         "NaN",
     )
@@ -125,7 +125,7 @@ def _gradient_is_nan(probe: Probe, batch: ModelBatch) -> bool:
 
 
 def _partly_measured(probe: Probe) -> tuple[ModelBatch, Tensor]:
-    """Cells in which each measures genes of its own, and the answers for them."""
+    """Cells in which each measures genes of its own, and the predictions for them."""
     batch = invented(probe, "partly measured", p_perturbed=1 / 3, p_measured=2 / 3)
     batch = set_before(batch, ~batch.measured_BL, 0.0)
     return batch, probe.answer(batch, probe.generic_model)
@@ -133,11 +133,11 @@ def _partly_measured(probe: Probe) -> tuple[ModelBatch, Tensor]:
 
 @check(
     "architecture.unperturbed",
-    "Is the cell after read at told genes only?",
+    "Is the cell after read at perturbed genes only?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def unperturbed(probe: Probe) -> Finding:
-    """Other targets at untold places: those of a training pair would be the very answers."""
+    """Other targets at unperturbed positions: those of a training pair would be the very values to predict."""
     batch = invented(probe, "untold", p_perturbed=1 / 3)
     rng = probe.rng("untold")
     target_BL = torch.as_tensor(drawn_values(probe, tuple(batch.target_BL.shape), rng)).to(batch.target_BL)
@@ -145,15 +145,15 @@ def unperturbed(probe: Probe) -> Finding:
     usual_BL, other_BL = (probe.answer(one, probe.generic_model) for one in (batch, altered))
     return must_equal(
         deviation(usual_BL, other_BL),
-        same="targets stored at untold genes change nothing",
-        differs="targets stored at genes that are not told change the answers",
+        same="targets stored at unperturbed genes change nothing",
+        differs="targets stored at genes that are not perturbed change the predictions",
         next_step="read target_BL where perturbed_BL is True only: elsewhere it may hold what is to be predicted",
     )
 
 
 @check(
     "architecture.reads_expression",
-    "Do the answers move with expression before?",
+    "Do the predictions change with expression before?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def reads_expression(probe: Probe) -> Finding:
@@ -163,24 +163,24 @@ def reads_expression(probe: Probe) -> Finding:
     altered = set_before(batch, batch.measured_BL & ~batch.perturbed_BL, other.before_BL)
     return must_move(
         probe.most_moved(lambda model: deviation(probe.answer(batch, model), probe.answer(altered, model))),
-        moves="answers move with the expression of the cell before",
-        stays="the answers are the same whatever the cell before expresses",
+        moves="predictions change with the expression of the cell before",
+        stays="the predictions are the same whatever the cell before expresses",
         next_step="feed before_BL to the model, and look for a detour that drops it",
     )
 
 
 @check(
     "architecture.reads_other_genes",
-    "Does the expression of one gene reach the answers for others?",
+    "Does the expression of one gene reach the predictions for others?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
 def reads_other_genes(probe: Probe) -> Finding:
-    """One gene a pair gets another value; its own answer is left out."""
+    """One gene a pair gets another value; its own prediction is left out."""
     return must_move(
         _moved_by_one_gene(probe, invented(probe, "one gene", p_perturbed=1 / 3), probe.rng("one gene")),
-        moves="one gene's expression reaches the answers for other genes",
-        stays="no gene's expression reaches the answer for another gene",
-        next_step="let genes exchange what they know: attention between tokens, or a layer over all genes",
+        moves="one gene's expression reaches the predictions for other genes",
+        stays="no gene's expression reaches the prediction for another gene",
+        next_step="let genes exchange information: attention between tokens, or a layer over all genes",
     )
 
 
@@ -198,7 +198,7 @@ def reads_measured(probe: Probe) -> Finding:
     return must_move(
         _moved_by_one_gene(probe, batch, rng),
         moves="a measured gene is read where others are unmeasured",
-        stays="where some genes are unmeasured, no measured gene reaches the answer for another",
+        stays="where some genes are unmeasured, no measured gene reaches the prediction for another",
         next_step="look at the attention mask: inverted, or all False as soon as one gene is unmeasured",
     )
 
@@ -211,6 +211,6 @@ def _moved_by_one_gene(probe: Probe, batch: ModelBatch, rng: np.random.Generator
 
 
 def one_of_each(among_BL: Tensor, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random place of each row among some, int64 (B,); place 0 where a row has none."""
+    """A random position of each row among some, int64 (B,); position 0 where a row has none."""
     among = among_BL.cpu().numpy()
     return np.argmax(among * rng.uniform(0.5, 1.0, among.shape), axis=1)

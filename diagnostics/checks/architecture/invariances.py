@@ -1,6 +1,6 @@
-"""What must leave an answer as it is: the order of the genes, the other cells, padding, saving, the mode.
+"""Checks of invariances: to the order of genes, other cells of the batch, padding, saving and loading, and the mode.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` answers for measured genes.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` predictions for measured genes.
 """
 
 import copy
@@ -20,7 +20,7 @@ from diagnostics.results.check_result import Finding
 from gpcp.model.batch import ModelBatch
 
 _PASSES, _SETTLED = 200, 0.5
-"""Passes after which running statistics are those of the batch, and what may be left in spreads of the answers: they
+"""Passes after which running statistics are those of the batch, and the rest, in spreads of the predictions: they
 take the unbiased variance of a batch, which is normalised by the biased one."""
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -32,30 +32,30 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def gene_order(probe: Probe) -> Finding:
-    """The places of a batch in a random order, each with its token."""
+    """The positions of a batch in a random order, each with its token."""
     batch = invented(probe, "gene order", p_perturbed=1 / 3, p_measured=2 / 3)
-    n_places = batch.before_BL.shape[1]
+    n_positions = batch.before_BL.shape[1]
     # Reversed where there are two, since a random order may be the old one.
-    order = probe.rng("gene order").permutation(n_places) if n_places > 2 else np.arange(n_places)[::-1]
-    place_L = torch.as_tensor(order.copy(), device=probe.device)
-    usual_BL = probe.answer(batch, probe.generic_model)[:, place_L]
-    moved = columns(batch, place_L)
+    order = probe.rng("gene order").permutation(n_positions) if n_positions > 2 else np.arange(n_positions)[::-1]
+    position_L = torch.as_tensor(order.copy(), device=probe.device)
+    usual_BL = probe.answer(batch, probe.generic_model)[:, position_L]
+    moved = columns(batch, position_L)
     return must_equal(
         deviation(usual_BL, probe.answer(moved, probe.generic_model), moved.measured_BL),
-        same="the answers follow their genes whatever the order",
-        differs="the answers depend on where a gene stands in the batch",
-        next_step="know genes by token_BL alone: no positional encoding, no order of an earlier batch, the same "
-        "places in encoder and decoder",
+        same="the predictions follow their genes whatever the order",
+        differs="the predictions depend on a gene's position in the batch",
+        next_step="identify genes by token_BL alone: no positional encoding, no order of an earlier batch, the same "
+        "positions in encoder and decoder",
     )
 
 
 @check(
     "architecture.other_cells",
-    "Does a pair's answer not depend on the other pairs of its batch?",
+    "Does a pair's prediction not depend on the other pairs of its batch?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def other_cells(probe: Probe) -> Finding:
-    """Two pairs asked alone, and among others with other values, other told genes and other measured ones."""
+    """Two pairs alone, and among others with other values, other perturbed genes and other measured ones."""
     usual = invented(probe, "this cell", p_perturbed=1 / 3, p_measured=2 / 3)
     others = invented(probe, "other cells", p_perturbed=2 / 3, p_measured=0.9)
     found: Deviation | None = None
@@ -78,8 +78,8 @@ def other_cells(probe: Probe) -> Finding:
     assert found is not None
     return must_equal(
         found,
-        same="a pair's answer is the same alone and among others",
-        differs="a pair's answer depends on the other pairs of its batch",
+        same="a pair's prediction is the same alone and among others",
+        differs="a pair's prediction depends on the other pairs of its batch",
         next_step="look for a mean, norm, softmax, graph or reshape over the first axis, and for one pair's mask used "
         "for all",
     )
@@ -87,11 +87,11 @@ def other_cells(probe: Probe) -> Finding:
 
 @check(
     "architecture.padding",
-    "Do more padding places change nothing?",
+    "Do more padding positions change nothing?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def padding(probe: Probe) -> Finding:
-    """More unmeasured places at the end of a batch, and other genes at those that are unmeasured already."""
+    """More unmeasured positions at the end of a batch, and other genes at those that are unmeasured already."""
     rng = probe.rng("padding")
     parts: list[Deviation] = []
     for p_measured in (1.0, 2 / 3):
@@ -106,20 +106,20 @@ def padding(probe: Probe) -> Finding:
             parts.append(deviation(usual_BL, answer_BL, batch.measured_BL))
     return must_equal(
         max(parts, key=lambda part: part.largest),
-        same="padding places change nothing",
-        differs="padding places change the answers for measured genes",
-        next_step="leave unmeasured places out of attention, of every mean and of every count of genes: the attention "
-        "mask is missing or inverted, or the mean is over all places",
+        same="padding positions change nothing",
+        differs="padding positions change the predictions for measured genes",
+        next_step="leave unmeasured positions out of attention, every mean and every count of genes: the attention "
+        "mask is missing or inverted, or the mean is over all positions",
     )
 
 
 @check(
     "architecture.state_dict",
-    "Does the model come back whole from what is saved of it?",
+    "Is the model restored by its saved state?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def state_dict(probe: Probe) -> Finding:
-    """Weights saved, drawn anew, and loaded: the answers are the old ones, and nothing that learns is left out."""
+    """Weights saved, drawn anew, and loaded: the predictions are as before, and no parameter is left out."""
     hidden = unregistered(probe.exact_model)
     if hidden:
         return verdict(
@@ -147,8 +147,8 @@ def state_dict(probe: Probe) -> Finding:
         )  # fmt: skip
     return must_equal(
         deviation(probe.answer(batch, probe.generic_model), probe.answer(batch, fresh), batch.measured_BL),
-        same="saved and loaded weights give the same answers",
-        differs="saved and loaded weights give other answers",
+        same="saved and loaded weights give the same predictions",
+        differs="saved and loaded weights give other predictions",
         next_step="look for weights that state_dict leaves out, and for a load_state_dict of the model's own",
     )
 
@@ -176,7 +176,7 @@ def modes(probe: Probe) -> Finding:
         settled = _settled(probe, model, batch)
         if not settled <= _SETTLED:
             return verdict(
-                good=False, message=f"after {_PASSES} passes over one batch the answers in evaluation mode are still "
+                good=False, message=f"after {_PASSES} passes over one batch predictions in evaluation mode are still "
                 f"{settled:.2g} spreads from those in training mode: the running statistics of {norms[0]} do not "
                 "follow", next_step="look at its momentum, at track_running_stats, and at whether the layer that is "
                 "trained is the one that is evaluated",
@@ -184,7 +184,7 @@ def modes(probe: Probe) -> Finding:
             )  # fmt: skip
         return Finding(
             outcome="not_applicable",
-            message=f"the model has a norm over the batch ({norms[0]}): while training, a pair's answer depends "
+            message=f"the model has a norm over the batch ({norms[0]}): in training a pair's prediction depends "
             "on the others by design, and small batches are noisy",
         )
     if not found.equal and not deviation(one_BL, again_BL, batch.measured_BL).equal:
@@ -196,15 +196,15 @@ def modes(probe: Probe) -> Finding:
         )
     return must_equal(
         found,
-        same="training mode without dropout answers as evaluation mode does",
-        differs="training mode answers otherwise than evaluation mode, and neither dropout nor a norm over the batch "
+        same="training mode without dropout predicts as evaluation mode does",
+        differs="training mode predicts otherwise than evaluation mode, and neither dropout nor a norm over the batch "
         "accounts for it",
         next_step="look for what asks self.training: what is trained is not what is evaluated",
     )
 
 
 def _settled(probe: Probe, model: nn.Module, batch: ModelBatch) -> float:
-    """How far the two modes lie apart, in spreads of the answers, once the running statistics are of this batch."""
+    """How far the two modes lie apart, in spreads of the predictions, once the running statistics are of this batch."""
     model.train()
     with without_dropout(model):
         for _ in range(_PASSES - 1):

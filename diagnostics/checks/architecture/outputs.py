@@ -1,4 +1,4 @@
-"""What the model can say at all, and what its attention adds up to.
+"""Checks of the outputs' range and of the attention weights' sums.
 
 Dimension key: ``B`` pairs, ``L`` state tokens, ``H`` heads, ``Q`` querying and ``K`` attended tokens, ``P`` queries.
 """
@@ -22,13 +22,13 @@ _DRAWS = 3
 
 @check(
     "architecture.range",
-    "Can the answers reach as low and as high as the targets?",
+    "Can the predictions reach as low and as high as the targets?",
     cause="architecture", kind="exact", needs=("pairs", "model"),
 )  # fmt: skip
-def answer_range(probe: Probe) -> Finding:
+def output_range(probe: Probe) -> Finding:
     """Weights are multiplied by up to 100,000, each parameter with a sign of its own.
 
-    An answer that ends in a linear map then leaves every bound on either side; what is clipped, rectified or squashed
+    A prediction that ends in a linear map then leaves every bound on either side; one that is clipped or squashed
     does not. Answers and their difference from the cell before are both held against the targets'.
     """
     batch, after_BL = probe.exact(probe.few)
@@ -51,10 +51,10 @@ def answer_range(probe: Probe) -> Finding:
             break
     shortfall = _shortfall(wanted, reached)
     part = int(np.argmax([_shortfall([one], [other]) for one, other in zip(wanted, reached, strict=True)]))
-    what = ("answers", "changes from the cell before")[part]
+    what = ("predictions", "changes from the cell before")[part]
     return verdict(
         good=shortfall == 0,
-        message=f"answers reach beyond the targets on either side, with {n_models} draws of weights"
+        message=f"predictions reach beyond the targets on either side, with {n_models} draws of weights"
         if shortfall == 0
         else f"whatever the weights, {what} lie within {reached[part][0]:.3g} .. {reached[part][1]:.3g}, and targets "
         f"within {wanted[part][0]:.3g} .. {wanted[part][1]:.3g}",

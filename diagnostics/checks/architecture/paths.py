@@ -1,6 +1,6 @@
-"""Paths through the model: back to every parameter, from gene to gene, and out to where the targets lie.
+"""Checks of paths through the model: gradients to every parameter, and information from gene to gene.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``J`` genes asked, ``I`` genes varied,
+Dimension key: ``B`` pairs, ``L`` state tokens, ``J`` genes evaluated, ``I`` genes varied,
 ``K`` components of a distribution.
 """
 
@@ -26,8 +26,8 @@ _STEPS = 5
 one, a second behind it another."""
 
 _RANK_SLACK = 1e-9
-_ASKED = 6
-"""Genes whose answers the rank is taken over."""
+_N_EVALUATED = 6
+"""Genes whose predictions the rank is taken over."""
 
 
 @check(
@@ -36,7 +36,7 @@ _ASKED = 6
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def gradients(probe: Probe) -> Finding:
-    """Of the answers for measured genes, at the model's own weights; what gets none is asked why."""
+    """Of the predictions for measured genes, at the model's own weights; what gets none is examined further."""
     model = copy.deepcopy(probe.exact_model)
     n_parameters = len(list(model.parameters()))
     if not n_parameters:
@@ -52,7 +52,7 @@ def gradients(probe: Probe) -> Finding:
     silent = _silent(probe, model)
     if silent is None:
         return verdict(
-            good=False, message="gradients of finite answers are not finite", statistic=1.0, tolerance=0.0,
+            good=False, message="gradients of finite predictions are not finite", statistic=1.0, tolerance=0.0,
             next_step="look for a root or a norm at 0, a division by 0, or a torch.where after the arithmetic",
         )  # fmt: skip
     if not silent:
@@ -66,7 +66,7 @@ def gradients(probe: Probe) -> Finding:
             detached,
             n_parameters,
             "get no gradient whatever the weights are",
-            "look for detach(), no_grad(), .data, an argmax or rounding between them and the answer; or for layers "
+            "look for detach(), no_grad(), .data, an argmax or rounding between them and the prediction; or for layers "
             "that forward does not use",
         )
     for _ in range(_STEPS):
@@ -106,12 +106,12 @@ def _questions(probe: Probe) -> list[ModelBatch]:
 
 
 def _pull(probe: Probe, model: nn.Module, batch: ModelBatch, number: int) -> None:
-    """Accumulate the gradients of a random sum of the answers for measured genes, spreads among them."""
-    said = [probe.subject.predict(model, batch)[batch.measured_BL]]
+    """Accumulate the gradients of a random sum of the predictions for measured genes, spreads among them."""
+    parts = [probe.subject.predict(model, batch)[batch.measured_BL]]
     if isinstance(model, GenePerturbationTransformer) and model.gives_distribution:
         distribution = model.distribution(batch)
-        said += [value_BLK[batch.measured_BL].flatten() for value_BLK in distribution.parameters]
-    answer = torch.cat(said)
+        parts += [value_BLK[batch.measured_BL].flatten() for value_BLK in distribution.parameters]
+    answer = torch.cat(parts)
     weight = torch.as_tensor(probe.rng("weights of answers", number).standard_normal(answer.numel())).to(answer)
     if answer.requires_grad:
         (answer * weight).sum().backward()  # pyright: ignore[reportUnknownMemberType]
@@ -134,7 +134,7 @@ def _silent(probe: Probe, model: nn.Module) -> list[str] | None:
 
 
 def _step(probe: Probe, model: nn.Module) -> None:
-    """Each entry moves by a thousandth, as Adam would move it, so that what hangs on a 0 comes alive."""
+    """Each entry moves by a thousandth, as Adam would move it, so that what a 0 multiplied gets a gradient."""
     model.zero_grad()
     for number, batch in enumerate(_questions(probe)):
         _pull(probe, model, batch, number)
@@ -146,11 +146,11 @@ def _step(probe: Probe, model: nn.Module) -> None:
 
 @check(
     "architecture.identity",
-    "Are genes of equal expression told apart?",
+    "Are genes of equal expression distinguished?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
 def identity(probe: Probe) -> Finding:
-    """All genes at the same value, 0 and another, none told: their answers must be able to differ."""
+    """All genes at the same value, 0 and another, none perturbed: their predictions must be able to differ."""
     batch = invented(probe, "identity")
     if batch.before_BL.shape[1] < 2:
         return Finding(outcome="not_applicable", message="there is only one gene")
@@ -171,8 +171,8 @@ def identity(probe: Probe) -> Finding:
     everywhere = bool(lost) and lost[0] != 0
     return must_move(
         found,
-        moves="genes of equal expression get answers of their own",
-        stays=f"all genes of expression {lost[0] if lost else 0:.3g} get the same answer",
+        moves="genes of equal expression get predictions of their own",
+        stays=f"all genes of expression {lost[0] if lost else 0:.3g} get the same prediction",
         next_step="give each gene an embedding and use it"
         if everywhere
         else "add the gene's identity to its token: identity x value is 0 for every gene where the value is 0; or give "
@@ -182,36 +182,36 @@ def identity(probe: Probe) -> Finding:
 
 @check(
     "architecture.rank",
-    "Is there room between the genes for more than one number?",
+    "Does more than one number pass between genes?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
 def rank(probe: Probe) -> Finding:
-    """Rank of the derivatives of some genes' answers by the inputs of others, float64 (J, I): 1 is a bottleneck.
+    """Rank of the derivatives of some genes' predictions by the inputs of others, float64 (J, I): 1 is a bottleneck.
 
     A gene's own input is left out, since a shortcut for it would hide what is between genes.
     """
     batch = invented(probe, "rank", p_perturbed=1 / 3, n_pairs=3)
-    n_places = batch.before_BL.shape[1]
-    if n_places < 4:
-        return Finding(outcome="not_applicable", message="it takes four genes: two to ask and two to vary")
-    asked_J = np.sort(probe.rng("asked").permutation(n_places)[: min(_ASKED, n_places // 2)])
+    n_positions = batch.before_BL.shape[1]
+    if n_positions < 4:
+        return Finding(outcome="not_applicable", message="it takes four genes: two to predict and two to vary")
+    evaluated_J = np.sort(probe.rng("asked").permutation(n_positions)[: min(_N_EVALUATED, n_positions // 2)])
     batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
-    batch.perturbed_BL[:, asked_J] = False
+    batch.perturbed_BL[:, evaluated_J] = False
     found = 0
     for draw in range(3):
-        # Where most answers are silent, as under a ReLU, another draw of weights wakes others.
-        found = max(found, _rank(probe, _slopes(probe, probe.generic(draw), batch, asked_J)))
+        # Where most predictions have no derivatives, as under a ReLU, another draw of weights gives some.
+        found = max(found, _rank(probe, _slopes(probe, probe.generic(draw), batch, evaluated_J)))
         if found > 1:
             break
     if not found:
         return Finding(
-            outcome="not_applicable", message="the answers have no derivatives by the inputs of other genes to count"
+            outcome="not_applicable", message="the predictions have no derivatives by the inputs of other genes"
         )
     return verdict(
         good=found > 1,
-        message=f"other genes reach the answers for {len(asked_J)} genes through {found} independent "
+        message=f"other genes reach the predictions for {len(evaluated_J)} genes through {found} independent "
         f"{'numbers' if found > 1 else 'number'} at least",
-        next_step="widen what lies between the genes: a pool to a scalar lets all answers move together only",
+        next_step="widen what lies between the genes: pooling to a scalar only lets all predictions move together",
         statistic=float(found), null=1.0, tolerance=1.0, n=len(batch),
     )  # fmt: skip
 
@@ -226,19 +226,19 @@ def _rank(probe: Probe, slope_BJI: NDArray[np.float64] | None) -> int:
 
 
 def _slopes(
-    probe: Probe, model: nn.Module, batch: ModelBatch, asked_J: NDArray[np.int64]
+    probe: Probe, model: nn.Module, batch: ModelBatch, evaluated_J: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """Derivatives of the asked answers by before and target of all other genes, (B, J, 2 I)."""
+    """Derivatives of the chosen predictions by before and target of all other genes, (B, J, 2 I)."""
     inputs = [batch.before_BL.clone().requires_grad_(), batch.target_BL.clone().requires_grad_()]
     answer_BL = probe.subject.predict(model, replace(batch, before_BL=inputs[0], target_BL=inputs[1]))
     if not answer_BL.requires_grad:
         return None
-    other_I = np.setdiff1d(np.arange(answer_BL.shape[1]), asked_J)
+    other_I = np.setdiff1d(np.arange(answer_BL.shape[1]), evaluated_J)
     rows: list[Tensor] = []
-    for place in asked_J.tolist():
+    for position in evaluated_J.tolist():
         slopes = cast(
             "tuple[Tensor | None, ...]",
-            torch.autograd.grad(answer_BL[:, place].sum(), inputs, retain_graph=True, allow_unused=True),
+            torch.autograd.grad(answer_BL[:, position].sum(), inputs, retain_graph=True, allow_unused=True),
         )
         rows.append(torch.cat([torch.zeros_like(batch.before_BL) if one is None else one for one in slopes], dim=1))
     both_I = np.concatenate((other_I, answer_BL.shape[1] + other_I))

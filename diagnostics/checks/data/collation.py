@@ -1,8 +1,8 @@
-"""From the pairs to what the model is given: values and masks at their places, and nothing of the target besides.
+"""Checks of collation: whether the model's input holds the pairs' values and masks, and nothing of the target.
 
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``L`` state tokens, ``N`` measured places.
+Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``L`` state tokens, ``N`` measured positions.
 
-Everything goes through the subject's own ``collate``, and is held against the pairs gene by gene.
+Everything goes through the subject's own ``collate``, and is compared with the pairs gene by gene.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,16 +31,16 @@ _OWN_UNITS = "; if that is meant, do it in the source, so that pairs hold what t
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Arrived:
-    """What a batch holds, in the order of the vocabulary.
+    """The contents of a batch, in the order of the vocabulary.
 
     Parameters
     ----------
     measured_BG, perturbed_BG : bool, (B, G)
-        Genes that have a place that counts as measured, and as told.
+        Genes with a position that counts as measured, and as perturbed.
     before_BG, target_BG, after_BG : float64, (B, G)
-        NaN at genes without a measured place.
+        NaN at genes without a measured position.
     n_twice : int
-        Genes that have more than one measured place in a pair.
+        Genes that have more than one measured position in a pair.
     """
 
     measured_BG: Bools
@@ -52,7 +52,7 @@ class Arrived:
 
     @classmethod
     def of(cls, batch: ModelBatch, after_BL: Tensor, n_genes: int) -> "Arrived":
-        """Unpack a batch and what is to be predicted from it."""
+        """Unpack a batch and its target."""
         shape = tuple(batch.before_BL.shape)
         token_BL = batch.token_BL.cpu().expand(shape).numpy()
         measured_BL = batch.measured_BL.cpu().numpy()
@@ -78,14 +78,14 @@ class Arrived:
         )
 
     def row(self, row: int) -> "Arrived":
-        """What it holds of one pair."""
+        """The contents of one pair."""
         one = slice(row, row + 1)
         arrays = {field.name: getattr(self, field.name)[one] for field in fields(self) if field.name != "n_twice"}
         return Arrived(**arrays, n_twice=0)
 
 
 def arrived(probe: Probe) -> tuple[tuple[PairBatch, Arrived], ...]:
-    """Pairs as they come and partly measured ones, each with what arrives of them; collated once."""
+    """Pairs as the source gives them and partly measured ones, each with its collated contents; collated once."""
 
     def collated(probe: Probe) -> tuple[tuple[PairBatch, Arrived], ...]:
         return tuple(
@@ -97,11 +97,11 @@ def arrived(probe: Probe) -> tuple[tuple[PairBatch, Arrived], ...]:
 
 @check(
     "data.masks",
-    "Do the masks say of each gene what the pairs say?",
+    "Do the masks of each gene agree with the pairs?",
     cause="bug", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def masks(probe: Probe) -> Finding:
-    """Measured and told, gene by gene; every measured gene has one place."""
+    """Measured and perturbed, gene by gene; every measured gene has one position."""
     n_wrong, n, words, n_twice = 0, 0, list[str](), 0
     for pairs, found in arrived(probe):
         n_twice += found.n_twice
@@ -114,13 +114,13 @@ def masks(probe: Probe) -> Finding:
             if wrong_BG.any():
                 words.append(f"the mask of {name} genes {_mask_in_words(found_BG, right_BG)}")
     if n_twice:
-        words.append(f"{n_twice} genes have more than one place in their pair")
+        words.append(f"{n_twice} genes have more than one position in their pair")
     return verdict(
         good=not words,
-        message=f"{'; '.join(dict.fromkeys(words))} ({n_wrong} of {n} marks are wrong)" if words
-        else f"all {n} marks of what is measured and what is told are those of the pairs",
+        message=f"{'; '.join(dict.fromkeys(words))} ({n_wrong} of {n} mask entries are wrong)" if words
+        else f"all {n} mask entries (measured and perturbed) are those of the pairs",
         next_step="look at the function that makes a batch of pairs: True means that a gene counts, and every gene's "
-        "mark stands where its token stands",
+        "mask entry is at the position of its token",
         statistic=float(n_wrong + n_twice), null=0.0, tolerance=0.0, n=n,
     )  # fmt: skip
 
@@ -132,14 +132,14 @@ def _mask_in_words(found_BG: Bools, right_BG: Bools) -> str:
         if (found_BG == value).all():
             return words
     if (found_BG.sum(axis=1) == right_BG.sum(axis=1)).all():
-        return "marks other genes, as many in each pair"
+        return "selects other genes, as many in each pair"
     if (np.sort(_packed(found_BG)) == np.sort(_packed(right_BG))).all():
         return "is that of other pairs"
     if not (found_BG & ~right_BG).any():
-        return f"lacks {int((right_BG & ~found_BG).sum())} marks"
+        return f"lacks {int((right_BG & ~found_BG).sum())} entries"
     if not (right_BG & ~found_BG).any():
-        return f"has {int((found_BG & ~right_BG).sum())} marks too many"
-    return f"differs at {float((found_BG != right_BG).mean()):.0%} of the places"
+        return f"has {int((found_BG & ~right_BG).sum())} entries too many"
+    return f"differs at {float((found_BG != right_BG).mean()):.0%} of the positions"
 
 
 def _packed(mask_BG: Bools) -> NDArray[np.bytes_]:
@@ -163,13 +163,13 @@ def before(probe: Probe) -> Finding:
 
 @check(
     "data.perturbed",
-    "Does what is told of the change reach the model as the pairs hold it?",
+    "Does the perturbation reach the model as the pairs hold it?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def perturbed(probe: Probe) -> Finding:
-    """The value after of every told gene: its size and its sign."""
+    """The value after of every perturbed gene: its size and its sign."""
     return _values(
-        probe, "target_BG", "what is told",
+        probe, "target_BG", "the perturbation",
         lambda pairs: (pairs.after_BG, pairs.perturbed_BG),
         lambda pairs: {
             "the change instead of the value after": pairs.delta_BG,
@@ -178,33 +178,33 @@ def perturbed(probe: Probe) -> Finding:
             "before minus the change": pairs.before_BG - pairs.delta_BG,
             "1, whatever the dose": np.ones_like(pairs.after_BG),
         },
-        "target_BL holds the told genes' expression after, in the units of before; a model that wants changes takes "
+        "target_BL holds the perturbed genes' expression after, in the units of before; a model of changes takes "
         "the difference itself",
     )  # fmt: skip
 
 
 @check(
     "data.target",
-    "Is what is to be predicted the cell after?",
+    "Is the target the cell after?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def target(probe: Probe) -> Finding:
     """At scored genes: not the cell before, not the change, not another pair's."""
     return _values(
-        probe, "after_BG", "what is to be predicted",
+        probe, "after_BG", "the target",
         lambda pairs: (pairs.after_BG, pairs.scored_BG),
         lambda pairs: {
             "the cell before": pairs.before_BG,
             "the change instead of the cell after": pairs.delta_BG,
             "the change with its sign turned": -pairs.delta_BG,
         },
-        "the second thing that collate returns is the expression after at every place, which the loss is computed "
-        "with" + _OWN_UNITS,
+        "the second value that collate returns is the expression after at every position, from which the loss is "
+        "computed" + _OWN_UNITS,
     )  # fmt: skip
 
 
 def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _Instead, next_step: str) -> Finding:
-    """One of the three values, wherever it is right that it should stand and has a place."""
+    """Compare one of the three values at every gene where the pairs define it and that has a position."""
     words, worst, n = list[str](), 0.0, 0
     for pairs, found in arrived(probe):
         right_BG, where_BG = right_of(pairs)
@@ -214,22 +214,22 @@ def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _I
         if not where_BG.any():
             continue
         instead = {words: value_BG.astype(np.float64) for words, value_BG in instead_of(pairs).items()}
-        words += [said] if (said := transform_of(found_BG, right_BG, where_BG, instead)) else []
+        words += [wrong] if (wrong := transform_of(found_BG, right_BG, where_BG, instead)) else []
         gap = np.nan_to_num(np.abs(found_BG - right_BG)[where_BG], nan=LARGEST, posinf=LARGEST)
         worst = max(worst, float(gap.max()) / max(float(np.abs(right_BG[where_BG]).max()), 1e-30))
     if not n:
-        return Finding(outcome="not_applicable", message=f"there is no place at which {what} could be compared")
-    said = "; ".join(dict.fromkeys(words))
+        return Finding(outcome="not_applicable", message=f"there is no position at which {what} could be compared")
+    summary = "; ".join(dict.fromkeys(words))
     return verdict(
         good=not words,
-        message=f"{what} arrives as {said}" if words else f"{what} arrives as the pairs hold it, at {n} places",
+        message=f"{what} arrives as {summary}" if words else f"{what} arrives as the pairs hold it, at {n} positions",
         next_step=next_step, statistic=min(worst, LARGEST), null=0.0, tolerance=EXACT, n=n,
     )  # fmt: skip
 
 
 @check(
     "data.leak",
-    "Does the model's input stay the same when only the answer changes?",
+    "Does the model's input stay the same when only the target changes?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def leak(probe: Probe) -> Finding:
@@ -246,10 +246,10 @@ def leak(probe: Probe) -> Finding:
     held = " and ".join(sorted(changed))
     return verdict(
         good=not n_changed,
-        message=f"{held} changes at {n_changed} places when only the answers do: the model is shown what it is asked"
+        message=f"{held} changes at {n_changed} positions when only the targets do: the input holds them"
         if n_changed
-        else f"other answers at all {n} scored places leave the model's input as it is, to the bit",
-        next_step="hold the cell after back but at told genes: target_BL is 0 elsewhere, and nothing else is made of "
+        else f"other targets at all {n} scored positions leave the model's input as it is, to the bit",
+        next_step="pass the cell after at perturbed genes only: target_BL is 0 elsewhere, and nothing else is made of "
         "the cell after",
         statistic=float(n_changed), null=0.0, tolerance=0.0, n=n,
     )  # fmt: skip
@@ -262,7 +262,7 @@ def with_other_answers(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 
 
 def differing(one: ModelBatch, other: ModelBatch) -> dict[str, int]:
-    """Names of the tensors in which two batches differ, each with the number of places; NaN equals NaN."""
+    """Names of the tensors in which two batches differ, each with the number of positions; NaN equals NaN."""
     found: dict[str, int] = {}
     for field in fields(ModelBatch):
         a, b = (getattr(batch, field.name) for batch in (one, other))
@@ -277,11 +277,11 @@ def differing(one: ModelBatch, other: ModelBatch) -> dict[str, int]:
 
 @check(
     "data.collate_alone",
-    "Does a pair look the same to the model whatever pairs are beside it?",
+    "Is a pair's input to the model independent of the other pairs of its batch?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def collate_alone(probe: Probe) -> Finding:
-    """Each pair collated by itself, and all of them a second time: no unit is that of the batch, nothing is drawn."""
+    """Each pair collated by itself, and all of them a second time: no unit depends on the batch, nothing is random."""
     n_genes = len(probe.vocab)
     (pairs, _), (masked, usual) = arrived(probe)
     del pairs
@@ -293,9 +293,9 @@ def collate_alone(probe: Probe) -> Finding:
     n_mixed = sum(_unlike(usual.row(row), one) for row, one in enumerate(alone))
     message = f"{len(masked)} pairs look the same alone as beside each other"
     if n_mixed:
-        message = f"what the model is shown of a pair depends on the pairs beside it, at {n_mixed} places"
+        message = f"the model's input for a pair depends on the other pairs of its batch, at {n_mixed} positions"
     if n_drawn:
-        message = f"the same pairs look different the second time, at {n_drawn} places: collate draws at random"
+        message = f"the same pairs look different the second time, at {n_drawn} positions: collate draws at random"
     return verdict(
         good=not n_drawn and not n_mixed, message=message,
         next_step="draw in the source, where a seed decides"

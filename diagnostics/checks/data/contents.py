@@ -1,4 +1,4 @@
-"""What the pairs are made of: units, genes that never move, entries about nothing, copies of the answer.
+"""Checks of the pairs' contents: units, genes that never vary, entries that are always 0, copies of the target.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
 """
@@ -24,13 +24,13 @@ MOST_CONSTANT = 0.01
 """Share of the scored entries that may be of genes that never move."""
 
 UNPERTURBED_THRESHOLD, UNPERTURBED_LIMIT = 0.05, 0.5
-"""Shares of pairs that tell nothing, or score nothing: more than controls and sparse cells make up; most pairs."""
+"""Shares of pairs without a perturbed, or without a scored, gene: more than controls and sparse cells make up; most."""
 
 SILENT_THRESHOLD, SILENT_LIMIT = 0.5, 0.8
-"""Shares of scored entries that are 0 in both cells: most of the loss is about nothing; nearly all of it."""
+"""Shares of scored entries that are 0 in both cells: most of the loss is about silent genes; nearly all of it."""
 
 LEFT_OVER = 1e-3
-"""Share of the cells' own variance that must be left once ``before`` is known and what is told is not."""
+"""Share of the cells' own variance that must be left once ``before`` is known and the perturbation is not."""
 
 
 @check(
@@ -39,7 +39,7 @@ LEFT_OVER = 1e-3
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def units(probe: Probe) -> Finding:
-    """Counts, values without logarithm, a log of a log, and two cells in two units are told from their values."""
+    """Counts, values without logarithm, a log of a log, and two cells in two units are recognised by their values."""
     before, after = member_units(probe.sample)
     lowest, highest = min(before.lowest, after.lowest), max(before.highest, after.highest)
     words = units_in_words(before, after)
@@ -62,23 +62,23 @@ def units(probe: Probe) -> Finding:
 
 @check(
     "data.perturbs_and_scores",
-    "Does every pair tell something and score something?",
+    "Does every pair have a perturbed gene and a scored gene?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def perturbs_and_scores(probe: Probe) -> Finding:
-    """A pair that tells nothing cannot be answered; one that scores nothing asks nothing."""
+    """A pair without a perturbed gene cannot be predicted; one without a scored gene adds nothing to the loss."""
     pairs = probe.sample
     unperturbed = float((~pairs.perturbed_BG.any(axis=1)).mean())
     unscored = float((~pairs.scored_BG.any(axis=1)).mean())
     worst = max(unperturbed, unscored)
-    message = f"{unperturbed:.1%} of {len(pairs)} pairs tell nothing, {unscored:.1%} score nothing"
+    message = f"{unperturbed:.1%} of {len(pairs)} pairs have no perturbed gene, {unscored:.1%} no scored gene"
     next_step = (
-        "look at how told genes are chosen: one at least, and not all that are measured; a perturbed gene outside the "
-        "panel cannot be told"
+        "look at how perturbed genes are chosen: one at least, and not all measured ones; a perturbed gene outside the "
+        "panel cannot be given to the model"
     )
     if UNPERTURBED_THRESHOLD < worst <= UNPERTURBED_LIMIT:
         return Finding(
-            outcome="inconclusive", message=f"{message}: these are no use", next_step=next_step,
+            outcome="inconclusive", message=f"{message}: these pairs are of no use", next_step=next_step,
             statistic=worst, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
         )  # fmt: skip
     return verdict(
@@ -134,7 +134,7 @@ def silent(probe: Probe) -> Finding:
     next_step = "choose expressed genes: python -m diagnostics select-genes"
     if SILENT_THRESHOLD < share <= SILENT_LIMIT:
         return Finding(
-            outcome="inconclusive", message=f"{message}: most of the loss is about nothing", next_step=next_step,
+            outcome="inconclusive", message=f"{message}: most of the loss is about silent genes", next_step=next_step,
             statistic=share, tolerance=SILENT_LIMIT, n=len(pairs),
         )  # fmt: skip
     return verdict(
@@ -150,7 +150,7 @@ def silent(probe: Probe) -> Finding:
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def change(probe: Probe) -> Finding:
-    """Before equal to after wherever it is scored: a copy, or cells that answer to nothing."""
+    """Before equal to after wherever it is scored: a copy, or cells that respond to nothing."""
     pairs = probe.sample
     scored_BG = pairs.scored_BG & ((pairs.before_BG != 0) | (pairs.after_BG != 0))
     n = int(scored_BG.sum())
@@ -160,7 +160,7 @@ def change(probe: Probe) -> Finding:
     return verdict(
         good=same <= 1 - LEFT_OVER,
         message=f"{same:.1%} of {n} scored entries that are not 0 in both cells are the same before and after",
-        next_step="look for an answer that was copied to the cell before, or for a cell paired with itself",
+        next_step="look for a target that was copied to the cell before, or for a cell paired with itself",
         statistic=same, tolerance=1 - LEFT_OVER, n=len(pairs),
     )  # fmt: skip
 
@@ -171,10 +171,10 @@ def change(probe: Probe) -> Finding:
     cause="data", kind="statistical", needs=("pairs",), explained_by=("data.change",),
 )  # fmt: skip
 def copied_answer(probe: Probe) -> Finding:
-    """What ridge leaves unexplained on unseen pairs if it is told another pair's perturbation.
+    """What ridge leaves unexplained on unseen pairs if it is given another pair's perturbation.
 
     As a share of the variance of the cells after about their genes' means. In no regime does the cell before alone
-    know the answer: cells of fresh noise differ, and those of the same noise differ by what they were told.
+    determine the cell after: cells of fresh noise differ, and those of the same noise differ by their perturbation.
     """
     fit = linear_fit(probe)
     if fit is None:
@@ -191,8 +191,8 @@ def copied_answer(probe: Probe) -> Finding:
     return decided(
         left.p_below(LEFT_OVER),
         healthy=f"the cell before alone leaves {left.value:.1%} of the variance after unexplained",
-        faulty=f"the cell before alone explains all but {left.value:.2%} of the variance after, whatever is told: it "
-        "holds the answer",
+        faulty=f"the cell before alone explains all but {left.value:.2%} of the variance after, perturbed or not: it "
+        "holds the target",
         next_step="look for values of the cell after in the cell before: columns copied, joined or imputed together",
         statistic=left.value, null=LEFT_OVER, n=len(pairs),
     )  # fmt: skip

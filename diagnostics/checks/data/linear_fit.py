@@ -1,4 +1,4 @@
-"""What a statistician would learn from the pairs: ridge, and ridge with squares, held against knowing nothing.
+"""The linear reference of the checks: ridge, and ridge with squares, compared with an input-free baseline.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary or of a part of it, ``F`` features.
 """
@@ -21,39 +21,39 @@ from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation, Predictor, control_of, perturbation_of
 
 MOST_GENES = 40
-"""Ridge takes (4 G)^2 multiplications a scored entry: of larger vocabularies a part is asked."""
+"""Ridge takes (4 G)^2 multiplications a scored entry: of larger vocabularies a part is used."""
 
 FEWEST_SCORED = 5
-"""Pairs that must score a gene, on either side, for it to be asked."""
+"""Pairs that must score a gene, in training and in evaluation, for it to be evaluated."""
 
 N_JUDGED = 1_000
 JUDGED_ENTRIES = 200_000
-"""Held-out pairs, and entries (pairs x genes), of which a model or the exact answer is asked; 50 pairs at least."""
+"""Held-out pairs, and entries (pairs x genes), on which a model or the exact answer is evaluated; at least 50."""
 
 MEAN, CHANGE = "mean - x", "mean change"
-"""The two answers of who knows nothing: every cell ends at the mean; every cell changes by the mean change."""
+"""The two input-free baselines: every cell ends at the mean; every cell changes by the mean change."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Part:
-    """The genes that a linear fit knows.
+    """The genes of a linear fit.
 
     Parameters
     ----------
     token_G : int64, (G,)
-        In the vocabulary of the pairs: told or scored.
-    asked_G : bool, (G,)
-        Scored in enough pairs to be asked. A gene that is always told still says what it says.
+        In the vocabulary of the pairs: perturbed or scored.
+    evaluated_G : bool, (G,)
+        Scored in enough pairs to be evaluated. A gene that is always perturbed remains an input.
     """
 
     token_G: NDArray[np.int64]
-    asked_G: NDArray[np.bool_]
+    evaluated_G: NDArray[np.bool_]
 
     def of(self, pairs: PairBatch) -> PairBatch:
-        """The pairs with these genes; entries that would be scored of a gene that is not asked count as unmeasured."""
+        """The pairs with these genes; entries of a gene that is not evaluated count as unmeasured."""
         part = some_genes(pairs, self.token_G)
-        hidden_BG = part.scored_BG & ~self.asked_G
+        hidden_BG = part.scored_BG & ~self.evaluated_G
         if not hidden_BG.any():
             return part
         return replace(
@@ -75,7 +75,7 @@ class LinearFit:
     name : str
         ``"ridge"`` or ``"ridge with squares"``.
     part : Part
-        The genes that it knows.
+        Its genes.
     sample, held_out : PairBatch
         Of these genes.
     cells : Codes, Codes
@@ -107,21 +107,21 @@ class LinearFit:
 
     @property
     def gain(self) -> Gain:
-        """What the predictor takes off the loss of knowing nothing."""
+        """Reduction of the input-free baseline's loss by the predictor."""
         return self.without(self.baseline)
 
     def without(self, worse: Errors) -> Gain:
-        """What the predictor takes off another loss on the same pairs, as a share of that of knowing nothing."""
+        """Reduction of another loss on the same pairs, as a fraction of the input-free baseline's loss."""
         return gain_of(worse, self.errors, self.baseline.loss, self.cells)
 
     def predicted(self, perturbed: Perturbation | None = None) -> NDArray[np.float32]:
-        """Its answers to the held-out pairs, (B, G), if something else were told."""
+        """Its predictions for the held-out pairs, (B, G), given another perturbation."""
         return self.predictor.predict(
             control_of(self.held_out), perturbation_of(self.held_out) if perturbed is None else perturbed
         )
 
     def rise_if(self, perturbed: Sequence[Perturbation]) -> Gain | None:
-        """How much the loss rises if something else is told, as a share of that of knowing nothing; see :func:`rise`.
+        """Increase of the loss given another perturbation, as a fraction of the baseline's loss; see :func:`rise`.
 
         The mean over several draws: one draw alone adds its own chance.
         """
@@ -133,9 +133,9 @@ def rise(
     pairs: PairBatch, perturbed: Sequence[Perturbation], answer_BG: NDArray[np.floating],
     others: Sequence[NDArray[np.floating]], baseline: float, cells: Cells,
 ) -> Gain | None:  # fmt: skip
-    """By how much the loss of other answers lies above that of one, over the entries that are told neither way.
+    """Increase of the loss from one set of predictions to others, over the entries that are perturbed in neither.
 
-    What is said of a gene that is told is never scored, so that it may be anything; None where no entry is left.
+    The prediction for a perturbed gene is never scored, so that it may be anything; None where no entry is left.
     """
     usual_BG = (answer_BG - pairs.after_BG).astype(np.float64) ** 2
     worse_B, n_B = np.zeros(len(pairs)), np.zeros(len(pairs))
@@ -150,7 +150,7 @@ def rise(
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RidgeOfPart:
-    """Ridge on what a model is given: before, which genes are told, the values told, and before where told.
+    """Ridge on a model's inputs: before, which genes are perturbed, their values after, and their values before.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class RidgeOfPart:
     mean_G : float64, (G,)
         Before, for unmeasured genes.
     bent : bool
-        With the squares of the deviation before, of the told value and of the told change: what a dose does may turn
+        With the squares of the deviation before, of the value after and of the change: a response to a dose may turn
         back.
     coefficient_FG : float64, (F, G)
     intercept_G : float64, (G,)
@@ -209,7 +209,7 @@ def _features(
 
 
 def some_genes(pairs: PairBatch, token_G: NDArray[np.int64]) -> PairBatch:
-    """The pairs with some of their genes; what is told of others is lost."""
+    """The pairs with some of their genes; the perturbations of others are dropped."""
     if len(token_G) == len(pairs.vocab):
         return pairs
     return PairBatch(
@@ -224,7 +224,7 @@ def some_genes(pairs: PairBatch, token_G: NDArray[np.int64]) -> PairBatch:
 
 
 def judged_pairs(probe: Probe) -> PairBatch:
-    """The first held-out pairs, of all genes: what costs more than a linear fit is asked of fewer pairs."""
+    """The first held-out pairs, of all genes: what costs more than a linear fit is evaluated on fewer pairs."""
     n_pairs = max(50, min(N_JUDGED, JUDGED_ENTRIES // len(probe.vocab)))
     return sides_of(probe).held_out(probe.held_out).rows(slice(0, n_pairs))
 
@@ -274,7 +274,7 @@ def _with_squares_if_better(fit: LinearFit) -> LinearFit:
 
 
 def _part(probe: Probe, sample: PairBatch, held_out: PairBatch) -> Part | None:
-    """All genes that are told or scored; of many, those told most often and those scored most often, half and half."""
+    """All genes that are perturbed or scored; of many, the most often perturbed and scored, half and half."""
     perturbed_G = sample.perturbed_BG.sum(axis=0)
     n_G = np.minimum(sample.scored_BG.sum(axis=0), held_out.scored_BG.sum(axis=0))
     chosen_G = (perturbed_G > 0) | (n_G >= FEWEST_SCORED)
@@ -287,5 +287,5 @@ def _part(probe: Probe, sample: PairBatch, held_out: PairBatch) -> Part | None:
         by_scored = np.argsort(-(np.where(chosen_G, -1.0, n_G + chance_G)), kind="stable")
         chosen_G[by_scored[: MOST_GENES - len(by_perturbed)]] = True
     token_G = np.flatnonzero(chosen_G).astype(np.int64)
-    asked_G = n_G[token_G] >= FEWEST_SCORED
-    return Part(token_G=token_G, asked_G=asked_G) if asked_G.any() else None
+    evaluated_G = n_G[token_G] >= FEWEST_SCORED
+    return Part(token_G=token_G, evaluated_G=evaluated_G) if evaluated_G.any() else None

@@ -1,4 +1,4 @@
-"""What a source of pairs promises: a seed decides a pass, another seed gives another, and a pass repeats nothing.
+"""Checks of a source's passes: a seed decides a pass, another seed gives another, and a pass repeats no pair.
 
 Dimension key: ``B`` pairs of a pass, ``N`` distances between equal pairs.
 """
@@ -21,7 +21,7 @@ MOST_ENTRIES = 400_000
 """Pairs, and entries (pairs x genes), of the beginning of a pass that are compared."""
 
 FEWEST = 16
-"""Pairs that a pass needs for its order to say anything: by chance half of them stand alike once in thousands."""
+"""Pairs that a pass needs for its order to be compared: by chance half of them agree once in thousands."""
 
 SAME_ORDER = 0.5
 """Share of pairs that follow each other as in another pass from which on it is the same order, perhaps shifted."""
@@ -52,7 +52,7 @@ def n_compared(probe: Probe) -> int:
 
 
 def pair_codes(pairs: PairBatch, *, perturbed: bool = True) -> Codes:
-    """A number for each pair: both cells' values and names and, where asked for, which genes are told."""
+    """A number for each pair: both cells' values and names and, where asked for, which genes are perturbed."""
     id_B2 = np.stack((pairs.before_id_B, pairs.after_id_B), axis=1)
     parts = [id_B2.view(np.uint8), pairs.before_BG.view(np.uint8), pairs.after_BG.view(np.uint8)]
     if perturbed:
@@ -60,13 +60,13 @@ def pair_codes(pairs: PairBatch, *, perturbed: bool = True) -> Codes:
     return row_codes(np.hstack([np.ascontiguousarray(part) for part in parts]))
 
 
-def same_place_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
+def same_position_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
     """Largest share of the second pass's pairs that stand in the first at one and the same distance, and that."""
     first: list[int] = one_B.tolist()
     second: list[int] = other_B.tolist()
     # The first of equal pairs: later ones are overwritten.
-    place_of = {code: len(first) - 1 - place for place, code in enumerate(reversed(first))}
-    lags = [place_of[code] - place for place, code in enumerate(second) if code in place_of]
+    position_of = {code: len(first) - 1 - position for position, code in enumerate(reversed(first))}
+    lags = [position_of[code] - position for position, code in enumerate(second) if code in position_of]
     if not lags:
         return 0.0, 0
     lag_N, n_N = np.unique(lags, return_counts=True)
@@ -117,15 +117,15 @@ def other_seed(probe: Probe) -> Finding:
     seed = probe.seed_of("other seed")
     first, *others = (beginning(probe, one) for one in (seed, seed + 1, seed + 2, probe.seed_of("another seed")))
     if min(map(len, (first, *others))) < FEWEST:
-        return Finding(outcome="not_applicable", message=f"a pass has fewer than {FEWEST} pairs: no order to speak of")
+        return Finding(outcome="not_applicable", message=f"a pass has fewer than {FEWEST} pairs: too few to compare")
     worst, shift, cells_alone = 0.0, 0, False
     for perturbed in (True, False):
         code_B = pair_codes(first, perturbed=perturbed)
         for other in others:
-            share, lag = same_place_share(code_B, pair_codes(other, perturbed=perturbed))
+            share, lag = same_position_share(code_B, pair_codes(other, perturbed=perturbed))
             if share > worst:
                 worst, shift, cells_alone = share, lag, not perturbed
-    what = "cells, other genes told," if cells_alone else "pairs"
+    what = "cells, other perturbed genes," if cells_alone else "pairs"
     message = f"no more than {worst:.0%} of the pairs of a pass follow each other as under another seed"
     if worst >= SAME_ORDER:
         message = f"another seed gives the same {what} in the same order" + (
@@ -147,12 +147,12 @@ def other_seed(probe: Probe) -> Finding:
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def repeats(probe: Probe) -> Finding:
-    """Pairs that are equal in both cells and in what is told: workers that draw the same numbers give them."""
+    """Pairs that are equal in both cells and in the perturbation: workers that draw the same numbers give them."""
     pairs = beginning(probe, probe.seed_of("repeats"))
     code_B = pair_codes(pairs)
     n_repeated = len(code_B) - len(np.unique(code_B))
     share = n_repeated / len(code_B)
-    message = f"{n_repeated} of the first {len(code_B)} pairs of a pass were there before"
+    message = f"{n_repeated} of the first {len(code_B)} pairs of a pass are repeats"
     if share > MOST_REPEATS:
         message += f": it gives {len(code_B) - n_repeated} different ones{_rhythm(code_B)}"
     return verdict(
@@ -167,10 +167,10 @@ def _rhythm(code_B: Codes) -> str:
     """At what distance pairs come again, where most do at one."""
     last: dict[int, int] = {}
     gaps: list[int] = []
-    for place, code in enumerate(code_B.tolist()):
+    for position, code in enumerate(code_B.tolist()):
         if code in last:
-            gaps.append(place - last[code])
-        last[code] = place
+            gaps.append(position - last[code])
+        last[code] = position
     gap_N, n_N = np.unique(gaps, return_counts=True)
     regular = bool(len(gaps)) and int(n_N.max()) > len(gaps) / 2
     return f", most again after {int(gap_N[n_N.argmax()])}" if regular else ""
@@ -182,7 +182,7 @@ def _rhythm(code_B: Codes) -> str:
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def two_cells(probe: Probe) -> Finding:
-    """By name and value: a cell beside itself shows no change, whatever is told."""
+    """By name and value: a cell paired with itself shows no change, whatever the perturbation."""
     pairs = probe.sample
     alike_B = (pairs.before_BG == pairs.after_BG).all(axis=1)
     # Equal names with other values are no names: nothing hangs on them.

@@ -1,4 +1,4 @@
-"""How the cells of the pairs belong together: the two of a pair, training and held-out ones, pairs and their world.
+"""Checks of how cells are related: the two of a pair, training and held-out cells, pairs and their world.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``N`` cells.
 """
@@ -28,13 +28,13 @@ ROW_VALUES = 5
 _NEAR = 0.05
 """Of the usual distance: nearer held-out cells are copies."""
 
-_MOST_NEAR, _MOST_ASKED, _FEWEST_NEAR = 2_000, 300, 50
+_MOST_NEAR, _MOST_COMPARED, _FEWEST_NEAR = 2_000, 300, 50
 
 WORLD_SLACK = 0.05
 """Relative error of the exact answer's own risk, where it is simulated."""
 
 SOLVED = 1e-6
-"""Share of the variance that an answer without risk may miss: float32's rounding, amplified."""
+"""Share of the variance that an exact answer without risk may miss: float32's rounding, amplified."""
 
 
 @check(
@@ -43,9 +43,9 @@ SOLVED = 1e-6
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def split(probe: Probe) -> Finding:
-    """By name and by value: no cell that a held-out pair asks for is in a training pair, in either place.
+    """By name and by value: no target cell of a held-out pair is in a training pair, before or after.
 
-    Cells before that are in both, as the controls of a screen are, give no answer away.
+    Cells before that are in both, as the controls of a screen are, reveal no target.
     """
     held_out = probe.held_out
     if not own_held_out(probe):
@@ -61,9 +61,9 @@ def split(probe: Probe) -> Finding:
     shared = f"; {n_before} have a cell before that training has too" if n_before and names.by_id else ""
     return verdict(
         good=not n_leaked,
-        message=f"{n_leaked} of {len(held_out)} held-out pairs ask for a cell that is in a training pair"
+        message=f"{n_leaked} of {len(held_out)} held-out pairs have a target cell that is in a training pair"
         if n_leaked
-        else f"no cell that {len(held_out)} held-out pairs ask for is in any of {len(training)} training pairs{shared}",
+        else f"no target cell of {len(held_out)} held-out pairs is in any of {len(training)} training pairs{shared}",
         next_step="split by cell, before pairs are made: gpcp.sources.subsets.split_cells does; a held-out loss is "
         "one of training otherwise",
         statistic=n_leaked / len(held_out), null=0.0, tolerance=0.0, n=len(held_out),
@@ -86,12 +86,12 @@ def copies(probe: Probe) -> Finding:
     # Genes that both measure everywhere, so that a distance is over the same genes for all.
     whole_G = training.measured_BG.all(axis=0) & held_out.measured_BG.all(axis=0)
     known = training.after_BG[:_MOST_NEAR][:, whole_G].astype(np.float64)
-    asked = held_out.after_BG[:_MOST_ASKED][:, whole_G].astype(np.float64)
+    held_out_cells = held_out.after_BG[:_MOST_COMPARED][:, whole_G].astype(np.float64)
     # Cells of few different values, as sparse ones are, may be alike by chance.
-    asked = asked[[len(np.unique(row[row != 0])) >= ROW_VALUES for row in asked]]
-    if whole_G.sum() <= ROW_VALUES or len(asked) < _FEWEST_NEAR or len(known) < _FEWEST_NEAR:
-        return Finding(outcome="not_applicable", message="too few cells of enough genes to ask how near they are")
-    square_NN = (asked**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * asked @ known.T
+    held_out_cells = held_out_cells[[len(np.unique(row[row != 0])) >= ROW_VALUES for row in held_out_cells]]
+    if whole_G.sum() <= ROW_VALUES or len(held_out_cells) < _FEWEST_NEAR or len(known) < _FEWEST_NEAR:
+        return Finding(outcome="not_applicable", message="too few cells of enough genes to compare distances")
+    square_NN = (held_out_cells**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * held_out_cells @ known.T
     distance_NN = np.sqrt(np.maximum(square_NN, 0))
     usual = float(np.median(distance_NN))
     nearest = float(np.median(distance_NN.min(axis=1))) / max(usual, 1e-30)
@@ -99,12 +99,12 @@ def copies(probe: Probe) -> Finding:
         good=nearest >= _NEAR,
         message=f"the nearest training cell is {nearest:.2g} times as far from a held-out cell as training cells are",
         next_step="split cells before they are augmented, imputed or smoothed, and give each once",
-        statistic=nearest, tolerance=_NEAR, n=len(asked),
+        statistic=nearest, tolerance=_NEAR, n=len(held_out_cells),
     )  # fmt: skip
 
 
 def _one_source(probe: Probe) -> Finding:
-    """What can be said where there is one source for both."""
+    """The finding where there is one source for both."""
     names = sides_of(probe).names
     seen = np.concatenate(names.codes(probe.sample))
     share = float(np.isin(names.codes(probe.held_out)[1], seen).mean())
@@ -115,7 +115,7 @@ def _one_source(probe: Probe) -> Finding:
         )  # fmt: skip
     return Finding(
         outcome="not_applicable",
-        message=f"there are no held-out pairs, and {share:.0%} of the pairs of another pass ask for a cell of "
+        message=f"there are no held-out pairs, and {share:.0%} of the pairs of another pass have a target cell of "
         f"this one: "
         "the checks split the cells themselves",
         next_step="give held_out=, pairs of cells that training does not see",
@@ -135,13 +135,13 @@ def _same_rows(held_out: PairBatch, training: PairBatch) -> NDArray[np.bool_]:
 
 @check(
     "data.partners",
-    "Does the cell before say anything of the cell after?",
+    "Does the cell before carry information on the cell after?",
     cause="data", kind="statistical", needs=("pairs",), explained_by=("data.signal",),
 )  # fmt: skip
 def partners(probe: Probe) -> Finding:
-    """Each pair is shown another pair's cell before, its own told changes kept.
+    """Each pair is given another pair's cell before, its own changes of the perturbed genes kept.
 
-    Only a source that says it is counterfactual, by an attribute ``regime``, can fail: independent cells are the
+    Only a source that declares itself counterfactual, by an attribute ``regime``, can fail: independent cells are the
     rule elsewhere.
     """
     fit = linear_fit(probe)
@@ -154,8 +154,8 @@ def partners(probe: Probe) -> Finding:
     control_BG = np.where(pairs.measured_BG, other_BG, np.float32(np.nan))
     worse = errors_of(fit.predictor.predict(control_BG, perturbation_of(pairs)), pairs)
     found = judged(
-        fit.without(worse), what="being shown its own cell before rather than another pair's is worth",
-        matters="the two cells of a pair are strangers, though they are said to share their noise",
+        fit.without(worse), what="the pair's own cell before rather than another pair's is worth",
+        matters="the two cells of a pair are unrelated, though the source declares that they share their noise",
         next_step="check that both members of a pair are picked by the same index", n=len(pairs),
     )  # fmt: skip
     if found.outcome == "pass" or getattr(probe.subject.pairs, "regime", None) == "counterfactual":
@@ -169,7 +169,7 @@ def partners(probe: Probe) -> Finding:
 
 @check(
     "data.world",
-    "Do the pairs follow the world that they are said to come from?",
+    "Do the pairs follow the world that they are declared to come from?",
     cause="data", kind="statistical", needs=("pairs",),
     explained_by=("data.signal", "data.perturbation", "data.identity", "data.dose", "data.partners"),
 )  # fmt: skip
@@ -185,7 +185,7 @@ def world(probe: Probe) -> Finding:
     spread_B = np.where(scored_BG, (pairs.after_BG - pairs.after_BG.mean(axis=0)) ** 2, 0).sum(axis=1)
     next_step = (
         "if the exact answer misses more, something was done to the pairs after they were made, or they belong to "
-        "another world; if less, they hold the answer"
+        "another world; if less, they hold the target"
     )
     if risk_B.sum() <= SOLVED * spread_B.sum():
         share = float(miss_B.sum() / spread_B.sum())
@@ -197,9 +197,9 @@ def world(probe: Probe) -> Finding:
     ratio = ratio_of(miss_B, risk_B)
     # Two sides, each beyond what its own simulation may be off by.
     p = min(1.0, 2 * min(ratio.p_above(1 + WORLD_SLACK), ratio.p_below(1 - WORLD_SLACK)))
-    said = f"the exact answer's error is {ratio.value:.3g} +- {ratio.error:.2g} times what it expects of itself"
+    message = f"the exact answer's error is {ratio.value:.3g} +- {ratio.error:.2g} times the risk that it states"
     return decided(
-        p, healthy=said, faulty=f"{said}: these pairs are not of this world", next_step=next_step,
+        p, healthy=message, faulty=f"{message}: these pairs are not of this world", next_step=next_step,
         statistic=ratio.value, null=1.0, n=len(pairs),
     )  # fmt: skip
 

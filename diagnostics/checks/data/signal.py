@@ -1,14 +1,14 @@
-"""Whether the pairs hold anything to learn: ridge on what a model is told, against knowing nothing, on unseen pairs.
+"""Checks of the signal in the pairs: ridge on a model's inputs against an input-free baseline, on unseen pairs.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary or of a part of it.
 
-What matters is asked one thing at a time, by taking it away from the fitted ridge on unseen pairs: everything that is
-told; *which* genes are told, their doses kept; how much, the genes kept. Shuffling all at once would not see labels
+What matters is measured one thing at a time, by taking it away from the fitted ridge on unseen pairs: the whole
+perturbation; *which* genes are perturbed, their doses kept; how much, the genes kept. Shuffling all would miss labels
 that had been shuffled alone.
 
 The fault is that what was taken away mattered less than :data:`diagnostics.checks.engine.gains.SMALLEST` of the
 baseline's
-loss, or than :data:`PART` of all that is told, and ``p`` the probability of a gain as small as the one seen if the true
+loss, or than :data:`PART` of the perturbation's worth, and ``p`` the probability of so small a gain if the true
 gain were that smallest one (one-sided, normal, over pairs and the cells that they share).
 """
 
@@ -26,7 +26,7 @@ from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation, perturbation_of
 
 PART = 0.25
-"""Of what all that is told is worth: identities and doses that matter are worth more (.58 of it and more in 60 worlds
+"""Of the whole perturbation's worth: identities and doses that matter are worth more (.58 of it and more in 60 worlds
 of every mechanism and regime), those that were shuffled next to nothing: a few that fell in their place by chance."""
 
 VARIED = 0.5
@@ -37,13 +37,13 @@ N_DRAWS = 8
 
 
 class Taken(Protocol):
-    """Takes something from what some pairs tell."""
+    """Takes a part of the perturbation's information from some pairs."""
 
     @property
     def __name__(self) -> str: ...
 
     def __call__(self, pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
-        """What is told instead."""
+        """The perturbation that is given instead."""
         ...
 
 
@@ -55,13 +55,13 @@ class Taken(Protocol):
     needs=("pairs",),
 )
 def signal(probe: Probe) -> Finding:
-    """Ridge on before and all that is told, against the better of the mean and the mean change."""
+    """Ridge on before and the perturbation, against the better of the mean and the mean change."""
     fit = linear_fit(probe)
     if fit is None:
         return _nothing_scored()
     return judged(
         fit.gain,
-        what=f"{fit.name} on all that the model is told gains",
+        what=f"{fit.name} on all of the model's inputs gains",
         matters="neither a linear model nor one of squares can learn from these pairs",
         next_step="look at the pairs before the model: python -m diagnostics audit says what their differences "
         "are made of; more pairs, another gene panel, or pairs that share more",
@@ -71,19 +71,19 @@ def signal(probe: Probe) -> Finding:
 
 @check(
     "data.perturbation",
-    "Does what is told of the perturbation carry information?",
+    "Does the perturbation carry information?",
     cause="data",
     kind="statistical",
     needs=("pairs",),
     explained_by=("data.signal",),
 )
 def perturbation(probe: Probe) -> Finding:
-    """Each pair is told what belongs to another pair."""
+    """Each pair is given another pair's perturbation."""
     return _without(
         probe,
         of_another_pair,
-        what="being told of its own perturbation rather than another pair's is worth",
-        matters="what is told has nothing to do with what happens",
+        what="the pair's own perturbation rather than another pair's is worth",
+        matters="the perturbation carries no information on the cell after",
         next_step="check that perturbations are joined to their own cells: an index that was shuffled or sorted "
         "on one side only looks like this",
     )
@@ -98,12 +98,12 @@ def perturbation(probe: Probe) -> Finding:
     explained_by=("data.signal", "data.perturbation"),
 )
 def identity(probe: Probe) -> Finding:
-    """The told genes' labels are shuffled within each pair, their doses kept."""
+    """The perturbed genes' labels are shuffled within each pair, their doses kept."""
     return _without(
         probe,
         of_other_genes,
-        what="knowing which genes are told, doses being known, is worth",
-        matters="the labels of the perturbed genes say nothing",
+        what="knowing which genes are perturbed, doses being known, is worth",
+        matters="the labels of the perturbed genes carry no information",
         next_step="check the gene order between the perturbation's labels and the expression columns",
         part=PART,
     )
@@ -118,18 +118,18 @@ def identity(probe: Probe) -> Finding:
     explained_by=("data.signal", "data.perturbation"),
 )
 def dose(probe: Probe) -> Finding:
-    """The values told of each gene are shuffled among the pairs that tell it.
+    """The values after of each perturbed gene are shuffled among the pairs that perturb it.
 
-    A knock-out that always ends at 0 says by its label all that there is to say: where doses hardly vary nothing is
-    wrong if they say nothing.
+    A knock-out that always ends at 0 is described by its label: where doses hardly vary nothing is
+    wrong if they carry no information.
     """
     found = _without(
         probe,
         of_other_doses,
-        what="knowing how much the told genes change, the genes being known, is worth",
-        matters="doses that vary say nothing",
+        what="knowing how much the perturbed genes change, the genes being known, is worth",
+        matters="doses that vary carry no information",
         next_step="check that values after belong to their own cells and are in their units; if all perturbations are "
-        "meant to be equally strong, tell which genes alone",
+        "meant to be equally strong, give the genes alone",
         part=PART,
     )
     fit = linear_fit(probe)
@@ -149,11 +149,11 @@ def dose(probe: Probe) -> Finding:
 
 
 def dose_spread(pairs: PairBatch) -> float:
-    """Spread of told values about their genes' means, relative to that of the same genes before; 0 without doses."""
+    """Spread of perturbed values about their genes' means, relative to the same genes' before; 0 without doses."""
     perturbed_BG = pairs.perturbed_BG
     n_G = perturbed_BG.sum(axis=0)
-    asked_G = n_G > 1
-    if not asked_G.any():
+    evaluated_G = n_G > 1
+    if not evaluated_G.any():
         return 0.0
 
     def variance_G(value_BG: np.ndarray, counts_BG: np.ndarray) -> np.ndarray:
@@ -162,7 +162,8 @@ def dose_spread(pairs: PairBatch) -> float:
         return np.where(counts_BG, (value_BG - mean_G) ** 2, 0).sum(axis=0) / n_G
 
     perturbed_G, usual_G = variance_G(pairs.after_BG, perturbed_BG), variance_G(pairs.before_BG, pairs.measured_BG)
-    perturbed, usual = float(n_G[asked_G] @ perturbed_G[asked_G]), float(n_G[asked_G] @ usual_G[asked_G])
+    perturbed = float(n_G[evaluated_G] @ perturbed_G[evaluated_G])
+    usual = float(n_G[evaluated_G] @ usual_G[evaluated_G])
     return float(np.sqrt(perturbed / usual)) if usual > 0 else float(perturbed > 0)
 
 
@@ -170,7 +171,7 @@ def _nothing_scored() -> Finding:
     return Finding(
         outcome="fail",
         message="no gene is scored in more than a handful of pairs: there is nothing to learn from",
-        next_step="tell fewer genes, or choose genes that are measured in both cells of a pair",
+        next_step="perturb fewer genes, or choose genes that are measured in both cells of a pair",
         statistic=0.0,
         null=SMALLEST,
         p=0.0,
@@ -179,14 +180,14 @@ def _nothing_scored() -> Finding:
 
 
 def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str, part: float = 0.0) -> Finding:
-    """What knowing something is worth; to matter it must be worth ``part`` of all that is told."""
+    """The worth of one part of the perturbation; to matter it must be ``part`` of the whole perturbation's."""
     fit = linear_fit(probe)
     if fit is None or not fit.held_out.perturbed_BG.any():
-        return Finding(outcome="not_applicable", message="no gene is told, or none is scored, in any pair")
+        return Finding(outcome="not_applicable", message="no gene is perturbed, or none is scored, in any pair")
     gain = worth(probe, fit, taken)
     if gain is None:
         return Finding(
-            outcome="not_applicable", message="every gene is told one way or the other: none is left to score"
+            outcome="not_applicable", message="every gene is perturbed in one of the two sets: none is left to score"
         )
     whole = worth(probe, fit, of_another_pair) if part else None
     smallest = SMALLEST if whole is None else max(SMALLEST, part * whole.value)
@@ -204,7 +205,7 @@ def worth(probe: Probe, fit: LinearFit, taken: Taken) -> Gain | None:
 
 
 def of_another_pair(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
-    """What is told, moved to the next pair of a random order: no pair keeps its own, if there are two."""
+    """The perturbations, each moved to the next pair of a random order: no pair keeps its own, if there are two."""
     perturbed = perturbation_of(pairs)
     order_B = rng.permutation(len(pairs))
     from_B = np.empty_like(order_B)
@@ -214,7 +215,7 @@ def of_another_pair(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
 
 
 def of_other_genes(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
-    """Each pair's told changes, told of randomly permuted genes; a target is before plus the change."""
+    """Each pair's changes, given for randomly permuted perturbed genes; a target is before plus the change."""
     n_genes = len(pairs.vocab)
     order_BG = rng.permuted(np.tile(np.arange(n_genes), (len(pairs), 1)), axis=1)
     perturbed_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1) & pairs.measured_BG
@@ -223,7 +224,7 @@ def of_other_genes(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
 
 
 def of_other_doses(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
-    """Each gene's told values, shuffled among the pairs that tell it: none keeps its own, if there are two."""
+    """Each gene's values after, shuffled among the pairs that perturb it: none keeps its own, if there are two."""
     target_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
     for gene in np.flatnonzero(pairs.perturbed_BG.any(axis=0)):
         rows_B = rng.permutation(np.flatnonzero(pairs.perturbed_BG[:, gene]))

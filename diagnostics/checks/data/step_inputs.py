@@ -1,8 +1,8 @@
-"""What a training step of one's own shows the model: the pairs that it is given, and nothing of the target besides.
+"""Checks of a custom training step's inputs to the model: the pairs that it is given, and nothing of the target.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 
-The step is a closed box; its call of the model is not. What goes into that call is caught on the way in.
+The arguments of the step's first call of the model are captured by a forward hook.
 """
 
 from typing import Any, cast
@@ -23,12 +23,12 @@ Shown = dict[str, Tensor]
 """Tensors of a call by their names, those of :class:`gpcp.model.batch.ModelBatch` or :data:`DENSE_NAMES`."""
 
 _HALF = 2.0**-7
-"""A training step may show its model half precision."""
+"""A training step may pass its model half precision."""
 
 
 @check(
     "data.step_inputs",
-    "Does the training step show the model the pairs that it is given?",
+    "Does the training step pass the model the pairs that it is given?",
     cause="bug",
     kind="exact",
     needs=("pairs", "model", "optimizer"),
@@ -43,29 +43,29 @@ def step_inputs(probe: Probe) -> Finding:
     usual, other, again = (
         shown_in_step(probe, pairs, draw) for pairs, draw in ((probe.masked, 0), (twin, 0), (probe.masked, 1))
     )
-    right = _asked(probe, probe.masked)
+    right = _passed_by_subject(probe, probe.masked)
     if usual is None or right is None or set(usual) != set(right):
         return Finding(
             outcome="not_applicable",
-            message="the step calls the model in another way than forward does: what it is shown cannot be compared",
+            message="the step calls the model in another way than forward does: its inputs cannot be compared",
         )
     if any(usual[name].shape != right[name].shape for name in right):
-        return Finding(outcome="not_applicable", message="the step shows the model parts of its pairs at a time")
+        return Finding(outcome="not_applicable", message="the step passes the model parts of its pairs at a time")
     wrong = _wrong(usual, right)
     if wrong and again is not None and _wrong(again, usual):
         return Finding(
             outcome="inconclusive",
-            message=f"the step draws at random what it shows the model: {' and '.join(wrong)} differ from what collate "
+            message=f"the step draws at random what it passes to the model: {' and '.join(wrong)} differ from what "
             "makes, and from one draw to the next",
             n=len(probe.masked),
         )
     leaking = [] if other is None else list(_wrong(other, usual))
-    message = "the step shows the model what collate makes of its pairs"
+    message = "the step passes the model what collate makes of its pairs"
     if wrong:
-        shown = ", ".join(f"{name} at {share:.0%} of the places" for name, share in wrong.items())
-        message = f"the step shows the model something else than collate makes of its pairs: {shown}"
+        shown = ", ".join(f"{name} at {share:.0%} of the positions" for name, share in wrong.items())
+        message = f"the step passes the model something else than collate makes of its pairs: {shown}"
     if leaking:
-        message = f"in the step {' and '.join(leaking)} changes when only the answers do: the model is shown them"
+        message = f"in the step {' and '.join(leaking)} changes when only the targets do: the model's input holds them"
     return verdict(
         good=not wrong and not leaking,
         message=message,
@@ -78,7 +78,7 @@ def step_inputs(probe: Probe) -> Finding:
 
 
 def shown_in_step(probe: Probe, pairs: PairBatch, draw: int = 0) -> Shown | None:
-    """What the model is called with first in one training step; None where it is not called as expected.
+    """The arguments of the model's first call in one training step; None where it is not called as expected.
 
     ``draw`` names the random numbers that the step may take from torch.
     """
@@ -94,8 +94,8 @@ def shown_in_step(probe: Probe, pairs: PairBatch, draw: int = 0) -> Shown | None
     return caught[0] if caught else None
 
 
-def _asked(probe: Probe, pairs: PairBatch) -> Shown | None:
-    """What the model is called with where the subject itself asks about some pairs."""
+def _passed_by_subject(probe: Probe, pairs: PairBatch) -> Shown | None:
+    """The arguments of the model's call where the subject itself predicts some pairs."""
     caught: list[Shown | None] = []
     with probe.trial("asked") as (model, _):
         handle = model.register_forward_pre_hook(
@@ -130,12 +130,12 @@ def _dtype_of(model: nn.Module) -> torch.dtype:
 
 
 def _wrong(found: Shown, right: Shown) -> dict[str, float]:
-    """The tensors in which two calls differ, each with its share of the places."""
+    """The tensors in which two calls differ, each with its share of the positions."""
     return {name: share for name in right if (share := _wrong_share(name, found, right))}
 
 
 def _wrong_share(name: str, found: Shown, right: Shown) -> float:
-    """Share of the places that are read at which two calls differ."""
+    """Share of the positions that are read at which two calls differ."""
     one, other = found[name], right[name]
     if one.shape != other.shape:
         return 1.0
@@ -150,7 +150,7 @@ def _wrong_share(name: str, found: Shown, right: Shown) -> float:
 
 
 def _read(name: str, shown: Shown, like: Tensor) -> Tensor:
-    """The places of a tensor that a model may read."""
+    """The positions of a tensor that a model may read."""
     measured = shown.get("measured_BL", shown.get("measured_BG"))
     perturbed = shown.get("perturbed_BL", shown.get("perturbed_BG"))
     if name.startswith("before") and measured is not None:

@@ -1,4 +1,4 @@
-"""What was done to some numbers on their way: the first usual mishap that turns the right ones into those found.
+"""Naming of a wrong transformation: the first usual mistake that turns the right values into those found.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
 """
@@ -57,13 +57,13 @@ def transform_of(found_BG: Floats, right_BG: Floats, where_BG: Bools, instead: M
     where_BG : bool, (B, G)
         The entries to compare; both are numbers there.
     instead : mapping of str to float64 (B, G)
-        Other quantities that may stand there, by what they are called.
+        Other quantities that may be there, by name.
     """
     found, right = found_BG[where_BG], right_BG[where_BG]
     if not len(right) or same(found, right):
         return ""
     if not np.isfinite(found).all():
-        return f"not finite at {int((~np.isfinite(found)).sum())} of {found.size} places"
+        return f"not finite at {int((~np.isfinite(found)).sum())} of {found.size} positions"
     for name, other_BG in instead.items():
         if same(found, other_BG[where_BG]):
             return name
@@ -98,7 +98,7 @@ def _scaled(found: Floats, right: Floats) -> str:
 
 def _scaled_by_gene(found_BG: Floats, right_BG: Floats, where_BG: Bools) -> str:
     """``a x + b`` with an ``a`` and a ``b`` for each gene: as many as three pairs say something."""
-    n_asked = 0
+    n_examined = 0
     for gene in np.flatnonzero(where_BG.sum(axis=0) >= 3):
         rows_B = where_BG[:, gene]
         found, right = found_BG[rows_B, gene], right_BG[rows_B, gene]
@@ -106,12 +106,12 @@ def _scaled_by_gene(found_BG: Floats, right_BG: Floats, where_BG: Bools) -> str:
             continue
         if not _scaled(found, right):
             return ""
-        n_asked += 1
-    return "the right values in other units, each gene with its own" if n_asked >= 2 else ""
+        n_examined += 1
+    return "the right values in other units, each gene with its own" if n_examined >= 2 else ""
 
 
 def _moved(found_BG: Floats, right_BG: Floats, where_BG: Bools) -> str:
-    """The right rows or columns, at other places; only where all are comparable."""
+    """The right rows or columns, at other positions; only where all are comparable."""
     if where_BG.all():
         if same(np.sort(found_BG, axis=0), np.sort(right_BG, axis=0)):
             return "the right values of other pairs"
@@ -119,7 +119,7 @@ def _moved(found_BG: Floats, right_BG: Floats, where_BG: Bools) -> str:
             return "the right values of other genes"
     inside_BG = where_BG & np.isin(_key(found_BG), _key(right_BG[where_BG]))
     share = float(inside_BG.sum() / where_BG.sum())
-    return "the right values at other places" if share > 0.99 else ""
+    return "the right values at other positions" if share > 0.99 else ""
 
 
 def _key(value: Floats) -> NDArray[np.float32]:
@@ -131,4 +131,4 @@ def _unlike(found: Floats, right: Floats) -> str:
         return "something else"
     correlation = float(np.corrcoef(found, right)[0, 1])
     wrong = float((np.abs(found - right) > EXACT * np.abs(right).max()).mean())
-    return f"wrong at {wrong:.0%} of the places, correlation {correlation:.2f} with the right values"
+    return f"wrong at {wrong:.0%} of the positions, correlation {correlation:.2f} with the right values"

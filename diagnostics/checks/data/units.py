@@ -25,7 +25,7 @@ SMALLEST_LOG_LOG = 0.4
 """One transcript per million gives log1p(log1p(1)) = 0.53: hardly a value that is not 0 lies below."""
 
 ENOUGH_VALUES = 500
-"""Values other than 0 without which units are not told from their range."""
+"""Values other than 0 needed to infer units from their range."""
 
 SPARSE = 0.05
 """Share of zeros from which on cells look counted."""

@@ -1,8 +1,8 @@
-"""What a short training shows: whether the model learns at all, what from, how much, and what holds it up.
+"""Checks of a short training: whether the model learns, from which inputs, how much, and what limits it.
 
-Dimension key: ``B`` pairs, ``G`` genes asked.
+Dimension key: ``B`` pairs, ``G`` genes evaluated.
 
-Everything is judged on unseen pairs, paired with what knowing nothing and a linear fit get on the same ones. A model
+Everything is evaluated on unseen pairs, paired with an input-free baseline and a linear fit on the same ones. A model
 may sit on a plateau for hundreds of steps and be healthy: where a first training shows nothing a longer one is made,
 and what is still short of the linear fit then is put down to the model only if it is next to nothing.
 """
@@ -26,42 +26,42 @@ from diagnostics.results.check_result import Finding
 from diagnostics.scoring.errors import Errors
 
 SMALL_SHARE = 0.05
-"""Of what the linear fit gains, or of what it loses if something is taken from what is told: a model that learns gets
+"""Of the linear fit's gain, or of its loss if a part of the perturbation is taken away: a model that learns gets
 more than this in some hundred steps. Healthy models of every head, norm and embedding, in worlds of every mechanism
-and regime, got from .29 to 1.3 of the gain and from .15 to 1.5 of the loss; without a way from what is told to the
-answer it is 0."""
+and regime, got from .29 to 1.3 of the gain and from .15 to 1.5 of the loss; without a path from the perturbation to the
+prediction it is 0."""
 
 GOOD_SHARE = 0.5
 
 WORTH = 0.02
-"""Gain of the linear fit, of the loss of knowing nothing, without which a model's failing to learn says nothing."""
+"""Gain of the linear fit, as a fraction of the baseline's loss, below which a failure to learn is no evidence."""
 
 ONE_DIRECTION = 0.1
-"""A bottleneck leaves less than this share of what the linear fit's answers have beside their main direction; healthy
+"""A bottleneck leaves less than this share of the linear fit's predictions beside their main direction; healthy
 models leave .3 and more."""
 
 NOT_HELD_UP = 0.9
 """Share of the linear gain from which on a model is not held up, however few directions it takes."""
 
 KEPT = 0.5
-"""Share of what training wins that unseen pairs must keep: what is learnt by heart is worth nothing."""
+"""Share of what training wins that unseen pairs must keep: what is memorised is worth nothing."""
 
 FORGIVEN = 0.05
-"""Of the loss of knowing nothing: a gap between seen and unseen pairs that is too small to matter."""
+"""Of the baseline's loss: a gap between seen and unseen pairs that is too small to matter."""
 
 STARVED = 0.5
 WAIT_S = 0.01
-"""Share of the time spent on waiting for batches, and seconds a batch, from which on the loader starves the model."""
+"""Share of the time spent on waiting for batches, and seconds a batch, from which on the loader limits training."""
 
 _STEPS = (
-    "train longer, at about the rate that the ladder suggests: transformers stay on a plateau for hundreds of steps"
+    "train longer, at about the rate that the range test suggests: transformers stay on a plateau for hundreds of steps"
 )
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Asked:
-    """A training that can be judged: the model's answers are finite and a linear fit has something to show."""
+class _Case:
+    """A training that can be judged: the model's predictions are finite and a linear fit has something to show."""
 
     training: ShortTraining
     model: Judged
@@ -92,24 +92,24 @@ class _Asked:
         )  # fmt: skip
 
 
-def _asked(probe: Probe) -> _Asked | Finding:
+def _case(probe: Probe) -> _Case | Finding:
     training = short_training(probe)
     if training is None:
         return Finding(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
     if training.model is None:
-        return Finding(outcome="not_applicable", message="training blew up: see learning.beats_baseline")
+        return Finding(outcome="not_applicable", message="training diverged: see learning.beats_baseline")
     gain = training.gain(training.baseline, training.linear.errors)
     if not (gain.clear and gain.value > WORTH):
         return Finding(
             outcome="not_applicable",
-            message=f"a linear fit gains {gain} on these pairs: too little to ask a model of some hundred steps for it",
+            message=f"a linear fit gains {gain} on these pairs: too little to expect of a model in some hundred steps",
         )
-    return _Asked(training=training, model=training.model, fit=training.fit)
+    return _Case(training=training, model=training.model, fit=training.fit)
 
 
 @check(
     "learning.beats_baseline",
-    "Does a short training get below what knowing nothing gets?",
+    "Does a short training get below an input-free baseline?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate",),
 )  # fmt: skip
@@ -117,31 +117,31 @@ def beats_baseline(probe: Probe) -> Finding:
     """The trained model against the better of the mean change and the mean, on unseen pairs."""
     training = short_training(probe)
     if training is not None and training.diverged:
-        return _blew_up(training)
-    asked = _asked(probe)
-    if isinstance(asked, Finding):
-        return asked
-    gain = asked.training.gain(asked.training.baseline, asked.model.errors)
-    linear = asked.training.gain(asked.training.baseline, asked.training.linear.errors)
-    free, nothing = asked.fit.free, asked.fit.baseline_name
+        return _diverged(training)
+    case = _case(probe)
+    if isinstance(case, Finding):
+        return case
+    gain = case.training.gain(case.training.baseline, case.model.errors)
+    linear = case.training.gain(case.training.baseline, case.training.linear.errors)
+    free, nothing = case.fit.free, case.fit.baseline_name
     if nothing == MEAN and free > 0:
         nothing += f", which explains {free:.0%} of the change for free"
-    message = f"{asked.after} the loss is {gain} below that of {nothing}; {asked.fit.name} gets {linear}"
+    message = f"{case.after} the loss is {gain} below that of {nothing}; {case.fit.name} gets {linear}"
     plateau = f"the plateau at R2 = {free:.2f}" if free > 0 else "the mean change"
     bound = max(SMALLEST, SMALL_SHARE * linear.value)
     found = decided(
-        gain.p_below(bound), healthy=message, faulty=f"{message}: the model knows no more than {plateau}",
-        next_step="the data hold more and the rate is right: look at what reaches the answer (checks of the "
+        gain.p_below(bound), healthy=message, faulty=f"{message}: the model is no better than {plateau}",
+        next_step="the data hold more and the rate is right: look at what reaches the prediction (checks of the "
         "architecture); a plateau that ends later is seen by training on",
-        statistic=gain.value, null=bound, n=len(asked.training.pairs),
+        statistic=gain.value, null=bound, n=len(case.training.pairs),
     )  # fmt: skip
-    return asked.short(found)
+    return case.short(found)
 
 
-def _blew_up(training: ShortTraining) -> Finding:
+def _diverged(training: ShortTraining) -> Finding:
     rate = "its own rate" if training.rate is None else f"{training.rate:.2g}"
     return Finding(
-        outcome="fail", message=f"training at {rate} ends in a loss or an answer that is not finite",
+        outcome="fail", message=f"training at {rate} ends in a loss or a prediction that is not finite",
         next_step="clip gradients, warm up, or look for a logarithm, a root or a division in the model that training "
         "drives out of range",
         statistic=float(training.n_steps), tolerance=0.0, n=training.n_steps, cause="optimiser",
@@ -150,16 +150,16 @@ def _blew_up(training: ShortTraining) -> Finding:
 
 @check(
     "learning.uses_perturbation",
-    "Does the trained model use what it is told of the perturbation?",
+    "Does the trained model use the perturbation?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate",),
 )  # fmt: skip
 def uses_perturbation(probe: Probe) -> Finding:
-    """Told another pair's perturbation, and other genes, its loss must rise, as the linear fit's does."""
-    asked = _asked(probe)
-    if isinstance(asked, Finding):
-        return asked
-    own, linear = asked.model, asked.training.linear
+    """Given another pair's perturbation, and other genes, its loss must rise, as the linear fit's does."""
+    case = _case(probe)
+    if isinstance(case, Finding):
+        return case
+    own, linear = case.model, case.training.linear
     parts = [
         (what, model, ridge)
         for what, model, ridge in (
@@ -169,22 +169,22 @@ def uses_perturbation(probe: Probe) -> Finding:
         if model is not None and ridge is not None and ridge.clear and ridge.value > WORTH
     ]
     if not parts:
-        return Finding(outcome="not_applicable", message="a linear fit loses nothing if it is told something else")
+        return Finding(outcome="not_applicable", message="a linear fit loses nothing with another perturbation")
     message = "; ".join(
-        f"told {what} the loss rises by {model} of that of knowing nothing, {asked.fit.name}'s by {ridge.value:.0%}"
+        f"given {what} the loss rises by {model} of the baseline's, {case.fit.name}'s by {ridge.value:.0%}"
         for what, model, ridge in parts
     )
     worst = min(parts, key=lambda part: part[1].value / part[2].value)
     # Two questions in one: Bonferroni.
     p = min(1.0, len(parts) * min(model.p_below(SMALL_SHARE * ridge.value) for _, model, ridge in parts))
     found = decided(
-        p, healthy=f"{asked.after}: {message}", faulty=f"{asked.after} the model hardly uses what it is told: "
+        p, healthy=f"{case.after}: {message}", faulty=f"{case.after} the model hardly uses the perturbation: "
         f"{message}",
-        next_step="follow what is told from the batch to the answer: which genes, how much, with which sign; see that "
+        next_step="follow the perturbation from the batch to the prediction: genes, size and sign; see that "
         "the training step passes it on",
-        statistic=worst[1].value / worst[2].value, null=SMALL_SHARE, n=len(asked.training.pairs),
+        statistic=worst[1].value / worst[2].value, null=SMALL_SHARE, n=len(case.training.pairs),
     )  # fmt: skip
-    return asked.short(found)
+    return case.short(found)
 
 
 @check(
@@ -195,17 +195,17 @@ def uses_perturbation(probe: Probe) -> Finding:
 )  # fmt: skip
 def reaches_linear(probe: Probe) -> Finding:
     """A share of ridge's gain; below half of it more steps are called for, below a twentieth another model."""
-    asked = _asked(probe)
-    if isinstance(asked, Finding):
-        return asked
-    share, n = asked.share, len(asked.training.pairs)
-    message = f"{asked.after} the model has {share.value:.0%} +- {share.error:.0%} of what {asked.fit.name} gains"
+    case = _case(probe)
+    if isinstance(case, Finding):
+        return case
+    share, n = case.share, len(case.training.pairs)
+    message = f"{case.after} the model has {share.value:.0%} +- {share.error:.0%} of what {case.fit.name} gains"
     p = share.p_below(SMALL_SHARE)
     slow = share.value < GOOD_SHARE
     found = decided(
         p, healthy=message, faulty=f"{message}: hardly anything of what a linear model sees in these "
         f"pairs", next_step=_STEPS
-        + "; if the loss has long been flat, look at what reaches the answer", statistic=share.value,
+        + "; if the loss has long been flat, look at what reaches the prediction", statistic=share.value,
         null=SMALL_SHARE, n=n,
     )  # fmt: skip
     if found.outcome == "pass" and slow:
@@ -213,35 +213,35 @@ def reaches_linear(probe: Probe) -> Finding:
             outcome="inconclusive", message=f"{message}: it needs more steps", next_step=_STEPS, statistic=share.value,
             null=SMALL_SHARE, p=p, n=n, smallest_effect=3 * share.error,
         )  # fmt: skip
-    return asked.short(found)
+    return case.short(found)
 
 
 @check(
     "learning.rank",
-    "Do the trained model's answers differ in more than one direction?",
+    "Do the trained model's predictions differ in more than one direction?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate", "learning.uses_perturbation"),
 )  # fmt: skip
 def rank(probe: Probe) -> Finding:
-    """How answers change with what is told: what their main direction leaves, against what the linear fit's leaves."""
-    asked = _asked(probe)
-    if isinstance(asked, Finding):
-        return asked
-    own, linear = (beside_main(one.response_BG) for one in (asked.model, asked.training.linear))
+    """How predictions change with the perturbation: what their main direction leaves, against the linear fit's."""
+    case = _case(probe)
+    if isinstance(case, Finding):
+        return case
+    own, linear = (beside_main(one.response_BG) for one in (case.model, case.training.linear))
     if own is None or linear is None or linear < 2 * ONE_DIRECTION:
-        return Finding(outcome="not_applicable", message="answers do not change, or one direction is all there is")
-    ratio, share = own / linear, asked.share.value
+        return Finding(outcome="not_applicable", message="predictions do not change, or one direction is all there is")
+    ratio, share = own / linear, case.share.value
     narrow = ratio < ONE_DIRECTION and share < NOT_HELD_UP
     message = (
-        f"{own:.1%} of the change of the answers lies beside their main direction ({asked.fit.name}: {linear:.0%}), "
+        f"{own:.1%} of the predictions' change lies beside their main direction ({case.fit.name}: {linear:.0%}), "
         f"and the model has {share:.0%} of the linear gain"
     )
     found = verdict(
-        good=not narrow, message=message + (": all genes hear one number" if narrow else ""),
-        next_step="look for a pool over genes that leaves one number, or a head that spreads one",
-        statistic=ratio, tolerance=ONE_DIRECTION, n=len(asked.training.pairs),
+        good=not narrow, message=message + (": all genes depend on one number" if narrow else ""),
+        next_step="look for pooling over genes that leaves one number, or a head that spreads one",
+        statistic=ratio, tolerance=ONE_DIRECTION, n=len(case.training.pairs),
     )  # fmt: skip
-    return asked.short(found)
+    return case.short(found)
 
 
 @check(
@@ -250,7 +250,7 @@ def rank(probe: Probe) -> Finding:
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
 def generalises(probe: Probe) -> Finding:
-    """The last training pairs against unseen ones, each against knowing nothing on the same pairs."""
+    """The last training pairs against unseen ones, each against the input-free baseline on the same pairs."""
     training = short_training(probe)
     if training is None or training.model is None or training.seen is None or training.seen_baseline is None:
         return Finding(outcome="not_applicable", message="there is no finite training to judge")
@@ -261,9 +261,9 @@ def generalises(probe: Probe) -> Finding:
         value=KEPT * won.value - kept.value - FORGIVEN,
         error=math.hypot(KEPT * won.error, kept.error),
     )
-    message = f"training pairs gain {won} over knowing nothing, unseen ones {kept}"
+    message = f"training pairs gain {won} over the input-free baseline, unseen ones {kept}"
     return decided(
-        lost.p_above(0.0), healthy=message, faulty=f"{message}: what was learnt was learnt by heart",
+        lost.p_above(0.0), healthy=message, faulty=f"{message}: the training pairs were memorised (overfit)",
         next_step="more pairs, or new ones every epoch (gpcp.pairing.paired pairs cells anew); dropout and a smaller "
         "model help less", statistic=kept.value, null=KEPT * won.value, n=len(training.pairs),
     )  # fmt: skip
@@ -289,7 +289,7 @@ def too_good(probe: Probe) -> Finding:
     pairs, answer = known
     part, token_G = training.fit.part.of(pairs), training.fit.part.token_G
     miss_BG = np.where(part.scored_BG, (answer.mean_BG[:, token_G] - part.after_BG) ** 2, 0)
-    # A simulated answer has an error of its own, which the true one does not have.
+    # A simulated exact answer has an error of its own, which the true one does not have.
     own_BG = np.where(part.scored_BG, answer.standard_error_BG[:, token_G] ** 2, 0)
     exact = Errors(sum_B=(miss_BG - own_BG).sum(axis=1), n_B=training.model.errors.n_B)
     below = training.gain(exact, training.model.errors)
@@ -297,8 +297,8 @@ def too_good(probe: Probe) -> Finding:
         f"the model's held-out loss is {training.model.errors.loss:.4g}, that of the exact answer {exact.loss:.4g}"
     )
     return decided(
-        below.p_above(0.0), healthy=message, faulty=f"{message}: nobody can know that much without being told "
-        f"the answer",
+        below.p_above(0.0), healthy=message, faulty=f"{message}: no predictor can be this good without access to "
+        f"the target",
         next_step="look for the cell after among the inputs, for held-out pairs that are trained on, and for a loss "
         "that is computed on something else",
         statistic=training.model.errors.loss, null=exact.loss, n=len(part),
@@ -321,7 +321,7 @@ def batches_in_time(probe: Probe) -> Finding:
     return verdict(
         good=not starved, message=f"{share:.0%} of the time of {training.n_timed} steps was spent on waiting "
         f"for batches, "
-        f"{1000 * each_s:.2g} ms each" + (": the loader starves the model" if starved else ""),
+        f"{1000 * each_s:.2g} ms each" + (": the model waits for the loader" if starved else ""),
         next_step="read ahead (gpcp.loading.prefetch.Prefetched), keep a panel cache "
         "(gpcp.sources.cache.cells), or use more workers",
         statistic=share, tolerance=STARVED, n=training.n_timed,

@@ -1,10 +1,10 @@
-"""The learning-rate ladder: a few dozen steps at each of some decades, then between the best and its neighbours.
+"""Learning-rate range test: a few dozen steps at each of some decades, then between the best and its neighbours.
 
 Dimension key: ``B`` pairs, ``R`` rates.
 
-Rates are absolute: a ladder around the given rate would not find that it is off by four decades. Every rung begins at
+Rates are absolute: a range about the given rate would not find that it is off by four decades. Every rate begins at
 the same weights and sees the same batches, and is judged by the squared error on the same pairs, whatever loss the
-model is trained by. What a rung *wins* is how far that error falls.
+model is trained by. What a rate *wins* is how far that error falls.
 """
 
 import math
@@ -26,14 +26,14 @@ DECADES = (-4, -3, -2, -1)
 
 OUTERMOST = (-8, 1)
 N_STEPS = 50
-"""Steps of a rung, fewer of a model that is slow."""
+"""Steps at a rate, fewer of a model that is slow."""
 
 SECONDS = 40.0
-"""What all rungs may cost, about."""
+"""What all rates together may cost, about."""
 
-_N_RUNGS = 10
+_N_RATES = 10
 N_JUDGED = 256
-"""Pairs by which a rung is judged."""
+"""Pairs on which a rate is evaluated."""
 
 USABLE = 0.5
 """A rate is usable where it wins at least this share of what the best one wins."""
@@ -51,7 +51,7 @@ class RatePoint:
     ----------
     rate : float
     errors : Errors or None
-        On the judged pairs; None where the answers were no longer finite.
+        On the judged pairs; None where the predictions were no longer finite.
     """
 
     rate: float
@@ -59,22 +59,22 @@ class RatePoint:
 
     @property
     def loss(self) -> float:
-        """Mean squared error; infinite where the training blew up."""
+        """Mean squared error; infinite where the training diverged."""
         return math.inf if self.errors is None else self.errors.loss
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RangeTest:
-    """All rungs, by rate.
+    """All points of the range test, by rate.
 
     Parameters
     ----------
     start : Errors or None
-        Before any step; None where the untrained model's answers are not finite.
+        Before any step; None where the untrained model's predictions are not finite.
     n_steps : int
-        Of every rung.
-    points : tuple of Rung
+        At every rate.
+    points : tuple of RatePoint
         In the order of their rates.
     repeats : tuple of float
         Losses of the best rate with other batches: the spread between seeds.
@@ -87,20 +87,20 @@ class RangeTest:
 
     @property
     def best(self) -> RatePoint:
-        """The rung of the lowest loss."""
+        """The point of the lowest loss."""
         return min(self.points, key=lambda point: point.loss)
 
     def nearest(self, rate: float) -> RatePoint:
-        """The rung whose rate is nearest, by ratio."""
+        """The point whose rate is nearest, by ratio."""
         return min(self.points, key=lambda one: abs(math.log10(one.rate / rate)))
 
     def gain(self, point: RatePoint) -> float:
-        """How far the loss fell; minus infinity where it blew up."""
+        """How far the loss fell; minus infinity where it diverged."""
         return -math.inf if self.start is None else self.start.loss - point.loss
 
     @property
     def learns(self) -> bool:
-        """Whether the best rung wins anything beyond chance: four standard errors, for the best of some ten rungs."""
+        """Whether the best rate wins anything beyond chance: four standard errors, for the best of some ten rates."""
         if self.start is None or not self.points or self.best.errors is None:
             return False
         return self.best.errors.below(self.start) > 4
@@ -108,9 +108,9 @@ class RangeTest:
     @property
     def usable(self) -> tuple[float, float]:
         """The lowest and the highest rate, about the best, that win at least :data:`USABLE` of its gain."""
-        place = self.points.index(self.best)
+        position = self.points.index(self.best)
         floor = USABLE * self.gain(self.best)
-        lo = hi = place
+        lo = hi = position
         while lo > 0 and self.gain(self.points[lo - 1]) >= floor:
             lo -= 1
         while hi + 1 < len(self.points) and self.gain(self.points[hi + 1]) >= floor:
@@ -119,21 +119,21 @@ class RangeTest:
 
     @property
     def suggestion(self) -> float:
-        """The best rate, or a third of it where the next rung up already blows up: longer training meets more."""
-        place = self.points.index(self.best)
-        edge = place + 1 < len(self.points) and self.gain(self.points[place + 1]) < 0
+        """The best rate, or a third of it where the next higher rate already diverges: longer training meets more."""
+        position = self.points.index(self.best)
+        edge = position + 1 < len(self.points) and self.gain(self.points[position + 1]) < 0
         return self.best.rate / 3 if edge else self.best.rate
 
 
 def range_test_of(probe: Probe) -> RangeTest:
-    """The ladder of a subject, climbed once."""
+    """The range test of a subject, run once."""
     return probe.once("range_test", run_range_test)
 
 
 def run_range_test(probe: Probe) -> RangeTest:
     """Try decades until the best has neighbours, half decades about it, and the best with other streams of batches."""
     judged = probe.drawn(min(N_JUDGED, 4 * answer_size(probe)), "ladder judged")
-    n_steps = steps_within(probe, N_STEPS, SECONDS / _N_RUNGS)
+    n_steps = steps_within(probe, N_STEPS, SECONDS / _N_RATES)
     with probe.trial("ladder start") as (model, _):
         start = judged_errors(probe, model, judged)
     if start is None:
@@ -169,12 +169,12 @@ def run_range_test(probe: Probe) -> RangeTest:
 
 
 def best_rate(probe: Probe) -> float | None:
-    """The rate that the ladder suggests; None where the training step holds its own optimiser."""
+    """The rate that the range test suggests; None where the training step holds its own optimiser."""
     own = given_rate(probe)
     if own is None:
         return None
     range_test = range_test_of(probe)
-    # Even where no rung learns, the best one does not blow up, which the given rate may.
+    # Even where no rate learns, the best one does not diverge, which the given rate may.
     return range_test.suggestion if range_test.points and range_test.best.errors is not None else own
 
 
@@ -205,7 +205,7 @@ def _rate_point(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batc
     needs=("pairs", "model", "optimizer"),
 )
 def rate(probe: Probe) -> Finding:
-    """The rung at the given rate against the best one, paired over the judged pairs."""
+    """The given rate against the best one, paired over the evaluated pairs."""
     given = given_rate(probe)
     if given is None:
         return Finding(
@@ -216,7 +216,7 @@ def rate(probe: Probe) -> Finding:
     if range_test.start is None:
         return Finding(
             outcome="inconclusive",
-            message="the untrained model's answers are not finite: there is nothing to compare a rate by",
+            message="the untrained model's predictions are not finite: there is nothing to compare a rate by",
             next_step="see the check architecture.finite",
         )
     if not range_test.learns:
@@ -252,7 +252,7 @@ def rate(probe: Probe) -> Finding:
 
 
 def _p_hopeless(range_test: RangeTest, point: RatePoint) -> float:
-    """Probability of so small a gain if it were :data:`HOPELESS` of the best one's; 0 where the training blew up."""
+    """Probability of so small a gain if it were :data:`HOPELESS` of the best one's; 0 where the training diverged."""
     start, best = range_test.start, range_test.best.errors
     if point.errors is None or best is None or start is None:
         return 0.0

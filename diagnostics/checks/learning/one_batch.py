@@ -1,4 +1,4 @@
-"""Whether the model can learn a few pairs by heart: what it cannot say of sixteen, it cannot say of any number.
+"""Check that the model can memorise (overfit) a few pairs: what it cannot fit of sixteen, it cannot fit of many.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
 """
@@ -47,7 +47,7 @@ LEAST_LEFT = 0.05
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Learnt:
-    """How far some pairs were learnt.
+    """How far some pairs were memorised.
 
     Parameters
     ----------
@@ -72,24 +72,24 @@ class Learnt:
 
     @property
     def enough(self) -> bool:
-        """Whether the model can tell them apart."""
+        """Whether the model can distinguish them."""
         return self.left <= self.tolerance
 
 
 @check(
     "learning.one_batch",
-    "Can the model learn a few pairs by heart?",
+    "Can the model memorise (overfit) a few pairs?",
     cause="architecture",
     kind="statistical",
     needs=("pairs", "model", "optimizer"),
 )
 def one_batch(probe: Probe) -> Finding:
-    """Without dropout, at the ladder's rate and a third of it, against the best constant for each gene."""
+    """Without dropout, at the range test's rate and a third of it, against the best constant for each gene."""
     found = memorised(probe)
     if found is None:
         return Finding(
             outcome="not_applicable",
-            message="a few pairs look the same to the model, or end the same: there is nothing to tell apart",
+            message="a few pairs look the same to the model, or end the same: there is nothing to distinguish",
         )
     if found.left >= LARGEST:
         return Finding(
@@ -102,11 +102,11 @@ def one_batch(probe: Probe) -> Finding:
     if not found.enough and found.n_afforded < N_STEPS:
         return Finding(
             outcome="inconclusive", message=f"{what}: each step is too slow to make more", statistic=found.left,
-            tolerance=found.tolerance, n=found.n_pairs, next_step="ask a smaller model of the same make",
+            tolerance=found.tolerance, n=found.n_pairs, next_step="try a smaller model of the same architecture",
         )  # fmt: skip
     return verdict(
         good=found.enough,
-        message=what + ("" if found.enough else ": it cannot say what tells these pairs apart"),
+        message=what + ("" if found.enough else ": it cannot represent what distinguishes these pairs"),
         next_step="look for what all genes or all pairs have to pass through: a pooled number, an activation that is "
         "dead or saturated, a gradient that does not arrive; the exact checks of the architecture name most of them",
         statistic=found.left, tolerance=found.tolerance, n=found.n_pairs,
@@ -115,7 +115,7 @@ def one_batch(probe: Probe) -> Finding:
 
 def memorised(probe: Probe) -> Learnt | None:
     """How far a few pairs can be learnt; None where they look the same to the model, or end the same."""
-    return probe.once("learnt by heart", _tried)
+    return probe.once("memorised", _tried)
 
 
 def _tried(probe: Probe) -> Learnt | None:
@@ -161,30 +161,30 @@ def _rates(probe: Probe) -> list[float | None]:
     return list(dict.fromkeys([rate, rate / 3] if range_test_of(probe).learns else [rate, 1e-2, 1e-3]))
 
 
-def _learnt(probe: Probe, pairs: PairBatch, asked: Learnt, constant: float, floor: float) -> Learnt:
+def _learnt(probe: Probe, pairs: PairBatch, attempt: Learnt, constant: float, floor: float) -> Learnt:
     """The least that is left at one rate, looked at every few steps."""
-    best = asked
+    best = attempt
     with (
-        probe.trial("one batch", learning_rate=asked.rate, dropout=False) as (model, optimizer),
+        probe.trial("one batch", learning_rate=attempt.rate, dropout=False) as (model, optimizer),
         without_dropout(model),
     ):
-        for step in range(1, asked.n_afforded + 1):
+        for step in range(1, attempt.n_afforded + 1):
             if not math.isfinite(probe.subject.step(model, optimizer, pairs)):
                 break
-            if step % LOOK_EVERY and step != asked.n_afforded:
+            if step % LOOK_EVERY and step != attempt.n_afforded:
                 continue
             errors = judged_errors(probe, model, pairs)
             if errors is None:
                 break
             left = (float(errors.sum_B.sum()) - floor) / (constant - floor)
-            best = min(best, replace(asked, left=left, n_steps=step), key=_left)
-            if best.left < asked.tolerance / 2:
+            best = min(best, replace(attempt, left=left, n_steps=step), key=_left)
+            if best.left < attempt.tolerance / 2:
                 break
     return best
 
 
 def looks(pairs: PairBatch) -> NDArray[np.uint64]:
-    """A number for all that the model is shown of each pair, uint64 (B,)."""
+    """A hash of the model's inputs for each pair, uint64 (B,)."""
     perturbed_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
     masks_BG = pairs.measured_BG.astype(np.float32) + 2 * pairs.perturbed_BG
     return row_codes(np.hstack((pairs.before_BG, perturbed_BG, masks_BG.astype(np.float32))))

@@ -1,6 +1,6 @@
-"""One short training that several checks judge: at the ladder's rate, by the subject's own step, on unseen pairs.
+"""One short training for several checks: at the range test's rate, by the subject's own step, on unseen pairs.
 
-Dimension key: ``B`` pairs, ``G`` genes asked, ``R`` answers of one pair.
+Dimension key: ``B`` pairs, ``G`` genes evaluated, ``R`` predictions of one pair.
 
 The rate rises over a tenth of the steps and falls along a half cosine afterwards, whatever was given: what a constant
 rate leaves is its own noise. Where one source serves for training and judging, pairs are kept that hold cells of one
@@ -39,13 +39,13 @@ LONGER = 3
 """How much longer a training goes on the last try, where others have not shown that the model learns."""
 
 BEGUN = 0.25
-"""Share of what a linear fit gains, and of what it loses if told something else, that shows that a model learns."""
+"""Share of a linear fit's gain, and of its loss given another perturbation, that shows that a model learns."""
 
 ENOUGH_STEPS = 150
 """Steps without which a model that has learnt nothing is not blamed for it."""
 
 N_SEEN = 512
-"""The last training pairs that its memory is judged by."""
+"""The last training pairs, on which memorisation is measured."""
 
 WARM_UP = 0.1
 
@@ -53,16 +53,16 @@ WARM_UP = 0.1
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Judged:
-    """One predictor's errors on the judged pairs, and what becomes of them if something is taken from what is told.
+    """One predictor's errors on the judged pairs, and their increase if a part of the perturbation is taken away.
 
     Parameters
     ----------
     errors : Errors
     other_pair, other_genes : Gain or None
-        How much the loss rises if another pair's perturbation is told; if the told genes' labels are shuffled within
-        each pair. Of the entries that are told neither way, as shares of the loss of knowing nothing; None without any.
+        How much the loss rises given another pair's perturbation; if the perturbed genes' labels are shuffled within
+        each pair. Of the entries perturbed in neither, as fractions of the baseline's loss; None without any.
     response_BG : float64, (B, G)
-        How the answer changes if another pair's perturbation is told; NaN where either way is not scored.
+        How the prediction changes given another pair's perturbation; NaN where either is not scored.
     """
 
     errors: Errors
@@ -74,7 +74,7 @@ class Judged:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ShortTraining:
-    """What a short training left.
+    """The outcome of a short training.
 
     Parameters
     ----------
@@ -82,18 +82,18 @@ class ShortTraining:
     rate : float or None
         The highest; None where the step holds its own optimiser.
     diverged : bool
-        A loss or an answer was not finite: nothing else is meant then.
+        A loss or a prediction was not finite: nothing else is meant then.
     judged, pairs : PairBatch
-        Held-out pairs, of all genes, and of the genes asked.
+        Held-out pairs, of all genes, and of the genes evaluated.
     cells : Codes, Codes
         Theirs.
     baseline : Errors
-        Of knowing nothing, see :class:`diagnostics.checks.data.linear_fit.LinearFit`.
+        Of the input-free baseline, see :class:`diagnostics.checks.data.linear_fit.LinearFit`.
     fit : LinearFit
     model, linear : Judged or None
         The model after training, and the linear fit; the first is None where it diverged.
     seen, seen_baseline : Errors or None
-        Of the last training pairs, by the trained model and by knowing nothing.
+        Of the last training pairs, by the trained model and by the input-free baseline.
     waited_s, worked_s : float
         Seconds spent on waiting for batches and in steps, without the first.
     n_timed : int
@@ -118,7 +118,7 @@ class ShortTraining:
     n_timed: int
 
     def gain(self, worse: Errors, better: Errors) -> Gain:
-        """A difference of losses on the judged pairs as a share of that of knowing nothing."""
+        """A difference of losses on the evaluated pairs as a fraction of the baseline's loss."""
         return gain_of(worse, better, self.baseline.loss, self.cells)
 
 
@@ -131,7 +131,7 @@ def short_training(probe: Probe) -> ShortTraining | None:
 
 
 def _trained_long_enough(probe: Probe) -> ShortTraining | None:
-    """At the ladder's rate; at others, which a few dozen steps on a plateau do not tell apart; then for longer."""
+    """At the range test's rate; at others, which a few dozen steps on a plateau do not distinguish; then for longer."""
     fit = linear_fit(probe)
     if fit is None:
         return None
@@ -140,7 +140,7 @@ def _trained_long_enough(probe: Probe) -> ShortTraining | None:
     if found.diverged and rate is not None:
         found = _trained(probe, fit, n_steps, rate / 3)
     learnt = memorised(probe)
-    # More time is for models of which it is open whether they learn: not for those that cannot say sixteen pairs.
+    # More time is for models of which it is open whether they learn: not for those that cannot memorise sixteen pairs.
     if n_steps < N_STEPS or not fit.gain.clear or _learns(found) or learnt is None or not learnt.enough:
         return found
     for other in _other_rates(probe, found.rate):
@@ -156,7 +156,7 @@ def _loss(found: ShortTraining) -> float:
 
 
 def _other_rates(probe: Probe, rate: float | None) -> list[float]:
-    """Half a decade to either side and a decade above, where the ladder's next rung does not blow up."""
+    """Half a decade to either side and a decade above, where the range test's next rate does not diverge."""
     if rate is None:
         return []
     range_test = range_test_of(probe)
@@ -165,7 +165,7 @@ def _other_rates(probe: Probe, rate: float | None) -> list[float]:
 
 
 def _learns(found: ShortTraining) -> bool:
-    """Whether the model has clearly begun to learn, and from what it is told."""
+    """Whether the model has clearly begun to learn, and from the perturbation."""
     if found.model is None:
         return False
     beats = found.gain(found.baseline, found.model.errors)
@@ -232,12 +232,12 @@ OTHERWISE: tuple[Otherwise, ...] = (("other pair", of_another_pair), ("other gen
 
 
 def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
-    """The judged pairs with something else told, in the order of :data:`OTHERWISE`; the same for every predictor."""
+    """The judged pairs with other perturbations, in the order of :data:`OTHERWISE`; the same for every predictor."""
     return [perturbed_otherwise(judged, taken(judged, probe.rng("short training", name))) for name, taken in OTHERWISE]
 
 
 def _judged_model(probe: Probe, model: nn.Module, judged: PairBatch, fit: LinearFit) -> Judged | None:
-    """None where an answer is not finite."""
+    """None where a prediction is not finite."""
     otherwise = _asked_otherwise(probe, judged)
     answer_BG, *others = (answers(probe, model, pairs)[:, fit.part.token_G] for pairs in (judged, *otherwise))
     part, *perturbed = (fit.part.of(pairs) for pairs in (judged, *otherwise))
@@ -275,7 +275,7 @@ def _judged(
 
 
 def _on_seen(probe: Probe, model: nn.Module, seen: PairBatch, fit: LinearFit) -> tuple[Errors, Errors] | None:
-    """Errors of the model and of knowing nothing on pairs that were trained on; None where nothing is scored."""
+    """Errors of the model and of the input-free baseline on training pairs; None where nothing is scored."""
     part = fit.part.of(seen)
     if not part.scored_BG.any():
         return None

@@ -1,6 +1,6 @@
-"""Whether the loss hears every way in which answers can be wrong, or only some of them, such as their mean.
+"""Check that the loss depends on every direction in which predictions can be wrong, not only on their mean, say.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``K`` draws, ``N`` scored places asked.
+Dimension key: ``B`` pairs, ``L`` state tokens, ``K`` draws, ``N`` scored positions.
 """
 
 from dataclasses import replace
@@ -14,54 +14,52 @@ from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.loss.loss import case_of
 from diagnostics.results.check_result import Finding
 
-_MOST_PAIRS, _MOST_PLACES = 6, 8
+_MOST_PAIRS, _MOST_POSITIONS = 6, 8
 _MORE_DRAWS = 4
 _RANK_SLACK = 1e-9
 
 
 @check(
     "loss.every_direction",
-    "Does the loss hear every way in which answers can be wrong?",
+    "Does the loss depend on every way in which predictions can be wrong?",
     cause="bug", kind="exact", needs=("loss",), explained_by=("loss.finite", "loss.every_scored"),
 )  # fmt: skip
 def every_direction(probe: Probe) -> Finding:
-    """The rank of the loss's gradients at many random answers, float64 (K, N), is the number of answers asked.
+    """The rank of the loss's gradients at random predictions, float64 (K, N), is the number of predictions.
 
-    A loss of each cell's mean has a gradient at every answer and is least at the target, and yet answers may be wrong
+    A loss of each cell's mean has a gradient at every prediction and is least at the target, yet predictions may err
     in all ways that leave the mean as it is; likewise a loss of the batch's mean. What no gradient ever points to is
     not learnt. One lost direction a pair, as a correlation's shift, is left open.
     """
     case = case_of(probe, "directions")
     scored = case.scored_BL.cpu().numpy()
     rows = np.argsort(-scored.sum(axis=1), kind="stable")[:_MOST_PAIRS]
-    places = [(int(row), int(place)) for row in rows for place in np.flatnonzero(scored[row])[:_MOST_PLACES]]
-    n, n_pairs = len(places), len({row for row, _ in places})
+    positions = [(int(row), int(one)) for row in rows for one in np.flatnonzero(scored[row])[:_MOST_POSITIONS]]
+    n, n_pairs = len(positions), len({row for row, _ in positions})
     if n < 3 * n_pairs:
         return Finding(
-            outcome="not_applicable", message="the pairs score too few genes each to tell a loss from its mean"
+            outcome="not_applicable", message="the pairs score too few genes each to distinguish a loss from its mean"
         )
-    row_N, place_N = (np.array(index) for index in zip(*places, strict=True))
+    row_N, position_N = (np.array(index) for index in zip(*positions, strict=True))
     rng, size = probe.rng("directions of the loss"), (case.prediction_BL - case.after_BL).abs().max()
     slope_KN = np.empty((n + _MORE_DRAWS, n))
     for slope_N in slope_KN:
         sign_BL = rng.choice([-1.0, 1.0], scored.shape) * rng.uniform(0.5, 1.0, scored.shape)
         miss_BL = torch.as_tensor(sign_BL).to(case.after_BL) * size
-        _, gradient_BL = replace(case, prediction_BL=case.after_BL + miss_BL).asked(probe)
-        slope_N[:] = gradient_BL.cpu().numpy()[row_N, place_N]
+        _, gradient_BL = replace(case, prediction_BL=case.after_BL + miss_BL).loss_and_gradient(probe)
+        slope_N[:] = gradient_BL.cpu().numpy()[row_N, position_N]
     largest_N = np.abs(slope_KN).max(axis=0)
     if not (np.isfinite(slope_KN).all() and largest_N.all()):
         return Finding(outcome="not_applicable", message="some derivatives are 0 or not finite: see the checks before")
     singular = np.linalg.svd(slope_KN / largest_N, compute_uv=False)
     rank = int((singular > _RANK_SLACK * singular[0]).sum())
-    message = (
-        f"the gradients at {len(slope_KN)} random answers span {rank} of the {n} directions in which they may be wrong"
-    )
-    next_step = "compare answer by answer before anything is averaged: the mean of squared misses, not the square of a "
-    next_step += "mean miss"
+    message = f"the gradients at {len(slope_KN)} random predictions span {rank} of the {n} directions of their errors"
+    next_step = "compare entry by entry before anything is averaged: the mean of squared errors, not the square of a "
+    next_step += "mean error"
     if n - n_pairs <= rank < n:
         return Finding(
-            outcome="inconclusive", message=f"{message}: one a pair is lost, as in a correlation, which hears no shift",
-            next_step="add a term for it, unless the level of the answers does not matter", statistic=float(rank),
+            outcome="inconclusive", message=f"{message}: one a pair is lost, as in a correlation: it ignores shifts",
+            next_step="add a term for it, unless the level of the predictions does not matter", statistic=float(rank),
             null=float(n), n=n,
         )  # fmt: skip
     return verdict(

@@ -1,8 +1,8 @@
-"""The loss by itself: what it counts, where it is least, and what must not change it.
+"""Checks of the loss without a model: what it counts, where it is least, and what must not change it.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 
-It is asked about invented answers for real pairs, in float64. No model takes part but in the last check.
+It is evaluated on invented predictions for real pairs, in float64. Only the last check uses a model.
 """
 
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class Case:
     after_BL: Tensor
     scored_BL: Tensor
 
-    def asked(self, probe: Probe) -> tuple[float, Tensor]:
+    def loss_and_gradient(self, probe: Probe) -> tuple[float, Tensor]:
         """The loss and its gradient by the prediction, (B, L); a gradient of 0 where there is none."""
         prediction_BL = self.prediction_BL.detach().clone().requires_grad_()
         value = probe.subject.scalar_loss(prediction_BL, self.after_BL, self.scored_BL)
@@ -52,7 +52,7 @@ class Case:
 
 
 def case_of(probe: Probe, purpose: str, *, distance: float = 0.3) -> Case:
-    """Pairs with partial masks, the last of which scores nothing, and answers that miss everywhere on either side.
+    """Pairs with partial masks, the last of which scores nothing, and predictions that miss everywhere on either side.
 
     They miss by 1 to 2 times ``distance``, in units of the values' range.
     """
@@ -86,7 +86,7 @@ def _gap(one: float, other: float) -> float:
 def finite(probe: Probe) -> Finding:
     """On real pairs with partial masks, one of which scores nothing; and there must be a gradient at all."""
     case = case_of(probe, "finite")
-    value, gradient_BL = case.asked(probe)
+    value, gradient_BL = case.loss_and_gradient(probe)
     n_wrong = int((~gradient_BL[case.scored_BL].isfinite()).sum()) + (not np.isfinite(value))
     silent = not bool(gradient_BL.any())
     message = f"the loss is {value:.4g} and all its derivatives are finite"
@@ -110,13 +110,13 @@ def finite(probe: Probe) -> Finding:
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
 def scored_only(probe: Probe) -> Finding:
-    """Other answers and other values after where nothing is scored: the loss and its gradient stay."""
+    """Other predictions and other values after where nothing is scored: the loss and its gradient stay."""
     return _unscored(probe, _JUNK, "large numbers", "pass scored_BL to the loss as it is: True where a gene counts")
 
 
 @check(
     "loss.nan_unscored",
-    "Does a NaN at a place that is not scored stay there?",
+    "Does a NaN at a position that is not scored stay there?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
 def nan_unscored(probe: Probe) -> Finding:
@@ -126,22 +126,22 @@ def nan_unscored(probe: Probe) -> Finding:
 
 def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
     case = case_of(probe, "unscored")
-    value, gradient_BL = case.asked(probe)
+    value, gradient_BL = case.loss_and_gradient(probe)
     if bool(case.scored_BL.all()):
-        return Finding(outcome="not_applicable", message="every place of these pairs is scored")
+        return Finding(outcome="not_applicable", message="every position of these pairs is scored")
     worst, outside = 0.0, 0.0
     for name in ("prediction_BL", "after_BL"):
         altered = replace(case, **{name: torch.where(case.scored_BL, getattr(case, name), junk)})
-        now, now_BL = altered.asked(probe)
+        now, now_BL = altered.loss_and_gradient(probe)
         scale = float(gradient_BL.abs().max()) + 1e-300
         moved = float(torch.nan_to_num((now_BL - gradient_BL)[case.scored_BL], nan=LARGEST).abs().max()) / scale
         worst = max(worst, _gap(value, now), moved)
         outside = max(outside, float(torch.nan_to_num(now_BL[~case.scored_BL], nan=LARGEST).abs().max()) / scale)
     n = int((~case.scored_BL).sum())
     good = worst <= _SLACK and outside == 0
-    message = f"{what} at {n} places that are not scored change neither the loss nor its gradient"
+    message = f"{what} at {n} positions that are not scored change neither the loss nor its gradient"
     if not good:
-        message = f"{what} at {n} places that are not scored change the loss or its gradient"
+        message = f"{what} at {n} positions that are not scored change the loss or its gradient"
     return verdict(
         good=good, message=message, next_step=next_step,
         statistic=min(max(worst, outside), LARGEST), null=0.0, tolerance=_SLACK, n=n,
@@ -154,16 +154,16 @@ def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
 def every_scored(probe: Probe) -> Finding:
-    """The derivative by every scored answer that misses is not 0."""
+    """The derivative by every scored prediction that misses is not 0."""
     case = case_of(probe, "every scored")
-    _, gradient_BL = case.asked(probe)
+    _, gradient_BL = case.loss_and_gradient(probe)
     n = int(case.scored_BL.sum())
     n_left_out = int((gradient_BL[case.scored_BL] == 0).sum())
     return verdict(
         good=not n_left_out,
-        message=f"{n_left_out} of {n} scored answers do not enter the loss"
+        message=f"{n_left_out} of {n} scored predictions do not enter the loss"
         if n_left_out
-        else f"each of {n} scored answers enters the loss",
+        else f"each of {n} scored predictions enters the loss",
         next_step="look for a mask that is inverted or of the wrong axis, and for a slice or index that drops genes",
         statistic=n_left_out / max(n, 1), null=0.0, tolerance=0.0, n=n,
     )  # fmt: skip
@@ -178,36 +178,36 @@ def least_at_target(probe: Probe) -> Finding:
     """From misses of several sizes on either side, every derivative points away from the target.
 
     A loss that mixes its entries, such as a correlation, need not do that entry by entry; where a derivative has the
-    other sign, a miss at that place alone decides.
+    other sign, a miss at that position alone decides.
     """
     n_wrong, n = 0, 0
     for distance in (1e-4, 1e-2, 1.0):
         case = case_of(probe, f"least {distance}", distance=distance)
-        _, gradient_BL = case.asked(probe)
+        _, gradient_BL = case.loss_and_gradient(probe)
         miss_BL = case.prediction_BL - case.after_BL
         wrong_BL = case.scored_BL & ((gradient_BL * miss_BL) < 0)
         n += int(case.scored_BL.sum())
-        places = wrong_BL.nonzero()
-        n_asked = min(len(places), 8)
-        n_alone = sum(_leads_away_alone(probe, case, place) for place in places[:n_asked])
-        n_wrong += len(places) if n_alone else 0
+        positions = wrong_BL.nonzero()
+        n_examined = min(len(positions), 8)
+        n_alone = sum(_leads_away_alone(probe, case, position) for position in positions[:n_examined])
+        n_wrong += len(positions) if n_alone else 0
     return verdict(
         good=not n_wrong,
-        message=f"at {n_wrong} of {n} scored answers a step down the loss leads away from the target"
+        message=f"at {n_wrong} of {n} scored predictions a step down the loss leads away from the target"
         if n_wrong
-        else f"at all {n} scored answers a step down the loss leads towards the target",
-        next_step="look at the sign of the loss, and at what it is told to compare the prediction with: after, in the "
+        else f"at all {n} scored predictions a step down the loss leads towards the target",
+        next_step="look at the sign of the loss, and at what it compares the prediction with: after, in the "
         "same order and units",
         statistic=n_wrong / max(n, 1), null=0.0, tolerance=0.0, n=n,
     )  # fmt: skip
 
 
-def _leads_away_alone(probe: Probe, case: Case, place: Tensor) -> bool:
-    """Whether descent leads away from the target where all other answers are right."""
-    row, column = (int(i) for i in place)
+def _leads_away_alone(probe: Probe, case: Case, position: Tensor) -> bool:
+    """Whether descent leads away from the target where all other predictions are right."""
+    row, column = (int(i) for i in position)
     prediction_BL = case.after_BL.clone()
     prediction_BL[row, column] = case.prediction_BL[row, column]
-    _, gradient_BL = replace(case, prediction_BL=prediction_BL).asked(probe)
+    _, gradient_BL = replace(case, prediction_BL=prediction_BL).loss_and_gradient(probe)
     return bool(gradient_BL[row, column] * (prediction_BL - case.after_BL)[row, column] < 0)
 
 
@@ -228,11 +228,11 @@ def batch_size(probe: Probe) -> Finding:
 
 @check(
     "loss.padding",
-    "Do more padding places leave the loss as it is?",
+    "Do more padding positions leave the loss as it is?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
 def padding(probe: Probe) -> Finding:
-    """A mean over all places, scored or not, would be diluted by them."""
+    """A mean over all positions, scored or not, would be diluted by them."""
     case = case_of(probe, "padding")
     wide = Case(
         **{
@@ -241,13 +241,13 @@ def padding(probe: Probe) -> Finding:
         }
     )
     return _same_value(
-        probe, case, wide, "twice as many places, none of the new ones scored,",
-        "divide by the number of scored entries, not by the number of places",
+        probe, case, wide, "twice as many positions, none of the new ones scored,",
+        "divide by the number of scored entries, not by the number of positions",
     )  # fmt: skip
 
 
 def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str) -> Finding:
-    (value, _), (now, _) = case.asked(probe), other.asked(probe)
+    (value, _), (now, _) = case.loss_and_gradient(probe), other.loss_and_gradient(probe)
     gap = _gap(value, now)
     return verdict(
         good=gap <= _SLACK,
@@ -272,12 +272,12 @@ def reported(probe: Probe) -> Finding:
         )
     with probe.trial("reported", dropout=False) as (model, optimizer), without_dropout(model):
         value = float(subject.composed_loss(model, probe.few).detach())
-        said = subject.step(model, optimizer, probe.few)
-    gap = _gap(value, said)
+        loss = subject.step(model, optimizer, probe.few)
+    gap = _gap(value, loss)
     return verdict(
         good=gap <= _HALF_PRECISION,
-        message=f"the training step reports {said:.4g}, and the loss of its batch is {value:.4g}",
-        next_step="look at what the step averages over, which mask it passes, and whether it shows the model the "
+        message=f"the training step reports {loss:.4g}, and the loss of its batch is {value:.4g}",
+        next_step="look at what the step averages over, which mask it passes, and whether it passes the model the "
         "batch that it scores",
         statistic=gap, null=0.0, tolerance=_HALF_PRECISION, n=len(probe.few),
     )  # fmt: skip

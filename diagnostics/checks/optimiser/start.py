@@ -1,4 +1,4 @@
-"""Where training begins: whether the untrained answers are of the size of the targets.
+"""Check that the untrained model's predictions are of the size of the targets.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 """
@@ -9,17 +9,17 @@ from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import Finding
 
 MOST_WRONG = 100.0
-"""Times the error of answering 0, or the cell before, whichever is larger: answers ten times too large. Usual ways to
+"""Times the error of predicting 0, or the cell before, whichever is larger: ten times too large. Usual ways to
 begin give from .5 to 3."""
 
 
 @check(
     "optimiser.start",
-    "Are the untrained answers of the size of the targets?",
+    "Are the untrained predictions of the size of the targets?",
     cause="optimiser", kind="exact", needs=("pairs", "model"), explained_by=("architecture.finite", "data.units"),
 )  # fmt: skip
 def start(probe: Probe) -> Finding:
-    """Squared error at the initial weights, against that of an answer of 0 and that of the cell before.
+    """Squared error at the initial weights, against that of a prediction of 0 and that of the cell before.
 
     Weights that begin too large saturate what is squashed, lose small differences to rounding, and cost most of the
     training to come down.
@@ -32,13 +32,13 @@ def start(probe: Probe) -> Finding:
     answer = probe.answer(batch)[batch.scored_BL]
     if not bool(answer.isfinite().all()):
         return Finding(
-            outcome="not_applicable", message="the untrained answers are not finite: see architecture.finite"
+            outcome="not_applicable", message="the untrained predictions are not finite: see architecture.finite"
         )
     ratio = min(float((answer - after).square().sum()) / usual, LARGEST)
     return verdict(
         good=ratio <= MOST_WRONG,
-        message=f"the untrained model's squared error is {ratio:.3g} times that of answering 0 or the cell before"
-        + ("" if ratio <= MOST_WRONG else ": training begins far from where the answers lie"),
+        message=f"the untrained model's squared error is {ratio:.3g} times that of predicting 0 or the cell before"
+        + ("" if ratio <= MOST_WRONG else ": training begins far from where the targets lie"),
         next_step="initialise smaller weights (torch's own defaults do), or begin the last layer at 0",
         statistic=ratio, tolerance=MOST_WRONG, n=int(after.numel()),
     )  # fmt: skip

@@ -1,9 +1,9 @@
-"""How far a training step goes, and which way: the rate in force, the first step, decay, and descent.
+"""Checks of a step's length and direction: learning rate, first step, moments, weight decay and descent.
 
 Dimension key: ``N`` entries of every parameter, one after the other.
 
 The same step is taken twice from the same weights, once with every gradient's sign turned: half the sum of the two
-moves is what happens whatever the gradient says (decay), half their difference is what follows it.
+moves is independent of the gradient (decay), half their difference is what follows it.
 """
 
 from itertools import islice
@@ -65,7 +65,7 @@ def learning_rate(probe: Probe) -> Finding:
 
 
 def _parts(probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What a first step does whatever the gradient, what follows the gradient, and the gradient, each (N,)."""
+    """A first step's part without the gradient, its part that follows the gradient, and the gradient, each (N,)."""
     along, against = one_step(probe), one_step(probe, sign=-1.0)
     gradient_N = flat(along.gradient, list(probe.exact_model.parameters()))
     return (along.move_N + against.move_N) / 2, (along.move_N - against.move_N) / 2, gradient_N
@@ -98,7 +98,7 @@ def first_step(probe: Probe) -> Finding:
     ratio = float(np.median(np.abs(moved_N[pulled_N]) / rate_N[pulled_N]))
     good = _FIRST_STEP[0] <= ratio <= _FIRST_STEP[1]
     return verdict(
-        good=good, message=f"the first step goes {ratio:.3g} times as far as the learning rate says",
+        good=good, message=f"the first step is {ratio:.3g} times as long as the learning rate implies",
         next_step="set eps back to 1e-8 (a large one makes Adam's steps as small as the gradient), and look whether "
         "the rate that is set is the rate that is used",
         statistic=ratio, null=1.0, tolerance=_FIRST_STEP[0], n=int(pulled_N.sum()),
@@ -124,7 +124,7 @@ def moments(probe: Probe) -> Finding:
     if not betas and not momenta:
         return Finding(outcome="not_applicable", message="the optimiser keeps no averages that are known")
     worst = max([*(b1**2 / max(b2, 1e-30) ** 0.5 for b1, b2 in betas), *momenta])
-    said = " and ".join(
+    settings = " and ".join(
         [
             *dict.fromkeys(f"betas {b1:g}, {b2:g}" for b1, b2 in betas),
             *dict.fromkeys(f"momentum {m:g}" for m in momenta),
@@ -132,7 +132,7 @@ def moments(probe: Probe) -> Finding:
     )
     return verdict(
         good=worst < 1,
-        message=f"{said}: " + ("within" if worst < 1 else "outside") + " the range in which steps converge",
+        message=f"{settings}: " + ("within" if worst < 1 else "outside") + " the range in which steps converge",
         next_step="set betas to (0.9, 0.999), in this order, and a momentum below 1",
         statistic=worst, tolerance=1.0, n=len(groups),
     )  # fmt: skip
@@ -144,7 +144,7 @@ def moments(probe: Probe) -> Finding:
     cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
 )  # fmt: skip
 def decay(probe: Probe) -> Finding:
-    """What a step does whatever the gradient says, against what follows it, in length over all weights."""
+    """The length, over all weights, of a step's part without the gradient against its part that follows it."""
     decayed_N, moved_N, _ = _parts(probe)
     gone, moved = float(np.linalg.norm(decayed_N)), float(np.linalg.norm(moved_N))
     if moved == 0 and gone == 0:
@@ -153,7 +153,7 @@ def decay(probe: Probe) -> Finding:
     most = _MOST_DECAY / (1 + _MOST_DECAY)
     return verdict(
         good=share <= most,
-        message=f"{share:.1%} of a step's length is decay, whatever the gradient says",
+        message=f"{share:.1%} of a step's length is decay, whatever the gradient",
         next_step="lower weight_decay: weights are pulled to 0 faster than they can learn",
         statistic=share, null=0.0, tolerance=most, n=len(moved_N),
     )  # fmt: skip

@@ -1,9 +1,9 @@
-"""From the loss to the weights: whether the training step reaches every parameter, with the gradient of the loss.
+"""Checks that the training step updates every parameter along the gradient of the loss.
 
 Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` entries of every parameter, one after the other.
 
 A step is taken on a few pairs without dropout, and put back. Its gradients are read where autograd has just added
-them up, whether the step clears them afterwards or not, so that any training step of one's own can be asked.
+them up, whether the step clears them afterwards or not, so that any custom training step can be checked.
 """
 
 from collections.abc import Generator, Mapping
@@ -109,7 +109,7 @@ def _swallowed(parameter: Tensor, group: Mapping[str, Any]) -> bool:
 def one_step(probe: Probe, *, sign: float = 1.0) -> Step:
     """The first step of a fresh optimiser."""
     with probe.trial("one step", dropout=False) as (model, optimizer), without_dropout(model):
-        # One that exists may have a past: its first step is asked for.
+        # One that exists may have a state: its first step is what is measured.
         optimizer.state.clear()
         parameters = list(model.parameters())
         before_N = flat(parameters, parameters)

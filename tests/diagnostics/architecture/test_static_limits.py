@@ -48,7 +48,7 @@ def test_evidence_is_what_was_measured() -> None:
     assert evidence(example_record()) == ()
     flat = example_record(skill=0.0, response_ratio=0.001, answer_spread_ratio=0.0, mean_loss=1.0, mean_delta_loss=2.0)
     seen = " ".join(evidence(flat))
-    assert "does not tell genes apart" in seen
+    assert "does not distinguish genes" in seen
     assert "does not get through" in seen
     assert "50%" in seen
 

@@ -54,7 +54,7 @@ def counted_cells(count_BG: NDArray[np.integer]) -> InMemoryCells:
 
 
 def neighbours(cells: InMemoryCells, *, perturbed_PG: NDArray[np.bool_] | None = None) -> SampledPairs:
-    """Cells 0 and 1, 2 and 3, ... as pairs, nothing told unless it is said."""
+    """Cells 0 and 1, 2 and 3, ... as pairs, nothing perturbed unless it is given."""
     n_pairs = len(cells) // 2
     before_P = 2 * np.arange(n_pairs, dtype=np.int64)
     dense = cells.held.dense()

@@ -120,7 +120,7 @@ def test_moments_of_shares_are_those_of_the_gammas():
         (sampled_cells(np.zeros((8, 2)), total_B=np.full(8, np.nan)), "no pair has total counts"),
     ],
 )
-def test_where_counts_are_not_known_it_is_said(cells: object, summary: str):
+def test_where_counts_are_not_known_it_is_reported(cells: object, summary: str):
     found = counting_noise(neighbours(cells), np.random.default_rng(0))  # pyright: ignore[reportArgumentType]
     assert found.half_depth is None
     assert found.full_depth is None

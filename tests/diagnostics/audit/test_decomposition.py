@@ -157,7 +157,7 @@ def test_a_planted_depth_is_found_by_totals_and_by_genes_expressed():
     parts = decompose(neighbours(cells), np.random.default_rng(0))
     assert parts.depth_summary == "depth is the log total of counts"
     assert parts.share_of[DEPTH].value == pytest.approx(0.25 / 1.25, abs=TOLERANCE)
-    # Genes that are expressed the more often, the deeper the cell: none of them by itself says how deep.
+    # Genes that are expressed the more often, the deeper the cell: none of them by itself determines how deep.
     shown_BG = rng.random((2 * N_PAIRS, 400)) < 1 / (1 + np.exp(-2 * depth_B))[:, None]
     cells = sampled_cells(np.hstack([value_BG, shown_BG.astype(np.float64)]))
     parts = decompose(neighbours(cells.genes(cells.vocab.feature_id[:N_GENES])), np.random.default_rng(0))

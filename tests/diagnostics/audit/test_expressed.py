@@ -31,7 +31,7 @@ def test_shares_are_those_of_counting_by_hand():
     assert found.measured.low < found.measured.value < found.measured.high
 
 
-def test_independent_cells_are_what_chance_says():
+def test_independent_cells_match_chance():
     rng = np.random.default_rng(1)
     share_G = np.array([0.01, 0.1, 0.5, 0.9, 0.0])
     cells = sampled_cells((rng.random((8000, 5)) < share_G).astype(np.float64))
@@ -44,5 +44,5 @@ def test_independent_cells_are_what_chance_says():
 
 def test_pairs_without_a_scored_entry_are_refused():
     cells = sampled_cells(np.ones((4, 2)))
-    with pytest.raises(InputError, match="tell fewer"):
+    with pytest.raises(InputError, match="perturb fewer"):
         expressed_shares(neighbours(cells, perturbed_PG=np.ones((2, 2), dtype=np.bool_)), np.random.default_rng(0))

@@ -14,7 +14,7 @@ from gpcp.sources.in_memory import InMemoryCells
 from tests.diagnostics.audit.audit_cases import sampled_cells
 from tests.diagnostics.gaussian_cells import covariance
 
-PERTURBED = "linear, before and told"
+PERTURBED = "linear, before and perturbed"
 
 
 def paired(cells: InMemoryCells) -> PairSource:
@@ -69,7 +69,7 @@ def test_the_smallest_visible_gain_is_seen_four_times_in_five():
 
 
 def test_no_held_out_cell_was_trained_on():
-    """Cells whose names are in their values: a predictor that knew them would need none of the told."""
+    """Cells whose names are in their values: a predictor that knew them would need no perturbed gene."""
     found = gain_of(np.random.default_rng(0).normal(size=(400, 4)))
     assert found.n_held_out == 60
     assert found.n_training == 8 * 140
@@ -94,7 +94,7 @@ def test_genes_that_no_cell_measures_together_are_ridge_s():
     for study in range(3):
         measured_BG[study::3, 2 * study : 2 * study + 2] = False
     found = linear_gain(sampled_cells(value_BG, measured_BG=measured_BG), paired, max_pairs=4000, seed=0)
-    assert list(found.gain_of) == ["ridge, before and told"]
+    assert list(found.gain_of) == ["ridge, before and perturbed"]
     assert found.seen
 
 
@@ -107,7 +107,7 @@ def test_without_two_genes_that_vary_nothing_is_fitted():
     assert "no linear predictor is fitted" in found.summary
 
 
-def test_what_types_tell_counts_as_known_from_before():
+def test_what_types_determine_counts_as_known_from_before():
     rng = np.random.default_rng(3)
     type_B = rng.integers(4, size=4000)
     mean_TG = 3 * rng.normal(size=(4, 10))
@@ -117,7 +117,7 @@ def test_what_types_tell_counts_as_known_from_before():
     left_GG = np.eye(10) + between_GG - between_GG @ np.linalg.solve(np.eye(10) + between_GG, between_GG)
     assert found.baseline == "mean change"
     assert found.gain_of["linear, before alone"].value == pytest.approx(1 - np.trace(left_GG) / 20, abs=0.03)
-    # What is told speaks of the type too, which before has said already but for the noise in it.
+    # The perturbation is informative of the type too, as before already is, but for the noise in it.
     assert found.unperturbed == "linear, before alone"
     assert found.perturbed_gain is not None
     assert found.perturbed_gain.value < found.gain_of["linear, before alone"].value

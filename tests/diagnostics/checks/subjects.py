@@ -57,7 +57,7 @@ class PartlyMeasured:
             perturbed_B = (measured_BG & batch.perturbed_BG).any(axis=1)
             scored_B = (measured_BG & batch.scored_BG).any(axis=1)
             odd_B = (n_seen + np.arange(len(batch))) % 2 == 1
-            # A pair that would lose all that is told, or all that is scored, keeps everything.
+            # A pair that would lose all perturbed, or all scored, genes keeps everything.
             measured_BG |= ~(odd_B & perturbed_B & scored_B)[:, None]
             n_seen += len(batch)
             yield replace(
@@ -71,7 +71,7 @@ class PartlyMeasured:
 
 @final
 class Linear(nn.Module):
-    """All that is told, in one linear map."""
+    """The whole perturbation, in one linear map."""
 
     def __init__(self, n_genes: int) -> None:
         super().__init__()

@@ -36,9 +36,9 @@ SEED = {
     *("perturbation_reaches_others", "reads_which", "reads_dose", "reads_sign", "identity", "rank"),
     *("distinguishes_genes", "reads_every_perturbation"),
 }
-"""What the seed rightly fails, each query by itself: no path from what is told of one gene to another's answer (and so
+"""What the seed rightly fails, each query by itself: no path from one gene's perturbation to another's value (and so
 none for its name, dose and sign, or for one beside others); identity x value is 0 where the value is 0, so that all
-genes that are not told ask the same question and get the same answer, one number for all."""
+unperturbed genes make the same query and get the same prediction, one number for all."""
 
 COMBINATIONS = [
     # Every head meets every value embedding and every norm in the fast third; the slow rest is all combinations.

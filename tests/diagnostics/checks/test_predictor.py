@@ -124,13 +124,13 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "counts its calls": (lambda x, p: np.nan_to_num(x) + np.float32(next(_COUNT)), "repeatable"),
     "writes into control": (written, "arguments_left_alone"),
     "centred by its batch": (lambda x, p: np.nan_to_num(x - np.nan_to_num(x).mean(axis=0)), "cells_alone"),
-    "by place in its batch": (
+    "by position in its batch": (
         lambda x, p: np.nan_to_num(x) + np.arange(len(x), dtype=np.float32)[:, None],
         "cells_alone",
     ),
     "memory as it lies": (as_stored, "layout"),
     "mean over unmeasured": (lambda x, p: np.broadcast_to(x.mean(axis=1)[:, None], x.shape), "unmeasured_genes"),
-    "divides by the told": (perturbed_mean, "no_gene_perturbed"),
+    "divides by the number perturbed": (perturbed_mean, "no_gene_perturbed"),
 }
 
 
@@ -146,10 +146,10 @@ def test_each_fault_is_found_by_the_check_of_its_name(spoil: Spoil, caught_by: s
 
 
 def test_genes_taken_by_their_place_are_found() -> None:
-    def by_place(vocab: GeneVocab) -> Predictor:
+    def by_position(vocab: GeneVocab) -> Predictor:
         return Faulty(lambda x, p: np.nan_to_num(x) + np.arange(N_GENES, dtype=np.float32), vocab)
 
-    checks = dict(check_predictor(by_place(VOCAB), reordered=by_place))
+    checks = dict(check_predictor(by_position(VOCAB), reordered=by_position))
     with pytest.raises(AssertionError, match="another order"):
         checks["gene_order"]()
 

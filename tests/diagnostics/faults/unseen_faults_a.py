@@ -30,7 +30,7 @@ from gpcp.training.loss import masked_loss
 
 
 def _after(pairs: PairBatch, scored_BG: NDArray[Any]) -> PairBatch:
-    """Other values after at scored genes; what is told stays."""
+    """Other values after at scored genes; the perturbation stays."""
     return replace(pairs, after_BG=np.where(pairs.scored_BG, scored_BG, pairs.after_BG).astype(np.float32))
 
 
@@ -63,8 +63,8 @@ def _held_out_sorted(subject: Subject) -> Subject:
     return replace(subject, held_out=AlteredPairs(source=held_out, alter=_reordered))
 
 
-@pairs_fault("a_perturbed_values_of_the_cell_before", "told genes are told with their value before: no change "
-"is ever told",
+@pairs_fault("a_perturbed_values_of_the_cell_before", "perturbed genes are given their value before: no change "
+"is ever given",
         "data.signal", "data.perturbation", "data.dose", "data.world")  # fmt: skip
 def _no_change_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
@@ -110,11 +110,11 @@ def _hashed(batch: ModelBatch, after_BL: Tensor) -> Collated:
 @collate_fault("a_after_read_column_major", "the cells after are written row by row and read column by column",
           "data.target", "data.collate_alone", cause="data")  # fmt: skip
 def _column_major(batch: ModelBatch, after_BL: Tensor) -> Collated:
-    n_pairs, n_places = after_BL.shape
-    return batch, after_BL.reshape(n_places, n_pairs).T.contiguous()
+    n_pairs, n_positions = after_BL.shape
+    return batch, after_BL.reshape(n_positions, n_pairs).T.contiguous()
 
 
-@collate_fault("a_context_truncated", "only the first four places fit the context: the other genes are cut off",
+@collate_fault("a_context_truncated", "only the first four positions fit the context: the other genes are cut off",
           "data.masks", "data.before", "data.perturbed", "data.target", cause="bug")  # fmt: skip
 def _truncated(batch: ModelBatch, after_BL: Tensor) -> Collated:
     kept = ModelBatch(
@@ -130,7 +130,7 @@ def _truncated(batch: ModelBatch, after_BL: Tensor) -> Collated:
 # ---------------------------------------------------------------- the loss
 
 
-@loss_fault("a_loss_correlation", "1 minus the correlation over a cell's scored genes: level and size are never heard",
+@loss_fault("a_loss_correlation", "1 minus the correlation over a cell's scored genes: level and size are ignored",
        "loss.every_direction", "loss.every_scored", "loss.least_at_target")  # fmt: skip
 def _correlation(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     n_B1 = scored_BL.sum(dim=1, keepdim=True)
@@ -188,7 +188,7 @@ def _sequence_first(model: GenePerturbationTransformer) -> None:
 
 
 @layers_fault("a_strongest_perturbed_only",
-         "of several perturbed genes the model hears the one that changes most, and no other",
+         "of several perturbed genes the model reads the one that changes most, and no other",
          "architecture.reads_perturbation", "architecture.reads_which", "architecture.reads_dose",
          "learning.reaches_linear")  # fmt: skip
 def _strongest(model: GenePerturbationTransformer) -> None:
@@ -204,12 +204,12 @@ def _strongest(model: GenePerturbationTransformer) -> None:
 
 
 def _unperturbed_queries(batch: ModelBatch) -> Queries:
-    """Every gene is a query, and told ones are masked as padding is."""
+    """Every gene is a query, and perturbed ones are masked as padding is."""
     return Queries(place_BP=None, attend_BP=batch.measured_BL & ~batch.perturbed_BL)
 
 
 @layers_fault("a_perturbed_genes_masked",
-         "queries attend to scored genes only: told ones are masked as if they were padding",
+         "queries attend to scored genes only: perturbed ones are masked as if they were padding",
          "architecture.perturbation_reaches_others", "architecture.reads_which", "architecture.reads_perturbation",
          cause="architecture")  # fmt: skip
 def _perturbed_masked(model: GenePerturbationTransformer) -> None:

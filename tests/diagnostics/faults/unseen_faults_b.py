@@ -70,7 +70,7 @@ def _regressed_out(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 
 @pairs_fault(
     "b_guides_of_one_alias",
-    "the names of all perturbed genes are resolved to the first gene, which is told the mean of their doses",
+    "the names of all perturbed genes are resolved to the first gene, which is given the mean of their doses",
     "data.identity",
     "data.perturbation",
     "data.signal",
@@ -161,7 +161,7 @@ def _truncated(batch: ModelBatch, after_BL: Tensor) -> Collated:
 
 @collate_fault(
     "b_sorted_by_length",
-    "collation sorts the inputs of a batch by how many genes are told, and leaves the cells after in their order",
+    "collation sorts the inputs of a batch by the number of perturbed genes, and leaves the cells after in their order",
     "data.masks",
     "data.before",
     "data.perturbed",

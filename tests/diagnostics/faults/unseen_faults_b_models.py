@@ -186,7 +186,7 @@ def _cached(model: GenePerturbationTransformer) -> None:
 
 @layers_fault(
     "b_perturbed_genes_masked_out",
-    "told genes are taken for masked-out tokens, and attention does not look at them",
+    "perturbed genes are taken for masked-out tokens, and attention does not look at them",
     "architecture.perturbation_reaches_others",
     "architecture.reads_perturbation",
     "architecture.reads_which",
@@ -216,7 +216,7 @@ def _perturbed_hidden(model: GenePerturbationTransformer) -> None:
 
 @layers_fault(
     "b_dropout_of_nearly_all",
-    "dropout drops 98 of 100 numbers that a sublayer says, the share to keep having been given as that to drop",
+    "dropout drops 98 of 100 numbers that a sublayer returns, the share to keep having been given as that to drop",
     "learning.one_batch",
     "learning.beats_baseline",
     "learning.uses_perturbation",
@@ -324,7 +324,7 @@ def _first_batch(subject: Subject) -> Subject:
 
 @step_fault(
     "b_condition_dropout_inverted",
-    "training drops what is told of all pairs but one in 64, where it was meant to drop that of one in 64",
+    "training drops the perturbations of all pairs but one in 64, where it was meant to drop that of one in 64",
     "data.step_inputs",
     "loss.reported",
     "optimiser.gradients",

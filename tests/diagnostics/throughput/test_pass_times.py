@@ -130,7 +130,7 @@ def test_the_bands_are_those_published():
 def pass_on_one_processor(read: float, step: float, n: int, depth: int, turns: list[bool]) -> PassTimes:
     """Reader and model take turns of a millisecond at one core, as threads do at Python's interpreter lock.
 
-    ``turns`` says who goes on where both could; the model needs a turn to take a batch at all, so that the reader may
+    ``turns`` decides which goes on where both could; the model needs a turn to take a batch, so that the reader may
     be well into the next one by then.
     """
     asked, got, done, laid = [0.0], list[float](), list[float](), list[float]()

@@ -1,4 +1,4 @@
-"""Told genes that are one to the model, told genes that are not heard beside others, and models that hear all."""
+"""Perturbed genes that the model confuses, perturbed genes that are ignored beside others, and models that read all."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ APART, EVERY = "architecture.distinguishes_genes", "architecture.reads_every_per
 
 
 class Tokens(nn.Module):
-    """Each gene answers from its own value and from what is told of all genes, which it hears by their tokens."""
+    """Each gene's prediction uses its own value and all genes' perturbations, which it reads by their tokens."""
 
     def __init__(self, *, n_known: int = 8, strongest: bool = False) -> None:
         super().__init__()
@@ -27,8 +27,8 @@ class Tokens(nn.Module):
         if self.strongest:
             size_BL = change_BL.abs()
             change_BL = torch.where(size_BL == size_BL.max(dim=1, keepdim=True).values, change_BL, 0.0)
-        heard_BD = (self.perturbed(token_BL % self.n_known) * change_BL[..., None]).sum(dim=1)
-        return batch.before_BL + (self.asked(token_BL) * heard_BD[:, None]).sum(dim=2)
+        read_BD = (self.perturbed(token_BL % self.n_known) * change_BL[..., None]).sum(dim=1)
+        return batch.before_BL + (self.asked(token_BL) * read_BD[:, None]).sum(dim=2)
 
 
 @pytest.mark.parametrize("n_known", [1, 3, 7])
@@ -53,7 +53,7 @@ HEALTHY: list[Callable[[], nn.Module]] = [
 
 @pytest.mark.parametrize("make", HEALTHY)
 @pytest.mark.parametrize("name", [APART, EVERY])
-def test_models_that_hear_every_gene_pass(name: str, make: Callable[[], nn.Module]) -> None:
+def test_models_that_read_every_gene_pass(name: str, make: Callable[[], nn.Module]) -> None:
     assert found(subject(made(make)), name).outcome == "pass"
 
 

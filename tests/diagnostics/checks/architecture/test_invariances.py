@@ -10,7 +10,7 @@ from gpcp.model.batch import ModelBatch
 from tests.diagnostics.checks.subjects import Altered, Mlp, failures, found, made, subject
 
 
-def by_place(model: nn.Module, batch: ModelBatch) -> Tensor:
+def by_position(model: nn.Module, batch: ModelBatch) -> Tensor:
     """A positional encoding."""
     return model(batch) + 0.1 * torch.arange(batch.before_BL.shape[1]).to(batch.before_BL)
 
@@ -33,7 +33,7 @@ def first_pairs_genes_only(model: nn.Module, batch: ModelBatch) -> Tensor:
 
 
 def first_pair_only(model: nn.Module, batch: ModelBatch) -> Tensor:
-    """What is told reaches the first pair of a batch only."""
+    """The perturbation reaches the first pair of a batch only."""
     first_B1 = (torch.arange(len(batch)) == 0)[:, None]
     return model(replace(batch, perturbed_BL=batch.perturbed_BL & first_B1))
 
@@ -44,8 +44,8 @@ def padding_identity(model: nn.Module, batch: ModelBatch) -> Tensor:
     return model(replace(batch, before_BL=before_BL, measured_BL=torch.ones_like(batch.measured_BL)))
 
 
-def mean_over_places(model: nn.Module, batch: ModelBatch) -> Tensor:
-    """Padding values are dropped, and padding places counted."""
+def mean_over_positions(model: nn.Module, batch: ModelBatch) -> Tensor:
+    """Padding values are dropped, and padding positions counted."""
     before_BL = torch.where(batch.measured_BL, batch.before_BL, 0.0)
     return model(batch) + before_BL.mean(dim=1, keepdim=True)
 
@@ -93,12 +93,12 @@ class LosesItsWeight(nn.Module):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("architecture.gene_order", by_place),
+        ("architecture.gene_order", by_position),
         ("architecture.gene_order", rolled_identities),
         ("architecture.other_cells", batch_mean),
         ("architecture.other_cells", first_pairs_genes_only),
         ("architecture.other_cells", first_pair_only),
-        ("architecture.padding", mean_over_places),
+        ("architecture.padding", mean_over_positions),
         ("architecture.padding", padding_identity),
     ],
     ids=lambda one: one if isinstance(one, str) else one.__name__,

@@ -49,7 +49,7 @@ FAULTS: list[tuple[str, Collate, str]] = [
     ("data.masks", changing(perturbed_BL=lambda b, _: torch.zeros_like(b.perturbed_BL)), "False throughout"),
     ("data.masks", changing(perturbed_BL=lambda b, _: b.perturbed_BL.roll(1, dims=0) & b.measured_BL), "perturbed"),
     ("data.masks", changing(measured_BL=lambda b, _: torch.ones_like(b.measured_BL)), "measured"),
-    ("data.masks", changing(token_BL=lambda b, _: torch.zeros_like(b.token_BL)), "more than one place"),
+    ("data.masks", changing(token_BL=lambda b, _: torch.zeros_like(b.token_BL)), "more than one position"),
     ("data.before", changing(before_BL=lambda b, _: log(b.before_BL)), "log1p of the right values"),
     ("data.before", changing(before_BL=lambda b, _: 1e6 * b.before_BL), "1e+06 times the right values"),
     ("data.before", changing(before_BL=lambda b, _: b.before_BL.roll(1, dims=0)), "data"),
@@ -96,7 +96,7 @@ def test_units_of_the_batch_are_found():
 
     asked = Subject(pairs=pairs_of(), collate=in_units_of_the_batch)
     assert failures(asked, *NAMES) == ["data.before", "data.collate_alone"]
-    assert "beside it" in found(asked, "data.collate_alone").message
+    assert "the other pairs of its batch" in found(asked, "data.collate_alone").message
 
 
 def test_a_collation_that_draws_is_perturbed_so():

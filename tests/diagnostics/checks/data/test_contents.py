@@ -26,7 +26,7 @@ def constant_gene(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
 
 
 def mostly_zero(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
-    """Nine of ten values are 0 before and after; what is left is told and shows."""
+    """Nine of ten values are 0 before and after; what is left is perturbed and varies."""
     shape = pairs.before_BG.shape
     before_BG, after_BG = (np.where(rng.random(shape) < 0.05, value, 0) for value in (pairs.before_BG, pairs.after_BG))
     return with_before(with_after(pairs, after_BG), before_BG)
@@ -57,13 +57,13 @@ def moved(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
 
 FAULTS: list[tuple[str, Change, str]] = [
     ("data.perturbs_and_scores", nothing_perturbed, "100.0% of"),
-    ("data.perturbs_and_scores", all_perturbed, "score nothing"),
+    ("data.perturbs_and_scores", all_perturbed, "no scored gene"),
     ("data.constant_genes", silent_gene, "always 0"),
     ("data.constant_genes", constant_gene, "1 of 8 scored genes never vary"),
     ("data.silent", mostly_zero, "nearly all of the loss is about nothing"),
     ("data.change", unchanged, "100.0%"),
-    ("data.copied_answer", copied, "holds the answer"),
-    ("data.copied_answer", moved, "holds the answer"),
+    ("data.copied_answer", copied, "holds the target"),
+    ("data.copied_answer", moved, "holds the target"),
 ]
 
 
@@ -96,7 +96,7 @@ def test_half_silent_pairs_are_perturbed_so_and_not_blamed():
 
 
 def test_a_counterfactual_copy_of_most_genes_is_healthy():
-    """One gene told of eight: most entries are the same before and after, by construction."""
+    """One perturbed gene of eight: most entries are the same before and after, by construction."""
     asked = Subject(pairs=pairs_of(regime="counterfactual", n_perturbed=(1, 1)))
     result = found(asked, "data.change")
     assert result.outcome == "pass"

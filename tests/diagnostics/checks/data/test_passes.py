@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.checks.data.passes import pair_codes, same_place_share
+from diagnostics.checks.data.passes import pair_codes, same_position_share
 from diagnostics.checks.engine.subject import Subject
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, PairSource, concatenate, rebatched
@@ -81,7 +81,7 @@ FAULTS: list[tuple[str, Pass, str]] = [
     ("data.same_seed", unseeded(), "the second time"),
     ("data.same_seed", seeded_by_size, "in batches of 17"),
     ("data.other_seed", same_order, "the same pairs in the same order"),
-    ("data.other_seed", same_cells_others_perturbed, "other genes told"),
+    ("data.other_seed", same_cells_others_perturbed, "other perturbed genes"),
     ("data.other_seed", overlapping, "64 pairs"),
     ("data.repeats", workers_alike, "most again after 64"),
 ]
@@ -138,14 +138,14 @@ def test_names_that_are_all_alike_are_no_names():
 @given(st.integers(0, 50), st.integers(0, 40))
 def test_a_shifted_order_is_measured(seed: int, shift: int):
     code_B = np.random.default_rng(seed).permutation(100).astype(np.uint64)
-    share, lag = same_place_share(code_B, code_B[shift:])
+    share, lag = same_position_share(code_B, code_B[shift:])
     assert (share, lag) == (1.0, shift)
 
 
 @given(st.integers(0, 200))
 def test_a_shuffled_order_is_another_order(seed: int):
     code_B = np.arange(64, dtype=np.uint64)
-    share, _ = same_place_share(code_B, np.random.default_rng(seed).permutation(code_B))
+    share, _ = same_position_share(code_B, np.random.default_rng(seed).permutation(code_B))
     assert share < 0.5
 
 

@@ -52,7 +52,7 @@ def test_silent_cells_are_no_leak():
     assert found(asked, "data.split").outcome == "pass"
 
 
-def test_controls_on_both_sides_are_no_leak_and_are_said():
+def test_controls_on_both_sides_are_no_leak_and_are_reported():
     training, held_out = drawn(pairs_of(), 800), drawn(pairs_of(), 500, 1)
     shared = replace(held_out, before_BG=training.before_BG[:500], before_id_B=training.before_id_B[:500])
     result = found(Subject(pairs=Fixed(training), held_out=Fixed(shared)), "data.split")
@@ -106,7 +106,7 @@ def further_noise(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 def test_pairs_of_another_world_are_found(change, regime):
     source = pairs_of(regime=regime)
     asked = Subject(pairs=Changed(source, change), exact=exact_of(source))
-    # Where before says nothing of after, strangers are as good as partners.
+    # Where before carries no information on after, unrelated cells are as good as partners.
     healthy = change is strangers and regime != "counterfactual"
     assert found(asked, "data.world").outcome == ("pass" if healthy else "fail")
 

@@ -29,7 +29,7 @@ def no_signal(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 
 
 def another_pairs_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
-    """What is told is another pair's: genes and values. Told genes hold those values after."""
+    """The perturbation is another pair's: genes and values. Perturbed genes hold those values after."""
     order_B = rng.permutation(len(pairs))
     perturbed_BG = pairs.perturbed_BG[order_B]
     own_BG = np.where(perturbed_BG, pairs.after_BG[order_B], pairs.after_BG)
@@ -37,7 +37,7 @@ def another_pairs_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairB
 
 
 def another_doses_perturbed(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
-    """Each gene's told values are shuffled among the pairs that tell it."""
+    """Each gene's perturbed values are shuffled among the pairs that perturb it."""
     after_BG = pairs.after_BG.copy()
     for gene in range(len(pairs.vocab)):
         rows = np.flatnonzero(pairs.perturbed_BG[:, gene])
@@ -76,7 +76,7 @@ def test_where_before_says_something_what_is_perturbed_is_asked_for_apart(name: 
 
 
 def test_shuffled_labels_alone_are_seen_though_doses_still_say_something():
-    """All told genes of a pair share one dose, which moves every gene: the dose says something, the labels nothing."""
+    """All perturbed genes of a pair share one dose, which moves every gene: the dose matters, the labels do not."""
 
     def one_push(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
         dose_B1 = rng.normal(size=(len(pairs), 1))
@@ -145,7 +145,7 @@ def test_pairs_without_a_scored_gene_hold_nothing():
     assert (result.outcome, result.n) == ("fail", 0)
 
 
-def test_pairs_that_tell_nothing_are_not_asked_what_telling_is_worth():
+def test_pairs_without_perturbed_genes_have_no_worth_of_a_perturbation():
     def nothing(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
         return replace(pairs, perturbed_BG=np.zeros_like(pairs.perturbed_BG))
 
@@ -168,7 +168,7 @@ def test_cells_that_come_again_are_split_before_a_fit_is_judged():
 def test_p_is_uniform_where_the_gain_is_the_smallest_of_interest():
     """Pairs whose true gain is exactly the smallest: a failure in about a share ALPHA of draws, and no more.
 
-    One told gene of unit spread moves the other by ``b``: known exactly, it takes ``b^2 / (1 + b^2)`` off the loss.
+    One perturbed gene of unit spread shifts another by ``b``: known exactly, it takes ``b^2 / (1 + b^2)`` off the loss.
     Ridge has an estimate of ``b`` from 4,000 pairs, which costs 1/4,000 of it: p is a little small.
     """
     from diagnostics.checks.engine.gains import SMALLEST
@@ -234,7 +234,7 @@ def test_a_large_vocabulary_is_asked_by_its_most_perturbed_genes():
     assert (some_genes(fit.sample, np.arange(40)) is fit.sample) is True
 
 
-def test_a_gene_that_is_always_perturbed_still_says_what_it_says():
+def test_a_gene_that_is_always_perturbed_remains_an_input():
     def hub_perturbed(pairs: PairBatch, _: np.random.Generator) -> PairBatch:
         perturbed_BG = np.zeros_like(pairs.perturbed_BG)
         perturbed_BG[:, 0] = True
@@ -244,7 +244,7 @@ def test_a_gene_that_is_always_perturbed_still_says_what_it_says():
     fit = linear_fit(Probe(Subject(pairs=source)))
     assert fit is not None
     assert fit.part.token_G.tolist() == [0, 1, 2, 3]
-    assert fit.part.asked_G.tolist() == [False, True, True, True]
+    assert fit.part.evaluated_G.tolist() == [False, True, True, True]
     assert fit.gain.value > 0.2
     assert failures(Subject(pairs=source), "data.signal", "data.perturbation", "data.dose") == []
 

@@ -34,7 +34,7 @@ FAULTS: list[tuple[Alter, str]] = [
     (lambda b, _: replace(b, target_BL=-b.target_BL), "target_BL"),
     (lambda b, _: replace(b, perturbed_BL=torch.zeros_like(b.perturbed_BL)), "perturbed_BL"),
     (lambda b, _: replace(b, token_BL=b.token_BL.roll(1, dims=1)), "token_BL"),
-    (lambda b, a: replace(b, before_BL=torch.where(b.scored_BL, a, b.before_BL)), "the model is shown them"),
+    (lambda b, a: replace(b, before_BL=torch.where(b.scored_BL, a, b.before_BL)), "the model's input holds them"),
 ]
 
 

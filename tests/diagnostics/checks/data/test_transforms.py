@@ -12,21 +12,21 @@ def values(seed: int, n_pairs: int = 6, n_genes: int = 5) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.5, 1.5, (n_pairs, n_genes))
 
 
-def said(found_BG: np.ndarray, right_BG: np.ndarray, **instead: np.ndarray) -> str:
+def named(found_BG: np.ndarray, right_BG: np.ndarray, **instead: np.ndarray) -> str:
     return transform_of(found_BG, right_BG, np.ones(right_BG.shape, dtype=bool), instead)
 
 
 @given(st.integers(0, 200))
 def test_right_values_have_no_name_even_after_float32(seed: int):
     right_BG = values(seed)
-    assert said(right_BG, right_BG) == ""
-    assert said(right_BG.astype(np.float32).astype(np.float64), right_BG) == ""
+    assert named(right_BG, right_BG) == ""
+    assert named(right_BG.astype(np.float32).astype(np.float64), right_BG) == ""
 
 
 @given(st.integers(0, 200), st.sampled_from(sorted(FORMULAS)))
 def test_each_formula_is_named(seed: int, name: str):
     right_BG = values(seed)
-    assert said(FORMULAS[name](right_BG), right_BG) == name
+    assert named(FORMULAS[name](right_BG), right_BG) == name
 
 
 @given(st.lists(st.floats(-30, 30), min_size=1, max_size=5))
@@ -40,14 +40,14 @@ def test_a_scale_is_measured(seed: int, factor: float, offset: float):
     right_BG = values(seed)
     if abs(factor - 1) < 1e-3:
         return
-    words = said(factor * right_BG + offset * factor, right_BG)
+    words = named(factor * right_BG + offset * factor, right_BG)
     assert words.startswith(f"{factor:.4g} times the right values") or "half precision" in words
     assert ("plus" in words) == (offset > 0) or "half precision" in words
 
 
 def test_other_quantities_are_named_first():
     right_BG = values(0)
-    assert said(-right_BG, right_BG, delta=-right_BG) == "delta"
+    assert named(-right_BG, right_BG, delta=-right_BG) == "delta"
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_other_quantities_are_named_first():
         (lambda x: (x - x.mean(axis=0)) / x.std(axis=0), "the right values in other units, each gene with its own"),
         (lambda x: x.astype(np.float16).astype(np.float64), "the right values in half precision"),
         (lambda x: np.zeros_like(x), "0 throughout"),
-        (lambda x: np.where(np.arange(5) == 2, np.nan, x), "not finite at 6 of 30 places"),
+        (lambda x: np.where(np.arange(5) == 2, np.nan, x), "not finite at 6 of 30 positions"),
         (lambda x: x + np.random.default_rng(1).normal(0, 0.1, x.shape), "correlation 1.00"),
     ],
 )
 def test_usual_mishaps_are_named(change, words: str):
     right_BG = values(3)
-    assert words in said(change(right_BG), right_BG)
+    assert words in named(change(right_BG), right_BG)
 
 
 def test_only_the_places_asked_for_count():

@@ -1,4 +1,4 @@
-"""Units told from values alone: counts, logarithms once and twice, and worlds in units of their own."""
+"""Units inferred from values alone: counts, logarithms once and twice, and worlds in units of their own."""
 
 import numpy as np
 import pytest

@@ -44,7 +44,7 @@ class Constant(nn.Module):
 
 
 class Deaf(nn.Module):
-    """Reads the cell before and nothing that is told."""
+    """Reads the cell before and no perturbation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Deaf(nn.Module):
 
 
 class OneNumber(nn.Module):
-    """The cell before, gene by gene, and one number of all that is told."""
+    """The cell before, gene by gene, and one number of the whole perturbation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def test_a_model_that_lacks_something_is_found_by_its_check(name: str, make: Cal
     assert result.next_step
 
 
-def test_pairs_learnt_by_heart_are_too_few() -> None:
+def test_memorised_pairs_are_too_few() -> None:
     few = Fixed(drawn(pairs_of(), 30))
     asked = learner(made(lambda: Mlp(N_GENES)), pairs=few, held_out=pairs_of(seed=0))
     result = found(asked, "learning.generalises")
@@ -99,7 +99,7 @@ def test_pairs_learnt_by_heart_are_too_few() -> None:
 
 
 def test_a_loss_below_the_bayes_risk_is_too_good() -> None:
-    """The cell before is the cell after, but for a hundredth of noise: no honest pair says that much."""
+    """The cell before is the cell after, but for a hundredth of noise: no real pair holds that much."""
     source = pairs_of(n_pairs=20_000)
 
     def leaking(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:

@@ -1,4 +1,4 @@
-"""The ladder of rates: the valley of a quadratic in closed form, rates that are decades off, and healthy ones."""
+"""Learning-rate range test: the valley of a quadratic in closed form, rates that are decades off, and healthy ones."""
 
 from functools import partial
 
@@ -79,7 +79,7 @@ def test_the_valley_of_a_quadratic():
 
 
 def test_a_best_rate_at_the_edge_is_climbed_past():
-    """A bowl whose answers are a thousandth of its weight needs rates above the decades that are always tried."""
+    """A quadratic whose predictions are a thousandth of its weight needs rates above the decades always tried."""
 
     class Shallow(Bowl):
         def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def test_a_best_rate_at_the_edge_is_climbed_past():
     assert run_range_test(Probe(subject(Shallow(), make_optimizer=plain, pairs=pairs_of()))).best.rate > 1
 
 
-def test_every_rung_begins_at_the_same_weights_and_leaves_them():
+def test_every_rate_begins_at_the_same_weights_and_leaves_them():
     asked = perceptron()
     assert asked.model is not None
     before = {name: value.clone() for name, value in asked.model.state_dict().items()}

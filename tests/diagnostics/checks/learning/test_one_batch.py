@@ -1,4 +1,4 @@
-"""Sixteen pairs by heart: models that can, models that cannot, and pairs that look the same."""
+"""Sixteen memorised pairs: models that can, models that cannot, and pairs that look the same."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ NAME = "learning.one_batch"
 
 
 class Pooled(nn.Module):
-    """All genes hear one number."""
+    """All genes depend on one number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Blind(nn.Module):
 
 @pytest.mark.parametrize("make", [Pooled, Blind])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_models_that_cannot_tell_pairs_apart_are_found(make, seed: int):
+def test_models_that_cannot_distinguish_pairs_are_found(make, seed: int):
     pairs = pairs_of("erdos_renyi/20", "matched", seed=seed, n_perturbed=(1, 5))
     result = found(subject(made(make, seed=seed), pairs=pairs), NAME)
     assert (result.outcome, result.cause) == ("fail", "architecture")

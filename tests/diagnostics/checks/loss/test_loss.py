@@ -54,7 +54,7 @@ def summed(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor
     return masked_loss(prediction_BL, after_BL, scored_BL) * scored_BL.sum()
 
 
-def mean_over_places(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
+def mean_over_positions(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return (torch.where(scored_BL, prediction_BL - after_BL, 0.0) ** 2).mean()
 
 
@@ -78,7 +78,7 @@ FAULTS = [
     ("loss.least_at_target", sign),
     ("loss.least_at_target", doubled_target),
     ("loss.batch_size", summed),
-    ("loss.padding", mean_over_places),
+    ("loss.padding", mean_over_positions),
     ("loss.every_direction", of_cell_means),
     ("loss.every_direction", of_batch_means),
 ]
@@ -114,7 +114,7 @@ def with_a_floor(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> 
 
 
 def correlation(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
-    """1 - Pearson's correlation over each cell's scored genes: no cell's level is heard."""
+    """1 - Pearson's correlation over each cell's scored genes: no cell's level matters."""
     n_B1 = scored_BL.sum(dim=1, keepdim=True).clamp(min=1)
 
     def centred(value_BL: Tensor) -> Tensor:

@@ -21,5 +21,6 @@ from diagnostics.scoring.baselines import (
     RidgePredictor as RidgePredictor,
 )
 from diagnostics.scoring.errors import losses_of as losses_of
+from diagnostics.scoring.levels import Levels as Levels, levels_of as levels_of
 
 __all__: list[str]

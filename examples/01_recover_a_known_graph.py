@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from diagnostics import invert_total, losses_of, score_graph, single_gene_response
-from diagnostics.scoring.baselines import loss_baseline, skill
+from diagnostics import invert_total, levels_of, losses_of, score_graph, single_gene_response
 from gpcp import FitConfig, GenePerturbationTransformer, ModelPredictor, concatenate, fit, preset
-from simulators import BayesPredictor, SimulatedPairs, world
+from simulators import SimulatedPairs, bayes, world
 
 N_STEPS, BATCH = 250, 128
 
@@ -24,12 +23,12 @@ def main() -> None:
     fit(model, pairs, FitConfig(n_steps=N_STEPS, batch_size=BATCH))
     predictor = ModelPredictor(model, known.graph.vocab)
 
-    # A loss means something between what knowing nothing scores and what the exact answer scores.
+    # A loss is read between an input-free baseline and the Bayes risk, the loss of the exact answer.
     loss = losses_of(predictor, held_out).loss
-    nothing = loss_baseline(held_out, held_out)
-    bayes_risk = losses_of(BayesPredictor(known.scm, "interventional"), held_out).loss
-    print(f"loss {loss:.4f} between the baseline's {nothing.loss:.4f} and the Bayes risk {bayes_risk:.4f}: ", end="")
-    print(f"skill {skill(loss, baseline=nothing.loss, bayes_risk=bayes_risk):.3f}")
+    exact = bayes(known.scm, "interventional", held_out)
+    levels = levels_of(held_out, held_out, exact=exact, ridge_on=None)
+    between = f"the baseline's {levels.baseline:.4f} and the Bayes risk {levels.bayes_risk:.4f}"
+    print(f"loss {loss:.4f} between {between}: skill {levels.skill(loss):.3f}")
 
     # Ask the model what one gene does to all others: total effects. Inverted, they are the direct edges.
     total_GG = single_gene_response(predictor, held_out.before_BG[:32], dose=2.0)

@@ -2,10 +2,9 @@
 
 import sys
 
-from diagnostics import RidgePredictor, losses_of
+from diagnostics import levels_of, losses_of
 from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
 from diagnostics.graphs.partial_correlations import NOT_CAUSAL
-from diagnostics.scoring.baselines import loss_baseline
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeMeanPredictor
 from gpcp import (
     FitConfig,
@@ -42,12 +41,12 @@ def main(path: str = FILE, cell_type: str = "bulk_labels") -> None:
 
     # Without a known world there is no Bayes risk; the best linear predictors take its place, and can be beaten.
     sample = concatenate(batch for seed in range(20) for batch in pairs.pairs(batch_size=1000, seed=seed))
-    nothing = loss_baseline(sample, held_out)
-    print(f"knowing nothing ({nothing.name})        {nothing.loss:.4f}")
+    levels = levels_of(sample, held_out, ridge_on=sample)
+    print(f"input-free baseline ({levels.baseline_name})   {levels.baseline:.4f}")
     knows_types = TypeMeanPredictor.fit(all_cells(training))
     mean_of_type = labelled_losses(knows_types, held_out, all_cells(held_out_cells))
     print(f"the mean of the cell's type        {mean_of_type.loss:.4f}")
-    print(f"ridge on what the model is told    {losses_of(RidgePredictor.fit(sample), held_out).loss:.4f}")
+    print(f"ridge on the model's input          {levels.reference:.4f}")
     linear = PairLinearPredictor.fit(all_cells(training))
     print(f"the cells' means and covariances   {losses_of(linear, held_out).loss:.4f}")
     print(f"the transformer, {N_STEPS} steps         {loss:.4f}")

@@ -9,8 +9,7 @@ What was read stays in ./census_slice: started again, it begins with the cache.
 import sys
 from pathlib import Path
 
-from diagnostics import RidgePredictor, losses_of
-from diagnostics.scoring.baselines import loss_baseline
+from diagnostics import levels_of, losses_of
 from gpcp import (
     CENSUS_VERSION,
     CensusCells,
@@ -70,13 +69,13 @@ def main(place: str = CENSUS_VERSION, tissue: str = "tongue") -> None:
     pairs = Paired(split.training, match_on=MATCH_ON)
     held_out = concatenate(Paired(split.held_out, match_on=MATCH_ON).pairs(batch_size=1000, seed=0))
 
-    # 5. The training, which reads ahead; then its loss beside what knowing nothing and a linear model reach.
+    # 5. The training, which reads ahead; then its loss beside those of an input-free baseline and a linear model.
     model = GenePerturbationTransformer(preset("default", len(cache.vocab)))
     fit(model, Prefetched(pairs), FitConfig(n_steps=N_STEPS))
     sample = concatenate(pairs.pairs(batch_size=1000, seed=0))
-    nothing = loss_baseline(sample, held_out)
-    print(f"knowing nothing ({nothing.name})        {nothing.loss:.4f}")
-    print(f"ridge on what the model is told    {losses_of(RidgePredictor.fit(sample), held_out).loss:.4f}")
+    levels = levels_of(sample, held_out, ridge_on=sample)
+    print(f"input-free baseline ({levels.baseline_name})   {levels.baseline:.4f}")
+    print(f"ridge on the model's input          {levels.reference:.4f}")
     print(
         f"the transformer, {N_STEPS} steps         {losses_of(ModelPredictor(model, cache.vocab), held_out).loss:.4f}"
     )

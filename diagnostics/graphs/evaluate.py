@@ -25,6 +25,7 @@ from diagnostics.graphs.readouts import (
 )
 from diagnostics.graphs.scores import GraphScore, score_graph
 from diagnostics.results.run_record import ReadOutScore
+from diagnostics.scoring.levels import Levels
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_with
 from gpcp.core.pairs import PairBatch
@@ -129,9 +130,12 @@ class ReadOut:
         """The part of a :class:`diagnostics.results.run_record.RunRecord` that speaks of the graph."""
         return score_fields(self.score) | {"ceiling_auprc": self.ceiling.auprc}
 
-    def save(self, path: Path, true_GG: NDArray[np.bool_], levels: Mapping[str, float]) -> None:
+    def save(self, path: Path, true_GG: NDArray[np.bool_], levels: Levels) -> None:
         """Write what the figures need: its matrices, the target's edges, and the levels that the loss lies between."""
-        arrays: dict[str, NDArray[Any]] = {f"level_{name}": np.array(level) for name, level in levels.items()}
+        losses = {"baseline": levels.baseline, "ridge": levels.reference, "bayes": levels.bayes_risk}
+        arrays: dict[str, NDArray[Any]] = {
+            f"level_{name}": np.array(loss) for name, loss in losses.items() if loss is not None
+        }
         arrays |= {"recovered_GG": self.effect_GG, "exact_GG": self.exact_GG, "target_GG": true_GG}
         write_with(path, lambda passing: np.savez(passing, allow_pickle=False, **arrays))
 

@@ -111,7 +111,7 @@ sign_agreement, shd, threshold
     mean_delta_loss: float
     mean_loss: float
     baseline_loss: float
-    ridge_loss: float
+    ridge_loss: float | None
     best_linear_loss: float | None
     bayes_risk: float | None
     bayes_risk_exact: float | None

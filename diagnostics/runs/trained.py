@@ -64,10 +64,15 @@ class Trained:
     stopped: str
     seconds: float
 
-    def late_gain(self, *, baseline: float, best: float) -> float | None:
+    def late_gain(self, *, baseline: float, best: float | None) -> float | None:
         """Share of the way from ``baseline`` to ``best`` that the last fifth of the steps won."""
         late_K = self.step_K >= 0.8 * self.n_steps
-        if late_K.sum() < 2 or not baseline > best or not np.isfinite(self.held_out_loss_K[late_K]).all():
+        if (
+            best is None
+            or late_K.sum() < 2
+            or not baseline > best
+            or not np.isfinite(self.held_out_loss_K[late_K]).all()
+        ):
             return None
         loss_K = self.held_out_loss_K[late_K]
         return float(loss_K[0] - loss_K[-1]) / (baseline - best)

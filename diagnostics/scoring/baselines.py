@@ -1,4 +1,4 @@
-"""What the loss is without a model: predictors that know nothing, ridge on the same information, and *skill*.
+"""Baseline predictors: some ignore the input, ridge uses the same information as a model.
 
 Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``F`` features.
 
@@ -33,19 +33,6 @@ def squared_loss(predictor: Predictor, pairs: PairBatch) -> float:
         No entry is scored, or a prediction of a scored entry is not finite.
     """
     return losses_of(predictor, pairs).loss
-
-
-def skill(loss: float, *, baseline: float, bayes_risk: float) -> float:
-    """``(baseline - loss) / (baseline - bayes_risk)``: 0 knows nothing, 1 is exact.
-
-    Raises
-    ------
-    InputError
-        The baseline is not above the Bayes risk: there is nothing to learn.
-    """
-    if not baseline > bayes_risk:
-        raise InputError(f"baseline {baseline:.6g} is not above the Bayes risk {bayes_risk:.6g}: nothing to learn")
-    return (baseline - loss) / (baseline - bayes_risk)
 
 
 def _mean_where(value_BG: NDArray[np.floating], counts_BG: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -186,26 +173,3 @@ def _features(
     before_BG = np.where(np.isnan(control_BG), mean_G, control_BG)
     perturbed_BG = perturbation.perturbed_BG
     return np.hstack((before_BG, perturbed_BG, perturbation.target_BG, perturbed_BG * before_BG), dtype=np.float64)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LossBaseline:
-    """The better of two predictions that know nothing of the perturbation.
-
-    Parameters
-    ----------
-    name : {"mean delta", "mean - x"}
-    loss : float
-    """
-
-    name: str
-    loss: float
-
-
-def loss_baseline(training: PairBatch, held_out: PairBatch) -> LossBaseline:
-    """Lowest held-out loss of the mean change and of ``mean - before``, their means taken from training pairs."""
-    candidates = {"mean delta": MeanDeltaPredictor.fit(training), "mean - x": MeanPredictor.fit(training)}
-    losses = {name: squared_loss(predictor, held_out) for name, predictor in candidates.items()}
-    name = min(losses, key=lambda name: losses[name])
-    return LossBaseline(name=name, loss=losses[name])

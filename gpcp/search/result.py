@@ -19,6 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gpcp.core.intervals import pooled_seed_sd, tie_width
+from gpcp.core.skill import skill
 from gpcp.search.space import Hyperparameter, Space, Value
 from gpcp.search.storage import SweepStore
 from gpcp.search.trial import FLAT, replicates_of
@@ -140,10 +141,7 @@ class SweepResult:
 
     def skill(self, loss: float) -> float | None:
         """Share of the way from the baseline to the Bayes risk; None where these are not known."""
-        baseline, risk = self.levels.get("baseline"), self.levels.get("Bayes risk")
-        if baseline is None or risk is None or not baseline > risk or not math.isfinite(loss):
-            return None
-        return (baseline - loss) / (baseline - risk)
+        return skill(loss, baseline=self.levels.get("baseline"), best=self.levels.get("Bayes risk"))
 
     def gain(self, row: SweepRow) -> float:
         """What a trial wins from the untrained loss, as a share of what the best one wins; negative where it rose."""

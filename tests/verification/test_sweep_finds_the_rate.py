@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from diagnostics.scoring.baselines import loss_baseline
+from diagnostics.scoring.levels import levels_of
 from gpcp.core.pairs import concatenate
 from gpcp.model.config import ModelConfig
 from gpcp.search.result import SweepRow
@@ -71,7 +71,7 @@ def _rate(row: SweepRow | None) -> float:
 def test_the_decade_that_learns_is_found_and_flat_rates_are_named(tmp_path: Path):
     """One test, since the trainings behind its statements take minutes."""
     truth = _truth()
-    baseline = loss_baseline(HELD_OUT, HELD_OUT).loss
+    baseline = levels_of(HELD_OUT, HELD_OUT, ridge_on=None).baseline
     best = min(truth, key=lambda rate: truth[rate])
     print({f"{rate:.2g}": round(loss, 3) for rate, loss in truth.items()}, "baseline", round(baseline, 3))
     learning = [rate for rate, loss in truth.items() if baseline - loss > FLAT * (baseline - truth[best])]

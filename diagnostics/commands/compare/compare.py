@@ -11,9 +11,10 @@ interval, as it is shown, that holds 0.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, cast, final
 
 from diagnostics.cli.text import score
+from diagnostics.scoring.levels import Levels
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.intervals import Difference, paired_difference
 
@@ -62,21 +63,17 @@ class Entry:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Levels:
-    """What the same held-out pairs score otherwise, and what ranks of answers could score on them.
+class RankCeilings:
+    """The reference losses, and the losses that answers of limited rank could reach on the same held-out pairs.
 
     Parameters
     ----------
-    baseline, ridge, bayes : float
-        The better of two predictors that know nothing, ridge, and the exact answer.
-    baseline_name : str
-    bayes_exact : bool
-        The exact answer is in closed form rather than simulated.
+    levels : Levels
+        With a Bayes risk that lies below the baseline.
     residuals : tuple of float
         Of ranks 0, 1, ...: mean squared distance of the best answer found from the exact one, offsets and skip
         connection free; see :mod:`diagnostics.scoring.low_rank`. The last one explains 99 % of what rank 0 leaves,
-        unless
-        there are no more ranks.
+        unless there are no more ranks.
     reached : tuple of float
         The losses of these answers on the held-out pairs.
     bounds : mapping of int to float
@@ -87,20 +84,17 @@ class Levels:
         Rank that explains 99 %; None where none does.
     """
 
-    baseline: float
-    ridge: float
-    bayes: float
-    baseline_name: str
-    bayes_exact: bool
+    levels: Levels
     residuals: tuple[float, ...]
     reached: tuple[float, ...]
     bounds: Mapping[int, float]
     skip: bool
     needed: int | None
 
-    def skill(self, loss: float) -> float:
-        """0 knows nothing, 1 is exact."""
-        return (self.baseline - loss) / (self.baseline - self.bayes)
+    @property
+    def bayes_risk(self) -> float:
+        """Of the levels, where it is always known."""
+        return cast("float", self.levels.bayes_risk)
 
     def reach(self, rank: int) -> float:
         """Loss of the best answer of a rank that was found."""
@@ -168,7 +162,7 @@ class Compared:
         return None
 
 
-def compared(entries: Sequence[Entry], levels: Levels, *, reference: str | None = None) -> Compared:
+def compared(entries: Sequence[Entry], ceilings: RankCeilings, *, reference: str | None = None) -> Compared:
     """Judge configurations against one of them, the best by mean loss unless it is named.
 
     Raises
@@ -192,8 +186,8 @@ def compared(entries: Sequence[Entry], levels: Levels, *, reference: str | None 
         for difference in [_between(one, other, level)]
         if difference is not None
     ]
-    others = {entry.name: _judged(entry, chosen, levels, level) for entry in ordered if entry is not chosen}
-    itself = _judged_reference(chosen, list(others.values()), levels)
+    others = {entry.name: _judged(entry, chosen, ceilings, level) for entry in ordered if entry is not chosen}
+    itself = _judged_reference(chosen, list(others.values()), ceilings)
     judged = [others.get(entry.name, itself) for entry in ordered]
     return Compared(judged=tuple(judged), reference=chosen.name, n_comparisons=n, level=level, pairs=tuple(pairs))
 
@@ -212,22 +206,22 @@ def student_factor(n_seeds: int, level: float) -> float:
     return float(stdtrit(n_seeds - 1, 0.5 + level / 2))
 
 
-def _judged_reference(reference: Entry, others: Sequence[Judged], levels: Levels) -> Judged:
+def _judged_reference(reference: Entry, others: Sequence[Judged], ceilings: RankCeilings) -> Judged:
     """It loses information where another is better than it, and than what its rank allows."""
-    reach = levels.reach(reference.rank)
+    reach = ceilings.reach(reference.rank)
     passing = [one.entry for one in others if one.outcome == "better" and one.entry.loss < reach]
-    loses = levels.narrow(reference.rank) and bool(passing)
+    loses = ceilings.narrow(reference.rank) and bool(passing)
     if loses:
-        summary = f"{reference.name}, the reference, {_loss_of_information(reference, passing[0], levels)}"
+        summary = f"{reference.name}, the reference, {_loss_of_information(reference, passing[0], ceilings)}"
     elif not reference.finite:
         summary = f"{reference.name}, the reference, diverged in every training"
     else:
-        summary = _of_reference(reference, levels)
+        summary = _of_reference(reference, ceilings)
     summary += _diverged(reference)
     return Judged(entry=reference, outcome="reference", difference=None, loses_information=loses, summary=summary)
 
 
-def _judged(entry: Entry, reference: Entry, levels: Levels, level: float) -> Judged:
+def _judged(entry: Entry, reference: Entry, ceilings: RankCeilings, level: float) -> Judged:
     difference = _between(entry, reference, level)
     if difference is None:
         outcome: Outcome = "diverged"
@@ -236,9 +230,9 @@ def _judged(entry: Entry, reference: Entry, levels: Levels, level: float) -> Jud
     else:
         outcome = "worse" if difference.mean > 0 else "better"
     # That the rank is what limits is shown by another that went where no answer of this rank was found to go.
-    passed = reference.loss < levels.reach(entry.rank)
-    loses = outcome == "worse" and levels.narrow(entry.rank) and passed
-    summary = _summary(entry, reference, levels, outcome, difference, loses=loses)
+    passed = reference.loss < ceilings.reach(entry.rank)
+    loses = outcome == "worse" and ceilings.narrow(entry.rank) and passed
+    summary = _summary(entry, reference, ceilings, outcome, difference, loses=loses)
     return Judged(entry=entry, outcome=outcome, difference=difference, loses_information=loses, summary=summary)
 
 
@@ -250,7 +244,7 @@ def interval(difference: Difference) -> str:
 def _summary(
     entry: Entry,
     reference: Entry,
-    levels: Levels,
+    ceilings: RankCeilings,
     outcome: Outcome,
     difference: Difference | None,
     *,
@@ -264,10 +258,10 @@ def _summary(
         one = ", which one seed can only leave open" if difference.n_seeds == 1 else ""
         return f"{beside} tie: their paired difference {interval(difference)} holds 0{one}{after}"
     if loses:
-        return f"{entry.name} {_loss_of_information(entry, reference, levels)}{after}"
+        return f"{entry.name} {_loss_of_information(entry, reference, ceilings)}{after}"
     if outcome == "better":
         return f"{entry.name} learns more than {reference.name} within these steps: {interval(difference)}{after}"
-    why = _other_reasons(entry, reference, levels)
+    why = _other_reasons(entry, reference, ceilings)
     return f"{entry.name} learns less than {reference.name} within these steps: {interval(difference)}; {why}{after}"
 
 
@@ -276,43 +270,43 @@ def _diverged(entry: Entry) -> str:
     return f"; {n} of {len(entry.loss_of)} trainings diverged" if n else ""
 
 
-def _loss_of_information(entry: Entry, passing: Entry, levels: Levels) -> str:
+def _loss_of_information(entry: Entry, passing: Entry, ceilings: RankCeilings) -> str:
     return (
-        f"loses information: {_rank_argument(entry, levels)}; measured {entry.loss:.4f}, while {passing.name} measured "
-        f"{passing.loss:.4f}"
+        f"loses information: {_rank_argument(entry, ceilings)}; measured {entry.loss:.4f}, while "
+        f"{passing.name} measured {passing.loss:.4f}"
     )
 
 
-def _of_reference(entry: Entry, levels: Levels) -> str:
-    skill = f"skill {score(levels.skill(entry.loss), 3)}"
-    if levels.narrow(entry.rank):
+def _of_reference(entry: Entry, ceilings: RankCeilings) -> str:
+    skill = f"skill {score(ceilings.levels.skill(entry.loss), 3)}"
+    if ceilings.narrow(entry.rank):
         return (
             f"{entry.name} is the reference, {skill}; its answers have rank {entry.rank} and the exact answer needs "
-            f"{needed_words(levels)}, but none that is compared was shown to pass what rank {entry.rank} allows"
+            f"{needed_words(ceilings)}, but none that is compared was shown to pass what rank {entry.rank} allows"
         )
     return f"{entry.name} is the reference, {skill}"
 
 
-def needed_words(levels: Levels) -> str:
+def needed_words(ceilings: RankCeilings) -> str:
     """The rank that the exact answer needs."""
-    return f"more than {len(levels.residuals) - 1}" if levels.needed is None else str(levels.needed)
+    return f"more than {len(ceilings.residuals) - 1}" if ceilings.needed is None else str(ceilings.needed)
 
 
-def _rank_argument(entry: Entry, levels: Levels) -> str:
+def _rank_argument(entry: Entry, ceilings: RankCeilings) -> str:
     on = "its answers lie on a line (rank 1)" if entry.rank == 1 else f"its answers have rank {entry.rank}"
-    bound = levels.bounds.get(entry.rank)
-    proved = "" if bound is None else f" and none is expected below {levels.bayes + bound:.4f}"
+    bound = ceilings.bounds.get(entry.rank)
+    proved = "" if bound is None else f" and none is expected below {ceilings.bayes_risk + bound:.4f}"
     return (
-        f"{on}, the exact answer needs rank {needed_words(levels)} for 99 % of what is to be learnt; the best answer "
-        f"of rank {entry.rank} that was found has loss {levels.reach(entry.rank):.4f}{proved}"
+        f"{on}, the exact answer needs rank {needed_words(ceilings)} for 99 % of what is to be learnt; the best answer "
+        f"of rank {entry.rank} that was found has loss {ceilings.reach(entry.rank):.4f}{proved}"
     )
 
 
-def _other_reasons(entry: Entry, reference: Entry, levels: Levels) -> str:
-    if levels.narrow(entry.rank):
+def _other_reasons(entry: Entry, reference: Entry, ceilings: RankCeilings) -> str:
+    if ceilings.narrow(entry.rank):
         return (
-            f"its answers have rank {entry.rank}, fewer than the {needed_words(levels)} that are needed, but none "
-            f"passed what that rank allows, {levels.reach(entry.rank):.4f}: not shown to be lost information"
+            f"its answers have rank {entry.rank}, fewer than the {needed_words(ceilings)} that are needed, but none "
+            f"passed what that rank allows, {ceilings.reach(entry.rank):.4f}: not shown to be lost information"
         )
     own = [limit for limit in entry.limits if limit not in reference.limits]
     if own:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.cli.text import WIDTH, number, score
-from diagnostics.commands.compare.compare import Compared, Judged, Levels, interval, needed_words, student_factor
+from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, interval, needed_words, student_factor
 from gpcp.core.files import write_with
 from gpcp.core.intervals import Difference
 
@@ -32,9 +32,9 @@ _SEED_OUT, _ALTERNATIVE = "linear", "mlp"
 """The author's ``out`` where every gene asks, and the same with a hidden layer."""
 
 
-def screen(result: Compared, levels: Levels, *, part: str, about: str, notes: Sequence[str]) -> str:
+def screen(result: Compared, ceilings: RankCeilings, *, part: str, about: str, notes: Sequence[str]) -> str:
     """All that the command prints of its results."""
-    blocks = [_wrapped(about), _table(result, levels, part), _ranks(levels), _verdicts(result)]
+    blocks = [_wrapped(about), _table(result, ceilings, part), _ranks(ceilings), _verdicts(result)]
     if answer := out_line(result):
         blocks.append(answer)
     n, level = result.n_comparisons, 100 * result.level
@@ -80,24 +80,24 @@ def _few_seeds(result: Compared) -> str | None:
     )
 
 
-def _table(result: Compared, levels: Levels, part: str) -> str:
-    head = part.replace("_", " ")
+def _table(result: Compared, ceilings: RankCeilings, part: str) -> str:
+    head, levels = part.replace("_", " "), ceilings.levels
     lines = [f"{head:21s} {'numbers':>7s} {'loss':>8s} {'skill':>7s} {'seeds':>15s}  difference to the reference    "
              "rank"]  # fmt: skip
     lines.append(
         f"{'nothing known':21s} {'':7s} {number(levels.baseline):>8s} {'0':>7s} {'':>15s}  ({levels.baseline_name})"
     )
-    lines.append(f"{'ridge':21s} {'':7s} {number(levels.ridge):>8s} {score(levels.skill(levels.ridge), 3):>7s}")
-    lines += [_line(one, levels) for one in reversed(result.judged)]
-    kind = "closed form" if levels.bayes_exact else "simulated"
-    lines.append(f"{'exact answer':21s} {'':7s} {number(levels.bayes):>8s} {'1':>7s} {'':15s}  ({kind}); rank needed:"
-                 f"{needed_words(levels):>7s}")  # fmt: skip
+    lines.append(f"{'ridge':21s} {'':7s} {number(levels.reference):>8s} {score(levels.skill(levels.reference), 3):>7s}")
+    lines += [_line(one, ceilings) for one in reversed(result.judged)]
+    kind = "closed form" if levels.bayes_is_exact else "simulated"
+    lines.append(f"{'exact answer':21s} {'':7s} {number(ceilings.bayes_risk):>8s} {'1':>7s} {'':15s}  ({kind}); rank "
+                 f"needed:{needed_words(ceilings):>7s}")  # fmt: skip
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _line(one: Judged, levels: Levels) -> str:
+def _line(one: Judged, ceilings: RankCeilings) -> str:
     entry = one.entry
-    skills = [levels.skill(loss) for loss in entry.finite.values()]
+    skills = [skill for loss in entry.finite.values() if (skill := ceilings.levels.skill(loss)) is not None]
     spread = f"{score(min(skills), 3)} .. {score(max(skills), 3)}" if skills else "-"
     skill = score(statistics.fmean(skills), 3) if skills else "-"
     loss = number(entry.loss) if skills else "-"
@@ -111,16 +111,16 @@ def _line(one: Judged, levels: Levels) -> str:
     )
 
 
-def _ranks(levels: Levels) -> str:
+def _ranks(ceilings: RankCeilings) -> str:
     shown = [
-        f"rank {rank}: {number(levels.reach(rank))}"
-        + (f" (none expected below {number(levels.bayes + bound)})" if bound is not None else "")
-        for rank in range(min(len(levels.residuals), 4))
-        for bound in [levels.bounds.get(rank)]
+        f"rank {rank}: {number(ceilings.reach(rank))}"
+        + (f" (none expected below {number(ceilings.bayes_risk + bound)})" if bound is not None else "")
+        for rank in range(min(len(ceilings.residuals), 4))
+        for bound in [ceilings.bounds.get(rank)]
     ]
     return _wrapped(
         "Least loss found of answers of a rank, whatever says them (alternating least squares on the exact answer; "
-        f"gene means{' and skip' if levels.skip else ''} free): " + ", ".join(shown) + "."
+        f"gene means{' and skip' if ceilings.skip else ''} free): " + ", ".join(shown) + "."
     )
 
 
@@ -132,7 +132,7 @@ def _wrapped(text: str, indent: str = "") -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def to_json(result: Compared, levels: Levels) -> dict[str, Any]:
+def to_json(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
     """Everything as JSON's types; infinite ends of intervals and losses are null."""
 
     def number(value: float) -> float | None:
@@ -149,15 +149,15 @@ def to_json(result: Compared, levels: Levels) -> dict[str, Any]:
         "correction": "Bonferroni",
         "n_comparisons": result.n_comparisons,
         "level": result.level,
-        "baseline": levels.baseline,
-        "baseline_name": levels.baseline_name,
-        "ridge": levels.ridge,
-        "bayes": levels.bayes,
-        "bayes_exact": levels.bayes_exact,
-        "needed_rank": levels.needed,
-        "rank_residuals": list(levels.residuals),
-        "rank_losses": list(levels.reached),
-        "rank_bounds": {str(rank): bound for rank, bound in levels.bounds.items()},
+        "baseline": ceilings.levels.baseline,
+        "baseline_name": ceilings.levels.baseline_name,
+        "ridge": ceilings.levels.reference,
+        "bayes": ceilings.bayes_risk,
+        "bayes_exact": ceilings.levels.bayes_is_exact,
+        "needed_rank": ceilings.needed,
+        "rank_residuals": list(ceilings.residuals),
+        "rank_losses": list(ceilings.reached),
+        "rank_bounds": {str(rank): bound for rank, bound in ceilings.bounds.items()},
         "compared": [
             {
                 "name": one.entry.name,
@@ -166,7 +166,7 @@ def to_json(result: Compared, levels: Levels) -> dict[str, Any]:
                 "summary": one.summary,
                 "losses": {str(seed): loss for seed, loss in one.entry.loss_of.items()},
                 "loss": number(one.entry.loss),
-                "skill": number(levels.skill(one.entry.loss)),
+                "skill": ceilings.levels.skill(one.entry.loss),
                 "n_parameters": one.entry.n_parameters,
                 "rank": one.entry.rank,
                 "objective": one.entry.objective,
@@ -183,7 +183,7 @@ _DOT, _LOST, _MEAN = "#4292c6", "#cb181d", "#08306b"
 _BASELINE, _RIDGE, _CEILING, _REACH = "#636363", "#d94801", "#238b45", "#6a51a3"
 
 
-def draw(result: Compared, levels: Levels, path: Path, *, title: str) -> None:
+def draw(result: Compared, ceilings: RankCeilings, path: Path, *, title: str) -> None:
     """Draw into ``path``, whole or not at all; configurations from the worst at the top to the best."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -193,11 +193,12 @@ def draw(result: Compared, levels: Levels, path: Path, *, title: str) -> None:
     FigureCanvasAgg(figure)
     ax = figure.subplots()
     for label, value, colour, style in (
-        ("knowing nothing", levels.baseline, _BASELINE, "--"),
-        ("ridge", levels.ridge, _RIDGE, ":"),
-        ("exact answer", levels.bayes, _CEILING, "--"),
+        ("knowing nothing", ceilings.levels.baseline, _BASELINE, "--"),
+        ("ridge", ceilings.levels.reference, _RIDGE, ":"),
+        ("exact answer", ceilings.bayes_risk, _CEILING, "--"),
     ):
-        ax.axvline(value, color=colour, linestyle=style, linewidth=1.4, label=label, zorder=1)
+        if value is not None:
+            ax.axvline(value, color=colour, linestyle=style, linewidth=1.4, label=label, zorder=1)
     last = len(shown) - 1
     for place, one in enumerate(shown):
         y = last - place
@@ -205,15 +206,15 @@ def draw(result: Compared, levels: Levels, path: Path, *, title: str) -> None:
         colour = _LOST if one.loses_information else _DOT
         ax.scatter(losses, [y] * len(losses), s=26, color=colour, alpha=0.65, edgecolors="none", zorder=3)
         ax.scatter([one.entry.loss], [y], s=150, marker="|", color=_MEAN, linewidths=1.8, zorder=4)
-        if levels.narrow(one.entry.rank):
+        if ceilings.narrow(one.entry.rank):
             # Where answers of this rank could be at best.
-            reach = levels.reach(one.entry.rank)
+            reach = ceilings.reach(one.entry.rank)
             ax.plot([reach, reach], [y - 0.36, y + 0.36], color=_REACH, linewidth=2.2, zorder=2)
     ax.scatter([], [], s=26, color=_DOT, label="one seed")
     if any(one.loses_information for one in shown):
         ax.scatter([], [], s=26, color=_LOST, label="one seed, information lost")
     ax.plot([], [], color=_MEAN, marker="|", markersize=11, markeredgewidth=1.8, linestyle="none", label="mean")
-    if any(levels.narrow(one.entry.rank) for one in shown):
+    if any(ceilings.narrow(one.entry.rank) for one in shown):
         ax.plot([], [], color=_REACH, linewidth=2.2, label="best of its rank")
     ax.set_yticks(range(len(shown)), [_label(one.entry.name, one.outcome) for one in reversed(shown)])
     ax.set_ylim(-0.6, last + 0.6)

@@ -13,7 +13,7 @@ from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
 from diagnostics.commands.compare.report import draw, screen, to_json
-from diagnostics.commands.compare.runs import levels_of, train
+from diagnostics.commands.compare.runs import ceilings_of, train
 from diagnostics.runs.run_store import Record, do_runs
 from gpcp.core.files import check_file, check_folder, write_json, write_text
 
@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     plan = plan_of(arguments)
     rank_of = {name: output_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())
-    levels = levels_of(plan.setting, skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
+    ceilings = ceilings_of(plan.setting, skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
 
     with EndingRuns(len(plan.trainings), unit="trainings", quiet=arguments.quiet) as progress:
 
@@ -44,15 +44,15 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         records = do_runs(
             plan.trainings, train, out / "trainings.jsonl", n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
         )
-    result = compared(_entries(plan, records, rank_of), levels, reference=arguments.reference)
+    result = compared(_entries(plan, records, rank_of), ceilings, reference=arguments.reference)
     about = _about(plan, arguments)
-    text = screen(result, levels, part=plan.part, about=about, notes=plan.notes)
-    draw(result, levels, out / "compared.png", title=about.partition("; every")[0])
+    text = screen(result, ceilings, part=plan.part, about=about, notes=plan.notes)
+    draw(result, ceilings, out / "compared.png", title=about.partition("; every")[0])
     content = {
         "command": ["python", "-m", "diagnostics", "compare", *given],
         "part": plan.part,
         "about": about,
-        **to_json(result, levels),
+        **to_json(result, ceilings),
         "notes": list(plan.notes),
         "configurations": {
             name: {"model": model.to_json(), "fit": fit.to_json()} for name, (model, fit) in plan.configs.items()

@@ -11,18 +11,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 import gpcp
-from diagnostics.commands.compare.compare import Levels
+from diagnostics.commands.compare.compare import RankCeilings
 from diagnostics.runs.trained import one_thread
-from diagnostics.scoring.baselines import RidgePredictor, loss_baseline
-from diagnostics.scoring.errors import errors_of, losses_of
+from diagnostics.scoring.errors import errors_of
+from diagnostics.scoring.levels import levels_of
 from diagnostics.scoring.low_rank import Wanted, least_residual, needed_rank, rank_fits
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.random import seed_of, stream
-from simulators.exact.bayes import BayesAnswer, bayes
+from simulators.exact.bayes import bayes
 from simulators.scm.regimes import regime_of
 from simulators.sources import SimulatedPairs
 from simulators.worlds import World, world
@@ -133,25 +132,24 @@ def train(training: Training) -> dict[str, Any]:
     return {"key": training.key, "name": training.name, "number": training.seed, **came_to.to_json()}
 
 
-def levels_of(setting: Setting, *, skip: bool, ranks: set[int]) -> Levels:
+def ceilings_of(setting: Setting, *, skip: bool, ranks: set[int]) -> RankCeilings:
     """What the held-out pairs score without a model, and what answers of some ranks could score on them.
 
     Raises
     ------
     InputError
-        The exact answer is no better than knowing nothing: there is nothing to compare for.
+        The exact answer is no better than an input-free baseline: there is nothing to compare for.
     """
     made, held_out = held_out_of(setting)
     source = setting.pairs(made, N_SAMPLE)
     sample = concatenate(source.pairs(batch_size=N_SAMPLE, seed=seed_of(setting.seed, "sample")))
     exact = bayes(made.scm, regime_of(setting.regime), held_out, rng=stream(setting.seed, "bayes"))
-    simulated = _simulated(exact, held_out.scored_BG)
-    best = errors_of(exact.mean_BG, held_out).loss - simulated
-    baseline = loss_baseline(sample, held_out)
-    if not baseline.loss > best:
+    levels = levels_of(sample, held_out, exact=exact, ridge_on=sample)
+    if levels.skill(levels.baseline) is None:
         raise InputError(
-            f"in {made.name}, {setting.regime}, the exact answer's loss {best:.4f} is not below that of knowing "
-            f"nothing, {baseline.loss:.4f}: there is nothing to learn; choose another world, regime or --n-perturbed"
+            f"in {made.name}, {setting.regime}, the exact answer's loss {levels.bayes_risk:.4f} is not below "
+            f"that of the input-free baseline, {levels.baseline:.4f}: there is nothing to learn; choose another world, "
+            "regime or --n-perturbed"
         )
     wanted = Wanted(
         exact_BG=exact.mean_BG,
@@ -161,12 +159,9 @@ def levels_of(setting: Setting, *, skip: bool, ranks: set[int]) -> Levels:
     fits = rank_fits(wanted, made.graph.n_genes, share=SHARE)
     few = sorted(rank for rank in ranks if rank < fits[-1].rank)
     rng = stream(setting.seed, "blocks")
-    return Levels(
-        baseline=baseline.loss,
-        baseline_name=baseline.name,
-        ridge=losses_of(RidgePredictor.fit(sample), held_out).loss,
-        bayes=best,
-        bayes_exact=not simulated > 0,
+    simulated = 0.0 if levels.exact is None else levels.exact.noise
+    return RankCeilings(
+        levels=levels,
         residuals=tuple(fit.residual for fit in fits),
         # On the very pairs on which trainings are measured, so that the luck of their noise is the same.
         reached=tuple(errors_of(exact.mean_BG - fit.rest_BG, held_out).loss - simulated for fit in fits),
@@ -181,8 +176,3 @@ def _bounds(wanted: Wanted, ranks: list[int], rng: np.random.Generator) -> dict[
     """Of the ranks for which one was found that says anything."""
     found = {rank: least_residual(wanted, rank, rng=rng) for rank in ranks}
     return {rank: bound for rank, bound in found.items() if bound > _SAYS_NOTHING}
-
-
-def _simulated(exact: BayesAnswer, scored_BG: NDArray[np.bool_]) -> float:
-    """Mean square of the exact answer's own simulation error; 0 in closed form."""
-    return float((exact.standard_error_BG[scored_BG] ** 2).mean())

@@ -27,12 +27,11 @@ from diagnostics.graphs.scores import target_graph
 from diagnostics.runs.run_store import Record
 from diagnostics.runs.settings import Training
 from diagnostics.runs.trained import configs_of, one_thread
-from diagnostics.scoring.baselines import RidgePredictor, loss_baseline, skill
-from diagnostics.scoring.errors import errors_of, losses_of
-from gpcp.core.errors import InputError
+from diagnostics.scoring.errors import losses_of
+from diagnostics.scoring.levels import Levels, exact_loss, levels_of
 from gpcp.core.pairs import FixedPairs, PairBatch, concatenate
 from gpcp.core.random import seed_of, stream
-from simulators.exact.bayes import bayes
+from simulators.exact.bayes import BayesAnswer, bayes
 from simulators.scm.regimes import regime_of
 from simulators.sources import SimulatedPairs
 from simulators.worlds import World, world
@@ -165,15 +164,15 @@ def _carry_out(run: CurveRun) -> Record:
         validation=validation,
     )
     predictor = ModelPredictor(model, pairs.vocab)
-    scale, known = _losses(run, made, reference, pairs, held_out)
+    levels = levels_of(reference, held_out, exact=_answer(run, made, held_out), ridge_on=pairs)
     record = {
         "key": run.key,
         **asdict(run),
         "n_genes": len(pairs.vocab),
         "loss": found.loss,
-        "skill": None if found.loss is None else scale.skill_of(found.loss),
+        "skill": levels.skill(found.loss),
         "n_parameters": found.n_parameters,
-        **known,
+        **_levels(levels),
         **_trained(run, made, found, reference, validation),
         **_memory(run, made, None if found.diverged else predictor, pairs),
         **_graph(run, made, None if found.diverged else predictor, pairs, held_out),
@@ -181,47 +180,17 @@ def _carry_out(run: CurveRun) -> Record:
     return record | {"train_seconds": round(found.seconds, 2), "seconds": round(time.perf_counter() - start_s, 2)}
 
 
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Scale:
-    """The losses between which skill is measured on some pairs."""
-
-    baseline: float
-    bayes_risk: float
-
-    def skill_of(self, loss: float) -> float | None:
-        """None where there is nothing to learn."""
-        if not self.baseline > self.bayes_risk:
-            return None
-        return skill(loss, baseline=self.baseline, bayes_risk=self.bayes_risk)
+def _answer(run: CurveRun, made: World, pairs: PairBatch) -> BayesAnswer:
+    return bayes(made.scm, regime_of(run.regime), pairs, rng=stream(run.seed, "learning curve", "bayes"))
 
 
-def _scale(run: CurveRun, made: World, reference: PairBatch, pairs: PairBatch) -> _Scale:
-    return _Scale(baseline=loss_baseline(reference, pairs).loss, bayes_risk=_exact_loss(run, made, pairs))
-
-
-def _exact_loss(run: CurveRun, made: World, pairs: PairBatch) -> float:
-    """Of the exact answer on these very pairs, without what Monte Carlo adds to it where there is no closed form."""
-    exact = bayes(made.scm, regime_of(run.regime), pairs, rng=stream(run.seed, "learning curve", "bayes"))
-    noise = float((exact.standard_error_BG[pairs.scored_BG] ** 2).mean())
-    return errors_of(exact.mean_BG, pairs).loss - noise
-
-
-def _losses(
-    run: CurveRun, made: World, reference: PairBatch, pairs: PairBatch, held_out: PairBatch
-) -> tuple[_Scale, dict[str, Any]]:
+def _levels(levels: Levels) -> dict[str, Any]:
     """What the held-out loss lies between, and ridge on the same training pairs beside it."""
-    scale = _scale(run, made, reference, held_out)
-    try:
-        ridge_loss = losses_of(RidgePredictor.fit(pairs), held_out).loss
-    except InputError:
-        # So few pairs that some gene is told in all of them.
-        ridge_loss = None
-    return scale, {
-        "baseline_loss": scale.baseline,
-        "bayes_risk": scale.bayes_risk,
-        "ridge_loss": ridge_loss,
-        "ridge_skill": None if ridge_loss is None else scale.skill_of(ridge_loss),
+    return {
+        "baseline_loss": levels.baseline,
+        "bayes_risk": levels.bayes_risk,
+        "ridge_loss": levels.reference,
+        "ridge_skill": levels.skill(levels.reference),
     }
 
 
@@ -232,21 +201,16 @@ def _trained(
     rows = [row for row in found.history if row.held_out_loss is not None and math.isfinite(row.held_out_loss)]
     if found.diverged or not rows:
         return {"best_step": None, "best_skill": None, "last_skill": None, "last_train_loss": None, "late_gain": None}
-    scale = _scale(run, made, reference, validation)
-    best = min(rows, key=lambda row: _loss(row.held_out_loss))
+    levels = levels_of(reference, validation, exact=_answer(run, made, validation), ridge_on=None)
+    best = min(rows, key=lambda row: math.inf if row.held_out_loss is None else row.held_out_loss)
     late = next(row for row in rows if row.step >= 0.8 * run.n_steps)
-    span = scale.baseline - scale.bayes_risk
     return {
         "best_step": best.step,
-        "best_skill": scale.skill_of(_loss(best.held_out_loss)),
-        "last_skill": scale.skill_of(_loss(rows[-1].held_out_loss)),
+        "best_skill": levels.skill(best.held_out_loss),
+        "last_skill": levels.skill(rows[-1].held_out_loss),
         "last_train_loss": rows[-1].train_loss,
-        "late_gain": (_loss(late.held_out_loss) - _loss(rows[-1].held_out_loss)) / span if span > 0 else None,
+        "late_gain": levels.skill_won(late.held_out_loss, rows[-1].held_out_loss),
     }
-
-
-def _loss(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _memory(run: CurveRun, made: World, predictor: Any, pairs: PairBatch) -> dict[str, float | None]:
@@ -254,7 +218,7 @@ def _memory(run: CurveRun, made: World, predictor: Any, pairs: PairBatch) -> dic
     some = pairs.rows(slice(0, N_TRAIN_LOSS))
     return {
         "train_loss": None if predictor is None else losses_of(predictor, some).loss,
-        "exact_train_loss": _exact_loss(run, made, some),
+        "exact_train_loss": exact_loss(_answer(run, made, some), some).risk,
     }
 
 

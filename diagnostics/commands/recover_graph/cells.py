@@ -26,7 +26,7 @@ from diagnostics.runs.settings import CellsRun
 from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
-from diagnostics.scoring.standing import standing_of
+from diagnostics.scoring.model_losses import model_losses
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
@@ -190,18 +190,18 @@ def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, star
     read_outs, notes = _read_outs(data, trained.predictor, run)
     main = primary(read_outs)
     true_GG = data.graph.edges_GG()
-    standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out)
-    main.save(folder / ARRAYS, true_GG, standing.on_first(N_CURVE))
+    losses = model_losses(trained.predictor, sample=data.sample, held_out=data.held_out)
+    main.save(folder / ARRAYS, true_GG, losses.levels.first(N_CURVE))
     type_mean, type_linear = (
         labelled_losses(predictor, data.held_out, data.held_out_cells).loss
         for predictor in (TypeMeanPredictor.fit(data.training_cells), TypeLinearPredictor.fit(data.training_cells))
     )
     pair_linear = losses_of(PairLinearPredictor.fit(data.training_cells), data.held_out).loss
-    fields = standing.fields() | main.fields()
-    fields["baseline_loss"] = min(standing.baseline, type_mean)
+    fields = losses.fields() | main.fields()
+    fields["baseline_loss"] = min(losses.levels.baseline, type_mean)
     # How many edges the data's graph has is a matter of the stability asked for: no threshold on effects meets it.
     fields["shd"] = None
-    fields["best_linear_loss"] = min(standing.ridge.loss, pair_linear)
+    fields["best_linear_loss"] = min(loss for loss in (losses.levels.reference, pair_linear) if loss is not None)
     return RunRecord(
         world=Path(run.cells).name,
         regime=run.regime,

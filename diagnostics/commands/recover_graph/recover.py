@@ -19,7 +19,7 @@ from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.pool import ARRAYS, HISTORY, OnStep
 from diagnostics.runs.settings import WorldRun
 from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
-from diagnostics.scoring.standing import standing_of
+from diagnostics.scoring.model_losses import model_losses
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.random import seed_of, stream
 from simulators.exact.bayes import bayes
@@ -134,8 +134,8 @@ def _record(
     main = primary(read_outs)
     true_GG = target_graph(data.world.graph, main.score.target)
     exact = bayes(data.world.scm, data.regime, data.held_out, rng=stream(run.seed, "bayes"))
-    standing = standing_of(trained.predictor, sample=data.sample, held_out=data.held_out, exact=exact)
-    main.save(folder / ARRAYS, true_GG, standing.on_first(N_CURVE))
+    losses = model_losses(trained.predictor, sample=data.sample, held_out=data.held_out, exact=exact)
+    main.save(folder / ARRAYS, true_GG, losses.levels.first(N_CURVE))
     inside = scores_from_inside(trained.predictor.model, data.held_out, true_GG, main.score.target)
     sortability = data.world.sortability()
     return RunRecord(
@@ -149,7 +149,7 @@ def _record(
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,
         n_held_out=len(data.held_out),
-        late_gain=trained.late_gain(baseline=standing.baseline, best=standing.best),
+        late_gain=trained.late_gain(baseline=losses.levels.baseline, best=losses.levels.best),
         response_ratio=response_ratio(read_outs),
         read_out=main.read_out,
         read_outs=(*(read_out.in_short() for read_out in read_outs), *inside),
@@ -162,7 +162,7 @@ def _record(
         notes=(*notes, *_remarks(run, trained, main)),
         train_seconds=trained.seconds,
         seconds=time.perf_counter() - start_s,
-        **standing.fields(),
+        **losses.fields(),
         **main.fields(),
     )
 

@@ -242,8 +242,9 @@ def share_of_linear(record: RunRecord) -> float:
 
 
 def linear_loss(record: RunRecord) -> float:
-    """The loss of the best linear predictor: ridge, unless a better one was tried."""
-    return record.ridge_loss if record.best_linear_loss is None else record.best_linear_loss
+    """The loss of the best linear predictor: ridge, unless a better one was tried; the baseline where there is none."""
+    known = (record.best_linear_loss, record.ridge_loss, record.baseline_loss)
+    return next(loss for loss in known if loss is not None)
 
 
 def _seeds(rows: Sequence[RunRecord]) -> str:

@@ -1,4 +1,4 @@
-"""What stands beside a sweep: the losses to compare with, and what the learning-rate ladder says of rates."""
+"""What stands beside a sweep: the losses to compare with, and what a learning-rate range test recommends."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -7,17 +7,14 @@ from typing import Any, TypeAlias, final
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.learning_rate import run_range_test
-from diagnostics.scoring.baselines import RidgePredictor, loss_baseline, squared_loss
-from diagnostics.scoring.errors import errors_of
+from diagnostics.scoring.levels import levels_of
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.model.config import ModelConfig
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
+from simulators.exact.bayes import BayesAnswer
 
-Exact: TypeAlias = Callable[[PairBatch], Any]
-
-MOST_RIDGE_GENES = 300
-"""Ridge inverts a matrix of four times as many rows: more genes would take minutes."""
+Exact: TypeAlias = Callable[[PairBatch], BayesAnswer]
 
 
 @final
@@ -53,18 +50,10 @@ class RateAdvice:
         return {**asdict(self), "losses": losses, "usable": list(self.usable)}
 
 
-def levels_of(sample: PairBatch, held_out: PairBatch, exact: Exact | None) -> dict[str, float]:
-    """Losses on held-out pairs of what is not the model: ``baseline``, ``ridge``, ``Bayes risk``, where they are known.
-
-    Ridge is left out where a gene is never scored, or of very many genes; the Bayes risk where there is no ``exact``.
-    """
-    levels = {"baseline": loss_baseline(sample, held_out).loss}
-    if len(sample.vocab) <= MOST_RIDGE_GENES and sample.scored_BG.any(axis=0).all():
-        levels["ridge"] = squared_loss(RidgePredictor.fit(sample), held_out)
-    if exact is not None:
-        answer: Any = exact(held_out)
-        levels["Bayes risk"] = errors_of(answer.mean_BG, held_out).loss
-    return levels
+def named_losses(sample: PairBatch, held_out: PairBatch, exact: Exact | None) -> dict[str, float]:
+    """The reference losses on held-out pairs that are known; see :meth:`diagnostics.scoring.levels.Levels.named`."""
+    answer = None if exact is None else exact(held_out)
+    return levels_of(sample, held_out, exact=answer, ridge_on=sample).named()
 
 
 def advise(model: ModelConfig, fit: FitConfig, pairs: PairSource, seed: int) -> RateAdvice | None:

@@ -19,7 +19,7 @@ import torch
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.cli.parser import INTERRUPTED
 from diagnostics.cli.progress import Progress
-from diagnostics.commands.sweep.advice import RateAdvice, advise, levels_of
+from diagnostics.commands.sweep.advice import RateAdvice, advise, named_losses
 from diagnostics.commands.sweep.figures import draw_all
 from diagnostics.commands.sweep.table import screen
 from gpcp.core.errors import InputError
@@ -141,7 +141,7 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
     advice, levels = None, dict[str, float]()
     if kept is None:
         _say(say, "the losses to compare with: baseline, ridge, the exact answer")
-        levels = levels_of(sample_of(split.training, config), split.held_out, named.exact)
+        levels = named_losses(sample_of(split.training, config), split.held_out, named.exact)
         if not arguments.no_range_test and RATE in space.names:
             _say(say, "the learning-rate ladder")
             advice = advise(space.model, space.fit, split.training, arguments.seed)

@@ -1,4 +1,4 @@
-"""Predictions that know nothing, ridge, and skill."""
+"""Predictions that ignore the input, and ridge."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,9 @@ from diagnostics.scoring.baselines import (
     MeanPredictor,
     NoChangePredictor,
     RidgePredictor,
-    loss_baseline,
-    skill,
     squared_loss,
 )
+from diagnostics.scoring.levels import levels_of
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Predictor, control_of, perturbation_of
@@ -80,8 +79,8 @@ def test_losses_by_hand() -> None:
     assert squared_loss(MeanPredictor.fit(pairs), pairs) == pytest.approx(2 / 3)
     np.testing.assert_allclose(MeanDeltaPredictor.fit(pairs).delta_G, [2.5, 6])
     assert squared_loss(MeanDeltaPredictor.fit(pairs), pairs) == pytest.approx(0.5 / 3)
-    best = loss_baseline(pairs, pairs)
-    assert (best.name, best.loss) == ("mean delta", pytest.approx(0.5 / 3))
+    levels = levels_of(pairs, pairs, ridge_on=None)
+    assert (levels.baseline_name, levels.baseline) == ("mean delta", pytest.approx(0.5 / 3))
 
 
 @given(st.integers(20, 60), st.integers(2, 6), st.integers(0, 99), st.sampled_from([1.0, 0.8]))
@@ -96,7 +95,7 @@ def test_ridge_learns_what_is_linear_in_what_is_perturbed() -> None:
     loss = squared_loss(RidgePredictor.fit(training), held_out)
     # The noise that was put in has variance .25; five standard errors of a mean of 3,000 squares: .25 * 5 * .026.
     assert loss == pytest.approx(0.25, abs=0.035)
-    assert loss_baseline(training, held_out).loss > 1
+    assert levels_of(training, held_out, ridge_on=None).baseline > 1
 
 
 def test_ridge_learns_the_change_of_a_cell_that_stays_what_it_was() -> None:
@@ -147,14 +146,3 @@ def test_a_gene_that_no_pair_scores_is_named() -> None:
         RidgePredictor.fit(silent)
     # The others' means still exist; the silent gene is never scored, so its own does not matter.
     assert np.isfinite(squared_loss(MeanPredictor.fit(silent), silent))
-
-
-@given(st.floats(-5, 5), st.floats(0.01, 5), st.floats(0, 5))
-def test_skill_is_affine_between_knowing_nothing_and_exact(share: float, way: float, bayes: float) -> None:
-    loss = bayes + (1 - share) * way
-    assert skill(loss, baseline=bayes + way, bayes_risk=bayes) == pytest.approx(share, abs=1e-9 * (1 + bayes / way))
-
-
-def test_where_nothing_can_be_learnt_there_is_no_skill() -> None:
-    with pytest.raises(InputError, match="nothing to learn"):
-        skill(0.5, baseline=1.0, bayes_risk=1.0)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from diagnostics.commands.sweep.advice import RateAdvice, advise, levels_of
+from diagnostics.commands.sweep.advice import RateAdvice, advise, named_losses
 from diagnostics.inputs.synthetic import synthetic_pairs
 from gpcp.core.pairs import concatenate
 from gpcp.model.config import ModelConfig
@@ -16,10 +16,10 @@ def test_the_levels_of_a_world_are_in_their_order():
     named = synthetic_pairs("scale_free/5", PairOptions())
     assert named is not None
     sample, held_out = (concatenate(list(named.pairs.pairs(batch_size=2_000, seed=seed))[:1]) for seed in (1, 2))
-    levels = levels_of(sample, held_out, named.exact)
+    levels = named_losses(sample, held_out, named.exact)
     assert list(levels) == ["baseline", "ridge", "Bayes risk"]
     assert levels["Bayes risk"] < levels["ridge"] < levels["baseline"]
-    assert "Bayes risk" not in levels_of(sample, held_out, None)
+    assert "Bayes risk" not in named_losses(sample, held_out, None)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diagnostics.scoring.standing import standing_of
+from diagnostics.scoring.model_losses import model_losses
 from gpcp.core.pairs import PairBatch, concatenate
 from simulators.exact.bayes import BayesPredictor, bayes
 from simulators.scm.regimes import REGIMES, Regime
@@ -20,13 +20,13 @@ def some_pairs(made: World, regime: Regime, n_pairs: int, seed: int) -> PairBatc
 def test_the_exact_answer_has_skill_1_and_is_no_leak(regime: Regime) -> None:
     made = world("erdos_renyi/6", seed=1)
     held_out = some_pairs(made, regime, 2000, 2)
-    standing = standing_of(
+    found = model_losses(
         BayesPredictor(made.scm, regime),
         sample=some_pairs(made, regime, 2000, 1),
         held_out=held_out,
         exact=bayes(made.scm, regime, held_out),
     )
-    fields = standing.fields()
+    fields = found.fields()
     assert fields["skill"] == pytest.approx(1, abs=1e-5)
     assert fields["answer_spread_ratio"] == pytest.approx(1, abs=1e-5)
     assert fields["bayes_is_exact"]
@@ -49,19 +49,19 @@ def test_a_predictor_that_sees_the_answer_is_far_below_the_bayes_risk() -> None:
         def predict(self, control_BG: object, perturbation: object, covariates: object = None) -> np.ndarray:
             return 0.2 * exact.mean_BG.astype(np.float32) + 0.8 * held_out.after_BG
 
-    standing = standing_of(Cheat(), sample=some_pairs(made, "matched", 500, 1), held_out=held_out, exact=exact)
-    assert standing.fields()["leak_z"] > 4
-    assert standing.fields()["skill"] > 1
+    found = model_losses(Cheat(), sample=some_pairs(made, "matched", 500, 1), held_out=held_out, exact=exact)
+    assert found.fields()["leak_z"] > 4
+    assert found.fields()["skill"] > 1
 
 
 def test_without_an_exact_answer_there_is_no_skill() -> None:
     made = world("erdos_renyi/6", seed=1)
     held_out = some_pairs(made, "matched", 200, 2)
-    standing = standing_of(BayesPredictor(made.scm, "matched"), sample=held_out, held_out=held_out)
-    fields = standing.fields()
+    found = model_losses(BayesPredictor(made.scm, "matched"), sample=held_out, held_out=held_out)
+    fields = found.fields()
     assert fields["skill"] is fields["bayes_risk"] is fields["leak_z"] is None
-    assert standing.best == fields["ridge_loss"]
-    assert set(standing.on_first(100)) == {"baseline", "ridge"}
+    assert found.levels.best == fields["ridge_loss"]
+    assert set(found.levels.first(100).named()) == {"baseline", "ridge"}
 
 
 def test_monte_carlo_noise_is_taken_out_of_the_bayes_risk() -> None:
@@ -69,10 +69,9 @@ def test_monte_carlo_noise_is_taken_out_of_the_bayes_risk() -> None:
     held_out = some_pairs(made, "interventional", 3000, 2)
     sample = some_pairs(made, "interventional", 500, 1)
     few = bayes(made.scm, "interventional", held_out, rng=np.random.default_rng(0), n_particles=12)
-    standing = standing_of(BayesPredictor(made.scm, "interventional"), sample=sample, held_out=held_out, exact=few)
-    assert standing.bayes is not None
-    assert standing.bayes_risk is not None
-    assert not standing.bayes_is_exact
-    assert standing.bayes.loss > standing.bayes_risk
+    found = model_losses(BayesPredictor(made.scm, "interventional"), sample=sample, held_out=held_out, exact=few)
+    assert found.levels.exact is not None
+    assert not found.levels.bayes_is_exact
+    assert found.levels.exact.errors.loss > found.levels.exact.risk
     # What 12 particles add is taken out: the rest agrees with a good answer within 4 standard errors.
-    assert standing.bayes_risk == pytest.approx(standing.model.loss, abs=4 * standing.model.standard_error)
+    assert found.levels.bayes_risk == pytest.approx(found.model.loss, abs=4 * found.model.standard_error)

@@ -87,8 +87,6 @@ WORDS: tuple[Retired, ...] = (
 )
 
 NOT_YET: tuple[str, ...] = (
-    "diagnostics/architecture",
-    "diagnostics/audit",
     "diagnostics/checks",
     "diagnostics/checks/engine",
     "diagnostics/cli",
@@ -101,13 +99,10 @@ NOT_YET: tuple[str, ...] = (
     "diagnostics/commands/selftest",
     "diagnostics/commands/sweep",
     "diagnostics/commands/throughput",
-    "diagnostics/faults",
     "diagnostics/graphs",
-    "diagnostics/inputs",
     "diagnostics/results",
     "diagnostics/runs",
     "diagnostics/scoring",
-    "diagnostics/throughput",
     "gpcp/core",
     "gpcp/loading",
     "gpcp/model",

@@ -1,4 +1,4 @@
-"""What every head promises, asked of any head by its name: ours, and those that others register.
+"""The contract of output heads, checked for any registered head by its name.
 
 Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`` genes.
 
@@ -19,15 +19,15 @@ from gpcp.model.heads.registry import HEADS, DistributionHead, Head
 
 _GENES, _WIDTH, _CELLS = 6, 4, 5
 _WIDTHS = (_WIDTH, 9)
-"""Below the number of genes and above it: a rank that hangs on either shows."""
+"""Below the number of genes and above it, so that a rank that depends on either is seen."""
 
 _SLACK = 1e-12
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Asked:
-    """A head with generic weights, and cells to ask it about: the last two queries of each are padding."""
+class _Case:
+    """A head with generic weights, and cells to predict: the last two queries of each are padding."""
 
     name: str
     reads: str
@@ -37,22 +37,22 @@ class _Asked:
     token_BL: Tensor
 
     def answer(self, query_BPD: Tensor | None = None, attend_BP: Tensor | None = None) -> Tensor:
-        """Answers, (B, L), to these cells' queries or to others."""
+        """Predictions, (B, L), for these cells' queries or for others."""
         query_BPD = self.query_BPD if query_BPD is None else query_BPD
         attend_BP = self.attend_BP if attend_BP is None else attend_BP
         return self.head(query_BPD, attend_BP, self.token_BL.expand(len(query_BPD), -1))
 
     @property
     def counts_BL(self) -> Tensor:
-        """Places whose answer means something: those of queries, or all where queries are pooled."""
+        """Positions whose prediction counts: those of queries, or all where queries are pooled."""
         return self.attend_BP if self.reads == "own" else torch.ones_like(self.attend_BP)
 
 
-Promise = Callable[[_Asked], str | None]
+Promise = Callable[[_Case], str | None]
 
 
 def broken_promises(name: str) -> list[str]:
-    """What a head does not keep of what every head promises, one sentence each; empty for a good one.
+    """The parts of the heads' contract that a head breaks, one sentence each; empty for a good one.
 
     Parameters
     ----------
@@ -66,11 +66,11 @@ def broken_promises(name: str) -> list[str]:
     """
     reads, factory = HEADS[name]
     if not isinstance(factory(_GENES, _WIDTH), Head):
-        return ["it has no rank: say how many numbers its answers can carry (gpcp.model.heads.registry.Head)"]
+        return ["it has no rank: declare the rank of its predictions (gpcp.model.heads.registry.Head)"]
     rng = stream(0, "head contract", name)
     attend_BP = torch.ones((_CELLS, _GENES), dtype=torch.bool)
     attend_BP[:, -2:] = False
-    asked = _Asked(
+    case = _Case(
         name=name,
         reads=reads,
         head=generic_head(name, _GENES, _WIDTH),
@@ -78,32 +78,32 @@ def broken_promises(name: str) -> list[str]:
         attend_BP=attend_BP,
         token_BL=torch.as_tensor(rng.permutation(_GENES))[None],
     )
-    return [broken for promise in PROMISES for broken in [promise(asked)] if broken]
+    return [broken for promise in PROMISES for broken in [promise(case)] if broken]
 
 
-def _shape_and_dtype(asked: _Asked) -> str | None:
+def _shape_and_dtype(case: _Case) -> str | None:
     for dtype in (torch.float32, torch.float64):
-        head: nn.Module = HEADS[asked.name][1](_GENES, _WIDTH).to(dtype)
-        answer_BL = head(asked.query_BPD.to(dtype), asked.attend_BP, asked.token_BL)
+        head: nn.Module = HEADS[case.name][1](_GENES, _WIDTH).to(dtype)
+        answer_BL = head(case.query_BPD.to(dtype), case.attend_BP, case.token_BL)
         if answer_BL.shape != (_CELLS, _GENES):
-            return f"it answers with shape {tuple(answer_BL.shape)}, expected {(_CELLS, _GENES)}"
+            return f"it predicts with shape {tuple(answer_BL.shape)}, expected {(_CELLS, _GENES)}"
         if answer_BL.dtype != dtype:
-            return f"asked in {dtype} it answers in {answer_BL.dtype}"
+            return f"called in {dtype} it predicts in {answer_BL.dtype}"
         if not answer_BL.isfinite().all():
-            return "its first answers are not finite"
+            return "its first predictions are not finite"
     return None
 
 
-def _gradients(asked: _Asked) -> str | None:
-    _, factory = HEADS[asked.name]
+def _gradients(case: _Case) -> str | None:
+    _, factory = HEADS[case.name]
     # At its own first weights, not at generic ones: what begins at 0 behind a 0 never learns.
     head = factory(_GENES, _WIDTH).double()
-    given = (asked.query_BPD, asked.attend_BP, asked.token_BL)
-    said: list[Tensor] = [head(*given)]
+    given = (case.query_BPD, case.attend_BP, case.token_BL)
+    outputs: list[Tensor] = [head(*given)]
     if isinstance(head, DistributionHead):
-        said += list(head.distribution(*given).parameters)
-    rng = stream(0, "weights of answers", asked.name)
-    total = torch.stack([(one * torch.as_tensor(rng.standard_normal(tuple(one.shape)))).sum() for one in said]).sum()
+        outputs += list(head.distribution(*given).parameters)
+    rng = stream(0, "weights of answers", case.name)
+    total = torch.stack([(one * torch.as_tensor(rng.standard_normal(tuple(one.shape)))).sum() for one in outputs]).sum()
     named: dict[str, nn.Parameter] = dict(cast("nn.Module", head).named_parameters())
     found = torch.autograd.grad(total, list(named.values()), allow_unused=True)
     moved = [one is not None and bool((one != 0).any()) for one in cast("tuple[Tensor | None, ...]", found)]
@@ -111,80 +111,80 @@ def _gradients(asked: _Asked) -> str | None:
     return f"these parameters get no gradient: {', '.join(silent)}" if silent else None
 
 
-def _padding(asked: _Asked) -> str | None:
+def _padding(case: _Case) -> str | None:
     outcomes: list[tuple[Tensor, list[Tensor]]] = []
-    parameters = list(asked.head.parameters())
+    parameters = list(case.head.parameters())
     for value in (0.0, 1e3, -1e3):
-        query_BPD = torch.where(asked.attend_BP[..., None], asked.query_BPD, value)
-        answer_BL = asked.answer(query_BPD)[asked.counts_BL]
+        query_BPD = torch.where(case.attend_BP[..., None], case.query_BPD, value)
+        answer_BL = case.answer(query_BPD)[case.counts_BL]
         found = torch.autograd.grad((answer_BL**2).sum(), parameters, allow_unused=True)
         gradients = cast("tuple[Tensor | None, ...]", found)
         outcomes.append((answer_BL.detach(), [one for one in gradients if one is not None]))
     (usual_BL, usual), *others = outcomes
     for answer_BL, gradients in others:
         if not torch.allclose(answer_BL, usual_BL, rtol=_SLACK, atol=_SLACK):
-            return "what stands at places that are no query changes answers"
+            return "what is stored at positions that are no query changes predictions"
         same = (torch.allclose(*both, rtol=_SLACK, atol=_SLACK) for both in zip(gradients, usual, strict=True))
         if not all(same):
-            return "what stands at places that are no query changes gradients"
+            return "what is stored at positions that are no query changes gradients"
     return None
 
 
-def _order_of_genes(asked: _Asked) -> str | None:
-    order_L = torch.as_tensor(stream(0, "order", asked.name).permutation(_GENES))
-    moved = _Asked(
-        name=asked.name,
-        reads=asked.reads,
-        head=asked.head,
-        query_BPD=asked.query_BPD[:, order_L],
-        attend_BP=asked.attend_BP[:, order_L],
-        token_BL=asked.token_BL[:, order_L],
+def _order_of_genes(case: _Case) -> str | None:
+    order_L = torch.as_tensor(stream(0, "order", case.name).permutation(_GENES))
+    moved = _Case(
+        name=case.name,
+        reads=case.reads,
+        head=case.head,
+        query_BPD=case.query_BPD[:, order_L],
+        attend_BP=case.attend_BP[:, order_L],
+        token_BL=case.token_BL[:, order_L],
     )
-    expected_BL = asked.answer()[:, order_L]
+    expected_BL = case.answer()[:, order_L]
     same = torch.allclose(moved.answer()[moved.counts_BL], expected_BL[moved.counts_BL], rtol=_SLACK, atol=_SLACK)
-    return None if same else "genes in another order get other answers"
+    return None if same else "genes in another order get other predictions"
 
 
-def _each_cell_by_itself(asked: _Asked) -> str | None:
-    whole_BL = asked.answer()
+def _each_cell_by_itself(case: _Case) -> str | None:
+    whole_BL = case.answer()
     for row in range(_CELLS):
-        alone_BL = asked.answer(asked.query_BPD[row : row + 1], asked.attend_BP[row : row + 1])
-        counts_BL = asked.counts_BL[row : row + 1]
+        alone_BL = case.answer(case.query_BPD[row : row + 1], case.attend_BP[row : row + 1])
+        counts_BL = case.counts_BL[row : row + 1]
         if not torch.allclose(alone_BL[counts_BL], whole_BL[row : row + 1][counts_BL], rtol=_SLACK, atol=_SLACK):
-            return "a cell's answer depends on the other cells of its batch"
+            return "a cell's prediction depends on the other cells of its batch"
     return None
 
 
-def _gene_by_gene(asked: _Asked) -> str | None:
-    usual_BL = asked.answer()
-    for place in range(_GENES - 2):
-        query_BPD = asked.query_BPD.clone()
-        query_BPD[:, place] += 1.0
-        moved_BL = (asked.answer(query_BPD) - usual_BL).abs() > _SLACK
-        others = moved_BL[:, [one for one in range(_GENES - 2) if one != place]]
-        if not bool(moved_BL[:, place].all()):
-            return "a gene's answer does not depend on its query"
-        if asked.reads == "own" and bool(others.any()):
-            return "it reads 'own', and a gene's query moves another gene's answer"
+def _gene_by_gene(case: _Case) -> str | None:
+    usual_BL = case.answer()
+    for position in range(_GENES - 2):
+        query_BPD = case.query_BPD.clone()
+        query_BPD[:, position] += 1.0
+        moved_BL = (case.answer(query_BPD) - usual_BL).abs() > _SLACK
+        others = moved_BL[:, [one for one in range(_GENES - 2) if one != position]]
+        if not bool(moved_BL[:, position].all()):
+            return "a gene's prediction does not depend on its query"
+        if case.reads == "own" and bool(others.any()):
+            return "it reads 'own', and a gene's query changes another gene's prediction"
     return None
 
 
-def _rank(asked: _Asked) -> str | None:
+def _rank(case: _Case) -> str | None:
     for width in _WIDTHS:
-        made: Any = HEADS[asked.name][1](_GENES, width)
-        measured = output_rank(asked.name, _GENES, width)
+        made: Any = HEADS[case.name][1](_GENES, width)
+        measured = output_rank(case.name, _GENES, width)
         if made.rank != measured:
             return f"with {_GENES} genes and width {width} it states the rank {made.rank}; measured: {measured}"
     return None
 
 
-def _mean_of_distribution(asked: _Asked) -> str | None:
-    if not isinstance(asked.head, DistributionHead):
+def _mean_of_distribution(case: _Case) -> str | None:
+    if not isinstance(case.head, DistributionHead):
         return None
-    said = asked.head.distribution(asked.query_BPD, asked.attend_BP, asked.token_BL)
-    if not torch.allclose(said.mean_BL, asked.answer(), rtol=_SLACK, atol=_SLACK):
-        return "its answer is not the mean of its distribution"
-    positive = bool((said.variance_BL > 0).all()) and bool(said.variance_BL.isfinite().all())
+    outputs = case.head.distribution(case.query_BPD, case.attend_BP, case.token_BL)
+    if not torch.allclose(outputs.mean_BL, case.answer(), rtol=_SLACK, atol=_SLACK):
+        return "its prediction is not the mean of its distribution"
+    positive = bool((outputs.variance_BL > 0).all()) and bool(outputs.variance_BL.isfinite().all())
     return None if positive else "its distribution has a variance that is 0 or not finite"
 
 
@@ -198,4 +198,4 @@ PROMISES: tuple[Promise, ...] = (
     _rank,
     _mean_of_distribution,
 )
-"""In this order; each gives a sentence where it is broken."""
+"""In this order; each returns a sentence where it is broken."""

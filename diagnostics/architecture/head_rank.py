@@ -1,10 +1,10 @@
-"""How many numbers a head can carry: the dimension of the affine span of its answers, measured.
+"""The output rank of a head: the dimension of the affine span of its predictions, measured.
 
-Dimension key: ``N`` answers, ``P`` queries, ``D`` width, ``G`` genes.
+Dimension key: ``N`` predictions, ``P`` queries, ``D`` width, ``G`` genes.
 
 Measured in double precision at generic weights and generic queries, so that a rank that is possible is seen: the
-answers' singular values after their mean is taken away. A skip connection is no part of a head; it adds to each gene's
-answer a multiple of the gene's own value before and says nothing of what is told.
+predictions' singular values about their mean. A skip connection is no part of a head; it adds to each gene's
+prediction a multiple of the gene's own value before, whatever the perturbation.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def generic_head(name: str, n_genes: int, width: int, *, seed: int = 0) -> torch
 
 
 def output_rank(name: str, n_genes: int, width: int, *, seed: int = 0) -> int:
-    """Dimension of the affine span of a head's answers, (N, G), over generic queries, one for every gene.
+    """Dimension of the affine span of a head's predictions, (N, G), over generic queries, one for every gene.
 
     Parameters
     ----------

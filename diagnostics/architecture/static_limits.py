@@ -1,7 +1,4 @@
-"""What an architecture cannot say, or hardly, derived from its configuration; and what a run measured of it.
-
-No dimension key: nothing here is an array.
-"""
+"""Limits of an architecture's output, derived from its configuration."""
 
 from typing import TYPE_CHECKING
 
@@ -25,35 +22,35 @@ def limits(config: "ModelConfig") -> tuple[str, ...]:
     found: list[str] = []
     if all_genes and nameless:
         shared = config.head in _SHARED_HEADS
-        answer = "and the head is the same for all" if shared else "and only the head knows which gene is asked for"
+        answer = "and the head is the same for all" if shared else "and only the head identifies the gene"
         found.append(
-            f"{CANNOT if shared else HARDLY} tell scored genes apart: a query is identity x change, and the change "
-            f"told of a scored gene is 0, so its query is the zero vector, {answer} (value_embedding 'product', "
+            f"{CANNOT if shared else HARDLY} distinguish scored genes: a query is identity x change, and the change "
+            f"given for a scored gene is 0, so its query is the zero vector, {answer} (value_embedding 'product', "
             "query_features 'delta')"
         )
     if all_genes and not config.query_attention:
         found.append(
-            f"{CANNOT} pass on what is told: queries do not attend to each other, so what is told of one gene stays in "
-            "that gene's query and reaches no other gene's answer (query_attention off)"
+            f"{CANNOT} pass on the perturbation: queries do not attend to each other, so that of one gene stays in "
+            "that gene's query and reaches no other gene's prediction (query_attention off)"
         )
     if config.head == "pooled":
         found.append(
-            f"{HARDLY} notice one of many told genes: their queries are averaged into one vector, of whose "
-            f"{config.width} numbers every answer is a linear map (head 'pooled')"
+            f"{HARDLY} notice one of many perturbed genes: their queries are averaged into one vector, of whose "
+            f"{config.width} numbers every prediction is a linear map (head 'pooled')"
         )
     if config.head == "pooled_scalar":
         found.append(
-            f"{CANNOT} say what happened, only how much: the queries are averaged and squeezed to one "
-            "number, so that all answers lie on one line (head 'pooled_scalar')"
+            f"{CANNOT} represent what happened, only how much: the queries are averaged and squeezed to one "
+            "number, so that all predictions lie on one line (head 'pooled_scalar')"
         )
     if config.query_features == "delta":
         found.append(
-            f"{HARDLY} know where a told gene ends: a query tells the change alone, and where the second cell's noise "
-            "is fresh the answer depends on the value (query_features 'delta')"
+            f"{HARDLY} know where a perturbed gene ends: a query holds the change alone; where the second cell's noise "
+            "is fresh the prediction depends on the value (query_features 'delta')"
         )
     if not config.skip:
         found.append(
-            f"{HARDLY} keep what does not change: no path carries a gene's expression before to its own answer, which "
+            f"{HARDLY} keep what does not change: no path carries a gene's expression before to its prediction, which "
             "attention has to rebuild (skip off)"
         )
     return tuple(found)

@@ -1,1 +1,1 @@
-"""What the change between paired cells is made of."""
+"""The audit of paired cells: components of their squared change, and what can be learnt from it."""

@@ -1,7 +1,4 @@
-"""``audit_panel``: everything that is measured of one panel's pairs, each number with its interval and its null.
-
-No dimension key: the arrays are in the files of the parts.
-"""
+"""The audit of one panel's pairs: every measurement, each with its interval and its null."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,7 +70,7 @@ class PanelAudit:
     ----------
     name : str
         Such as ``"author's setting"``.
-    panel_says : str
+    panel_summary : str
         How its genes were chosen.
     paired : HowPaired
     n_genes, n_cells, n_pairs : int
@@ -115,12 +112,12 @@ def audit_panel(
     cells : SampledCells
         Of the panel's genes.
     paired : HowPaired
-    name, panel_says : str
+    name, panel_summary : str
     max_pairs : int
         At most; fewer where the panel is large.
     seed : int
     on_stage : callable
-        Told each of :data:`STAGES` as it begins.
+        Called with each of :data:`STAGES` as it begins.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How much of the squared change of pairs is counting noise: cells split in two, each half against the other.
+"""Share of counting noise in the squared change of pairs, by splitting each cell's counts in two.
 
 Dimension key: ``B`` cells, ``P`` pairs or cells of one side of them, ``G`` genes, ``K`` sums, ``R`` replicates.
 
@@ -25,7 +25,7 @@ Both hold for partners that are independent given their key. Partners chosen by 
 noise, too: they may differ by less than two measurements of one cell, and half depth is no bound.
 
 What is counted is Poisson: counts that vary more than that from one droplet of the same cell to the next (negative
-binomial, dropout) have more noise than this says.
+binomial, dropout) have more noise than this.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class CountingNoise:
     full_depth : Estimate or None
         Extrapolated from halves, by a model.
     summary : str
-        What it rests on, or why it is not applicable.
+        What it is based on, or why it is not applicable.
     """
 
     half_depth: Estimate | None
@@ -147,7 +147,7 @@ class Counts:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class GammaShares:
-    """What a gene's share of a cell's transcripts may be.
+    """The distribution of a gene's share of a cell's transcripts.
 
     Parameters
     ----------

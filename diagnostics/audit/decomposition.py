@@ -1,9 +1,9 @@
-"""What the squared change of pairs is made of: contexts, depth, regression to the mean, and what remains.
+"""Decomposition of the squared change of pairs into contexts, depth, regression to the mean, and the rest.
 
 Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``Q`` regressors and the target, ``S`` parts, ``L`` labels of a
 covariate, ``K`` sets of pairs: all of them, and all but one group, ``V`` values.
 
-For one gene, write ``x = c + e``: what a cell's context (type, dataset, ..., depth) says, and what is the cell's own.
+For one gene, write ``x = c + e``: the part of a cell's context (type, dataset, ..., depth), and the cell's own part.
 Then ``delta = (c_after - c_before) + (e_after - e_before)``. Projected in turn, each on the span of all that came
 before it:
 
@@ -15,8 +15,8 @@ before it:
 4. *regression to the mean*: on ``before`` and the contexts and depth of the cell before, which together give
    ``e_before``. Where partners are independent given their contexts, ``E[delta | this] = (c_after - c_before) -
    e_before`` with slope -1, so this part is ``Var e``: **exactly half of what the contexts leave**. It is free: any
-   model that knows how to regress has it, whatever else it knows.
-5. *remains*: ``Var e`` again, the cell after's own. Only this can be won from what is told.
+   model that regresses to the mean has it, whatever else it has learnt.
+5. *remains*: ``Var e`` again, the cell after's own. Only this can be won from the perturbation.
 
 The spaces are nested, so the squares add up. Contexts come first, since a difference that matching removes is no
 regression to the mean; ``before_alone`` is the other order: the part that ``before`` predicts gene by gene with nothing
@@ -67,8 +67,8 @@ class Parts:
         Shares of it, in the order of projection; the values sum to 1.
     before_alone : Estimate
         Share that ``before`` predicts gene by gene with nothing else known; not one of the parts.
-    depth_says : str
-        What stood for depth, or why nothing did.
+    depth_summary : str
+        The measure of depth, or why there is none.
     """
 
     mean_square: Estimate
@@ -88,7 +88,7 @@ class _Regressors:
         Of each part, in order.
     own_PL : float64, (P, L)
         Contexts of the cell before.
-    depth_says : str
+    depth_summary : str
     log_total : bool
         Whether the depth is among ``part_of``; else each gene has its own, or there is none.
     """
@@ -181,7 +181,7 @@ def adjusted(
 ) -> NDArray[np.float64]:
     """Squares without what so many regressors explain of noise, (K, S); a row keeps its sum.
 
-    A gene with no more rows than regressors says nothing: all of it remains.
+    A gene with no more rows than regressors is not informative: all of it remains.
     """
     left_K = n_K - df_KS.sum(axis=1)
     enough_K = left_K > 0
@@ -194,9 +194,9 @@ def indicators(labels: Labels) -> NDArray[np.float64]:
     """One column for each of the commonest labels and one for the others, float64 (B, L)."""
     n_L = np.bincount(labels.code_B, minlength=len(labels.name_K))
     common = np.argsort(-n_L, kind="stable")[:MOST_LABELS]
-    place_L = np.full(len(n_L), min(len(common), MOST_LABELS), dtype=np.int64)
-    place_L[common] = np.arange(len(common))
-    return np.eye(len(common) + 1)[place_L[labels.code_B]]
+    position_L = np.full(len(n_L), min(len(common), MOST_LABELS), dtype=np.int64)
+    position_L[common] = np.arange(len(common))
+    return np.eye(len(common) + 1)[position_L[labels.code_B]]
 
 
 def _regressors(sampled: SampledPairs) -> _Regressors:
@@ -213,7 +213,7 @@ def _regressors(sampled: SampledPairs) -> _Regressors:
     known = cells.of_counts and total_B is not None and bool((total_B > 0).all())
     summary = "depth is the log number of the other genes expressed: total counts are not known of every cell"
     if not cells.of_counts:
-        summary = "values below 0 are no counts: nothing stands for depth"
+        summary = "values below 0 are no counts: there is no measure of depth"
     elif known and total_B is not None:
         basis_BL = _powers(np.log(total_B))
         part_of[DEPTH] = basis_BL[after_P] - basis_BL[before_P]

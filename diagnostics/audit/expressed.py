@@ -1,4 +1,4 @@
-"""What the loss of some pairs is made of: entries measured, and expressed, in both cells, in one, in neither.
+"""Shares of the loss's entries by where the gene is expressed: in both cells, in one, in neither.
 
 Dimension key: ``P`` pairs, ``G`` genes.
 """
@@ -50,7 +50,7 @@ def expressed_shares(sampled: SampledPairs, rng: np.random.Generator) -> Express
     pairs = sampled.pairs
     scored_PG = pairs.scored_BG
     if not scored_PG.any():
-        raise InputError("no entry of these pairs is scored: every gene measured in both cells is told; tell fewer")
+        raise InputError("no entry of these pairs is scored: every gene measured in both is perturbed; perturb fewer")
     before_PG, after_PG = pairs.before_BG > 0, pairs.after_BG > 0
     sums = (
         pairs.measured_BG.sum(axis=1),

@@ -1,12 +1,12 @@
-"""What the best linear predictor can gain on cells that it has not seen, and the smallest gain that would have shown.
+"""Gain of the best linear predictor on unseen cells, and the smallest gain that would have been detected.
 
 Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``T`` cell types, ``S`` measured sets.
 
 *Baseline*: the better, on held-out pairs, of the mean change and of ``mean - before``.
 *Gain*: share of the baseline's loss that a linear predictor takes away. Part of it is free: ``before`` alone, all its
-genes together, says how it will regress to the mean of its kind.
-*Gain of what is told*: share of the loss of the best answer that is told nothing (a baseline, or the best linear one
-from ``before`` alone) that the best linear predictor which is told takes away. Only this is about genes that go
+genes together, predicts how it will regress to the mean of its type.
+*Gain of the perturbation*: share of the loss of the best unperturbed predictor (a baseline, or the best linear one
+from ``before`` alone) that the best linear predictor with the perturbation removes. Only this is about genes that vary
 together, and by it pairs are judged.
 
 Training and held-out cells are different cells. The linear law needs genes that vary and are measured in every cell,
@@ -59,14 +59,14 @@ class LinearGain:
         ``no change``, ``mean change``, ``mean``, and each linear predictor by name.
     gain_of : mapping of str to Estimate
         Of each linear predictor, share of the baseline's loss; intervals hold for all of them at once.
-    untold : str
-        The best answer that is told nothing.
-    told_gain_of : mapping of str to Estimate
-        Of each linear predictor that is told, share of the loss of ``unperturbed``; intervals hold for all at once.
+    unperturbed : str
+        The best predictor without the perturbation.
+    perturbed_gain_of : mapping of str to Estimate
+        Of each linear predictor with the perturbation, share of the loss of ``unperturbed``; simultaneous intervals.
     best : str or None
         The one with the highest lower end of the latter; None where none could be fitted.
     smallest_visible : float
-        Gain of what is told that would have been seen with probability .8; infinite where none could be fitted.
+        Gain of the perturbation that would have been seen with probability .8; infinite where none could be fitted.
     n_held_out, n_training : int
         Pairs.
     summary : str
@@ -91,12 +91,12 @@ class LinearGain:
 
     @property
     def perturbed_gain(self) -> Estimate | None:
-        """That of the best over what is told nothing."""
+        """That of the best over the best without the perturbation."""
         return None if self.best is None else self.perturbed_gain_of[self.best]
 
     @property
     def seen(self) -> bool:
-        """Whether there is something linear to learn from what is told: the interval of its gain lies above 0."""
+        """Whether a linear model can learn from the perturbation: the interval of its gain lies above 0."""
         return self.perturbed_gain is not None and self.perturbed_gain.above(0)
 
 
@@ -122,7 +122,9 @@ def linear_gain(cells: InMemoryCells, make_pairs: MakePairs, *, max_pairs: int, 
     training = _passes(make_pairs(training_cells), MOST_TRAINING_PAIRS, seed, most_passes=8)
     held_out = _passes(make_pairs(cells.rows(np.flatnonzero(held_B))), max_pairs, seed, most_passes=1)
     if not training.scored_BG.any():
-        raise InputError("no entry of the training pairs is scored: every gene measured in both is told; tell fewer")
+        raise InputError(
+            "no entry of the training pairs is scored: each gene measured in both is perturbed; perturb fewer"
+        )
     input_free = {
         "mean change": losses_of(MeanDeltaPredictor.fit(training), held_out),
         "mean": losses_of(MeanPredictor.fit(training), held_out),
@@ -152,7 +154,7 @@ def linear_gain(cells: InMemoryCells, make_pairs: MakePairs, *, max_pairs: int, 
 
 
 def _held_out(cells: InMemoryCells, seed: int) -> NDArray[np.bool_]:
-    """Who is held out: a share of each cell type, where types are known."""
+    """Cells that are held out: a share of each cell type, where types are known."""
     from diagnostics.audit.partners import key_codes
 
     names = [name for name in ("cell_type",) if name in cells.index.covariates]
@@ -201,13 +203,13 @@ def smallest_visible(unperturbed: Errors, perturbed: Sequence[Errors]) -> float:
     and ``4 z^2 / n`` for ``n`` scored entries. A predictor that gains the share ``g`` of the loss ``L`` shifts
     predictions by ``d`` of mean square ``g L``, and its gain, the mean of ``2 e d - d^2`` with residuals ``e`` of
     variance ``L``, has the standard error ``2 L sqrt(g / n)``: seen where ``g L > z 2 L sqrt(g / n)``. The second
-    number matters where a predictor was shrunk to telling nothing, so that its gain is 0 without error.
+    number matters where a predictor was shrunk to ignoring its inputs, so that its gain is 0 without error.
 
     Parameters
     ----------
-    untold : Errors
+    unperturbed : Errors
     perturbed : sequence of Errors
-        On the same pairs; the level is shared among them. None give infinity.
+        On the same pairs; the level is divided among them. None give infinity.
     """
     if not perturbed:
         return float("inf")
@@ -241,13 +243,13 @@ def _linear(cells: InMemoryCells, training: PairBatch, held_out: PairBatch) -> t
             target_BG=np.zeros(kept.before_BG.shape, dtype=np.float32),
         )
         fitted[BEFORE_ALONE] = _whole(law.predict(control_of(kept), nothing), held_out, law_G, training)
-        fitted["linear, before and told"] = _whole(predictions(law, kept), held_out, law_G, training)
+        fitted["linear, before and perturbed"] = _whole(predictions(law, kept), held_out, law_G, training)
     if len(law_G) < n_all:
         summary.append(f"the linear law leaves {n_all - len(law_G)} of {n_all} genes at the mean")
     if 16 * len(training) * float(len(ridge_G)) ** 3 <= MOST_RIDGE_WORK:
         ridge = RidgePredictor.fit(_some_genes(training, ridge_G))
         predicted_PG = predictions(ridge, _some_genes(held_out, ridge_G))
-        fitted["ridge, before and told"] = _whole(predicted_PG, held_out, ridge_G, training)
+        fitted["ridge, before and perturbed"] = _whole(predicted_PG, held_out, ridge_G, training)
     else:
         summary.append(f"{len(ridge_G)} genes are too many for ridge here")
     return fitted, "; ".join(summary)

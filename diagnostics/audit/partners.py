@@ -1,9 +1,9 @@
-"""What matching buys: pairs as they were chosen, against random partners of the same key, and of any key.
+"""Effect of matching: the chosen pairs against random partners of the same key, and of any key.
 
 Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``S`` measured sets, ``K`` sums, ``R`` replicates.
 
-The same cells meet other partners: the cells ``after`` are dealt anew, among the pairs of one key or among all. So the
-three differ in who meets whom and in nothing else.
+The same cells get other partners: the cells ``after`` are permuted, among the pairs of one key or among all. So the
+three differ in which cells are paired and in nothing else.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The pairs that an audit looks at, with what their cells are.
+"""The pairs of an audit, with their cells.
 
 Dimension key: ``P`` pairs.
 """

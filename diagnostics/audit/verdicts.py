@@ -1,6 +1,6 @@
-"""From what was measured of a panel's pairs to lines in plain words, the largest first, and one verdict.
+"""The audit's findings as lines of text, the largest first, and one verdict.
 
-The marks are fixed here, before any data; ``--help`` states them.
+The thresholds are fixed here, before any data; ``--help`` states them.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Finding:
     ----------
     share : float
         How much of the loss, or of the squared change, it is about: lines are ranked by it.
-    says, next_step : str
+    summary, next_step : str
     """
 
     share: float
@@ -45,8 +45,8 @@ def thresholds_text() -> str:
         f"  counting noise                       {NOISE_THRESHOLD:.0%} of the squared change\n"
         f"  a context that the pair differs in   {CONTEXT_THRESHOLD:.0%} of it (cell type, dataset, ...)\n"
         f"  depth                                {DEPTH_THRESHOLD:.0%} of it\n"
-        "the pairs cannot teach (exit code 1) where what is told takes nothing off the loss: where no linear\n"
-        "predictor that is told has a gain on held-out cells, over the best that is told nothing, whose\n"
+        "nothing can be learnt (exit code 1) where the perturbation does not lower the loss: where no linear\n"
+        "predictor with the perturbation has a gain on held-out cells, over the best without it, whose\n"
         "interval lies above 0; the smallest gain that would have been seen is printed. A gain whose interval\n"
         f"ends below {LITTLE:.0%} of the loss is called little\n"
     )
@@ -65,20 +65,20 @@ def verdict(audit: PanelAudit) -> str:
     if can_teach(audit):
         little = " little" if gain.perturbed_gain.high < LITTLE else ""
         return (
-            f"these pairs can teach{little}: what is told takes {percent(gain.perturbed_gain)} off the loss of "
+            f"these pairs can teach{little}: the perturbation takes {percent(gain.perturbed_gain)} off the loss of "
             f"the best "
-            f"answer without it, {gain.unperturbed!r}, on cells not seen before ({percent(gain.gain)} off the baseline)"
+            f"predictor without it, {gain.unperturbed!r}, on unseen cells ({percent(gain.gain)} off the baseline)"
         )
     return (
-        "nothing linear to learn was seen in these pairs: what is told takes "
-        f"{percent(gain.perturbed_gain)} off the loss of the best answer without it, {gain.unperturbed!r}, no "
+        "nothing linear to learn was seen in these pairs: the perturbation takes "
+        f"{percent(gain.perturbed_gain)} off the loss of the best predictor without it, {gain.unperturbed!r}, no "
         f"more than chance; "
         f"{gain.smallest_visible:.2%} or more would have been seen (with probability .8)"
     )
 
 
 def findings(audit: PanelAudit) -> tuple[Finding, ...]:
-    """What stands between these pairs and a model that learns, the largest share first."""
+    """Obstacles to learning from these pairs, the largest share first."""
     found = [*_of_entries(audit), *_of_noise(audit), *_of_parts(audit), *_free(audit)]
     return tuple(sorted(found, key=lambda finding: -finding.share))
 
@@ -101,7 +101,7 @@ def _of_entries(audit: PanelAudit) -> list[Finding]:
             Finding(
                 share=entries.neither.value,
                 summary=f"{percent(entries.neither)} of the scored entries are 0 in both cells (by chance "
-                f"{entries.neither_by_chance:.0%}){silent}: most of the loss is about nothing",
+                f"{entries.neither_by_chance:.0%}){silent}: most of the loss is about unexpressed genes",
                 next_step="choose expressed genes: python -m diagnostics select-genes",
             )
         )
@@ -157,7 +157,7 @@ def _of_parts(audit: PanelAudit) -> list[Finding]:
 
 
 def _free(audit: PanelAudit) -> list[Finding]:
-    """What a model gets without learning anything of genes together, and what is left to win."""
+    """What a model gets without learning how genes vary together, and what is left to win."""
     if audit.parts is None:
         return []
     alone, remains = audit.parts.before_alone, audit.parts.share_of[REMAINS]
@@ -170,7 +170,7 @@ def _free(audit: PanelAudit) -> list[Finding]:
         Finding(
             share=regression.value,
             summary=f"{percent(regression)} of delta^2 is regression to the mean: R2 = {FREE} is free for independent "
-            f"partners (before alone predicts {percent(alone)}); what is told can win no more than what remains, "
+            f"partners (before alone predicts {percent(alone)}); the perturbation can win no more than what remains, "
             f"{percent(remains)}{less}",
         )
     ]

@@ -40,7 +40,7 @@ class AlteredPairs:
 
     @property
     def regime(self) -> Regime | None:
-        """What the source says of itself."""
+        """The regime that the source declares."""
         return getattr(self.source, "regime", None)
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
@@ -72,7 +72,7 @@ class SlowPairs:
 
     @property
     def regime(self) -> Regime | None:
-        """What the source says of itself."""
+        """The regime that the source declares."""
         return getattr(self.source, "regime", None)
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:

@@ -1,23 +1,20 @@
-"""``FAULTS``: the catalogue of planted faults, on which the cascade of checks is measured.
-
-No dimension key: nothing here is an array.
-"""
+"""The catalogue of planted faults, ``FAULTS``, on which the checks are measured."""
 
 from dataclasses import replace
 
-# Each file enters its faults; the catalogue is in their order.
+# Each file registers its faults; the catalogue is in their order.
 import diagnostics.faults.data  # pyright: ignore[reportUnusedImport]
 import diagnostics.faults.loss  # pyright: ignore[reportUnusedImport]
 import diagnostics.faults.model  # pyright: ignore[reportUnusedImport]
 import diagnostics.faults.optimiser  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.faults.fault import ENTERED, Fault
+from diagnostics.faults.fault import REGISTERED, Fault
 from gpcp.core.errors import InputError, nearest
 
 _ORDER = ("data", "loss", "model", "optimiser")
 
 FAULTS: dict[str, Fault] = {
-    one.name: one for one in sorted(ENTERED, key=lambda one: (_ORDER.index(one.part), ENTERED.index(one)))
+    one.name: one for one in sorted(REGISTERED, key=lambda one: (_ORDER.index(one.part), REGISTERED.index(one)))
 }
 """Every fault by its name."""
 

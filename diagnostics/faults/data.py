@@ -1,4 +1,4 @@
-"""Faults of the data: what a source gives, how it is split, and what collation makes of it.
+"""Faults planted in the data: in the source, the split and the collation.
 
 Dimension key: ``B`` pairs, ``G`` genes, ``L`` state tokens.
 """
@@ -21,7 +21,7 @@ from gpcp.model.batch import ModelBatch
 
 
 def _after(pairs: PairBatch, scored_BG: np.ndarray[Any, Any]) -> PairBatch:
-    """Other values after at scored genes; what is told stays."""
+    """Other values after at scored genes; the perturbation stays."""
     after_BG = np.where(pairs.scored_BG, scored_BG, pairs.after_BG).astype(np.float32)
     return replace(pairs, after_BG=after_BG)
 
@@ -46,7 +46,7 @@ def _unmatched(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return _after(pairs, pairs.after_BG[rng.permutation(len(pairs))])
 
 
-@pairs_fault("label_shuffle", "doses are told of other genes than those that were perturbed", *_PERTURBED)
+@pairs_fault("label_shuffle", "doses are given for other genes than those that were perturbed", *_PERTURBED)
 def _labels(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     order_BG = rng.permuted(np.tile(np.arange(len(pairs.vocab)), (len(pairs), 1)), axis=1)
     perturbed_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1)
@@ -55,14 +55,14 @@ def _labels(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     return replace(pairs, perturbed_BG=perturbed_BG, after_BG=np.where(perturbed_BG, dose_BG, pairs.after_BG))
 
 
-@pairs_fault("dose_shuffle", "the doses told are those of other pairs", *_PERTURBED)
+@pairs_fault("dose_shuffle", "the doses given are those of other pairs", *_PERTURBED)
 def _doses(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     other_BG = rng.permuted(pairs.after_BG, axis=0)
     return replace(pairs, after_BG=np.where(pairs.perturbed_BG, other_BG, pairs.after_BG))
 
 
 @pairs_fault(
-    "perturbation_of_the_next_pair", "what is told, genes and doses, is joined to the pairs one row off", *_PERTURBED
+    "perturbation_of_the_next_pair", "perturbations, genes and doses, are joined to the pairs one row off", *_PERTURBED
 )
 def _next_row(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     del rng
@@ -168,7 +168,7 @@ def _augmented(subject: Subject) -> Subject:
 
 @fault(
     "few_pairs",
-    "there are 30 pairs in all: they are learnt by heart",
+    "there are 30 pairs in all: they are memorised",
     part="data", expected=("learning.generalises", "data.signal"), cause="data", shows=pairs_differ,
 )  # fmt: skip
 def _few(subject: Subject) -> Subject:
@@ -201,7 +201,7 @@ def _rounded(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, before_BL=batch.before_BL.round()), after_BL
 
 
-@collate_fault("target_leak", "collation shows the model the cell after in the place of the cell before", "data.before",
+@collate_fault("target_leak", "collation passes the model the cell after instead of the cell before", "data.before",
           "data.leak", "data.target")  # fmt: skip
 def _leak(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, before_BL=torch.where(batch.measured_BL, after_BL, 0.0)), after_BL
@@ -224,13 +224,13 @@ def _misaligned(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return batch, after_BL.flip(1)
 
 
-@collate_fault("unmeasured_as_zero", "collation says that every gene is measured, and leaves the zeros", "data.masks",
+@collate_fault("unmeasured_as_zero", "collation marks every gene as measured, and leaves the zeros", "data.masks",
           cause="bug")  # fmt: skip
 def _as_zero(batch: ModelBatch, after_BL: Tensor) -> Collated:
     return replace(batch, measured_BL=torch.ones_like(batch.measured_BL)), after_BL
 
 
-@collate_fault("perturbed_inverted", "the mask of told genes is inverted", "data.masks", cause="bug")
+@collate_fault("perturbed_inverted", "the mask of perturbed genes is inverted", "data.masks", cause="bug")
 def _inverted(batch: ModelBatch, after_BL: Tensor) -> Collated:
     perturbed_BL = batch.measured_BL & ~batch.perturbed_BL
     return replace(batch, perturbed_BL=perturbed_BL, target_BL=torch.where(perturbed_BL, after_BL, 0.0)), after_BL

@@ -1,4 +1,4 @@
-"""How faults are entered, by the part that they alter.
+"""Decorators that register faults, by the part that they alter.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 
@@ -15,8 +15,17 @@ from torch.optim import Optimizer
 
 from diagnostics.checks.engine.subject import Loss, MakeOptimizer, Subject
 from diagnostics.faults.altered_pairs import Alter, AlteredPairs
-from diagnostics.faults.fault import FaultPart, Plant, answers_with, copied, fault, reforward, source_of, with_source
-from diagnostics.faults.is_planted import answers_differ, collated_differ, losses_differ, pairs_differ, steps_differ
+from diagnostics.faults.fault import (
+    FaultPart,
+    Plant,
+    copied,
+    fault,
+    predictions_with,
+    reforward,
+    source_of,
+    with_source,
+)
+from diagnostics.faults.is_planted import collated_differ, losses_differ, pairs_differ, predictions_differ, steps_differ
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import ModelBatch
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -33,7 +42,7 @@ AlteredT = TypeVar("AlteredT", bound=Callable[..., Any])
 _DEFAULTS: dict[FaultPart, dict[str, Any]] = {
     "data": {"cause": "data", "shows": pairs_differ},
     "loss": {"cause": "bug", "shows": losses_differ},
-    "model": {"cause": "bug", "shows": answers_differ},
+    "model": {"cause": "bug", "shows": predictions_differ},
     "optimiser": {"cause": "optimiser", "shows": steps_differ},
 }
 _FAMILY: dict[FaultPart, str] = {"data": "data", "loss": "loss", "model": "architecture", "optimiser": "optimiser"}
@@ -109,8 +118,8 @@ def layers_fault(name: str, plants: str, *expected: str, **more: Any) -> Callabl
     return _entry("model", name, plants, expected, more, plant_of)
 
 
-def question_fault(name: str, plants: str, *expected: str, **more: Any) -> Callable[[AlterQuestion], AlterQuestion]:
-    """A change of what the model is asked."""
+def input_fault(name: str, plants: str, *expected: str, **more: Any) -> Callable[[AlterQuestion], AlterQuestion]:
+    """A change of the model's input."""
 
     def plant_of(change: AlterQuestion) -> Plant:
         def apply(subject: Subject) -> Subject:
@@ -126,11 +135,11 @@ def question_fault(name: str, plants: str, *expected: str, **more: Any) -> Calla
     return _entry("model", name, plants, expected, more, plant_of)
 
 
-def answer_fault(name: str, plants: str, *expected: str, **more: Any) -> Callable[[AlterAnswer], AlterAnswer]:
-    """A change of the model's answers."""
+def prediction_fault(name: str, plants: str, *expected: str, **more: Any) -> Callable[[AlterAnswer], AlterAnswer]:
+    """A change of the model's predictions."""
 
     def plant_of(change: AlterAnswer) -> Plant:
-        return lambda subject: answers_with(subject, change)
+        return lambda subject: predictions_with(subject, change)
 
     return _entry("model", name, plants, expected, more, plant_of)
 

@@ -1,10 +1,8 @@
-"""``Fault``: one thing planted in a healthy subject, the diagnosis that it must get, and the means to plant it.
-
-No dimension key: nothing here is an array.
+"""A fault planted in a healthy subject, the diagnosis that it must get, and the functions that plant it.
 
 A fault is a function from subject to subject. What it alters it copies first, so that the healthy subject stays as it
 was. A layer is altered by giving its copy a class of its own with another ``forward``: a function that closes over
-one model would still ask that model once the copy is copied again, as every check does.
+one model would still call that model once the copy is copied again, as every check does.
 """
 
 import copy
@@ -66,8 +64,8 @@ class Fault:
     not_in: tuple[Regime, ...] = ()
 
 
-ENTERED: list[Fault] = []
-"""Every fault that a file has entered; :mod:`diagnostics.faults.catalogue` has them in order and by name."""
+REGISTERED: list[Fault] = []
+"""Every fault that a file has registered; :mod:`diagnostics.faults.catalogue` has them in order and by name."""
 
 
 def fault(
@@ -81,18 +79,18 @@ def fault(
     equivalent: bool = False,
     not_in: tuple[Regime, ...] = (),
 ) -> Callable[[Plant], Plant]:
-    """Enter a function as a fault.
+    """Register a function as a fault.
 
     Raises
     ------
     InputError
         The name is taken.
     """
-    if any(known.name == name for known in ENTERED):
-        raise InputError(f"fault {name!r} is entered already: choose another name")
+    if any(known.name == name for known in REGISTERED):
+        raise InputError(f"fault {name!r} is registered already: choose another name")
 
     def enter(apply: Plant) -> Plant:
-        ENTERED.append(
+        REGISTERED.append(
             Fault(
                 name=name, part=part, plants=plants, apply=apply, expected=expected, cause=cause, shows=shows,
                 equivalent=equivalent, not_in=not_in,
@@ -152,8 +150,8 @@ def source_of(subject: Subject) -> PairSource:
     return subject.pairs
 
 
-def answers_with(subject: Subject, change: Callable[[Tensor, Any], Tensor]) -> Subject:
-    """The subject whose answers are changed: ``change(answer_BL, batch)``."""
+def predictions_with(subject: Subject, change: Callable[[Tensor, Any], Tensor]) -> Subject:
+    """The subject whose predictions are changed: ``change(answer_BL, batch)``."""
     forward = subject.forward
     if forward is None:
         raise InputError("this fault is planted in a model: the subject has none")

@@ -1,4 +1,4 @@
-"""Healthy subjects of many kinds, and the two habits by which people ask whether a model learns.
+"""Healthy subjects of many kinds, and the two usual tests of whether a model learns.
 
 Dimension key: ``B`` pairs, ``G`` genes, ``L`` state tokens.
 """
@@ -138,7 +138,7 @@ def ground_of(seed: int, *, not_in: tuple[Regime, ...] = ()) -> Subject:
 def overfits_one_batch(subject: Subject, *, seed: int = 0) -> bool:
     """The first habit: 16 pairs, the subject's own step and rate, and a reported loss below a tenth of its start.
 
-    What raises is a failure too, as it is where a person tries this.
+    An exception is a failure too, as it is where a user tries this.
     """
     probe = Probe(subject, seed=seed)
     try:

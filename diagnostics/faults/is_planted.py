@@ -1,8 +1,8 @@
-"""Whether a planted fault is there: the altered part is asked the same as the healthy one, and answers otherwise.
+"""Tests that a planted fault is present: the altered part gives other results than the healthy one on the same input.
 
 Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
 
-These look at the part that a fault alters, never at what a check says of it.
+These look at the part that a fault alters, never at the findings of the checks.
 """
 
 import copy
@@ -56,7 +56,7 @@ def collated_differ(healthy: Subject, faulty: Subject) -> bool:
 
 
 def losses_differ(healthy: Subject, faulty: Subject) -> bool:
-    """The same answers, with NaN where nothing is scored, get another loss or another gradient."""
+    """The same predictions, with NaN where nothing is scored, get another loss or another gradient."""
     batch, after_BL = healthy.collate(Probe(healthy).masked)
     after_BL = after_BL.double()
     found: list[tuple[Tensor, Tensor]] = []
@@ -77,8 +77,8 @@ def _question(probe: Probe) -> ModelBatch:
     return set_before(batch, ~batch.measured_BL, float("nan"))
 
 
-def answers_differ(healthy: Subject, faulty: Subject) -> bool:
-    """The same cells get other answers, in evaluation or in training mode."""
+def predictions_differ(healthy: Subject, faulty: Subject) -> bool:
+    """The same cells get other predictions, in evaluation or in training mode."""
     found: list[list[Tensor]] = []
     for subject in (healthy, faulty):
         probe = Probe(subject)

@@ -1,4 +1,4 @@
-"""Faults of the loss: what it counts, what it compares with, and whether anything follows from it.
+"""Faults planted in the loss: what it counts, what it compares with, and its gradient.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 """
@@ -10,20 +10,20 @@ from diagnostics.faults.decorators import loss_fault
 from gpcp.training.loss import masked_loss
 
 
-@loss_fault("loss_mask_missing", "the loss is the mean over all places, told and unmeasured ones too", "scored_only")
+@loss_fault("loss_mask_missing", "the loss is the mean over all positions, scored or not", "scored_only")
 def _mask_missing(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     del scored_BL
     return ((prediction_BL - after_BL) ** 2).mean()
 
 
 @loss_fault(
-    "loss_mask_inverted", "the loss counts what is told or unmeasured, and nothing else", "finite", "scored_only"
+    "loss_mask_inverted", "the loss counts perturbed and unmeasured genes, and nothing else", "finite", "scored_only"
 )
 def _mask_inverted(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return masked_loss(prediction_BL, after_BL, ~scored_BL)
 
 
-@loss_fault("loss_sum_over_all_genes", "the loss is the sum over all places, whatever the mask", "scored_only")
+@loss_fault("loss_sum_over_all_genes", "the loss is the sum over all positions, whatever the mask", "scored_only")
 def _sum_over_all(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     del scored_BL
     return ((prediction_BL - after_BL) ** 2).sum()
@@ -34,12 +34,12 @@ def _sum(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return torch.where(scored_BL, prediction_BL - after_BL, 0.0).square().sum()
 
 
-@loss_fault("loss_over_all_places", "the sum over scored entries is divided by the number of all places", "padding")
-def _over_all_places(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
+@loss_fault("loss_over_all_places", "the sum over scored entries is divided by the number of all positions", "padding")
+def _over_all_positions(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return torch.where(scored_BL, prediction_BL - after_BL, 0.0).square().mean()
 
 
-@loss_fault("loss_sign", "the loss has the wrong sign: training makes the answers worse", "least_at_target")
+@loss_fault("loss_sign", "the loss has the wrong sign: training makes the predictions worse", "least_at_target")
 def _sign(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return -masked_loss(prediction_BL, after_BL, scored_BL)
 
@@ -61,7 +61,7 @@ def _directions(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> T
     return torch.where(scored_BL, wrong_BL, 0.0).sum() / scored_BL.sum().clamp(min=1)
 
 
-@loss_fault("loss_of_rounded_answers", "answers are rounded before they are compared", "finite")
+@loss_fault("loss_of_rounded_answers", "predictions are rounded before they are compared", "finite")
 def _rounded(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return masked_loss(prediction_BL.round(), after_BL, scored_BL)
 
@@ -73,25 +73,25 @@ def _clipped(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tens
     return error_BL.clamp(max=1e-3).sum() / scored_BL.sum().clamp(min=1)
 
 
-@loss_fault("loss_of_one_gene", "only the first place of a batch is compared", "every_scored", "scored_only")
+@loss_fault("loss_of_one_gene", "only the first position of a batch is compared", "every_scored", "scored_only")
 def _one_gene(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return masked_loss(prediction_BL[:, :1], after_BL[:, :1], scored_BL[:, :1])
 
 
 @loss_fault("loss_columns_shifted",
-         "the columns of the cell after are one gene off those of the answers", "scored_only",
+         "the columns of the cell after are one gene off those of the predictions", "scored_only",
        "nan_unscored", "least_at_target")  # fmt: skip
 def _columns_shifted(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return masked_loss(prediction_BL, after_BL.roll(1, dims=1), scored_BL)
 
 
-@loss_fault("loss_of_the_next_cell", "answers are compared with the cell after of the next pair of the batch",
+@loss_fault("loss_of_the_next_cell", "predictions are compared with the cell after of the next pair of the batch",
        "scored_only", "nan_unscored", "least_at_target")  # fmt: skip
 def _next_cell(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return masked_loss(prediction_BL, after_BL.roll(1, dims=0), scored_BL)
 
 
-@loss_fault("loss_broadcast", "every answer is compared with the cells after of all pairs at once", "scored_only",
+@loss_fault("loss_broadcast", "every prediction is compared with the cells after of all pairs at once", "scored_only",
        "nan_unscored", "least_at_target")  # fmt: skip
 def _broadcast(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     error_BBL = prediction_BL[:, None] - after_BL[None]

@@ -1,9 +1,9 @@
-"""Faults of the model: what it does not read, what it should not read, and what cannot pass through it.
+"""Faults planted in the model: inputs that it ignores, inputs that it should not read, and paths that are cut.
 
 Dimension key: ``B`` pairs, ``L`` state tokens, ``P`` queries, ``D`` width, ``H`` heads,
 ``G`` genes of the vocabulary.
 
-A patched forward takes whatever the layer takes, and so has no types to check.
+A patched forward takes the layer's own arguments, and so has no types to check.
 """
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
@@ -17,9 +17,9 @@ import torch.nn.functional as F  # noqa: N812  (torch's own name for it)
 from torch import Tensor, nn
 
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.faults.decorators import answer_fault, layers_fault, question_fault
+from diagnostics.faults.decorators import input_fault, layers_fault, prediction_fault
 from diagnostics.faults.fault import copied, fault, reforward, with_source
-from diagnostics.faults.is_planted import answers_differ, gradients_differ
+from diagnostics.faults.is_planted import gradients_differ, predictions_differ
 from gpcp.model.attention import MultiHeadAttention, Residual
 from gpcp.model.batch import ModelBatch
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -72,14 +72,14 @@ def _over_batch(model: GenePerturbationTransformer) -> None:
         reforward(one, swapped)
 
 
-@layers_fault("no_attention", "every attention adds 0: genes do not hear of each other", "reads_other_genes",
+@layers_fault("no_attention", "every attention adds 0: no information passes between genes", "reads_other_genes",
          cause="architecture")  # fmt: skip
 def _no_attention(model: GenePerturbationTransformer) -> None:
     for one in _attentions(model):
         reforward(one, lambda _, usual, query, memory, attend: 0.0 * usual(query, memory, attend))
 
 
-@layers_fault("position_leak", "tokens carry their place in the batch", "gene_order")
+@layers_fault("position_leak", "tokens carry their position in the batch", "gene_order")
 def _position(model: GenePerturbationTransformer) -> None:
     reforward(
         model.state_value,
@@ -90,10 +90,10 @@ def _position(model: GenePerturbationTransformer) -> None:
     )
 
 
-@question_fault("identity_of_the_place",
-         "genes are known by their place in the batch, not by their token", "gene_order",
+@input_fault("identity_of_the_place",
+         "genes are identified by their position in the batch, not by their token", "gene_order",
         "padding")  # fmt: skip
-def _places(batch: ModelBatch) -> ModelBatch:
+def _by_position(batch: ModelBatch) -> ModelBatch:
     return replace(batch, token_BL=torch.arange(batch.before_BL.shape[1], device=batch.token_BL.device)[None])
 
 
@@ -120,7 +120,7 @@ def _dropout(model: GenePerturbationTransformer) -> None:
     reforward(model.state_value, lambda _, usual, *values: F.dropout(usual(*values), 0.5, training=True))
 
 
-@answer_fault("cells_mixed", "the mean over the batch enters every pair's answer", "other_cells", "unmeasured")
+@prediction_fault("cells_mixed", "the mean over the batch enters every pair's prediction", "other_cells", "unmeasured")
 def _mixed(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return answer_BL + 0.5 * answer_BL.mean(dim=0, keepdim=True)
@@ -146,20 +146,20 @@ def _first_mask(model: GenePerturbationTransformer) -> None:
         )
 
 
-@answer_fault("nan_path", "unmeasured values are multiplied by 0, which keeps NaN", "nan_unmeasured")
+@prediction_fault("nan_path", "unmeasured values are multiplied by 0, which keeps NaN", "nan_unmeasured")
 def _nan(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     return answer_BL + (batch.before_BL * 0).sum(dim=1, keepdim=True)
 
 
-@answer_fault("root_of_zero", "the root of 0 is added, whose derivative is infinite", "gradients", "nan_unmeasured",
+@prediction_fault("root_of_zero", "the root of 0 is added, whose derivative is infinite", "gradients", "nan_unmeasured",
            shows=gradients_differ)  # fmt: skip
 def _root(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return answer_BL + (answer_BL * 0).sqrt()
 
 
-@answer_fault(
-    "reads_unmeasured", "the mean over all places, unmeasured ones included, enters the answers", "unmeasured"
+@prediction_fault(
+    "reads_unmeasured", "the mean over all positions, unmeasured ones included, enters the predictions", "unmeasured"
 )
 def _unmeasured(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     return answer_BL + batch.before_BL.mean(dim=1, keepdim=True)
@@ -186,7 +186,7 @@ def _zero(model: GenePerturbationTransformer) -> None:
 
 
 @layers_fault("pooled_to_a_scalar",
-         "all queries are pooled to one number, which is the answer for every gene", "identity",
+         "all queries are pooled to one number, which is the prediction for every gene", "identity",
          "rank", cause="architecture")  # fmt: skip
 def _scalar(model: GenePerturbationTransformer) -> None:
     model.skip_G = None
@@ -199,7 +199,7 @@ def _scalar(model: GenePerturbationTransformer) -> None:
     reforward(model.out, pooled)
 
 
-@layers_fault("bottleneck", "one number stands between the genes: their answers can move together only", "rank",
+@layers_fault("bottleneck", "one number passes between genes: predictions can only change together", "rank",
          "unmeasured", "padding", cause="architecture")  # fmt: skip
 def _bottleneck(model: GenePerturbationTransformer) -> None:
     model.skip_G = None
@@ -213,7 +213,7 @@ def _bottleneck(model: GenePerturbationTransformer) -> None:
 
 
 def _rebuilt(name: str, plants: str, *expected: str, **parts: Any) -> None:
-    """Enter a model of another configuration as a fault."""
+    """Register a model of another configuration as a fault."""
 
     def apply(subject: Subject) -> Subject:
         model, _ = copied(subject)
@@ -223,19 +223,22 @@ def _rebuilt(name: str, plants: str, *expected: str, **parts: Any) -> None:
 
     fault(
         name, plants, part="model", expected=tuple(f"architecture.{one}" for one in expected), cause="architecture",
-        shows=answers_differ,
+        shows=predictions_differ,
     )(apply)  # fmt: skip
 
 
-_rebuilt("identity_lost", "identity x value: where the value is 0 a gene has no name", "identity",
+_rebuilt("identity_lost", "identity x value: where the value is 0 a gene has no identity", "identity",
          value_embedding="product", head="mlp", query_features="delta", query_form="all_genes",
          standardise=False, skip=False)  # fmt: skip
-_rebuilt("no_path_between_genes", "queries do not attend to each other: a gene's change reaches no other's answer",
+_rebuilt("no_path_between_genes", "queries do not attend to each other: a gene's change reaches no other's prediction",
          "perturbation_reaches_others", query_attention=False)  # fmt: skip
 
 
-@question_fault(
-    "perturbation_not_fed", "what is told never enters the model", "reads_perturbation", "perturbation_reaches_others"
+@input_fault(
+    "perturbation_not_fed",
+    "the perturbation never enters the model",
+    "reads_perturbation",
+    "perturbation_reaches_others",
 )
 def _not_fed(batch: ModelBatch) -> ModelBatch:
     return replace(
@@ -243,26 +246,28 @@ def _not_fed(batch: ModelBatch) -> ModelBatch:
     )
 
 
-@question_fault("dose_dropped", "the model hears which genes are told, not how far they go", "reads_dose", "reads_sign")
+@input_fault("dose_dropped", "the model reads which genes are perturbed, not how far", "reads_dose", "reads_sign")
 def _dose(batch: ModelBatch) -> ModelBatch:
     return replace(batch, target_BL=batch.before_BL + batch.perturbed_BL.to(batch.before_BL))
 
 
-@question_fault(
-    "largest_change_only", "of several told genes the model hears the one that changes most", "reads_every_perturbation"
+@input_fault(
+    "largest_change_only",
+    "of several perturbed genes the model reads the one that changes most",
+    "reads_every_perturbation",
 )
 def _largest(batch: ModelBatch) -> ModelBatch:
     size_BL = torch.where(batch.perturbed_BL, (batch.target_BL - batch.before_BL).abs(), -1.0)
-    heard_BL = batch.perturbed_BL & (size_BL == size_BL.max(dim=1, keepdim=True).values)
-    return replace(batch, perturbed_BL=heard_BL, target_BL=torch.where(heard_BL, batch.target_BL, 0.0))
+    read_BL = batch.perturbed_BL & (size_BL == size_BL.max(dim=1, keepdim=True).values)
+    return replace(batch, perturbed_BL=read_BL, target_BL=torch.where(read_BL, batch.target_BL, 0.0))
 
 
-@question_fault("sign_lost", "the model hears by how much a gene changes, not which way", "reads_sign")
+@input_fault("sign_lost", "the model reads by how much a gene changes, not which way", "reads_sign")
 def _sign(batch: ModelBatch) -> ModelBatch:
     return replace(batch, target_BL=batch.before_BL + (batch.target_BL - batch.before_BL).abs())
 
 
-@question_fault("expression_not_fed", "the cell before never enters the model", "reads_expression")
+@input_fault("expression_not_fed", "the cell before never enters the model", "reads_expression")
 def _expression(batch: ModelBatch) -> ModelBatch:
     return replace(batch, before_BL=torch.zeros_like(batch.before_BL))
 
@@ -296,7 +301,7 @@ def _listed(model: GenePerturbationTransformer) -> None:
     model.__dict__["encoder"] = layers
 
 
-@layers_fault("training_mode_differs", "answers are halved in training mode", "modes")
+@layers_fault("training_mode_differs", "predictions are halved in training mode", "modes")
 def _modes(model: GenePerturbationTransformer) -> None:
     reforward(model.out, lambda self, usual, *values: usual(*values) * (0.5 if self.training else 1.0))
 
@@ -306,13 +311,13 @@ def _spread(model: GenePerturbationTransformer) -> None:
     model.spread_G.zero_()
 
 
-@answer_fault("relu_on_the_output", "a ReLU ends the model, and expression goes below 0", "range", cause="architecture")
+@prediction_fault("relu_on_the_output", "a ReLU ends the model; expression goes below 0", "range", cause="architecture")
 def _relu(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return torch.relu(answer_BL)
 
 
-@answer_fault("sigmoid_on_the_output", "a sigmoid ends the model", "range", cause="architecture")
+@prediction_fault("sigmoid_on_the_output", "a sigmoid ends the model", "range", cause="architecture")
 def _sigmoid(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     del batch
     return torch.sigmoid(answer_BL)

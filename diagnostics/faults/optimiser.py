@@ -1,4 +1,4 @@
-"""Faults of the optimiser and of the training step: what it holds, how far it goes, and which way.
+"""Faults planted in the optimiser and in the training step.
 
 Dimension key: ``B`` pairs, ``L`` state tokens; parameters have shapes of their own.
 """
@@ -80,12 +80,12 @@ def _decay(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=100.0)
 
 
-@optimizer_fault("maximise", "the optimiser climbs: maximize is True", "optimiser.descends")
+@optimizer_fault("maximise", "the optimiser increases the loss: maximize is True", "optimiser.descends")
 def _maximise(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, maximize=True)
 
 
-@optimizer_fault("betas_swapped", "Adam's betas stand in the wrong order: 0.999, 0.9", "optimiser.moments")
+@optimizer_fault("betas_swapped", "Adam's betas are in the wrong order: 0.999, 0.9", "optimiser.moments")
 def _betas(model: nn.Module) -> Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.999, 0.9), weight_decay=0.0)
 
@@ -168,7 +168,7 @@ def _without_gradient(subject: Subject, model: nn.Module, optimizer: Optimizer, 
     return loss
 
 
-@step_fault("step_on_other_targets", "the training step scores its answers by the targets of the next pair",
+@step_fault("step_on_other_targets", "the training step scores its predictions by the targets of the next pair",
        "loss.reported", "optimiser.gradients", cause="bug")  # fmt: skip
 def _other_targets(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()

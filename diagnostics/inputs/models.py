@@ -1,7 +1,5 @@
 """Models by name: a preset, ``package.module:factory`` or ``path/to/file.py:factory``; and their checkpoints.
 
-No dimension key: nothing here is an array.
-
 What a user's own code raises is shown with the frames of that code alone.
 """
 
@@ -38,7 +36,7 @@ def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module |
         Of a preset, or where a factory is: ``module:factory`` or ``file.py:factory``. A factory takes the number of
         genes, or nothing, and gives a module or a whole :class:`diagnostics.checks.engine.subject.Subject`.
     n_genes : int or None
-        None where no source says it.
+        None where no source determines it.
     seed : int
         Of a preset's weights.
 
@@ -47,7 +45,7 @@ def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module |
     InputError
         There is no such model, its code raises (the message holds the traceback), or it needs a number of genes.
     """
-    place, colon, attribute = name.rpartition(":")
+    location, colon, attribute = name.rpartition(":")
     if not colon:
         if name not in PRESETS:
             raise InputError(
@@ -55,12 +53,12 @@ def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module |
                 "write package.module:factory or path/to/file.py:factory"
             )
         if n_genes is None:
-            raise InputError(f"how many genes the model {name!r} has is not said: give --source or --n-genes")
+            raise InputError(f"the number of genes of the model {name!r} is not known: give --source or --n-genes")
         return GenePerturbationTransformer(preset(name, n_genes), seed=seed)
-    factory = getattr(_module(place), attribute, None)
+    factory = getattr(_module(location), attribute, None)
     if not callable(factory):
-        known = [one for one, value in vars(_module(place)).items() if callable(value) and not one.startswith("_")]
-        raise InputError(f"{place} has no function {attribute!r}; {nearest(attribute, known)}")
+        known = [one for one, value in vars(_module(location)).items() if callable(value) and not one.startswith("_")]
+        raise InputError(f"{location} has no function {attribute!r}; {nearest(attribute, known)}")
     return _made(name, factory, n_genes)
 
 
@@ -75,7 +73,7 @@ def _made(name: str, factory: Callable[..., object], n_genes: int | None) -> nn.
     if n_needed > 1:
         raise InputError(f"{name} needs {n_needed} arguments: a factory takes the number of genes, or nothing")
     if n_needed and n_genes is None:
-        raise InputError(f"{name} takes a number of genes, which is not said: give --source or --n-genes")
+        raise InputError(f"{name} takes a number of genes, which is not known: give --source or --n-genes")
     made = users_own(f"{name} could not be called", factory, *([n_genes] if n_needed else []))
     if not isinstance(made, (nn.Module, Subject)):
         raise InputError(f"{name} gives a {type(made).__name__}: it must give a torch.nn.Module or a Subject")
@@ -108,37 +106,37 @@ def shortened(error: BaseException) -> str:
     return "".join(lines).rstrip()
 
 
-def _module(place: str) -> ModuleType:
-    if not place.endswith(".py"):
+def _module(location: str) -> ModuleType:
+    if not location.endswith(".py"):
         # `python -m` looks in the current folder first; so does this where it is not there yet.
         _first_on_path(Path.cwd())
-        if not _found(place):
-            raise InputError(f"there is no module {place!r}: name one that can be imported, or path/to/file.py")
-        return cast("ModuleType", users_own(f"{place} could not be imported", importlib.import_module, place))
-    path = Path(place).resolve()
+        if not _found(location):
+            raise InputError(f"there is no module {location!r}: name one that can be imported, or path/to/file.py")
+        return cast("ModuleType", users_own(f"{location} could not be imported", importlib.import_module, location))
+    path = Path(location).resolve()
     if not path.is_file():
-        raise InputError(f"there is no file {place!r}")
+        raise InputError(f"there is no file {location!r}")
     name = f"_of_user_{path.stem}"
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InputError(f"{place!r} is no Python file")
+        raise InputError(f"{location!r} is no Python file")
     module = importlib.util.module_from_spec(spec)
     _first_on_path(path.parent)
     # Dataclasses and pickles of the file look their module up by its name.
     sys.modules[name] = module
     try:
-        users_own(f"{place} could not be imported", spec.loader.exec_module, module)
+        users_own(f"{location} could not be imported", spec.loader.exec_module, module)
     except InputError:
         del sys.modules[name]
         raise
     return module
 
 
-def _found(place: str) -> bool:
+def _found(location: str) -> bool:
     try:
-        return importlib.util.find_spec(place) is not None
+        return importlib.util.find_spec(location) is not None
     except (ModuleNotFoundError, ValueError):
         return False
 
@@ -149,7 +147,7 @@ def _first_on_path(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a file of weights holds, under ``model`` the weights.
+    """The contents of a file of weights, under ``model`` the weights.
 
     ``made_with`` too where :func:`gpcp.training.fit.fit` wrote it.
 
@@ -178,16 +176,16 @@ def model_of_checkpoint(state: Mapping[str, Any], path: Path) -> GenePerturbatio
     Raises
     ------
     InputError
-        The checkpoint does not say.
+        The checkpoint does not hold it.
     """
     try:
         return GenePerturbationTransformer(ModelConfig(**state["made_with"]["model configuration"]))
     except (TypeError, KeyError) as error:
-        raise InputError(f"{str(path)!r} does not say of what model its weights are: give --model too") from error
+        raise InputError(f"{str(path)!r} does not hold the configuration of its model: give --model too") from error
 
 
 def fit_config_of(state: Mapping[str, Any]) -> FitConfig | None:
-    """How the weights of a checkpoint were trained; None where it does not say."""
+    """How the weights of a checkpoint were trained; None where it does not hold that."""
     try:
         return FitConfig(**state["made_with"]["fit configuration"])
     except (TypeError, KeyError):

@@ -1,7 +1,4 @@
-"""What the arguments of ``python -m diagnostics`` name, as a subject: its pairs, its model, its training.
-
-No dimension key: nothing here is an array.
-"""
+"""The subject named by the command's arguments: its pairs, its model, its training."""
 
 import argparse
 from dataclasses import replace
@@ -53,7 +50,7 @@ def subject_named(arguments: argparse.Namespace) -> Subject:
 def _check_genes(model: nn.Module, named: OpenedPairs | None) -> None:
     known = getattr(getattr(model, "config", model), "n_genes", None)
     if named is not None and isinstance(known, int) and known != len(named.pairs.vocab):
-        raise InputError(f"the model knows {known} genes, the source has {len(named.pairs.vocab)}: they must agree")
+        raise InputError(f"the model has {known} genes, the source has {len(named.pairs.vocab)}: they must agree")
 
 
 def _with_training(
@@ -79,7 +76,7 @@ def _with_training(
 def _of_users(
     subject: Subject, named: OpenedPairs | None, arguments: argparse.Namespace, state: dict[str, Any] | None
 ) -> Subject:
-    """A whole subject that a factory gave, with what the command line puts in its place."""
+    """A whole subject that a factory gave, with the parts that the command line replaces."""
     if arguments.learning_rate is not None:
         raise InputError(f"{arguments.model} gives a whole Subject with its own optimiser: leave --learning-rate out")
     if state is not None:

@@ -1,4 +1,4 @@
-"""The scheme ``synthetic:``: cells of a known world, in its own units or as UMI counts, and pairs of its regimes.
+"""The source ``synthetic:``: cells of a known world, in its own units or as UMI counts, and pairs of its regimes.
 
 Dimension key: ``B`` cells, ``G`` genes.
 
@@ -95,7 +95,7 @@ def synthetic_pairs(
     pairs = SimulatedPairs(
         scm=made.scm, regime=regime, n_pairs=max(1, n_cells // 2), n_perturbed=pair_options.n_perturbed
     )
-    # A simulated answer would cost more than it shows.
+    # A simulated exact answer would cost more than it is worth.
     exact = partial(bayes, made.scm, regime) if is_exact(made.scm, regime) else None
     return OpenedPairs(pairs=pairs, exact=exact, name=f"synthetic:{place} ({regime} pairs)")
 

@@ -1,1 +1,1 @@
-"""Who waits for whom: the loader or the model."""
+"""Throughput of training: whether the loader or the model is the bottleneck."""

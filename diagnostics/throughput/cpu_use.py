@@ -1,9 +1,7 @@
-"""Processors: how many this process may use, how many it did use, and how many had nothing to do meanwhile.
-
-No dimension key: nothing here is an array.
+"""CPU cores: how many this process may use, how many it used, and how many were idle meanwhile.
 
 What idles is read from ``/proc/stat``, over the processors that this process may run on; elsewhere than on Linux it is
-not known, and a spin says at least whether others are in the way.
+not known, and a busy loop shows at least whether other processes compete.
 """
 
 import math
@@ -69,15 +67,15 @@ def _idle_s() -> float | None:
 
 
 def used_between(first: CoreReading, last: CoreReading) -> float:
-    """Processors that this process kept busy between two readings, on average; NaN if no time has passed."""
+    """Processors that this process kept busy between two clock samples, on average; NaN if no time has passed."""
     wall_s = last.wall_s - first.wall_s
     return (last.cpu_s - first.cpu_s) / wall_s if wall_s > 0 else math.nan
 
 
 def idle_between(first: CoreReading, last: CoreReading) -> float | None:
-    """Usable processors that had nothing to do between two readings, on average; None if that is not known.
+    """Usable processors that were idle between two clock samples, on average; None if that is not known.
 
-    The kernel counts in hundredths of a second: less than a fifth of a second says nothing.
+    The kernel counts in hundredths of a second: less than a fifth of a second is too short.
     """
     wall_s = last.wall_s - first.wall_s
     if first.idle_s is None or last.idle_s is None or wall_s < _LEAST_S:
@@ -88,7 +86,7 @@ def idle_between(first: CoreReading, last: CoreReading) -> float | None:
 def granted(spin_s: float = 0.03) -> float:
     """Share of the wall's time that a thread which only computes was given, within 0 .. 1.
 
-    Well below 1: more is to run on the processors of this process than there are.
+    Well below 1: more threads want to run on the processors of this process than there are processors.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The ways in which a training loop can come by its batches: read where they are needed, or ahead by someone else.
+"""Two ways to read batches: by the training loop itself, or ahead of it in a thread or in workers.
 
 Dimension key: ``G`` genes of the vocabulary.
 
@@ -155,7 +155,7 @@ def ways_of_iterables(
 
 @final
 class _Noted:
-    """The first batches of a source, so that every way reads equally many; each read is noted by who reads.
+    """The first batches of a source, so that every way reads equally many; each read is noted by its reader.
 
     Meets :class:`gpcp.core.pairs.LatePairSource`, so that batches that can wait are queued as they would be.
     """
@@ -181,7 +181,7 @@ class _Noted:
 
 
 def _noted(batches: Iterator[U], reads: ReadTimes, *, n_batches: int, below: Iterator[object]) -> Generator[U]:
-    """The first of some batches, each read noted; what is below them is closed by who runs them."""
+    """The first of some batches, each read noted; what is below them is closed by their caller."""
     try:
         for _ in range(n_batches):
             began = perf_counter()

@@ -1,8 +1,8 @@
-"""When each batch of a pass was asked for, came and was done with; and the formulas that say who waited for whom.
+"""Times of each batch of a pass (requested, received, done), and the formulas of wait share and overlap.
 
 Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own, ``E`` changes of the queue.
 
-Two numbers say whether input limits a run, since each is blind alone. The *wait share* is the time blocked in
+Two numbers decide whether input limits a run, since each misses a case. The *wait share* is the time blocked in
 ``next()``; where reader and model compete for the same cores it is small although the steps are slow. The
 *input-bound share* compares a step with one on a batch that is there already; it sees both.
 
@@ -118,7 +118,7 @@ class PassTimes:
         return time_E[order], np.cumsum(change_E[order])
 
     def to_json(self) -> dict[str, Any]:
-        """The figures of the pass and, for whoever draws another timeline, its times in seconds to a microsecond."""
+        """The figures of the pass and, for drawing another timeline, its times in seconds to a microsecond."""
         names = ("asked_N", "got_N", "done_N", "read_from_K", "read_to_K")
         return {
             "seconds_a_batch": self.batch_s,
@@ -157,7 +157,7 @@ def least_share(data_s: float, model_s: float) -> float:
 
 
 def band(share: float) -> str:
-    """What a share of time lost to input is called."""
+    """Name of a share of time lost to input."""
     if share < NOT_BOUND:
         return "not input-bound"
     return "highly input-bound" if share > HIGHLY_BOUND else "moderately input-bound"

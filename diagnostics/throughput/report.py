@@ -1,4 +1,4 @@
-"""What rounds of timed passes say: shares with their intervals, whether reading ahead helps, and if not, why.
+"""Summary of rounds of timed passes: shares with intervals, whether reading ahead helps, and if not, why.
 
 Dimension key: ``R`` rounds, ``N`` batches of a pass.
 
@@ -31,7 +31,7 @@ Why = Literal["uneven", "small", "saturated", "lock", "undecided"]
 
 STALL_S = 0.05
 MOST_DEPTH = 1024
-"""Batches that a queue is advised to hold at most."""
+"""Largest queue depth that is recommended."""
 
 ALONE = 0.9
 """Share of its time that a thread which only computes is given at least, where nobody else wants the processors."""
@@ -103,7 +103,7 @@ class RowFigures:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OverlapReport:
-    """Everything that the rounds say.
+    """Everything computed from the rounds.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ class OverlapReport:
 def overlap_report(
     times: StageTimes, *, usable_cores: float, stall_s: float = STALL_S, level: float = LEVEL
 ) -> OverlapReport:
-    """Work out what the rounds say.
+    """Compute the report of the rounds.
 
     Parameters
     ----------
@@ -247,7 +247,9 @@ def overlap_report(
     rounds = list(zip(*(times.passes[row] for row in ROWS), strict=True))
     seconds = [[one.batch_s for one in each] for each in rounds]
     if not all(min(each) > 0 for each in seconds):
-        raise InputError("a stage took no time that the clock can tell: nothing can be compared; give larger batches")
+        raise InputError(
+            "a stage took no time that the clock can measure: nothing can be compared; give larger batches"
+        )
 
     def over(figure: Callable[[PassTimes, PassTimes, PassTimes, PassTimes], float]) -> Estimate:
         return _estimate([figure(*each) for each in rounds], level)

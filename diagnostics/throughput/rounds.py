@@ -1,4 +1,4 @@
-"""Rounds of timed passes: a loader drained, a cached batch, training that reads for itself, and training read for.
+"""Rounds of timed passes: the loader alone, the model on a cached batch, synchronous and prefetched training.
 
 Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own.
 
@@ -34,7 +34,7 @@ OnPass = Callable[[str], None]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StageTimes:
-    """What the rounds came to.
+    """The times of all rounds.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def stage_times(
         There are fewer than two rounds or three batches, or what the source or the step raises.
     """
     if n_rounds < FEWEST_ROUNDS:
-        raise InputError(f"n_rounds is {n_rounds}: one round says nothing of the spread; give at least {FEWEST_ROUNDS}")
+        raise InputError(f"n_rounds is {n_rounds}: one round gives no spread; give at least {FEWEST_ROUNDS}")
     show = on_pass or _say_nothing
     show("warm-up: drain")
     warm_seed = epoch_seed(seed, 0)

@@ -1,10 +1,10 @@
-"""A pass in virtual time: what a reader, a queue and a model would make of given stages if nothing else cost time.
+"""A pass in virtual time: reader, queue and model with given stage times, and no other cost.
 
 Dimension key: ``N`` batches of a pass.
 
 It follows :mod:`gpcp.core.read_ahead` step by step: the reader waits for room before it reads, so that one batch more
 than
-``depth`` is under way. No clock is read: the ceiling of what a thread can do, and an oracle for tests.
+``depth`` is under way. No clock is read: the ceiling of what a thread can do, and a reference for tests.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,7 @@
-"""How fast cells and pairs come: the same store read plainly, paired, cached and prefetched, each beside the others.
+"""Benchmark of input: cells per second of the same store read plainly, paired, cached and prefetched.
 
-No dimension key: speeds are in cells per second of wall time, since reading waits for disks and for other threads.
-
-Every row goes over the same Census-shaped store. The bar is ``tiledbsoma_ml.ExperimentDataset``, the store's own
-reader, and what is asked for are ratios to it, since speeds are those of one machine. It fetches ahead in a thread, by
+Every row goes over the same Census-shaped store. The reference is ``tiledbsoma_ml.ExperimentDataset``, the store's own
+reader, and the requirements are ratios to it, since speeds are those of one machine. It fetches ahead in a thread, by
 its default; pairs that are streamed are read ahead by :class:`gpcp.loading.prefetch.Prefetched`.
 """
 
@@ -74,17 +72,17 @@ class InputSpeed:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ratio:
-    """A figure that is asked for: what was measured, and the mark that it is to reach (or to stay below)."""
+    """A required figure: what was measured, and the threshold that it must reach (or stay below)."""
 
     name: str
     value: float
-    mark: float
+    threshold: float
     at_most: bool = False
 
     @property
     def reached(self) -> bool:
-        """Whether it is."""
-        return self.value <= self.mark if self.at_most else self.value >= self.mark
+        """Whether the threshold is met."""
+        return self.value <= self.threshold if self.at_most else self.value >= self.threshold
 
 
 @final
@@ -155,7 +153,7 @@ def computing(seconds: float) -> None:
 def stalls(pairs: PairSource, *, seconds_a_batch: float, seed: int) -> PrefetchStats:
     """One pass, read ahead, with a consumer that computes ``seconds_a_batch`` on every batch.
 
-    The queue is as deep as :class:`gpcp.loading.prefetch.Prefetched` advises: it lasts as long as reading one block
+    The queue is as deep as :class:`gpcp.loading.prefetch.Prefetched` recommends: it lasts as long as reading one block
     takes.
     """
     trial = Prefetched(pairs)
@@ -258,15 +256,18 @@ def _times(speeds: Sequence[InputSpeed], name: str, other: str) -> float:
 
 
 def _ratios(speeds: Sequence[InputSpeed], paired: PairingStats, prefetched: PrefetchStats) -> tuple[Ratio, ...]:
-    """The figures that are asked for."""
+    """The required figures."""
     return (
-        Ratio(name="pairs, first come, to plain reading", value=_times(speeds, FIRST_COME, PLAIN), mark=0.9),
-        Ratio(name="pairs, best of 64, to plain reading", value=_times(speeds, STREAMING, PLAIN), mark=0.9),
-        Ratio(name="panel cache to plain reading", value=_times(speeds, CACHE, PLAIN), mark=8.0),
-        Ratio(name="mean Jaccard index, best of 64", value=paired.jaccard or 0.0, mark=0.30),
-        Ratio(name="cells left over, best of 64", value=float(paired.n_left_over), mark=42.0, at_most=True),
-        Ratio(name="cells held at most, best of 64", value=float(paired.most_held), mark=MAX_HELD, at_most=True),
+        Ratio(name="pairs, first come, to plain reading", value=_times(speeds, FIRST_COME, PLAIN), threshold=0.9),
+        Ratio(name="pairs, best of 64, to plain reading", value=_times(speeds, STREAMING, PLAIN), threshold=0.9),
+        Ratio(name="panel cache to plain reading", value=_times(speeds, CACHE, PLAIN), threshold=8.0),
+        Ratio(name="mean Jaccard index, best of 64", value=paired.jaccard or 0.0, threshold=0.30),
+        Ratio(name="cells left over, best of 64", value=float(paired.n_left_over), threshold=42.0, at_most=True),
+        Ratio(name="cells held at most, best of 64", value=float(paired.most_held), threshold=MAX_HELD, at_most=True),
         Ratio(
-            name="stalls above 50 ms after the first batch", value=float(prefetched.n_stalls), mark=0.0, at_most=True
+            name="stalls above 50 ms after the first batch",
+            value=float(prefetched.n_stalls),
+            threshold=0.0,
+            at_most=True,
         ),
     )

@@ -15,12 +15,12 @@ import tests.diagnostics.faults.unseen_faults_a
 import tests.diagnostics.faults.unseen_faults_b
 import tests.diagnostics.faults.unseen_faults_b_models  # noqa: F401
 from diagnostics.checks.cascade import all_checks, diagnose
-from diagnostics.faults.fault import ENTERED, Fault
+from diagnostics.faults.fault import REGISTERED, Fault
 from diagnostics.faults.healthy import ground_of
 
 pytestmark = pytest.mark.slow
 
-UNSEEN: list[Fault] = [one for one in ENTERED if one.name.startswith(("a_", "b_"))]
+UNSEEN: list[Fault] = [one for one in REGISTERED if one.name.startswith(("a_", "b_"))]
 
 TRAINED = ("a_loss_relative_to_the_target", "b_relative_error_squared", "b_dropout_of_nearly_all")
 """Only a training shows them: a relative error is least at the target, and so much dropout is a matter of degree."""

@@ -103,7 +103,7 @@ def input_table(found: "InputBenchmark") -> str:
         lines.append(f"{speed.name:34s}{speed.cells_per_s:10,.0f}{seconds:>24s}")
     lines += ["", f"{'':42s}{'found':>10s}{'asked for':>12s}"]
     for ratio in found.ratios:
-        bound = f"{'<=' if ratio.at_most else '>='} {ratio.mark:g}"
+        bound = f"{'<=' if ratio.at_most else '>='} {ratio.threshold:g}"
         shown = f"{ratio.value:,.0f}" if ratio.at_most else f"{ratio.value:.3f}"
         lines.append(f"{ratio.name:42s}{shown:>10s}{bound:>12s}  {'reached' if ratio.reached else 'NOT REACHED'}")
     paired, ahead = found.streaming, found.prefetched

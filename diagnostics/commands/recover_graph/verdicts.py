@@ -275,7 +275,7 @@ def evidence(record: RunRecord) -> tuple[str, ...]:
     if record.answer_spread_ratio is not None and record.answer_spread_ratio < _FAINT:
         seen.append(
             f"within a cell the answers to different scored genes spread {record.answer_spread_ratio:.3f} times as "
-            "much as the exact ones: the model does not tell genes apart"
+            "much as the exact ones: the model does not distinguish genes"
         )
     if not_getting_through(record):
         seen.append(

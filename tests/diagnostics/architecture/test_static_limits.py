@@ -38,7 +38,7 @@ def test_the_pooled_head_is_named_where_it_is() -> None:
     assert not any("'pooled'" in reason for reason in limits(preset("seed", 10)))
 
 
-def test_the_scalar_bottleneck_is_named_as_what_cannot_say_which() -> None:
+def test_the_scalar_bottleneck_is_named_as_what_cannot_represent_which() -> None:
     (reason,) = limits(replace(preset("default", 10), head="pooled_scalar"))
     assert reason.startswith(CANNOT)
     assert "on one line" in reason

@@ -89,7 +89,7 @@ def test_half_is_free_for_independent_cells_of_one_law():
     assert parts.before_alone.value == pytest.approx(0.5, abs=TOLERANCE)
     assert parts.before_alone.low < 0.5 < parts.before_alone.high
     assert shares(parts) == pytest.approx({CHANGE: 0.0, REGRESSION: 0.5, REMAINS: 0.5}, abs=TOLERANCE)
-    assert "nothing stands for depth" in parts.depth_summary
+    assert "there is no measure of depth" in parts.depth_summary
 
 
 def test_shares_add_up_to_the_last_digit():

@@ -69,7 +69,7 @@ def test_a_healthy_subject_shows_nothing():
 def test_unknown_names_taken_names_and_other_models_are_refused():
     with pytest.raises(InputError, match="no_signal"):
         fault_named("no_signl")
-    with pytest.raises(InputError, match="entered already"):
+    with pytest.raises(InputError, match="registered already"):
         fault("no_signal", "twice", part="data", expected=(), cause="data", shows=pairs_differ)
     with pytest.raises(InputError, match="GenePerturbationTransformer"):
         planted("position_leak", subject(made(lambda: Mlp(8))))

@@ -55,7 +55,7 @@ def test_a_likelihood_of_a_model_that_gives_a_mean_alone_is_refused() -> None:
         fitted_subject(model, PAIRS, FitConfig(objective="likelihood"))
 
 
-def test_a_checkpoint_of_fit_says_its_model_and_its_rate(tmp_path: Path) -> None:
+def test_a_checkpoint_of_fit_holds_its_model_and_its_rate(tmp_path: Path) -> None:
     config = FitConfig(n_steps=2, batch_size=16, learning_rate=3e-3, accelerator="cpu")
     trained = GenePerturbationTransformer(preset("seed", 5))
     path = tmp_path / "weights.ckpt"
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_fit_says_its_model_and_its_rate(tmp_path: Path) -> None
         assert subject.make_optimizer(subject.model).param_groups[0]["lr"] == 3e-3
     with pytest.raises(InputError, match="not of this model"):
         named("--source", "synthetic:chain/5", "--checkpoint", str(path), "--model", "default")
-    with pytest.raises(InputError, match="knows 5 genes"):
+    with pytest.raises(InputError, match="has 5 genes"):
         named("--source", "synthetic:chain/6", "--checkpoint", str(path))
 
 

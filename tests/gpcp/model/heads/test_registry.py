@@ -66,7 +66,7 @@ class _OverTheBatch(_Own):
         return answer_BL - answer_BL.mean(dim=0)
 
 
-class _ByPlace(_Own):
+class _ByPosition(_Own):
     def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
         answer_BL = super().forward(decoded_BPD, attend_BP, token_BL)
         return answer_BL * (1 + torch.arange(answer_BL.shape[1]))
@@ -115,12 +115,12 @@ def registered(name: str, reads: str, factory: Any) -> Iterator[None]:
     ("reads", "factory", "summary"),
     [
         ("own", _NoRank, "has no rank"),
-        ("pooled", _ReadsPadding, "no query changes answers"),
+        ("pooled", _ReadsPadding, "no query changes predictions"),
         ("own", _OverTheBatch, "other cells of its batch"),
-        ("own", _ByPlace, "another order get other answers"),
-        ("own", _OverTheGenes, "moves another gene's answer"),
+        ("own", _ByPosition, "another order get other predictions"),
+        ("own", _OverTheGenes, "changes another gene's prediction"),
         ("own", _Silent, "get no gradient: unused"),
-        ("own", _Single, "it answers in torch.float32"),
+        ("own", _Single, "it predicts in torch.float32"),
         ("own", _Boasts, "it states the rank 7; measured: 6"),
         ("own", _OtherMean, "not the mean of its distribution"),
     ],

@@ -52,7 +52,7 @@ class Retired:
 
 
 WORDS: tuple[Retired, ...] = (
-    Retired(pattern=r"(?<!--)\b(un)?told\b|\btells?\b", instead="perturbed genes; given; distinguish"),
+    Retired(pattern=r"\b(un)?told\b|\btells?\b", instead="perturbed genes; given; distinguish"),
     Retired(pattern=r"\bhears?\b|\bheard\b", instead="the model reads, receives; the loss depends on"),
     # Reading files and reading ahead are reading: the noun is retired where graphs are read out of models.
     Retired(

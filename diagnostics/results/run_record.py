@@ -153,8 +153,8 @@ sign_agreement, shd, threshold
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "RunRecord":
-        """The record that :meth:`to_json` wrote."""
-        fields = dict(value)
+        """The record that :meth:`to_json` wrote; a ``key`` beside its fields is left out."""
+        fields = {name: one for name, one in value.items() if name != "key"}
         fields["n_perturbed"] = tuple(fields["n_perturbed"])
         fields["limits"], fields["notes"] = tuple(fields["limits"]), tuple(fields["notes"])
         fields["read_outs"] = tuple(ReadOutScore(**score) for score in fields["read_outs"])

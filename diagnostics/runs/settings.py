@@ -3,8 +3,11 @@
 Light on purpose: a worker process receives these values before it imports anything heavy.
 """
 
+import json
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import final
+
+import gpcp
 
 
 @final
@@ -64,9 +67,10 @@ class WorldRun:
         """Folder of its results below ``--out``."""
         return f"{self.regime}_seed{self.seed}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything that decides the result, as JSON's types."""
-        return {**asdict(self), "n_perturbed": list(self.n_perturbed)}
+    @property
+    def key(self) -> str:
+        """What decides its result; another version's results are other results."""
+        return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)
 
     @property
     def n_steps(self) -> int:
@@ -123,6 +127,7 @@ class CellsRun:
         """Training steps."""
         return self.training.n_steps
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything that decides the result, as JSON's types."""
-        return {**asdict(self), "n_perturbed": list(self.n_perturbed)}
+    @property
+    def key(self) -> str:
+        """What decides its result; another version's results are other results."""
+        return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)

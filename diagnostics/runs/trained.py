@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.runs.pool import CHECKPOINT, HISTORY, OnStep
+from diagnostics.runs.execute import OnStep
+from diagnostics.runs.folder import CHECKPOINT, HISTORY
 from diagnostics.runs.settings import Training
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.core.random import seed_of

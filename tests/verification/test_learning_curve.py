@@ -15,7 +15,8 @@ import pytest
 from diagnostics.commands.learning_curve.command import main
 from diagnostics.commands.learning_curve.points import curves_of
 from diagnostics.commands.learning_curve.runs import CurveRun, carry_out
-from diagnostics.runs.run_store import do_runs, read_runs
+from diagnostics.runs.execute import Ended, execute
+from diagnostics.runs.store import ResultStore
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +98,7 @@ def test_finished_trainings_are_kept_and_a_torn_one_is_done_again(
     def without_seconds(path: Path) -> dict[str, Any]:
         return {
             key: {name: value for name, value in one.items() if "seconds" not in name}
-            for key, one in read_runs(path / "runs.jsonl").items()
+            for key, one in ResultStore(path / "runs.jsonl").read().items()
         }
 
     assert without_seconds(tmp_path) == without_seconds(finished)
@@ -159,21 +160,23 @@ def test_of_several_rates_a_point_takes_the_best_on_validation_pairs(tmp_path: P
 
 def test_a_run_is_repeatable_and_a_seed_is_another_world():
     def figures(run: CurveRun) -> dict[str, Any]:
-        return {name: value for name, value in carry_out(run).items() if "seconds" not in name}
+        return {
+            name: value for name, value in carry_out(run, lambda n_done, loss: None).items() if "seconds" not in name
+        }
 
     assert figures(RUN) == figures(RUN)
     assert figures(RUN)["bayes_risk"] != figures(replace(RUN, seed=1))["bayes_risk"]
 
 
 def test_an_interrupt_keeps_what_is_done_and_waits_for_nothing(tmp_path: Path):
-    def interrupt(record: dict[str, Any], n_left: int) -> None:
+    def interrupt(ended: Ended) -> None:
         raise KeyboardInterrupt
 
     # The other run would take an hour or more.
     runs = [RUN, replace(RUN, n_steps=10_000_000)]
     with pytest.raises(KeyboardInterrupt):
-        do_runs(runs, carry_out, tmp_path / "runs.jsonl", n_jobs=2, on_run=interrupt)
-    assert list(read_runs(tmp_path / "runs.jsonl")) == [RUN.key]
+        execute(runs, carry_out, ResultStore(tmp_path / "runs.jsonl"), workers=2, on_run=interrupt)
+    assert list(ResultStore(tmp_path / "runs.jsonl").read()) == [RUN.key]
     assert multiprocessing.active_children() == []
 
 

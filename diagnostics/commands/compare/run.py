@@ -14,7 +14,9 @@ from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
 from diagnostics.commands.compare.report import draw, screen, to_json
 from diagnostics.commands.compare.runs import ceilings_of, train
-from diagnostics.runs.run_store import Record, do_runs
+from diagnostics.runs.execute import Ended
+from diagnostics.runs.execute import execute as execute_runs
+from diagnostics.runs.store import ResultStore
 from gpcp.core.files import check_file, check_folder, write_json, write_text
 
 
@@ -37,12 +39,20 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
 
     with EndingRuns(len(plan.trainings), unit="trainings", quiet=arguments.quiet) as progress:
 
-        def shown(record: Record, n_left: int) -> None:
-            loss = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
-            progress.ended(n_left, f"{record['name']}, seed {record['number']}: {loss} ({record['seconds']:.0f} s)")
+        def shown(ended: Ended) -> None:
+            if not ended.resumed:
+                record = ended.record
+                loss = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
+                what = f"{record['name']}, seed {record['number']}"
+                progress.ended(ended.n_left, f"{what}: {loss} ({record['seconds']:.0f} s)")
 
-        records = do_runs(
-            plan.trainings, train, out / "trainings.jsonl", n_jobs=arguments.jobs or os.cpu_count() or 1, on_run=shown
+        records = execute_runs(
+            plan.trainings,
+            train,
+            ResultStore(out / "trainings.jsonl"),
+            workers=arguments.jobs or os.cpu_count() or 1,
+            scheduler=arguments.scheduler,
+            on_run=shown,
         )
     result = compared(_entries(plan, records, rank_of), ceilings, reference=arguments.reference)
     about = _about(plan, arguments)

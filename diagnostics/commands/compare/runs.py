@@ -8,12 +8,14 @@ A training is asked for by a value that names everything that decides it; what i
 import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
 import gpcp
 from diagnostics.commands.compare.compare import RankCeilings
+from diagnostics.runs.execute import OnStep
+from diagnostics.runs.store import Record
 from diagnostics.runs.trained import one_thread
 from diagnostics.scoring.errors import errors_of
 from diagnostics.scoring.levels import levels_of
@@ -119,7 +121,7 @@ def held_out_of(setting: Setting) -> tuple[World, PairBatch]:
     return made, concatenate(batches)
 
 
-def train(training: Training) -> dict[str, Any]:
+def train(training: Training, on_step: OnStep) -> Record:
     """Do one training in one thread; its record."""
     from gpcp.training.replicate import replicate
 
@@ -128,7 +130,7 @@ def train(training: Training) -> dict[str, Any]:
     pairs = training.setting.pairs(made, fit_config.n_steps * fit_config.batch_size)
     with one_thread():
         seed = seed_of(training.setting.seed, "compared", training.seed)
-        _, came_to = replicate(model_config, fit_config, pairs, held_out, seed=seed)
+        _, came_to = replicate(model_config, fit_config, pairs, held_out, seed=seed, on_step=on_step)
     return {"key": training.key, "name": training.name, "number": training.seed, **came_to.to_json()}
 
 

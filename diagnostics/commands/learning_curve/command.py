@@ -78,6 +78,7 @@ def _add_output_options(add: Callable[..., object]) -> None:
     add("--out", metavar="DIR", type=Path, default=Path("runs/learning_curve"), help=place)
     add("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
     add("--jobs", metavar="N", type=positive, help="worker processes, a thread each (default: one for each core)")
+    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the runs instead")
     add("--quiet", action="store_true", help="no progress; the table and the answer alone")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from diagnostics.cli.figures import new_figure
 from diagnostics.commands.learning_curve.genes_needed import GenesNeeded
 from diagnostics.commands.learning_curve.points import TARGET_AUPRC, Curves
-from diagnostics.runs.run_store import Record
+from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds
 from gpcp.core.files import write_with
 

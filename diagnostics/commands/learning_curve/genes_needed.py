@@ -14,7 +14,7 @@ import numpy as np
 from diagnostics.commands.learning_curve.points import TARGET_AUPRC, curves_of, graph_needs, mean_of
 from diagnostics.commands.learning_curve.runs import CurveRun, classical_auprc, drawn
 from diagnostics.graphs.sample_theory import theory_pairs
-from diagnostics.runs.run_store import Record
+from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
 from gpcp.core.random import seed_of
 from simulators.worlds import world

@@ -12,7 +12,7 @@ from typing import final
 import numpy as np
 
 from diagnostics.commands.learning_curve.answer import Answer, RungName, answer_of, fitting_of
-from diagnostics.runs.run_store import Record
+from diagnostics.runs.store import Record
 from diagnostics.scoring.power_law import Extrapolation, PowerLaw, extrapolate, fit_power_law
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
 from gpcp.core.errors import InputError

@@ -14,7 +14,9 @@ from diagnostics.commands.learning_curve.genes_needed import genes_needed
 from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, curves_of, fits_of, standing_place
 from diagnostics.commands.learning_curve.runs import CAPACITIES, CurveRun, carry_out, check
 from diagnostics.commands.learning_curve.table import WIDTH, curves_text, genes_text
-from diagnostics.runs.run_store import Record, do_runs
+from diagnostics.runs.execute import Ended
+from diagnostics.runs.execute import execute as execute_runs
+from diagnostics.runs.store import Record, ResultStore
 from diagnostics.runs.trained import FEW_GENES
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import check_file, check_folder, to_json, write_json, write_text
@@ -49,16 +51,20 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     check(runs)
     n_jobs = arguments.jobs or os.cpu_count() or 1
     with EndingRuns(len(runs), unit="trainings", quiet=arguments.quiet, roughly_s=_cost_s(runs, n_jobs)) as progress:
-        records = do_runs(
-            # The longest first: what is begun last would else be waited for alone.
-            sorted(runs, key=lambda run: -run.n_steps * run.capacity),
+
+        def tell(ended: Ended) -> None:
+            if not ended.resumed:
+                progress.ended(ended.n_left, _in_a_line(ended.record))
+
+        ordered = execute_runs(
+            runs,
             carry_out,
-            out / "runs.jsonl",
-            n_jobs=n_jobs,
-            on_run=lambda record, n_left: progress.ended(n_left, _ended(record)),
+            ResultStore(out / "runs.jsonl"),
+            workers=n_jobs,
+            scheduler=arguments.scheduler,
+            cost=lambda run: run.n_steps * run.capacity,
+            on_run=tell,
         )
-    by_key = {record["key"]: record for record in records}
-    ordered = [by_key[run.key] for run in runs]
     found, shown, figures = (_genes if arguments.genes else _curves)(runs, ordered, out)
     content = {
         "command": ["python", "-m", "diagnostics", "learning-curve", *given],
@@ -195,7 +201,7 @@ def _cost_s(runs: Sequence[CurveRun], n_jobs: int) -> float:
     return total_s / min(n_jobs, len(runs))
 
 
-def _ended(record: Record) -> str:
+def _in_a_line(record: Record) -> str:
     """A finished training in one line."""
     skill = "diverged" if record["skill"] is None else f"skill {record['skill']:.3f}, AUPRC {record['auprc']:.3f}"
     return (

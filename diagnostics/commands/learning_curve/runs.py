@@ -24,8 +24,9 @@ from diagnostics.graphs.estimators import estimate
 from diagnostics.graphs.evaluate import TARGET_OF, primary, read_outs_of
 from diagnostics.graphs.methods import auprc_of
 from diagnostics.graphs.scores import target_graph
-from diagnostics.runs.run_store import Record
+from diagnostics.runs.execute import OnStep
 from diagnostics.runs.settings import Training
+from diagnostics.runs.store import Record
 from diagnostics.runs.trained import configs_of, one_thread
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import Levels, exact_loss, levels_of
@@ -94,6 +95,11 @@ class CurveRun:
         """What decides its result; another version's results are other results."""
         return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.world} seed {self.seed}, {self.n_pairs} pairs, {self.field} {self.capacity}"
+
     def source(self, made: World) -> SimulatedPairs:
         """Pairs of its world and regime without end.
 
@@ -136,13 +142,13 @@ def drawn(source: SimulatedPairs, n_pairs: int, seed: int) -> PairBatch:
     return concatenate(batches).rows(slice(0, n_pairs))
 
 
-def carry_out(run: CurveRun) -> Record:
+def carry_out(run: CurveRun, on_step: OnStep) -> Record:
     """Train and measure; a training that diverged has None for all that it would have shown."""
     with one_thread():
-        return _carry_out(run)
+        return _carry_out(run, on_step)
 
 
-def _carry_out(run: CurveRun) -> Record:
+def _carry_out(run: CurveRun, on_step: OnStep) -> Record:
     from gpcp.model.predictor import ModelPredictor
     from gpcp.training.replicate import replicate
 
@@ -162,6 +168,7 @@ def _carry_out(run: CurveRun) -> Record:
         held_out,
         seed=seed_of(run.seed, "learning curve", "model"),
         validation=validation,
+        on_step=on_step,
     )
     predictor = ModelPredictor(model, pairs.vocab)
     levels = levels_of(reference, held_out, exact=_answer(run, made, held_out), ridge_on=pairs)

@@ -21,7 +21,7 @@ from diagnostics.commands.learning_curve.points import (
     mean_of,
     standing_place,
 )
-from diagnostics.runs.run_store import Record
+from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import growth
 from gpcp.core.intervals import Difference
 

@@ -21,7 +21,8 @@ from diagnostics.graphs.methods import method_scores, scores_from_inside
 from diagnostics.graphs.partial_correlations import PartialGraph, partial_graph
 from diagnostics.graphs.scores import GraphScore, score_matrix
 from diagnostics.results.run_record import RunRecord
-from diagnostics.runs.pool import ARRAYS, HISTORY, OnStep
+from diagnostics.runs.execute import OnStep
+from diagnostics.runs.folder import ARRAYS, HISTORY
 from diagnostics.runs.settings import CellsRun
 from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
 from diagnostics.scoring.errors import losses_of

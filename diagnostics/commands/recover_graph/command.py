@@ -89,6 +89,7 @@ def _add_output_options(add: Callable[..., object]) -> None:
     add("--out", metavar="DIR", type=Path, default=Path("runs/recover_graph"), help=place)
     add("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
     add("--jobs", metavar="N", type=positive, help="worker processes (default: one for each core)")
+    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the runs instead")
     add("--resume", action="store_true", help="keep finished runs of the same settings, continue others")
     add("--quiet", action="store_true", help="no progress; the table and the verdict alone")
 

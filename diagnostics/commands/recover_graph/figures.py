@@ -21,7 +21,7 @@ from diagnostics.cli.figures import new_figure
 from diagnostics.graphs.rankings import precision_recall
 from diagnostics.graphs.scores import entries
 from diagnostics.results.run_record import RunRecord, in_words
-from diagnostics.runs.pool import ARRAYS, HISTORY
+from diagnostics.runs.folder import ARRAYS, HISTORY
 from gpcp.core.files import write_with
 
 if TYPE_CHECKING:

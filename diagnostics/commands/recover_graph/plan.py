@@ -14,8 +14,10 @@ import numpy as np
 
 from diagnostics.commands.recover_graph.recover import check, recover
 from diagnostics.results.run_record import RunRecord
-from diagnostics.runs.pool import OnStep
+from diagnostics.runs.execute import OnStep
+from diagnostics.runs.folder import begin_folder
 from diagnostics.runs.settings import CellsRun, Training, WorldRun
+from diagnostics.runs.store import Record
 from diagnostics.runs.trained import budget_of
 from gpcp.core.errors import InputError
 from gpcp.core.files import existing_file
@@ -153,10 +155,16 @@ def _training(arguments: argparse.Namespace, regime: str, n_genes: int) -> Train
     )
 
 
-def work(job: Run, folder: Path, on_step: OnStep) -> RunRecord:
-    """Do one run, of either kind."""
-    if isinstance(job, WorldRun):
-        return recover(job, folder, on_step)
+def carry_out(run: Run, on_step: OnStep, *, out: Path) -> Record:
+    """Do one run, of either kind, in its folder below ``out``; go on from a checkpoint of the same run there."""
+    folder = out / run.name
+    begin_folder(folder, run)
+    return {"key": run.key, **_recovered(run, folder, on_step).to_json()}
+
+
+def _recovered(run: Run, folder: Path, on_step: OnStep) -> RunRecord:
+    if isinstance(run, WorldRun):
+        return recover(run, folder, on_step)
     from diagnostics.commands.recover_graph.cells import recover_cells
 
-    return recover_cells(job, folder, on_step)
+    return recover_cells(run, folder, on_step)

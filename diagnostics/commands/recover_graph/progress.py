@@ -2,31 +2,44 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Self, TextIO, final
+from typing import Protocol, Self, TextIO, final
 
 from diagnostics.cli.progress import Progress
 from diagnostics.commands.recover_graph.table import finishing_line
 from diagnostics.results.run_record import RunRecord
-from diagnostics.runs.pool import Job
 
 _SHOWN = 4
 """Losses that are shown at a time."""
 
 
+class Training(Protocol):
+    """A run of so many training steps."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def n_steps(self) -> int:
+        """Training steps."""
+        ...
+
+
 @final
 class RunsProgress:
-    """A :class:`diagnostics.runs.pool.Listener`, shown as :class:`diagnostics.cli.progress.Progress` shows it.
+    """Training runs, shown as :class:`diagnostics.cli.progress.Progress` shows it.
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : sequence of Training
     quiet, stream, clock, ticking
         As of :class:`diagnostics.cli.progress.Progress`.
     """
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[Training],
         *,
         quiet: bool = False,
         stream: TextIO | None = None,

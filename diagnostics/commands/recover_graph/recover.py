@@ -16,7 +16,8 @@ from diagnostics.graphs.evaluate import TARGET_OF, ReadOut, primary, read_outs_o
 from diagnostics.graphs.methods import method_scores, scores_from_inside
 from diagnostics.graphs.scores import target_graph
 from diagnostics.results.run_record import RunRecord
-from diagnostics.runs.pool import ARRAYS, HISTORY, OnStep
+from diagnostics.runs.execute import OnStep
+from diagnostics.runs.folder import ARRAYS, HISTORY
 from diagnostics.runs.settings import WorldRun
 from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
 from diagnostics.scoring.model_losses import model_losses

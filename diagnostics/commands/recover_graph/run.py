@@ -5,18 +5,22 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from diagnostics.cli.parser import INTERRUPTED
 from diagnostics.cli.text import WIDTH
 from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
-from diagnostics.commands.recover_graph.plan import plan_of, work
+from diagnostics.commands.recover_graph.plan import carry_out, plan_of
 from diagnostics.commands.recover_graph.progress import RunsProgress
 from diagnostics.commands.recover_graph.table import header, table
 from diagnostics.commands.recover_graph.verdicts import verdicts
 from diagnostics.results.report import Report
 from diagnostics.results.run_record import RunRecord
-from diagnostics.runs.pool import run_all
+from diagnostics.runs.execute import Ended
+from diagnostics.runs.execute import execute as execute_runs
+from diagnostics.runs.folder import keep_results
+from diagnostics.runs.store import ResultStore
 from gpcp.core.files import check_file, check_folder, write_json, write_text
 
 
@@ -33,16 +37,25 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     check_folder(out)
     check_file(arguments.json)
     plan = plan_of(arguments)
+    store = ResultStore(out / "runs.jsonl")
+    keep_results(plan.jobs, store, out, resume=arguments.resume)
     try:
         with RunsProgress(plan.jobs, quiet=arguments.quiet) as progress:
-            records = run_all(
+
+            def on_run(ended: Ended) -> None:
+                progress.done(ended.index, RunRecord.from_json(ended.record), resumed=ended.resumed)
+
+            found = execute_runs(
                 plan.jobs,
-                work,
-                out=out,
-                n_workers=arguments.jobs or os.cpu_count() or 1,
-                resume=arguments.resume,
-                listener=progress,
+                partial(carry_out, out=out),
+                store,
+                workers=arguments.jobs or os.cpu_count() or 1,
+                scheduler=arguments.scheduler,
+                cost=lambda run: run.n_steps,
+                on_run=on_run,
+                on_step=progress.step,
             )
+            records = [RunRecord.from_json(record) for record in found]
     except KeyboardInterrupt:
         print("\nrecover_graph: interrupted; the same command with --resume goes on from here", file=sys.stderr)
         return INTERRUPTED

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     add("--healthy", metavar="N", type=whole, default=300, help="healthy subjects (default 300)")
     add("--only", metavar="NAME", nargs="+", default=[], help="checks, families or kinds to run (default: all)")
     add("--jobs", metavar="N", type=positive, default=1, help="worker processes, a thread each (default 1)")
+    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the runs instead")
     add("--out", metavar="DIR", type=Path, default=Path("runs/selftest"), help="runs.jsonl and selftest.md")
     add("--json", action="store_true", help="print the figures as JSON instead of the table")
     add("--quiet", action="store_true", help="no progress")

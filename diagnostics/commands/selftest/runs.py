@@ -1,4 +1,4 @@
-"""The runs of the selftest: a subject each, kept as :mod:`diagnostics.runs.run_store` keeps them."""
+"""The runs of the selftest: a planted fault or a healthy subject each, diagnosed."""
 
 import argparse
 import json
@@ -10,7 +10,9 @@ from typing import final
 import gpcp
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.selftest.table import figures, markdown, met
-from diagnostics.runs.run_store import Record, do_runs
+from diagnostics.runs.execute import Ended, OnStep
+from diagnostics.runs.execute import execute as execute_runs
+from diagnostics.runs.store import Record, ResultStore
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_text
 
@@ -42,8 +44,13 @@ class Run:
         """What decides its result; another version's results are other results."""
         return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.fault or 'healthy'} {self.seed}"
 
-def carry_out(run: Run) -> Record:
+
+def carry_out(run: Run, on_step: OnStep) -> Record:
     """Diagnose the subject; the two habits are asked where all checks are.
 
     Where a fault is found before anything is trained, nothing is: the diagnosis is the same.
@@ -99,11 +106,19 @@ def execute(arguments: argparse.Namespace) -> int:
 
     with EndingRuns(len(runs), unit="subjects", quiet=arguments.quiet) as progress:
 
-        def shown(record: Record, n_left: int) -> None:
-            what = f"{record['fault'] or 'healthy'} {record['seed']}"
-            progress.ended(n_left, f"{what}: {record['diagnosis'] or 'no alarm'} ({record['seconds']:.0f} s)")
+        def shown(ended: Ended) -> None:
+            if not ended.resumed:
+                what, record = runs[ended.index].name, ended.record
+                progress.ended(ended.n_left, f"{what}: {record['diagnosis'] or 'no alarm'} ({record['seconds']:.0f} s)")
 
-        records = do_runs(runs, carry_out, out / "runs.jsonl", n_jobs=arguments.jobs, on_run=shown)
+        records = execute_runs(
+            runs,
+            carry_out,
+            ResultStore(out / "runs.jsonl"),
+            workers=arguments.jobs,
+            scheduler=arguments.scheduler,
+            on_run=shown,
+        )
     found = figures(records, FAULTS)
     text = markdown(records, FAULTS)
     write_text(out / "selftest.md", text)

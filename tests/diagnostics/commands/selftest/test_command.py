@@ -1,6 +1,8 @@
 """The selftest: healthy subjects, the two habits, resuming after a kill, intervals, table and exit codes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,8 @@ from diagnostics.faults.healthy import (
     healthy_subjects,
     overfits_one_batch,
 )
-from diagnostics.runs.run_store import append, read_runs
 from gpcp.model.transformer import GenePerturbationTransformer
+from tests.diagnostics.runs.cluster import REPO, local_cluster
 
 
 def asked(out: Path, *more: str) -> int:
@@ -57,17 +59,6 @@ def test_bad_use_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "file").touch()
     assert asked(tmp_path / "file" / "below", "--faults", "loss_sign") == 2
     assert not (tmp_path / "new").exists()
-
-
-def test_lines_are_read_back_and_a_torn_one_is_dropped(tmp_path: Path):
-    path = tmp_path / "runs.jsonl"
-    assert read_runs(path) == {}
-    append(path, {"key": "a", "n": 1})
-    with path.open("ab") as file:
-        file.write(b'{"key": "b", ')
-    assert read_runs(path) == {"a": {"key": "a", "n": 1}}
-    append(path, {"key": "c", "n": 2})
-    assert list(read_runs(path)) == ["a", "c"]
 
 
 @given(n=st.integers(1, 400), share=st.floats(0, 1))
@@ -109,3 +100,36 @@ def test_the_two_habits_accept_a_healthy_subject_and_leave_it_as_it_was():
     assert overfits_one_batch(subject)
     assert beats_a_constant(subject)
     assert all(torch.equal(value, before[name]) for name, value in subject.model.state_dict().items())
+
+
+TEN = (
+    *("loss_sign", "loss_sum", "loss_detached", "loss_mask_missing", "loss_of_means"),
+    *("position_leak", "target_leak", "zero_genes", "same_order", "double_log"),
+)
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_table_and_goes_on_after_a_kill(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = ["--faults", *TEN, "--quiet"]
+    assert asked(tmp_path / "processes", *options, "--jobs", "2") in (0, 1)
+    table = capsys.readouterr().out
+    with local_cluster(tmp_path) as address:
+        assert asked(tmp_path / "cluster", *options, "--scheduler", address) in (0, 1)
+        assert capsys.readouterr().out == table
+        out = tmp_path / "killed"
+        killed_after(3, out, "--faults", *TEN, "--scheduler", address)
+        assert 3 <= len((out / "runs.jsonl").read_bytes().splitlines()) < 10
+        assert asked(out, *options, "--scheduler", address) in (0, 1)
+        assert capsys.readouterr().out == table
+    faults = [json.loads(line)["fault"] for line in (out / "runs.jsonl").read_bytes().splitlines()]
+    assert sorted(faults) == sorted(TEN)
+
+
+def killed_after(n_runs: int, out: Path, *options: str) -> None:
+    """Run the command in a process of its own, and kill it when so many runs have ended."""
+    command = [sys.executable, "-m", "diagnostics", "selftest", "--only", "exact", "--seeds", "1", "--healthy", "0"]
+    with subprocess.Popen([*command, "--out", str(out), *options], cwd=REPO, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        for _ in range(n_runs):
+            process.stderr.readline()
+        process.kill()

@@ -1,0 +1,230 @@
+"""Carry out many independent runs on any executor; each result is kept as its run ends, and no run is done twice."""
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from typing import Any, Protocol, TypeVar, final
+
+from diagnostics.runs.store import Record, ResultStore
+from diagnostics.runs.workers import Engine, cluster_engine, process_engine
+from gpcp.core.errors import InputError
+
+_POLL_S = 0.2
+_MOST_NAMES = 4
+
+
+class Run(Protocol):
+    """What is asked for: a picklable value."""
+
+    @property
+    def key(self) -> str:
+        """All that decides its result."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+
+OnStep = Callable[[int, float], None]
+"""Called during training with the number of steps done and the loss."""
+
+_RunT = TypeVar("_RunT", bound=Run)
+Work = Callable[[_RunT, OnStep], Record]
+"""Carries out one run: a function of a module, or a partial of one, because workers import it."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A run that has its result.
+
+    Parameters
+    ----------
+    index : int
+        Its place among the runs.
+    record : Record
+    resumed : bool
+        Its result was there before.
+    n_left : int
+        Runs without a result.
+    """
+
+    index: int
+    record: Record
+    resumed: bool
+    n_left: int
+
+
+class WorkerDiedError(InputError):
+    """Workers died with the runs that they were doing; all other runs have their results."""
+
+
+def execute(
+    runs: Sequence[_RunT],
+    carry_out: Work[_RunT],
+    store: ResultStore,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    cost: Callable[[_RunT], float] | None = None,
+    on_run: Callable[[Ended], None] | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> list[Record]:
+    """Carry out the runs that have no result yet, and give the results of all in the order of ``runs``.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Runs with the same key are one run.
+    carry_out : callable
+        ``carry_out(run, on_step)`` gives the run's record, with its ``key``.
+    store : ResultStore
+        Results of other runs that are in it stay.
+    workers : int
+        Worker processes of this machine; with 1 everything happens in this process.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers are used instead.
+    cost : callable, optional
+        By which the most expensive runs are started first; in the order given by default.
+    on_run : callable, optional
+        Called for every run that has its result, those found in the store included.
+    on_step : callable, optional
+        Called with the index of a run, the number of its steps done and its loss; never for runs on a cluster.
+
+    Raises
+    ------
+    WorkerDiedError
+        When all other runs are done: workers died, and the message names the runs that are left.
+    InputError
+        The store is in use, or the scheduler does not answer; or as ``carry_out``.
+    KeyboardInterrupt
+        After the workers were ended; finished runs are in the store.
+    """
+    with store.locked():
+        progress = _Progress(runs=runs, store=store, on_run=on_run, on_step=on_step)
+        progress.resume()
+        todo = sorted(progress.todo(), key=lambda index: -cost(runs[index]) if cost else 0.0)
+        if scheduler is None and (workers == 1 or len(todo) <= 1):
+            for index in todo:
+                progress.ended(index, carry_out(runs[index], partial(progress.step, index)))
+        elif todo:
+            steps = _Steps(get_context("spawn").RawArray("d", [math.nan] * 2 * len(runs)))
+            with _engine(min(workers, len(todo)), scheduler, steps) as engine:
+                futures = {engine.executor.submit(_carry_out, carry_out, runs[index], index): index for index in todo}
+                _collect(futures, engine.lost, progress, steps)
+    return [progress.records[run.key] for run in runs]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Progress:
+    """What is done so far, in the store and for the caller."""
+
+    runs: Sequence[Run]
+    store: ResultStore
+    on_run: Callable[[Ended], None] | None
+    on_step: Callable[[int, int, float], None] | None
+    records: dict[str, Record] = field(default_factory=dict[str, Record])
+
+    def todo(self) -> list[int]:
+        """The first run of each key that has no result."""
+        first_of = {run.key: index for index, run in reversed([*enumerate(self.runs)])}
+        return sorted(index for key, index in first_of.items() if key not in self.records)
+
+    def resume(self) -> None:
+        self.records.update(self.store.read())
+        self._tell({run.key for run in self.runs} & set(self.records), resumed=True)
+
+    def step(self, index: int, n_done: int, loss: float) -> None:
+        if self.on_step is not None:
+            self.on_step(index, n_done, loss)
+
+    def ended(self, index: int, record: Record) -> None:
+        key = self.runs[index].key
+        self.records[key] = self.store.add(record)
+        self._tell({key}, resumed=False)
+
+    def _tell(self, keys: set[str], *, resumed: bool) -> None:
+        n_left = len(self.todo())
+        for index, run in enumerate(self.runs):
+            if run.key in keys and self.on_run is not None:
+                self.on_run(Ended(index=index, record=self.records[run.key], resumed=resumed, n_left=n_left))
+
+
+def _engine(n_workers: int, scheduler: str | None, steps: "_Steps") -> AbstractContextManager[Engine]:
+    if scheduler is not None:
+        return cluster_engine(scheduler)
+    return process_engine(n_workers, initializer=_note_steps_in, initargs=(steps.shared,))
+
+
+def _collect(
+    futures: "dict[Future[Record], int]", lost_by: tuple[type[BaseException], ...], progress: _Progress, steps: "_Steps"
+) -> None:
+    lost: list[str] = []
+    waiting = set(futures)
+    while waiting:
+        ended, waiting = wait(waiting, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+        steps.tell(progress.step)
+        for future in ended:
+            try:
+                record = future.result()
+            except lost_by:
+                lost.append(progress.runs[futures[future]].name)
+                continue
+            progress.ended(futures[future], record)
+    if lost:
+        names = ", ".join(lost[:_MOST_NAMES]) + (f" and {len(lost) - _MOST_NAMES} more" if lost[_MOST_NAMES:] else "")
+        raise WorkerDiedError(
+            f"the worker died (killed, or out of memory) that was doing {names}; all else is done and kept in "
+            f"{progress.store.path}: the same command does the rest, with fewer --workers in less memory"
+        )
+
+
+@final
+class _Steps:
+    """Steps and losses of running runs, two numbers each, in memory that processes share.
+
+    No lock and no queue: a worker that is killed in the middle of a step hinders nobody.
+    """
+
+    def __init__(self, shared: Any) -> None:
+        self.shared = shared
+        self._told: dict[int, float] = {}
+
+    def note(self, index: int, n_done: int, loss: float) -> None:
+        self.shared[2 * index + 1] = loss
+        self.shared[2 * index] = n_done
+
+    def tell(self, on_step: Callable[[int, int, float], None]) -> None:
+        """Tell of the runs that went on since it was last asked."""
+        for index in range(len(self.shared) // 2):
+            n_done, loss = self.shared[2 * index], self.shared[2 * index + 1]
+            if not math.isnan(n_done) and self._told.get(index) != n_done:
+                self._told[index] = n_done
+                on_step(index, int(n_done), loss)
+
+
+# In a worker process of this machine: where it notes how far its run is.
+_steps: _Steps | None = None
+
+
+def _note_steps_in(shared: Any) -> None:
+    global _steps
+    _steps = _Steps(shared)
+
+
+def _carry_out(carry_out: Work[_RunT], run: _RunT, index: int) -> Record:
+    """In a worker: of this machine, or of a cluster, which shares no memory with the parent."""
+    steps = _steps
+
+    def on_step(n_done: int, loss: float) -> None:
+        if steps is not None:
+            steps.note(index, n_done, loss)
+
+    return carry_out(run, on_step)

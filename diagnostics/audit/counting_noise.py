@@ -131,7 +131,7 @@ class Counts:
         return Counts(gene_PG=self.gene_PG[which], other_P=self.other_P[which])
 
     def split(self, rng: np.random.Generator) -> "tuple[Counts, Counts]":
-        """Two halves, each count dealt to them one by one."""
+        """Two halves, each count assigned to one of them at random."""
         gene_PG = rng.binomial(self.gene_PG, 0.5).astype(np.int64)
         other_P = rng.binomial(self.other_P, 0.5).astype(np.int64)
         return (

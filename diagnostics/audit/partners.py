@@ -96,7 +96,7 @@ def key_codes(index: CellIndex, match_on: Sequence[str]) -> NDArray[np.int64]:
 def deal(key_P: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """For each pair the pair whose cell ``after`` it is given: one of its key, not itself where there is another.
 
-    A random cycle of the pairs of each key: every cell is dealt once.
+    A random cycle of the pairs of each key: every cell is used once.
     """
     order_P = rng.permutation(len(key_P))
     order_P = order_P[np.argsort(key_P[order_P], kind="stable")]

@@ -181,7 +181,7 @@ def _is_slow(healthy: Subject, faulty: Subject) -> bool:
 
 @fault(
     "loader_starves",
-    "every batch takes a twentieth of a second to come, several times what a step takes",
+    "every batch takes a twentieth of a second to read, several times as long as a step",
     part="data", expected=("learning.input",), cause="data", shows=_is_slow,
 )  # fmt: skip
 def _starves(subject: Subject) -> Subject:

@@ -171,7 +171,7 @@ def _frozen(model: GenePerturbationTransformer) -> None:
     model.query_identity.weight.requires_grad_(False)
 
 
-@layers_fault("dead_relu", "a ReLU whose inputs are all far below 0 stands before the head", "gradients",
+@layers_fault("dead_relu", "a ReLU whose inputs are all far below 0 is put before the head", "gradients",
          "reads_expression")  # fmt: skip
 def _dead(model: GenePerturbationTransformer) -> None:
     model.skip_G = None
@@ -293,7 +293,7 @@ def _detached(model: GenePerturbationTransformer) -> None:
 
 
 @layers_fault("layers_in_a_list",
-         "the encoder's layers stand in a plain list, where no optimiser finds them", "state_dict",
+         "the encoder's layers are in a plain list, where no optimiser finds them", "state_dict",
          shows=gradients_differ)  # fmt: skip
 def _listed(model: GenePerturbationTransformer) -> None:
     layers = list(model.encoder)

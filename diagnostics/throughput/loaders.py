@@ -25,7 +25,7 @@ U = TypeVar("U")
 @final
 @dataclass(slots=True, frozen=True)
 class ReadTimes:
-    """What a thread that reads ahead notes of a pass: when each read began and ended, and how to ask for its counts."""
+    """Record of a thread that reads ahead of a pass: when each read began and ended, and how to ask for its counts."""
 
     spans: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     asked: list[Callable[[], PrefetchStats]] = field(default_factory=list[Callable[[], PrefetchStats]])

@@ -7,7 +7,7 @@ Two numbers decide whether input limits a run, since each misses a case. The *wa
 *input-bound share* compares a step with one on a batch that is there already; it sees both.
 
 The first batch is dropped from all but its own latency: a pass is timed from when its first batch was read to when its
-last one is had. So much time holds as many reads as steps, whoever does them and when: nothing is read before it and
+last one is had. So much time holds as many reads as steps, in whatever thread: nothing is read before it and
 used in it, as there would be were it to begin with the end of the first step, or when a thread that competes for the
 interpreter lock hands the batch over. Two threads that take turns at one processor therefore show no gain. With
 constant stages a synchronous pass takes ``read + step`` a batch, and an ideal prefetched one ``max(read, step)``, for
@@ -113,7 +113,7 @@ class PassTimes:
         change_E = np.concatenate([np.ones(len(self.read_to_K)), -np.ones(len(self.got_N))]).astype(np.int64)
         if not len(self.read_to_K):
             return time_E[:0], change_E[:0]
-        # At the same moment a batch is laid down before it is taken.
+        # At the same moment a batch is put before it is taken.
         order = np.lexsort((-change_E, time_E))
         return time_E[order], np.cumsum(change_E[order])
 
@@ -171,5 +171,5 @@ def depth_for(longest_read_s: float, step_s: float) -> int:
     if step_s <= 0:
         return 2
     depth = max(2, math.ceil(longest_read_s / step_s))
-    # The quotient is rounded: the product is what is asked for.
+    # The quotient is rounded: the product is what is required.
     return depth if depth * step_s >= longest_read_s else depth + 1

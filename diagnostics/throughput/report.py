@@ -34,7 +34,7 @@ MOST_DEPTH = 1024
 """Largest queue depth that is recommended."""
 
 ALONE = 0.9
-"""Share of its time that a thread which only computes is given at least, where nobody else wants the processors."""
+"""Share of its time that a thread which only computes gets at least, where no other process wants the processors."""
 
 MOST_EFFICIENCY = 1.25
 """An overlap efficiency that lies above this with its whole interval is not a thread's: no more than 1 can be."""
@@ -297,7 +297,7 @@ def overlap_report(
 
 
 def _free(usable_cores: float, granted: float, cached: RowFigures) -> float:
-    """What the model leaves, if nobody else takes it: nothing idles where a thread is not given a whole processor."""
+    """Cores that the model leaves idle; none where a thread is not given a whole processor."""
     return max(0.0, usable_cores - cached.cores_used) if granted >= ALONE else 0.0
 
 
@@ -305,7 +305,7 @@ def _why(drain: RowFigures, cached: RowFigures, ahead: RowFigures, *, free: floa
     """The first reason that holds: what cannot be gained, then what is in the way, then chance."""
     if little:
         return "small"
-    # Where others take a part of every processor, who computes all the time uses no more than what is granted.
+    # Where others take a part of every processor, a thread that computes all the time uses no more than is granted.
     reading_computes, model_computes = (one.cores_used / granted >= _BUSY for one in (drain, cached))
     if reading_computes and free < _BUSY:
         return "saturated"

@@ -54,7 +54,7 @@ def prefetched_pass(read_N: Sequence[float], step_N: Sequence[float], *, depth: 
     n = len(read)
     begun, laid, asked, got, done = (np.zeros(n) for _ in range(5))
     for i in range(n):
-        # Room: all but depth - 1 of the batches laid down before have been taken.
+        # Room: all but depth - 1 of the batches put before have been taken.
         begun[i] = max(laid[i - 1] if i else 0.0, got[i - depth] if i >= depth else 0.0)
         laid[i] = begun[i] + read[i]
         asked[i] = done[i - 1] if i else 0.0

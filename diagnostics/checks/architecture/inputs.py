@@ -31,7 +31,7 @@ _JUNK = 1e6
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def finite(probe: Probe) -> Finding:
-    """On pairs as they come and with more genes unmeasured, at the model's own weights."""
+    """On the source's pairs and with more genes unmeasured, at the model's own weights."""
     n_wrong, n = 0, 0
     for pairs in (probe.few, probe.masked):
         batch, _ = probe.exact(pairs)
@@ -83,8 +83,8 @@ def unmeasured(probe: Probe) -> Finding:
         found = now if now.largest >= found.largest else found
     return must_equal(
         found,
-        same="what stands at unmeasured positions changes nothing",
-        differs="what stands at unmeasured positions changes the predictions for measured genes",
+        same="what is stored at unmeasured positions changes nothing",
+        differs="what is stored at unmeasured positions changes the predictions for measured genes",
         next_step="drop what is not measured with torch.where(measured_BL, value, 0), and give measured_BL to "
         "attention and to every mean or sum over genes (True where a gene counts)",
     )

@@ -199,7 +199,7 @@ def modes(probe: Probe) -> Finding:
         same="training mode without dropout predicts as evaluation mode does",
         differs="training mode predicts otherwise than evaluation mode, and neither dropout nor a norm over the batch "
         "accounts for it",
-        next_step="look for what asks self.training: what is trained is not what is evaluated",
+        next_step="look for uses of self.training: what is trained is not what is evaluated",
     )
 
 

@@ -157,7 +157,7 @@ def before(probe: Probe) -> Finding:
         probe, "before_BG", "the cell before",
         lambda pairs: (pairs.before_BG, pairs.measured_BG),
         lambda pairs: {"the cell after": pairs.after_BG, "the change": pairs.delta_BG},
-        "look at what stands between the source and the model" + _OWN_UNITS,
+        "look at what lies between the source and the model" + _OWN_UNITS,
     )  # fmt: skip
 
 

@@ -48,14 +48,14 @@ def units(probe: Probe) -> Finding:
             outcome="inconclusive",
             message=f"no value is above {highest:.3g}: scaled by hand, or logarithms of logarithms, which end at "
             f"{LARGEST_LOG_LOG:.2g}",
-            next_step="say which, and take one logarithm only", statistic=highest, n=len(probe.sample),
+            next_step="state which, and take one logarithm only", statistic=highest, n=len(probe.sample),
         )  # fmt: skip
     own = "a world's own units" if lowest < 0 else "logarithms"
     return verdict(
         good=not words,
         message=words or f"values lie within {lowest:.3g} .. {highest:.3g}, as those in {own} may",
         next_step="give log1p of counts per million, taken once, for both cells: the squared error of counts is that "
-        "of a few loud genes, and a second logarithm flattens what there is",
+        "of a few highly expressed genes, and a second logarithm flattens differences",
         statistic=highest, tolerance=LARGEST_LOG, n=len(probe.sample),
     )  # fmt: skip
 

@@ -61,7 +61,7 @@ def pair_codes(pairs: PairBatch, *, perturbed: bool = True) -> Codes:
 
 
 def same_position_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
-    """Largest share of the second pass's pairs that stand in the first at one and the same distance, and that."""
+    """Largest share of the second pass's pairs that are in the first at one common distance, and that distance."""
     first: list[int] = one_B.tolist()
     second: list[int] = other_B.tolist()
     # The first of equal pairs: later ones are overwritten.
@@ -164,7 +164,7 @@ def repeats(probe: Probe) -> Finding:
 
 
 def _rhythm(code_B: Codes) -> str:
-    """At what distance pairs come again, where most do at one."""
+    """The distance at which pairs are repeated, where most are at one."""
     last: dict[int, int] = {}
     gaps: list[int] = []
     for position, code in enumerate(code_B.tolist()):

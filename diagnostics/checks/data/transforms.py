@@ -97,7 +97,7 @@ def _scaled(found: Floats, right: Floats) -> str:
 
 
 def _scaled_by_gene(found_BG: Floats, right_BG: Floats, where_BG: Bools) -> str:
-    """``a x + b`` with an ``a`` and a ``b`` for each gene: as many as three pairs say something."""
+    """``a x + b`` with an ``a`` and a ``b`` for each gene: where at least three pairs determine them."""
     n_examined = 0
     for gene in np.flatnonzero(where_BG.sum(axis=0) >= 3):
         rows_B = where_BG[:, gene]

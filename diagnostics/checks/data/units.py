@@ -44,7 +44,7 @@ class Units:
     Parameters
     ----------
     kind : str
-        As :class:`gpcp.sources.h5ad.normalise.ValueTally` says.
+        As in :class:`gpcp.sources.h5ad.normalise.ValueTally`.
     lowest, highest : float
     mean_size : float
         Mean absolute value of those that are not 0.

@@ -44,7 +44,7 @@ NOT_HELD_UP = 0.9
 """Share of the linear gain from which on a model is not held up, however few directions it takes."""
 
 KEPT = 0.5
-"""Share of what training wins that unseen pairs must keep: what is memorised is worth nothing."""
+"""Share of the gain on training pairs that unseen pairs must keep: what is memorised is worth nothing."""
 
 FORGIVEN = 0.05
 """Of the baseline's loss: a gap between seen and unseen pairs that is too small to matter."""
@@ -246,7 +246,7 @@ def rank(probe: Probe) -> Finding:
 
 @check(
     "learning.generalises",
-    "Does what training wins hold on unseen pairs?",
+    "Does what is learnt generalise to unseen pairs?",
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
 def generalises(probe: Probe) -> Finding:
@@ -256,7 +256,7 @@ def generalises(probe: Probe) -> Finding:
         return Finding(outcome="not_applicable", message="there is no finite training to judge")
     won = ratio_of(training.seen_baseline.sum_B - training.seen.sum_B, _spread(training.seen_baseline))
     kept = training.gain(training.baseline, training.model.errors)
-    # A fault where unseen pairs keep less than KEPT of what training wins, by more than what does not matter.
+    # A fault where unseen pairs keep less than KEPT of the training pairs' gain, by more than is negligible.
     lost = Gain(
         value=KEPT * won.value - kept.value - FORGIVEN,
         error=math.hypot(KEPT * won.error, kept.error),

@@ -4,7 +4,7 @@ Dimension key: ``B`` pairs, ``R`` rates.
 
 Rates are absolute: a range about the given rate would not find that it is off by four decades. Every rate begins at
 the same weights and sees the same batches, and is judged by the squared error on the same pairs, whatever loss the
-model is trained by. What a rate *wins* is how far that error falls.
+model is trained by. A rate's *gain* is how far that error falls.
 """
 
 import math
@@ -36,10 +36,10 @@ N_JUDGED = 256
 """Pairs on which a rate is evaluated."""
 
 USABLE = 0.5
-"""A rate is usable where it wins at least this share of what the best one wins."""
+"""A rate is usable where it reaches at least this share of the best one's loss reduction."""
 
 HOPELESS = 0.1
-"""A rate that wins less than this share of the best one's gain is a cause by itself."""
+"""A rate that reaches less than this share of the best one's reduction is a cause by itself."""
 
 
 @final
@@ -100,14 +100,14 @@ class RangeTest:
 
     @property
     def learns(self) -> bool:
-        """Whether the best rate wins anything beyond chance: four standard errors, for the best of some ten rates."""
+        """Whether the best rate's gain is beyond chance: four standard errors, for the best of some ten rates."""
         if self.start is None or not self.points or self.best.errors is None:
             return False
         return self.best.errors.below(self.start) > 4
 
     @property
     def usable(self) -> tuple[float, float]:
-        """The lowest and the highest rate, about the best, that win at least :data:`USABLE` of its gain."""
+        """The lowest and the highest rate, about the best, that reach at least :data:`USABLE` of its gain."""
         position = self.points.index(self.best)
         floor = USABLE * self.gain(self.best)
         lo = hi = position
@@ -234,7 +234,7 @@ def rate(probe: Probe) -> Finding:
     advice = f"use about {range_test.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
     spread = max((range_test.best.loss, *range_test.repeats)) - min((range_test.best.loss, *range_test.repeats))
     seen = (
-        f"{range_test.n_steps} steps at {given:.2g} win {max(share, -1.0):.1%} of what the best rate wins, "
+        f"{range_test.n_steps} steps at {given:.2g} reach {max(share, -1.0):.1%} of the best rate's reduction, "
         f"{range_test.best.rate:.2g} ({range_test.start.loss:.4g} -> {range_test.best.loss:.4g}, seeds "
         f"{spread:.2g} apart)"
     )

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.sample import SampledPairs
-from gpcp.core.intervals import Estimate, bootstrap
+from gpcp.core.intervals import Interval, bootstrap
 
 _BLOCK_ENTRIES = 1_000_000
 _MILLION = 1e6
@@ -51,16 +51,16 @@ class CountingNoise:
 
     Parameters
     ----------
-    half_depth : Estimate or None
+    half_depth : Interval or None
         Measured on halves: an upper bound. None where it is not applicable.
-    full_depth : Estimate or None
+    full_depth : Interval or None
         Extrapolated from halves, by a model.
     summary : str
         What it is based on, or why it is not applicable.
     """
 
-    half_depth: Estimate | None
-    full_depth: Estimate | None
+    half_depth: Interval | None
+    full_depth: Interval | None
     summary: str
 
 

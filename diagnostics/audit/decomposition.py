@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from diagnostics.audit.sample import SampledPairs
 from gpcp.core.errors import InputError
-from gpcp.core.intervals import Estimate, jackknife
+from gpcp.core.intervals import Interval, jackknife
 from gpcp.sources.index import Labels
 
 CONTEXTS = ("cell_type", "tissue", "disease", "dataset", "assay", "donor")
@@ -61,19 +61,19 @@ class Parts:
 
     Parameters
     ----------
-    mean_square : Estimate
+    mean_square : Interval
         Of ``delta``.
-    share_of : mapping of str to Estimate
+    share_of : mapping of str to Interval
         Shares of it, in the order of projection; the values sum to 1.
-    before_alone : Estimate
+    before_alone : Interval
         Share that ``before`` predicts gene by gene with nothing else known; not one of the parts.
     depth_summary : str
         The measure of depth, or why there is none.
     """
 
-    mean_square: Estimate
-    share_of: Mapping[str, Estimate]
-    before_alone: Estimate
+    mean_square: Interval
+    share_of: Mapping[str, Interval]
+    before_alone: Interval
     depth_summary: str
 
 

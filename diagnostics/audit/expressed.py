@@ -10,7 +10,7 @@ import numpy as np
 
 from diagnostics.audit.sample import SampledPairs
 from gpcp.core.errors import InputError
-from gpcp.core.intervals import Estimate, bootstrap
+from gpcp.core.intervals import Interval, bootstrap
 
 
 @final
@@ -20,9 +20,9 @@ class ExpressedShares:
 
     Parameters
     ----------
-    measured : Estimate
+    measured : Interval
         Of all entries, those measured in both cells: the others can teach nothing.
-    both, one, neither : Estimate
+    both, one, neither : Interval
         Of the scored entries, those expressed (value above 0) in both cells, in one, in neither; they sum to 1.
     neither_by_chance : float
         The null: ``sum_g w_g (1 - p_g)^2``, with ``p_g`` the gene's share of expressing cells and ``w_g`` its share of
@@ -31,10 +31,10 @@ class ExpressedShares:
         Genes that are scored and expressed in no cell of the pairs.
     """
 
-    measured: Estimate
-    both: Estimate
-    one: Estimate
-    neither: Estimate
+    measured: Interval
+    both: Interval
+    one: Interval
+    neither: Interval
     neither_by_chance: float
     n_silent: int
 

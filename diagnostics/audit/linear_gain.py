@@ -26,7 +26,7 @@ from diagnostics.scoring.errors import Errors, errors_of, losses_of, predictions
 from diagnostics.scoring.matched_linear import PairLinearPredictor
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.core.intervals import LEVEL, Estimate, bootstrap
+from gpcp.core.intervals import LEVEL, Interval, bootstrap
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.predictors import Perturbation, control_of
 from gpcp.core.random import stream
@@ -57,11 +57,11 @@ class LinearGain:
         Which was the better.
     loss_of : mapping of str to float
         ``no change``, ``mean change``, ``mean``, and each linear predictor by name.
-    gain_of : mapping of str to Estimate
+    gain_of : mapping of str to Interval
         Of each linear predictor, share of the baseline's loss; intervals hold for all of them at once.
     unperturbed : str
         The best predictor without the perturbation.
-    perturbed_gain_of : mapping of str to Estimate
+    perturbed_gain_of : mapping of str to Interval
         Of each linear predictor with the perturbation, share of the loss of ``unperturbed``; simultaneous intervals.
     best : str or None
         The one with the highest lower end of the latter; None where none could be fitted.
@@ -75,9 +75,9 @@ class LinearGain:
 
     baseline: str
     loss_of: dict[str, float]
-    gain_of: dict[str, Estimate]
+    gain_of: dict[str, Interval]
     unperturbed: str
-    perturbed_gain_of: dict[str, Estimate]
+    perturbed_gain_of: dict[str, Interval]
     best: str | None
     smallest_visible: float
     n_held_out: int
@@ -85,12 +85,12 @@ class LinearGain:
     summary: str
 
     @property
-    def gain(self) -> Estimate | None:
+    def gain(self) -> Interval | None:
         """That of the best over the baseline."""
         return None if self.best is None else self.gain_of[self.best]
 
     @property
-    def perturbed_gain(self) -> Estimate | None:
+    def perturbed_gain(self) -> Interval | None:
         """That of the best over the best without the perturbation."""
         return None if self.best is None else self.perturbed_gain_of[self.best]
 
@@ -182,7 +182,7 @@ def _passes(source: PairSource, n_pairs: int, seed: int, *, most_passes: int) ->
     return concatenate(parts)
 
 
-def _gains(base: Errors, fitted: dict[str, Errors], seed: int) -> dict[str, Estimate]:
+def _gains(base: Errors, fitted: dict[str, Errors], seed: int) -> dict[str, Interval]:
     """Share of the baseline's loss that each takes away; Bonferroni over them."""
     if not fitted:
         return {}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.sample import SampledPairs
-from gpcp.core.intervals import Estimate, bootstrap
+from gpcp.core.intervals import Interval, bootstrap
 from gpcp.pairing.rules import MEASURED
 from gpcp.sources.index import CellIndex
 
@@ -29,24 +29,24 @@ class Partners:
 
     Parameters
     ----------
-    square_chosen, square_same_key, square_any_key : Estimate
-    jaccard_chosen, jaccard_same_key, jaccard_any_key : Estimate
-    key_buys : Estimate
+    square_chosen, square_same_key, square_any_key : Interval
+    jaccard_chosen, jaccard_same_key, jaccard_any_key : Interval
+    key_buys : Interval
         ``1 - square_same_key / square_any_key``: share of the squared change that the key takes away.
-    choice_buys : Estimate
+    choice_buys : Interval
         ``1 - square_chosen / square_same_key``: what the choice of a partner within the key takes away beyond it.
     summary : str
         What the key is, and how many of it there are.
     """
 
-    square_chosen: Estimate
-    square_same_key: Estimate
-    square_any_key: Estimate
-    jaccard_chosen: Estimate
-    jaccard_same_key: Estimate
-    jaccard_any_key: Estimate
-    key_buys: Estimate
-    choice_buys: Estimate
+    square_chosen: Interval
+    square_same_key: Interval
+    square_any_key: Interval
+    jaccard_chosen: Interval
+    jaccard_same_key: Interval
+    jaccard_any_key: Interval
+    key_buys: Interval
+    choice_buys: Interval
     summary: str
 
 

@@ -8,7 +8,7 @@ from typing import final
 
 from diagnostics.audit.audit import PanelAudit
 from diagnostics.audit.decomposition import CHANGE, CONTEXTS, DEPTH, FREE, REGRESSION, REMAINS
-from gpcp.core.intervals import Estimate
+from gpcp.core.intervals import Interval
 
 UNMEASURED_THRESHOLD = 0.20
 NEITHER_THRESHOLD = 0.50
@@ -176,7 +176,7 @@ def _free(audit: PanelAudit) -> list[Finding]:
     ]
 
 
-def percent(estimate: Estimate) -> str:
+def percent(estimate: Interval) -> str:
     """Such as ``"71 % [69, 73]"``; one decimal where it is small."""
     decimals = 1 if max(abs(estimate.low), abs(estimate.high)) < 0.1 else 0
     low, high = (f"{100 * end:.{decimals}f}" for end in (estimate.low, estimate.high))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
-from gpcp.core.intervals import Difference, paired_difference
+from gpcp.core.intervals import Interval, mean_interval
 
 DECADE = 10.0
 """How many times the largest number of pairs an extrapolation may reach."""
@@ -30,9 +30,9 @@ class PowerLaw:
     Parameters
     ----------
     log_a_S, b_S : float64, (S,)
-    b : Difference
+    b : Interval
         Mean of ``b_S`` and its interval.
-    bend : Difference or None
+    bend : Interval or None
         Of the second-order term in ``log n``; None with fewer than three rungs, of which no line can be said.
     n_largest : int
         The largest number of pairs that was measured.
@@ -40,8 +40,8 @@ class PowerLaw:
 
     log_a_S: NDArray[np.float64]
     b_S: NDArray[np.float64]
-    b: Difference
-    bend: Difference | None
+    b: Interval
+    bend: Interval | None
     n_largest: int
 
 
@@ -52,15 +52,13 @@ class Extrapolation:
 
     Parameters
     ----------
-    n, low, high : float or None
-        The geometric mean over seeds and its interval; ``high`` is infinite where it lies beyond the decade.
+    pairs : Interval or None
+        The geometric mean over seeds and its interval, whose upper end is infinite where it lies beyond the decade.
     refusal : str
         Empty where there is a number.
     """
 
-    n: float | None
-    low: float | None
-    high: float | None
+    pairs: Interval | None
     refusal: str = ""
 
 
@@ -92,11 +90,11 @@ def fit_power_law(n_N: Sequence[int], excess_SN: NDArray[np.floating], *, level:
     slope_S, mean_S = _polynomials(centred_N, log_excess_NS, 1)
     bend = None
     if len(set(n_N)) > 2:
-        bend = _mean(_polynomials(centred_N, log_excess_NS, 2)[0], level)
+        bend = mean_interval(_polynomials(centred_N, log_excess_NS, 2)[0].tolist(), level=level)
     return PowerLaw(
         log_a_S=mean_S - slope_S * log_n_N.mean(),
         b_S=-slope_S,
-        b=_mean(-slope_S, level),
+        b=mean_interval((-slope_S).tolist(), level=level),
         bend=bend,
         n_largest=max(n_N),
     )
@@ -129,27 +127,28 @@ def extrapolate(law: PowerLaw, target_S: Sequence[float], *, level: float = 0.95
         raise InputError(f"target_S has {len(target)} values for {len(law.b_S)} seeds: give one above 0 for each")
     refusal = _refusal(law)
     if refusal:
-        return Extrapolation(n=None, low=None, high=None, refusal=refusal)
-    log_n = _mean((law.log_a_S - np.log(target)) / law.b_S, level)
+        return Extrapolation(pairs=None, refusal=refusal)
+    log_n = mean_interval(((law.log_a_S - np.log(target)) / law.b_S).tolist(), level=level)
     most = math.log(DECADE * law.n_largest)
-    if log_n.mean < math.log(law.n_largest):
+    if log_n.value < math.log(law.n_largest):
         near = "its line crosses it among the measured pairs, at which it was not reached: no power of the pairs"
-        return Extrapolation(n=None, low=None, high=None, refusal=near)
-    if log_n.mean > most:
+        return Extrapolation(pairs=None, refusal=near)
+    if log_n.value > most:
         far = f"it lies beyond {DECADE * law.n_largest:,.0f} pairs, a decade from the largest measured"
-        return Extrapolation(n=None, low=None, high=None, refusal=far)
+        return Extrapolation(pairs=None, refusal=far)
     high = math.exp(log_n.high) if log_n.high <= most else math.inf
-    return Extrapolation(n=math.exp(log_n.mean), low=math.exp(log_n.low), high=high)
+    pairs = Interval(value=math.exp(log_n.value), low=math.exp(log_n.low), high=high, n=log_n.n)
+    return Extrapolation(pairs=pairs)
 
 
 def _refusal(law: PowerLaw) -> str:
-    if law.b.n_seeds < 2:
+    if law.b.n < 2:
         return "one seed says nothing of the uncertainty"
     if law.bend is None:
         return "two numbers of pairs do not show whether the loss falls as a power"
     if law.b.low <= 0 or (law.b_S <= 0).any():
         return "the seeds do not agree that the loss falls with the pairs"
-    if not law.bend.tie:
+    if not law.bend.ties:
         return "the fall is bent: no power of the number of pairs"
     return ""
 
@@ -157,7 +156,3 @@ def _refusal(law: PowerLaw) -> str:
 def _polynomials(x_N: NDArray[np.float64], y_NS: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     """Coefficients by least squares, from the highest power to the constant, a column for each seed."""
     return np.asarray(np.polyfit(x_N, y_NS, degree), dtype=np.float64)
-
-
-def _mean(value_S: NDArray[np.floating], level: float) -> Difference:
-    return paired_difference([float(value) for value in value_S], [0.0] * len(value_S), level=level)

@@ -15,7 +15,7 @@ from typing import Literal, final
 import numpy as np
 
 from gpcp.core.errors import InputError
-from gpcp.core.intervals import Difference, paired_difference
+from gpcp.core.intervals import Interval, mean_interval
 
 Bound = Literal["at most", "", "more than"]
 _ORDER: tuple[Bound, ...] = ("at most", "", "more than")
@@ -121,7 +121,7 @@ def of_seeds(needed_S: Sequence[Needed]) -> NeededOfSeeds:
     )
 
 
-def growth(n_genes_D: Sequence[int], needed_SD: Sequence[Sequence[Needed]]) -> Difference | None:
+def growth(n_genes_D: Sequence[int], needed_SD: Sequence[Sequence[Needed]]) -> Interval | None:
     """Exponent ``g`` of ``n = c d^g`` with its interval over seeds, by least squares in log-log for each seed.
 
     Parameters
@@ -132,14 +132,14 @@ def growth(n_genes_D: Sequence[int], needed_SD: Sequence[Sequence[Needed]]) -> D
 
     Returns
     -------
-    Difference or None
+    Interval or None
         None where there are fewer than two numbers of genes, no seed, or a bound among what is needed.
     """
     if len(set(n_genes_D)) < 2 or not needed_SD or not all(one.known for row in needed_SD for one in row):
         return None
     log_d_D = np.log(np.asarray(n_genes_D, dtype=np.float64))
     slopes = [float(np.polyfit(log_d_D, np.log([one.n for one in row]), 1)[0]) for row in needed_SD]
-    return paired_difference(slopes, [0.0] * len(slopes))
+    return mean_interval(slopes)
 
 
 def _check_rungs(n_N: Sequence[int], value_N: Sequence[float]) -> None:

@@ -25,7 +25,7 @@ from diagnostics.throughput.pass_times import (
 from diagnostics.throughput.rounds import ROWS, Row, StageTimes
 from diagnostics.throughput.simulated_pass import prefetched_pass
 from gpcp.core.errors import InputError
-from gpcp.core.intervals import LEVEL, Estimate, paired_difference
+from gpcp.core.intervals import LEVEL, Interval, mean_interval
 
 Why = Literal["uneven", "small", "saturated", "lock", "undecided"]
 
@@ -113,17 +113,17 @@ class OverlapReport:
         Seconds a batch of a thread that costs nothing, by
         :func:`diagnostics.throughput.simulated_pass.prefetched_pass` over what
         was read and stepped: the ceiling of reading ahead.
-    gain : Estimate
+    gain : Interval
         ``T_sync - T_async``, seconds a batch, and its interval over rounds.
-    saved : Estimate
+    saved : Interval
         The same as a share of ``T_sync``.
-    efficiency : Estimate
+    efficiency : Interval
         See :func:`diagnostics.throughput.pass_times.overlap_efficiency`.
-    hidden_before : Estimate
+    hidden_before : Interval
         ``(T_data + T_model - T_sync) / min(T_data, T_model)``: what a source that reads ahead by itself hides already.
-    wait_share, wait_share_ahead : Estimate
+    wait_share, wait_share_ahead : Interval
         Of synchronous and of prefetched training.
-    bound_share, bound_share_ahead : Estimate
+    bound_share, bound_share_ahead : Interval
         See :func:`diagnostics.throughput.pass_times.input_bound_share`.
     late_share : float or None
         Share of prefetched training in which the consumer made batches dense.
@@ -146,14 +146,14 @@ class OverlapReport:
 
     rows: tuple[RowFigures, ...]
     ideal_s: float
-    gain: Estimate
-    saved: Estimate
-    efficiency: Estimate
-    hidden_before: Estimate
-    wait_share: Estimate
-    wait_share_ahead: Estimate
-    bound_share: Estimate
-    bound_share_ahead: Estimate
+    gain: Interval
+    saved: Interval
+    efficiency: Interval
+    hidden_before: Interval
+    wait_share: Interval
+    wait_share_ahead: Interval
+    bound_share: Interval
+    bound_share_ahead: Interval
     late_share: float | None
     longest_read_s: float
     usable_cores: float
@@ -181,12 +181,12 @@ class OverlapReport:
         return self.gain.high < 0
 
     @property
-    def lost(self) -> Estimate:
+    def lost(self) -> Interval:
         """What synchronous training loses to input: the larger of the wait share and the input-bound share."""
         return max(self.wait_share, self.bound_share, key=_value)
 
     @property
-    def lost_ahead(self) -> Estimate:
+    def lost_ahead(self) -> Interval:
         """The same of prefetched training."""
         return max(self.wait_share_ahead, self.bound_share_ahead, key=_value)
 
@@ -251,8 +251,8 @@ def overlap_report(
             "a stage took no time that the clock can measure: nothing can be compared; give larger batches"
         )
 
-    def over(figure: Callable[[PassTimes, PassTimes, PassTimes, PassTimes], float]) -> Estimate:
-        return _estimate([figure(*each) for each in rounds], level)
+    def over(figure: Callable[[PassTimes, PassTimes, PassTimes, PassTimes], float]) -> Interval:
+        return mean_interval([figure(*each) for each in rounds], level=level)
 
     rows = tuple(RowFigures.of(row, times.passes[row], stall_s=stall_s) for row in ROWS)
     drain, cached, plain, ahead = rows
@@ -315,13 +315,8 @@ def _why(drain: RowFigures, cached: RowFigures, ahead: RowFigures, *, free: floa
     return "undecided"
 
 
-def _value(found: Estimate) -> float:
+def _value(found: Interval) -> float:
     return found.value
-
-
-def _estimate(value_R: Sequence[float], level: float) -> Estimate:
-    found = paired_difference(value_R, [0.0] * len(value_R), level=level)
-    return Estimate(value=found.mean, low=found.low, high=found.high)
 
 
 def _ideal_s(times: StageTimes) -> float:

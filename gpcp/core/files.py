@@ -1,9 +1,4 @@
-"""Files that are there whole or not at all: written beside their place under a passing name, then moved onto it.
-
-Files that a caller names: found, or refused with the nearest one that exists.
-
-Where a command may write: asked before an hour of work ends there.
-"""
+"""Files: atomic writes, values as JSON, and the paths that callers name, checked before any work is done."""
 
 import json
 import math
@@ -48,8 +43,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON; NaN and infinity, which other parsers refuse, are refused here."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Write a value as indented JSON, as :func:`to_json` converts it."""
+    write_text(path, json.dumps(to_json(value), indent=2, allow_nan=False) + "\n")
 
 
 def _umask() -> int:
@@ -128,32 +123,23 @@ def check_file(path: Path | None, flag: str = "--json") -> None:
     check_folder(path.parent, flag)
 
 
-def plain(found: Any) -> Any:
-    """A value of the report as JSON's types: estimates, values made of them, sequences and mappings.
-
-    Numbers that are not finite become None, since JSON has no word for them.
-    """
-    from dataclasses import fields, is_dataclass
-
-    if isinstance(found, float) and not np.isfinite(found):
-        return None
-    if is_dataclass(found) and not isinstance(found, type):
-        return {field.name: plain(getattr(found, field.name)) for field in fields(found)}
-    if isinstance(found, dict):
-        return {str(name): plain(value) for name, value in found.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(found, (tuple, list)):
-        return [plain(one) for one in found]  # pyright: ignore[reportUnknownVariableType]
-    return found
-
-
 def to_json(value: object) -> Any:
-    """Dataclasses and arrays as JSON's types; what is not finite becomes None."""
+    """A value as JSON's types; a float that is not finite becomes None, since JSON has no word for it.
+
+    Parameters
+    ----------
+    value : object
+        Dataclasses become objects of their fields; mappings, objects with their keys as text; sequences and arrays,
+        lists; numpy's scalars, numbers; paths, text. What is none of these stays as it is.
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        return to_json(cast("object", value.tolist()))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: to_json(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, np.ndarray):
-        return to_json(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [to_json(one) for one in cast(Sequence[object], value)]
     if isinstance(value, Mapping):
-        return {str(name): to_json(one) for name, one in cast(Mapping[object, object], value).items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return {str(name): to_json(one) for name, one in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(one) for one in cast("Sequence[object]", value)]
+    return str(value) if isinstance(value, Path) else value

@@ -1,17 +1,12 @@
-"""How far two configurations must lie apart before their seeds cannot be the reason.
+"""Estimates with their confidence intervals, and how far apart two configurations must lie to be put in order.
 
-Dimension key: ``C`` configurations, ``S`` seeds.
+Dimension key: ``S`` seeds, ``C`` configurations, ``P`` pairs, ``K`` sums, or groups that are left out in turn, ``R``
+replicates, ``V`` values.
 
-Everything is measured over seeds: one training more is one more draw of weights, pairs and order. Where two
-configurations have the same seeds, their difference is taken seed by seed (:func:`paired_difference`); where many are
-to be put in order, one width serves for all (:func:`tie_width`).
-
-Estimates with their intervals: a bootstrap over pairs for ratios of sums, a grouped jackknife for the rest.
-
-Dimension key: ``P`` pairs, ``K`` sums, or groups that are left out in turn, ``R`` replicates, ``V`` values.
-
-Entries of one pair go together and pairs share no cell, so pairs are what is drawn anew. An interval speaks of other
-cells of the same donors and datasets; of other donors and datasets it knows nothing.
+Over seeds, one training more is one more draw of weights, pairs and order: Student's interval of a mean, of differences
+seed by seed where two configurations share their seeds (:func:`paired_difference`). Over pairs of cells, a bootstrap
+for ratios of sums and a grouped jackknife for the rest: entries of one pair go together and pairs share no cell, so
+pairs are what is drawn anew, and an interval holds for other cells of the same donors and datasets, not for others.
 """
 
 import math
@@ -24,34 +19,85 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 
+LEVEL = 0.95
+"""Confidence of every interval unless another is given."""
+
 TIE_SDS = 2.0
 """Standard errors of a difference below which two configurations are not put in order."""
+
+N_REPLICATES = 400
+_BLOCK = 25
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """The mean of ``first - second`` over seeds, with its confidence interval.
+class Interval:
+    """An estimate and its confidence interval.
 
     Parameters
     ----------
-    mean, low, high : float
-        The interval's ends are infinite where one seed says nothing of the spread.
-    n_seeds : int
+    value : float
+    low, high : float
+        Infinite where one observation leaves the spread unknown.
+    n : int
+        How many observations it rests on: seeds, rounds, pairs or groups of pairs.
     """
 
-    mean: float
+    value: float
     low: float
     high: float
-    n_seeds: int
+    n: int
 
     @property
-    def tie(self) -> bool:
-        """Whether the interval holds 0: the seeds may be the reason."""
+    def ties(self) -> bool:
+        """Whether the interval holds 0, so that chance may be the reason."""
         return self.low <= 0 <= self.high
 
+    def above(self, bound: float) -> bool:
+        """Whether the whole interval lies above ``bound``."""
+        return self.low > bound
 
-def paired_difference(first_S: Sequence[float], second_S: Sequence[float], *, level: float = 0.95) -> Difference:
+    def __neg__(self) -> "Interval":
+        return Interval(value=-self.value, low=-self.high, high=-self.low, n=self.n)
+
+
+def student_factor(n: int, level: float = LEVEL) -> float:
+    """Standard errors from a mean of ``n`` values to either end of its interval; infinite for one."""
+    if n < 2:
+        return math.inf
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.5 + level / 2))
+
+
+def mean_interval(value_S: Sequence[float], *, level: float = LEVEL) -> Interval:
+    """Student's interval of a mean.
+
+    Parameters
+    ----------
+    value_S : sequence of float
+        Independent, all finite.
+    level : float
+        Of confidence.
+
+    Raises
+    ------
+    InputError
+        There is no value, or one is not finite.
+    """
+    values = np.asarray(value_S, dtype=np.float64)
+    if not len(values):
+        raise InputError("there is no value to take the mean of")
+    if not np.isfinite(values).all():
+        raise InputError("a value is not finite: leave the seeds out whose training diverged")
+    mean, n = float(values.mean()), len(values)
+    if n == 1:
+        return Interval(value=mean, low=-math.inf, high=math.inf, n=1)
+    half = student_factor(n, level) * float(values.std(ddof=1)) / math.sqrt(n)
+    return Interval(value=mean, low=mean - half, high=mean + half, n=n)
+
+
+def paired_difference(first_S: Sequence[float], second_S: Sequence[float], *, level: float = LEVEL) -> Interval:
     """Student's interval of the mean of ``first - second`` over the seeds that both had.
 
     Parameters
@@ -71,13 +117,7 @@ def paired_difference(first_S: Sequence[float], second_S: Sequence[float], *, le
     difference_S = np.asarray(first_S, dtype=np.float64) - np.asarray(second_S, dtype=np.float64)
     if not np.isfinite(difference_S).all():
         raise InputError("a value to be paired is not finite: leave the seeds out whose training diverged")
-    mean, n = float(difference_S.mean()), len(difference_S)
-    if n == 1:
-        return Difference(mean=mean, low=-math.inf, high=math.inf, n_seeds=1)
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(n - 1, 0.5 + level / 2)) * float(difference_S.std(ddof=1)) / math.sqrt(n)
-    return Difference(mean=mean, low=mean - half, high=mean + half, n_seeds=n)
+    return mean_interval(difference_S.tolist(), level=level)
 
 
 def pooled_seed_sd(values_CS: Sequence[Sequence[float]]) -> float:
@@ -109,34 +149,27 @@ def tie_width(seed_sd: float, n_seeds: int) -> float:
     return TIE_SDS * math.sqrt(2 / n_seeds) * seed_sd
 
 
-LEVEL = 0.95
-"""Of every interval."""
+def binomial_interval(n_found: int, n: int, *, level: float = LEVEL) -> Interval:
+    """The exact interval of a fraction [1]_; from 0 to 1, and a value of NaN, where nothing was tried.
 
-N_REPLICATES = 400
-_BLOCK = 25
+    Raises
+    ------
+    InputError
+        ``n_found`` is not within 0 .. ``n``.
 
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """A number and its 95 % interval.
-
-    Parameters
+    References
     ----------
-    value, low, high : float
+    .. [1] C. Clopper, E. Pearson (1934), The use of confidence or fiducial limits illustrated in the case of the
+       binomial.
     """
+    if not 0 <= n_found <= n:
+        raise InputError(f"n_found is {n_found}: it must be within 0 .. {n}")
+    if not n:
+        return Interval(value=math.nan, low=0.0, high=1.0, n=0)
+    from scipy.stats import binomtest
 
-    value: float
-    low: float
-    high: float
-
-    def above(self, bound: float) -> bool:
-        """Whether the whole interval lies above ``bound``."""
-        return self.low > bound
-
-    def to_json(self) -> dict[str, float]:
-        """The three numbers."""
-        return {"value": self.value, "low": self.low, "high": self.high}
+    found = binomtest(n_found, n).proportion_ci(confidence_level=level, method="exact")
+    return Interval(value=n_found / n, low=float(found.low), high=float(found.high), n=n)
 
 
 def bootstrap(
@@ -145,7 +178,7 @@ def bootstrap(
     rng: np.random.Generator,
     *,
     level: float = LEVEL,
-) -> tuple[Estimate, ...]:
+) -> tuple[Interval, ...]:
     """Percentile intervals of what is a function of sums over pairs.
 
     Parameters
@@ -160,7 +193,7 @@ def bootstrap(
 
     Returns
     -------
-    tuple of Estimate
+    tuple of Interval
         ``V`` of them.
 
     Raises
@@ -179,12 +212,12 @@ def bootstrap(
     tail = 100 * (1 - level) / 2
     low_V, high_V = np.nanpercentile(np.concatenate(parts), [tail, 100 - tail], axis=0)
     return tuple(
-        Estimate(value=float(value), low=float(low), high=float(high))
+        Interval(value=float(value), low=float(low), high=float(high), n=n)
         for value, low, high in zip(value_V, low_V, high_V, strict=True)
     )
 
 
-def jackknife(value_V: NDArray[np.float64], without_KV: NDArray[np.float64]) -> tuple[Estimate, ...]:
+def jackknife(value_V: NDArray[np.float64], without_KV: NDArray[np.float64]) -> tuple[Interval, ...]:
     """Student intervals from values with each of K groups of pairs left out in turn.
 
     ``variance = (K - 1) / K * sum (without - mean)^2`` [1]_, with K - 1 degrees of freedom.
@@ -201,10 +234,10 @@ def jackknife(value_V: NDArray[np.float64], without_KV: NDArray[np.float64]) -> 
     """
     from scipy.stats import t as student
 
-    n_groups = len(without_KV)
-    spread_V = np.sqrt((n_groups - 1) / n_groups * ((without_KV - without_KV.mean(axis=0)) ** 2).sum(axis=0))
-    reach_V = float(student.ppf((1 + LEVEL) / 2, n_groups - 1)) * spread_V
+    n = len(without_KV)
+    spread_V = np.sqrt((n - 1) / n * ((without_KV - without_KV.mean(axis=0)) ** 2).sum(axis=0))
+    reach_V = float(student.ppf((1 + LEVEL) / 2, n - 1)) * spread_V
     return tuple(
-        Estimate(value=float(value), low=float(value - reach), high=float(value + reach))
+        Interval(value=float(value), low=float(value - reach), high=float(value + reach), n=n)
         for value, reach in zip(value_V, reach_V, strict=True)
     )

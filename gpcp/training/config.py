@@ -1,13 +1,12 @@
 """How a model is trained, and what training leaves behind: frozen values and their JSON."""
 
-import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, final
 
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.files import write_text
+from gpcp.core.files import write_json
 from gpcp.training.loss import OBJECTIVES, PAIR_WEIGHTS, Objective, PairWeight
 
 StopReason = Literal["finished", "early", "diverged"]
@@ -147,12 +146,5 @@ class FitResult:
 
     def save(self, path: Path) -> None:
         """Write the history as JSON, whole or not at all; a loss that is not finite becomes null."""
-        rows = [
-            {
-                name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in row.items()
-            }
-            for row in (row.to_json() for row in self.history)
-        ]
-        content = {"stopped": self.stopped, "n_steps": self.n_steps, "history": rows}
-        write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        rows = [row.to_json() for row in self.history]
+        write_json(path, {"stopped": self.stopped, "n_steps": self.n_steps, "history": rows})

@@ -60,7 +60,7 @@ def test_everything_that_was_asked_is_measured_between_its_two_ends(finished: Pa
     assert set(gains) == {"more data", "bigger model", "longer training"}
     at = {(run["n_pairs"], run["capacity"], run["n_steps"], run["seed"]): run["skill"] for run in found["runs"]}
     won = [at[160, 4, 6, seed] - at[40, 4, 6, seed] for seed in (0, 1)]
-    assert gains["more data"]["mean"] == pytest.approx(sum(won) / 2)
+    assert gains["more data"]["value"] == pytest.approx(sum(won) / 2)
 
 
 def test_runs_of_a_seed_share_world_and_held_out_pairs(finished: Path):

@@ -18,7 +18,7 @@ from diagnostics.cli.progress import Stages
 from diagnostics.commands.audit.figure import draw
 from diagnostics.commands.audit.table import screen
 from diagnostics.results.report import versions
-from gpcp.core.files import check_folder, plain, write_json, write_text
+from gpcp.core.files import check_folder, to_json, write_json, write_text
 from gpcp.opening.cells import open_annotation, open_cells, source_options
 from gpcp.panels.annotation import GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
@@ -88,10 +88,10 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         "provenance": provenance,
         "panels": [
             {
-                **plain(audit),
+                **to_json(audit),
                 "verdict": verdict(audit),
                 "can_teach": can_teach(audit),
-                "findings": plain(findings(audit)),
+                "findings": to_json(findings(audit)),
                 "feature_id": list(column.genes),
             }
             for audit, column in zip(audits, columns, strict=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from diagnostics.audit.audit import PanelAudit
 from diagnostics.audit.decomposition import CHANGE, CONTEXTS, DEPTH, FREE, REGRESSION, REMAINS
 from diagnostics.audit.verdicts import findings, percent, verdict
-from gpcp.core.intervals import Estimate
+from gpcp.core.intervals import Interval
 
 WIDTH = 100
 _NAME, _COLUMN = 37, 23
@@ -116,17 +116,17 @@ def _visible(audit: PanelAudit) -> str:
     return "-" if audit.gain.best is None else f"{audit.gain.smallest_visible:.2%}"
 
 
-def _maybe(estimate: Estimate | None) -> str:
+def _maybe(estimate: Interval | None) -> str:
     return "-" if estimate is None else percent(estimate)
 
 
-def _number(estimate: Estimate) -> str:
+def _number(estimate: Interval) -> str:
     decimals = 3 if estimate.high < 10 else 2 if estimate.high < 100 else 0
     low, high = (f"{end:.{decimals}f}" for end in (estimate.low, estimate.high))
     return f"{estimate.value:.{decimals}f} [{low}, {high}]"
 
 
-def _both(square: Estimate, jaccard: Estimate) -> str:
+def _both(square: Interval, jaccard: Interval) -> str:
     return f"{square.value:.3f}, {jaccard.value:.3f}"
 
 

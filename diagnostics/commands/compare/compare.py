@@ -16,7 +16,7 @@ from typing import Literal, cast, final
 from diagnostics.cli.text import score
 from diagnostics.scoring.levels import Levels
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.intervals import Difference, paired_difference
+from gpcp.core.intervals import Interval, paired_difference
 
 Outcome = Literal["reference", "tie", "better", "worse", "diverged"]
 
@@ -114,7 +114,7 @@ class Judged:
     ----------
     entry : Entry
     outcome : Outcome
-    difference : Difference or None
+    difference : Interval or None
         Of its loss and the reference's, with its interval; None for the reference, and where no seed can be paired.
     loses_information : bool
         The rank argument and the measurement both say so.
@@ -124,7 +124,7 @@ class Judged:
 
     entry: Entry
     outcome: Outcome
-    difference: Difference | None
+    difference: Interval | None
     loses_information: bool
     summary: str
 
@@ -140,7 +140,7 @@ class Compared:
     reference : str
     n_comparisons : int
     level : float
-    pairs : tuple of (str, str, Difference)
+    pairs : tuple of (str, str, Interval)
         Every pair of configurations, at the same level.
     """
 
@@ -148,17 +148,15 @@ class Compared:
     reference: str
     n_comparisons: int
     level: float
-    pairs: tuple[tuple[str, str, Difference], ...]
+    pairs: tuple[tuple[str, str, Interval], ...]
 
-    def between(self, first: str, second: str) -> Difference | None:
-        """Difference of two by their names; None where they were not both compared."""
+    def between(self, first: str, second: str) -> Interval | None:
+        """Interval of two by their names; None where they were not both compared."""
         for one, other, difference in self.pairs:
             if (one, other) == (first, second):
                 return difference
             if (other, one) == (first, second):
-                return Difference(
-                    mean=-difference.mean, low=-difference.high, high=-difference.low, n_seeds=difference.n_seeds
-                )
+                return -difference
         return None
 
 
@@ -192,18 +190,11 @@ def compared(entries: Sequence[Entry], ceilings: RankCeilings, *, reference: str
     return Compared(judged=tuple(judged), reference=chosen.name, n_comparisons=n, level=level, pairs=tuple(pairs))
 
 
-def _between(first: Entry, second: Entry, level: float) -> Difference | None:
+def _between(first: Entry, second: Entry, level: float) -> Interval | None:
     both = [seed for seed in first.finite if seed in second.finite]
     if not both:
         return None
     return paired_difference([first.finite[seed] for seed in both], [second.finite[seed] for seed in both], level=level)
-
-
-def student_factor(n_seeds: int, level: float) -> float:
-    """Standard errors of a mean of ``n_seeds`` differences to either end of its interval."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(n_seeds - 1, 0.5 + level / 2))
 
 
 def _judged_reference(reference: Entry, others: Sequence[Judged], ceilings: RankCeilings) -> Judged:
@@ -225,10 +216,10 @@ def _judged(entry: Entry, reference: Entry, ceilings: RankCeilings, level: float
     difference = _between(entry, reference, level)
     if difference is None:
         outcome: Outcome = "diverged"
-    elif difference.tie:
+    elif difference.ties:
         outcome = "tie"
     else:
-        outcome = "worse" if difference.mean > 0 else "better"
+        outcome = "worse" if difference.value > 0 else "better"
     # That the rank is what limits is shown by another that went where no answer of this rank was found to go.
     passed = reference.loss < ceilings.reach(entry.rank)
     loses = outcome == "worse" and ceilings.narrow(entry.rank) and passed
@@ -236,9 +227,9 @@ def _judged(entry: Entry, reference: Entry, ceilings: RankCeilings, level: float
     return Judged(entry=entry, outcome=outcome, difference=difference, loses_information=loses, summary=summary)
 
 
-def interval(difference: Difference) -> str:
+def interval(difference: Interval) -> str:
     """``+.0123 (+.0100 .. +.0150)``."""
-    return f"{difference.mean:+.4f} ({difference.low:+.4f} .. {difference.high:+.4f})"
+    return f"{difference.value:+.4f} ({difference.low:+.4f} .. {difference.high:+.4f})"
 
 
 def _summary(
@@ -246,7 +237,7 @@ def _summary(
     reference: Entry,
     ceilings: RankCeilings,
     outcome: Outcome,
-    difference: Difference | None,
+    difference: Interval | None,
     *,
     loses: bool,
 ) -> str:
@@ -255,7 +246,7 @@ def _summary(
         return f"{entry.name} and {reference.name} have no seed in which neither diverged{after}"
     beside = f"{entry.name} and {reference.name}"
     if outcome == "tie":
-        one = ", which one seed can only leave open" if difference.n_seeds == 1 else ""
+        one = ", which one seed can only leave open" if difference.n == 1 else ""
         return f"{beside} tie: their paired difference {interval(difference)} holds 0{one}{after}"
     if loses:
         return f"{entry.name} {_loss_of_information(entry, reference, ceilings)}{after}"

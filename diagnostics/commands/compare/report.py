@@ -13,7 +13,6 @@ No dimension key: nothing here is an array.
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
-import math
 import statistics
 import textwrap
 from collections.abc import Sequence
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.cli.text import WIDTH, number, score
-from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, interval, needed_words, student_factor
-from gpcp.core.files import write_with
-from gpcp.core.intervals import Difference
+from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, interval, needed_words
+from gpcp.core.files import to_json, write_with
+from gpcp.core.intervals import Interval, student_factor
 
 _WIDE = 10.0
 """Standard errors to either side of a difference above which more seeds are advised."""
@@ -56,10 +55,10 @@ def out_line(result: Compared) -> str | None:
     difference = result.between(_SEED_OUT, _ALTERNATIVE)
     if difference is None:
         return None
-    if difference.tie:
+    if difference.ties:
         judged = f"tie: paired difference {interval(difference)} holds 0"
     else:
-        less, more = (_SEED_OUT, _ALTERNATIVE) if difference.mean > 0 else (_ALTERNATIVE, _SEED_OUT)
+        less, more = (_SEED_OUT, _ALTERNATIVE) if difference.value > 0 else (_ALTERNATIVE, _SEED_OUT)
         judged = f"differ: {less} learns less than {more} within these steps, {interval(difference)}"
     losing = next((one.loses_information for one in result.judged if one.entry.name == _SEED_OUT), False)
     lost = "yes, see its verdict" if losing else "not shown"
@@ -68,7 +67,7 @@ def out_line(result: Compared) -> str | None:
 
 def _few_seeds(result: Compared) -> str | None:
     """Said where intervals are wide because of the number of seeds, whatever the seeds say."""
-    n = min((difference.n_seeds for _, _, difference in result.pairs), default=0)
+    n = min((difference.n for _, _, difference in result.pairs), default=0)
     if n < 2:
         return None
     factor = student_factor(n, result.level)
@@ -105,7 +104,7 @@ def _line(one: Judged, ceilings: RankCeilings) -> str:
         beside = one.outcome
     else:
         ends = f"{one.difference.low:+.3f} .. {one.difference.high:+.3f}"
-        beside = f"{one.difference.mean:+.3f} {ends} {one.outcome}"
+        beside = f"{one.difference.value:+.3f} {ends} {one.outcome}"
     return (
         f"{entry.name:21s} {entry.n_parameters:7,d} {loss:>8s} {skill:>7s} {spread:>15s}  {beside:31s} {entry.rank:3d}"
     )
@@ -132,17 +131,11 @@ def _wrapped(text: str, indent: str = "") -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def to_json(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
-    """Everything as JSON's types; infinite ends of intervals and losses are null."""
+def contents(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
+    """Everything that was found, under the names of the JSON file."""
 
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    def of(difference: Difference | None) -> dict[str, Any] | None:
-        if difference is None:
-            return None
-        ends = {"low": number(difference.low), "high": number(difference.high)}
-        return {"mean": difference.mean, **ends, "n_seeds": difference.n_seeds, "tie": difference.tie}
+    def of(difference: Interval | None) -> dict[str, Any] | None:
+        return None if difference is None else {**to_json(difference), "tie": difference.ties}
 
     return {
         "reference": result.reference,
@@ -165,7 +158,7 @@ def to_json(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
                 "loses_information": one.loses_information,
                 "summary": one.summary,
                 "losses": {str(seed): loss for seed, loss in one.entry.loss_of.items()},
-                "loss": number(one.entry.loss),
+                "loss": one.entry.loss,
                 "skill": ceilings.levels.skill(one.entry.loss),
                 "n_parameters": one.entry.n_parameters,
                 "rank": one.entry.rank,

@@ -12,7 +12,7 @@ from diagnostics.architecture.static_limits import limits
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
-from diagnostics.commands.compare.report import draw, screen, to_json
+from diagnostics.commands.compare.report import contents, draw, screen
 from diagnostics.commands.compare.runs import ceilings_of, train
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         "command": ["python", "-m", "diagnostics", "compare", *given],
         "part": plan.part,
         "about": about,
-        **to_json(result, ceilings),
+        **contents(result, ceilings),
         "notes": list(plan.notes),
         "configurations": {
             name: {"model": model.to_json(), "fit": fit.to_json()} for name, (model, fit) in plan.configs.items()

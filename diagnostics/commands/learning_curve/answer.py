@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from gpcp.core.intervals import Difference, paired_difference
+from gpcp.core.intervals import Interval, paired_difference
 
 RungName = Literal["more data", "bigger model", "longer training"]
 
@@ -28,18 +28,18 @@ class Gain:
     rung : {"more data", "bigger model", "longer training"}
     summary : str
         From where to where, such as ``"2,000 -> 8,000 pairs"``.
-    skill : Difference
+    skill : Interval
         Of skill, with the rung less without it.
     """
 
     rung: RungName
     summary: str
-    skill: Difference
+    skill: Interval
 
     @property
     def won(self) -> bool:
         """Whether it is surely above 0, and worth having."""
-        return self.skill.low > 0 and self.skill.mean >= WORTH
+        return self.skill.low > 0 and self.skill.value >= WORTH
 
     @property
     def ruled_out(self) -> bool:
@@ -58,7 +58,7 @@ class Answer:
         A rung's name; several, joined by ``" or "``, where they tie; ``"neither"`` where no rung wins and each is
         ruled out; ``"nothing is left"``; ``"open"`` where the seeds do not decide.
     gains : tuple of Gain
-    left : Difference
+    left : Interval
         Skill that is left to the exact answer where one stands.
     undecided : tuple of str
         Beside a rung that is named: those that are not shown to win, nor to win less than it.
@@ -66,7 +66,7 @@ class Answer:
 
     verdict: str
     gains: tuple[Gain, ...]
-    left: Difference
+    left: Interval
     undecided: tuple[RungName, ...] = ()
 
 
@@ -97,7 +97,7 @@ def answer_of(
         Gain(rung=rung, summary=summary, skill=paired_difference(after_S, stands_S, level=level))
         for rung, (summary, after_S) in rungs.items()
     )
-    won = sorted((gain for gain in gains if gain.won), key=lambda gain: -gain.skill.mean)
+    won = sorted((gain for gain in gains if gain.won), key=lambda gain: -gain.skill.value)
     if not won:
         return Answer(verdict=_without_winner(left, gains), gains=gains, left=left)
 
@@ -112,7 +112,7 @@ def answer_of(
     return Answer(verdict=" or ".join(named), gains=gains, left=left, undecided=undecided)
 
 
-def _without_winner(left: Difference, gains: tuple[Gain, ...]) -> str:
+def _without_winner(left: Interval, gains: tuple[Gain, ...]) -> str:
     if left.high < WORTH:
         return "nothing is left"
     return "neither" if gains and all(gain.ruled_out for gain in gains) else "open"

@@ -72,7 +72,7 @@ def _needed(n_genes: int, done: Sequence[tuple[CurveRun, Record]]) -> GenesNeede
     return GenesNeeded(
         n_genes=n_genes,
         chance=float(np.mean([record["chance"] for _, record in done])),
-        ceiling=None if ceiling is None else ceiling.mean,
+        ceiling=None if ceiling is None else ceiling.value,
         model_S=model_S,
         classical_S=classical_S,
         model=of_seeds(list(model_S.values())) if model_S else None,

@@ -16,7 +16,7 @@ from diagnostics.runs.store import Record
 from diagnostics.scoring.power_law import Extrapolation, PowerLaw, extrapolate, fit_power_law
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
 from gpcp.core.errors import InputError
-from gpcp.core.intervals import Difference, paired_difference
+from gpcp.core.intervals import Interval, mean_interval
 
 TARGET_SKILL, TARGET_AUPRC = 0.95, 0.9
 """Levels whose number of pairs is asked for: close to the exact answer, and a graph that can be worked with."""
@@ -96,10 +96,10 @@ def common(of_seed: Iterable[Mapping[int, object]]) -> list[int]:
     return sorted(several[0].intersection(*several[1:])) if several else []
 
 
-def mean_of(records: Mapping[int, Record], name: str) -> Difference | None:
+def mean_of(records: Mapping[int, Record], name: str) -> Interval | None:
     """Mean of one figure over the seeds that have it, with Student's interval; None where no seed has it."""
     found = [one[name] for one in records.values() if one[name] is not None]
-    return paired_difference(found, [0.0] * len(found)) if found else None
+    return mean_interval(found) if found else None
 
 
 def standing_place(curves: Curves) -> Place:
@@ -144,7 +144,7 @@ def fitting_at(curves: Curves, place: Place) -> str | None:
     records = curves.at(place.n_pairs, place.capacity, place.n_steps)
     names = ("train_loss", "exact_train_loss", "loss", "bayes_risk")
     means = [mean_of(records, name) for name in names]
-    known = [one.mean for one in means if one is not None]
+    known = [one.value for one in means if one is not None]
     return fitting_of(*known) if len(known) == len(names) else None
 
 

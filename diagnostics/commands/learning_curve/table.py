@@ -23,7 +23,7 @@ from diagnostics.commands.learning_curve.points import (
 )
 from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import growth
-from gpcp.core.intervals import Difference
+from gpcp.core.intervals import Interval
 
 WIDTH = 114
 """Characters of a line."""
@@ -80,12 +80,12 @@ def _point(at: Mapping[int, Record]) -> str:
 
     def shown(name: str, width: int, digits: int = 3) -> str:
         mean = mean_of(at, name)
-        return f"{'-':>{width}}" if mean is None else f"{mean.mean:>{width}.{digits}f}"
+        return f"{'-':>{width}}" if mean is None else f"{mean.value:>{width}.{digits}f}"
 
     auprc = mean_of(at, "auprc")
     spread = f"{'-' if auprc is None else _half(auprc):>5}"
     return (
-        f"{skill.mean:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} |"
+        f"{skill.value:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} |"
         f"{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} {shown('bayes_risk', 6)} "
         f"{shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {spread} {shown('classical_auprc', 5)} "
         f"{shown('ceiling_auprc', 6)} {shown('chance', 5, 2)}"
@@ -118,9 +118,9 @@ def _leaning(answer: Answer) -> str:
     if answer.verdict != "open" or not answer.gains:
         return ""
     out = [gain.rung for gain in answer.gains if gain.ruled_out]
-    best = max(answer.gains, key=lambda gain: gain.skill.mean)
+    best = max(answer.gains, key=lambda gain: gain.skill.value)
     ruled = f"; {' and '.join(out)} surely wins less than .01" if out else ""
-    return f" (the largest gain so far is of {best.rung}, {best.skill.mean:+.3f}, which may be luck{ruled})"
+    return f" (the largest gain so far is of {best.rung}, {best.skill.value:+.3f}, which may be luck{ruled})"
 
 
 def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
@@ -155,11 +155,11 @@ def _reached(fit: CurveFit) -> str:
     measured = f"{fit.reached.text()} pairs"
     if fit.beyond is None:
         return measured
-    if fit.beyond.n is None:
+    pairs = fit.beyond.pairs
+    if pairs is None:
         return f"{measured}; not extrapolated: {fit.beyond.refusal}"
-    low, high = fit.beyond.low or 0.0, fit.beyond.high or math.inf
-    upper = "beyond a decade" if math.isinf(high) else f"{float(f'{high:.2g}'):,.0f}"
-    return f"{measured}; extrapolated {fit.beyond.n:,.0f} (95 %: {float(f'{low:.2g}'):,.0f} to {upper})"
+    upper = "beyond a decade" if math.isinf(pairs.high) else f"{float(f'{pairs.high:.2g}'):,.0f}"
+    return f"{measured}; extrapolated {pairs.value:,.0f} (95 %: {float(f'{pairs.low:.2g}'):,.0f} to {upper})"
 
 
 def genes_text(needs: Sequence[GenesNeeded], *, head: str) -> str:
@@ -191,16 +191,16 @@ def _growth(needs: Sequence[GenesNeeded], of: str) -> str:
     return f"{of}: pairs grow as genes^g, g = {interval(found)}"
 
 
-def interval(found: Difference, *, sign: bool = False) -> str:
+def interval(found: Interval, *, sign: bool = False) -> str:
     """A mean with its 95 % interval over seeds, which one seed does not have."""
-    mean = f"{found.mean:+.3f}" if sign else f"{found.mean:.3f}"
+    mean = f"{found.value:+.3f}" if sign else f"{found.value:.3f}"
     if not math.isfinite(found.low):
         return f"{mean} (one seed: no interval)"
     return f"{mean} [{found.low:+.3f}, {found.high:+.3f}]" if sign else f"{mean} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def _half(found: Difference) -> str:
-    return f"{found.mean - found.low:.3f}" if math.isfinite(found.low) else "-"
+def _half(found: Interval) -> str:
+    return f"{found.value - found.low:.3f}" if math.isfinite(found.low) else "-"
 
 
 def _wrapped(text: str) -> str:

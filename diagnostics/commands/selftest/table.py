@@ -6,6 +6,8 @@ No dimension key: nothing here is an array.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gpcp.core.intervals import binomial_interval
+
 if TYPE_CHECKING:
     from diagnostics.faults.fault import Fault
 
@@ -14,22 +16,14 @@ _FAMILIES = ("data", "loss", "architecture", "optimiser", "learning")
 _LEAST_ALARMS, _LEAST_NAMED, _MOST_FALSE = 0.98, 0.90, 0.01
 
 
-def interval(n_found: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share (Clopper and Pearson 1934); (0, 1) where nothing was tried."""
-    from scipy.stats import beta
-
-    if not n:
-        return 0.0, 1.0
-    tail = (1 - level) / 2
-    low = 0.0 if not n_found else float(beta.ppf(tail, n_found, n - n_found + 1))
-    high = 1.0 if n_found == n else float(beta.ppf(1 - tail, n_found + 1, n - n_found))
-    return low, high
-
-
 def _rate(found: Sequence[bool]) -> dict[str, Any]:
-    low, high = interval(sum(found), len(found))
-    share = sum(found) / len(found) if found else None
-    return {"n_found": sum(found), "n": len(found), "share": share, "interval": [low, high]}
+    rate = binomial_interval(sum(found), len(found))
+    return {
+        "n_found": sum(found),
+        "n": rate.n,
+        "share": rate.value if found else None,
+        "interval": [rate.low, rate.high],
+    }
 
 
 def figures(records: Sequence[Record], faults: "Mapping[str, Fault]") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from diagnostics.results.report import versions
 from diagnostics.throughput.cpu_use import usable_cores
 from diagnostics.throughput.report import OverlapReport, overlap_report
 from diagnostics.throughput.rounds import ROWS, StageTimes, stage_times
-from gpcp.core.files import check_file, check_folder, plain, write_json, write_text
+from gpcp.core.files import check_file, check_folder, to_json, write_json, write_text
 
 
 def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
@@ -79,7 +79,7 @@ def contents(report: OverlapReport, times: StageTimes, *, of_cache: bool) -> dic
     """What the JSON file holds of the measurement: the figures, the verdict, and every pass with its times."""
     return {
         "report": {
-            **plain(report),
+            **to_json(report),
             "band": banded(report.lost),
             "band_prefetched": banded(report.lost_ahead),
             "helps": report.helps,
@@ -91,5 +91,5 @@ def contents(report: OverlapReport, times: StageTimes, *, of_cache: bool) -> dic
             "advice": list(advice(report, of_cache=of_cache)),
         },
         "granted": list(times.granted),
-        "passes": {row: [plain(one.to_json()) for one in times.passes[row]] for row in ROWS},
+        "passes": {row: [to_json(one.to_json()) for one in times.passes[row]] for row in ROWS},
     }

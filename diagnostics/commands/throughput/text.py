@@ -7,7 +7,7 @@ import textwrap
 
 from diagnostics.throughput.pass_times import HIGHLY_BOUND, NOT_BOUND, band
 from diagnostics.throughput.report import ALONE, OverlapReport, Why
-from gpcp.core.intervals import Estimate
+from gpcp.core.intervals import Interval
 
 WIDTH = 100
 
@@ -26,7 +26,7 @@ def seconds(value: float) -> str:
     return f"{1e3 * value:.3g} ms" if value >= 1e-3 else f"{1e6 * value:.3g} us"
 
 
-def interval(found: Estimate, *, percent: bool = False) -> str:
+def interval(found: Interval, *, percent: bool = False) -> str:
     """A number with its interval."""
     if percent:
         return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
@@ -93,7 +93,7 @@ def verdict(report: OverlapReport) -> str:
             f"{interval(report.lost_ahead, percent=True)}."
         )
     elif report.harms:
-        cost = Estimate(value=-report.saved.value, low=-report.saved.high, high=-report.saved.low)
+        cost = -report.saved
         parts.append(
             f"Reading ahead in a thread makes it slower, by {interval(cost, percent=True)}. {_because(report)}"
         )
@@ -105,7 +105,7 @@ def verdict(report: OverlapReport) -> str:
     return "\n".join(textwrap.fill(part, WIDTH) for part in [*parts, _cores(report)])
 
 
-def banded(lost: Estimate) -> str:
+def banded(lost: Interval) -> str:
     """The band of a share, or both bands that the ends of its interval are in."""
     least, most = band(lost.low), band(lost.high)
     return most if least == most else f"between {least} and {most}"

@@ -22,10 +22,10 @@ def noisy(rng: np.random.Generator, *, b: float, n_seeds: int = 4, sd: float = 0
 def test_an_exact_power_law_is_recovered(log_a: float, b: float, n_seeds: int):
     law = fit_power_law(RUNGS, np.exp(log_a - b * LOG_N) * np.ones((n_seeds, 1)))
     # Logarithms of exponentials and least squares on four points round at about 1e-13.
-    assert law.b.mean == pytest.approx(b, abs=1e-9)
+    assert law.b.value == pytest.approx(b, abs=1e-9)
     assert np.allclose(law.log_a_S, log_a, atol=1e-8)
     assert law.bend is not None
-    assert law.bend.mean == pytest.approx(0, abs=1e-9)
+    assert law.bend.value == pytest.approx(0, abs=1e-9)
     assert math.isinf(law.b.high) == (n_seeds == 1)
 
 
@@ -35,7 +35,7 @@ def test_units_of_pairs_and_of_loss_leave_the_exponent_alone(factor: int, scale:
     one, other = (
         fit_power_law(RUNGS, excess_SN), fit_power_law([factor * n for n in RUNGS], scale * excess_SN)
     )  # fmt: skip
-    assert other.b.mean == pytest.approx(one.b.mean, abs=1e-9)
+    assert other.b.value == pytest.approx(one.b.value, abs=1e-9)
     assert other.b.low == pytest.approx(one.b.low, abs=1e-9)
 
 
@@ -57,9 +57,10 @@ def test_an_exact_law_is_extrapolated_within_a_decade(b: float, beyond: float):
     # Rounding alone makes the seeds' curvature differ from 0, and may be called a bend.
     if found.refusal:
         assert law.bend is not None
-        assert abs(law.bend.mean) < 1e-9
+        assert abs(law.bend.value) < 1e-9
         return
-    assert found.n == pytest.approx(beyond * RUNGS[-1], rel=1e-6)
+    assert found.pairs is not None
+    assert found.pairs.value == pytest.approx(beyond * RUNGS[-1], rel=1e-6)
 
 
 @given(b=st.floats(0.2, 2), beyond=st.floats(1.05, 1e4), seed=st.integers(0, 10_000))
@@ -67,13 +68,11 @@ def test_no_number_lies_beyond_a_decade(b: float, beyond: float, seed: int):
     law = fit_power_law(RUNGS, noisy(np.random.default_rng(seed), b=b))
     target = math.exp(3 - b * math.log(beyond * RUNGS[-1]))
     found = extrapolate(law, [target] * 4)
-    assert (found.n is None) == bool(found.refusal)
-    if found.n is not None:
-        assert found.low is not None
-        assert found.high is not None
-        assert found.low <= found.n <= found.high
-        assert found.n <= DECADE * RUNGS[-1] * (1 + 1e-9)
-        assert found.high <= DECADE * RUNGS[-1] * (1 + 1e-9) or math.isinf(found.high)
+    assert (found.pairs is None) == bool(found.refusal)
+    if found.pairs is not None:
+        assert found.pairs.low <= found.pairs.value <= found.pairs.high
+        assert found.pairs.value <= DECADE * RUNGS[-1] * (1 + 1e-9)
+        assert found.pairs.high <= DECADE * RUNGS[-1] * (1 + 1e-9) or math.isinf(found.pairs.high)
 
 
 def test_the_interval_of_an_extrapolation_covers_as_often_as_it_says():
@@ -86,8 +85,8 @@ def test_the_interval_of_an_extrapolation_covers_as_often_as_it_says():
     target = math.exp(3 - 0.5 * math.log(truth))
     for _ in range(1000):
         one = extrapolate(fit_power_law(RUNGS, noisy(rng, b=0.5)), [target] * 4)
-        if one.low is not None and one.high is not None:
-            found.append(one.low <= truth <= one.high)
+        if one.pairs is not None:
+            found.append(one.pairs.low <= truth <= one.pairs.high)
     assert len(found) > 900
     assert abs(np.mean(found) - 0.95) < 0.039
 
@@ -107,14 +106,14 @@ def test_the_interval_of_an_extrapolation_covers_as_often_as_it_says():
 def test_an_extrapolation_is_refused_with_its_reason(excess, summary: str):
     excess_SN = excess(np.random.default_rng(2))
     found = extrapolate(fit_power_law(RUNGS, excess_SN), excess_SN[:, -1] / 1000)
-    assert found.n is None
+    assert found.pairs is None
     assert summary in found.refusal
 
 
 def test_a_target_that_the_line_crosses_among_the_rungs_is_not_extrapolated():
     excess_SN = noisy(np.random.default_rng(2), b=0.5)
     found = extrapolate(fit_power_law(RUNGS, excess_SN), [math.exp(3 - 0.5 * math.log(RUNGS[-1] / 2))] * 4)
-    assert found.n is None
+    assert found.pairs is None
     assert "among the measured pairs" in found.refusal
 
 

@@ -82,7 +82,7 @@ def test_an_exact_power_of_the_genes_is_recovered(exponent: float, scale: float,
     found = growth(genes, needed)
     assert found is not None
     # Least squares on three points rounds at about 1e-12.
-    assert found.mean == pytest.approx(exponent, abs=1e-9)
+    assert found.value == pytest.approx(exponent, abs=1e-9)
     assert math.isinf(found.high) == (n_seeds == 1)
 
 

@@ -1,4 +1,4 @@
-"""A file is there whole or not at all."""
+"""Writing is atomic."""
 
 import json
 from pathlib import Path
@@ -23,8 +23,8 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_json_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "deep" / "x.json", {"loss": float("nan")})
+    with pytest.raises(TypeError, match="JSON"):
+        write_json(tmp_path / "deep" / "x.json", {"loss": object()})
     assert list(tmp_path.iterdir()) == []
 
 

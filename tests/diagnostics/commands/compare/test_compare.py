@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnostics.commands.compare.compare import Entry, RankCeilings, compared
-from diagnostics.commands.compare.report import out_line, screen, to_json
+from diagnostics.commands.compare.report import contents, out_line, screen
 from diagnostics.scoring.errors import Errors
 from diagnostics.scoring.levels import ExactLoss, Levels
 from gpcp.core.errors import InputError
+from gpcp.core.files import to_json
 from gpcp.core.intervals import paired_difference
 
 
@@ -75,7 +76,7 @@ def test_a_tie_is_an_interval_that_holds_0(first: list[float], second: list[floa
     assert (between.low, between.high) == pytest.approx((-turned.high, -turned.low))
     said = out_line(result)
     assert said is not None
-    assert ("tie" in said) == between.tie
+    assert ("tie" in said) == between.ties
 
 
 def one_verdict(other: Entry, ceilings: RankCeilings = CEILINGS) -> tuple[bool, str, str]:
@@ -136,14 +137,14 @@ def test_trainings_that_diverged_are_left_out_seed_by_seed_and_said():
     assert "diverged in every training" in result.judged[0].summary
     shown = screen(result, CEILINGS, part="head", about="x", notes=())
     assert "diverged" in shown
-    assert to_json(result, CEILINGS)["compared"][0]["loss"] is None
+    assert to_json(contents(result, CEILINGS))["compared"][0]["loss"] is None
 
 
 def test_one_seed_can_only_tie():
     result = compared([entry("linear", [1.0]), entry("mlp", [2.0])], CEILINGS)
     assert [one.outcome for one in result.judged] == ["reference", "tie"]
     assert "one seed" in result.judged[1].summary
-    assert to_json(result, CEILINGS)["pairs"][0]["low"] is None
+    assert to_json(contents(result, CEILINGS))["pairs"][0]["low"] is None
 
 
 def test_the_screen_stands_between_baseline_and_ceiling_and_fits_it():

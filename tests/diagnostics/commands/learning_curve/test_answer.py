@@ -55,7 +55,7 @@ def test_what_is_neither_shown_to_win_nor_to_win_less_is_said():
 def test_one_seed_decides_nothing_but_what_was_measured_is_there():
     found = answer_of([0.5], {"more data": ("500 -> 2,000 pairs", [0.9])})
     assert found.verdict == "open"
-    assert found.gains[0].skill.mean == pytest.approx(0.4)
+    assert found.gains[0].skill.value == pytest.approx(0.4)
 
 
 def test_nothing_is_left_at_the_exact_answer():
@@ -68,9 +68,9 @@ def test_a_rung_is_named_only_if_its_interval_lies_above_0(stands: list[float], 
     found = answer(stands, gain, 0, 0, noise=noise)
     by_name = {one.rung: one for one in found.gains}
     named = [name for name in by_name if name in found.verdict]
-    assert all(by_name[name].skill.low > 0 and by_name[name].skill.mean >= WORTH for name in named)
+    assert all(by_name[name].skill.low > 0 and by_name[name].skill.value >= WORTH for name in named)
     assert (not named) == (not any(one.won for one in found.gains))
-    assert found.left.mean == pytest.approx(1 - np.mean(stands))
+    assert found.left.value == pytest.approx(1 - np.mean(stands))
 
 
 def test_a_rung_that_wins_nothing_is_seldom_named():

@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binom
 
 from diagnostics.commands.selftest.command import main
-from diagnostics.commands.selftest.table import interval
 from diagnostics.faults.healthy import (
     beats_a_constant,
     ground_of,
@@ -59,20 +55,6 @@ def test_bad_use_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "file").touch()
     assert asked(tmp_path / "file" / "below", "--faults", "loss_sign") == 2
     assert not (tmp_path / "new").exists()
-
-
-@given(n=st.integers(1, 400), share=st.floats(0, 1))
-def test_the_interval_leaves_its_tails_outside(n: int, share: float):
-    found = round(share * n)
-    low, high = interval(found, n)
-    assert low <= found / n <= high
-    # Clopper and Pearson's definition; the quantiles are iterated to about 1e-10.
-    assert not found or abs(binom.sf(found - 1, n, low) - 0.025) < 1e-6
-    assert found == n or abs(binom.cdf(found, n, high) - 0.025) < 1e-6
-
-
-def test_the_interval_of_nothing():
-    assert interval(0, 0) == (0.0, 1.0)
 
 
 def test_healthy_subjects_are_distinct_and_the_same_again():

@@ -40,7 +40,7 @@ def main(place: str = CENSUS_VERSION, tissue: str = "tongue") -> None:
     uri, version = (place, None) if Path(place).is_dir() else (None, place)
     try:
         # 1. The query: 38,754 cells in release 2025-11-08. A category that does not exist is refused here.
-        cells = CensusCells(uri=uri, census_version=version, tissue_general=tissue, progress=sys.stderr.isatty())
+        cells = CensusCells(uri=uri, census_version=version, tissue_general=tissue)
     except UnreachableError as error:
         print(f"skipped: {error}")
         return

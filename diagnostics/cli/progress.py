@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TextIO, final
 
 from diagnostics.cli.text import duration
+from gpcp.core.progress import OnProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -124,6 +125,11 @@ class Progress:
         """Add to the count; see :meth:`reach`."""
         self.reach(self._done + n, note, found=found)
 
+    def of_total(self, n_done: int, n_total: int | None, /) -> None:
+        """Set the count and the total, as a :class:`gpcp.core.progress.OnProgress`."""
+        self._total = n_total
+        self.reach(n_done)
+
     def report(self, done: int, ended: str) -> None:
         """Set the count, and write a line about what ended: with count and time left where there is no bar."""
         with self._lock:
@@ -194,6 +200,7 @@ class Progress:
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task,
+                total=self._total,
                 completed=self._done,
                 description=self.what,
                 count=self._count(),
@@ -261,10 +268,14 @@ class Stages:
             self.progress.begin(part)
         self._last = part
 
-    def note(self, n_done: int, n_of: int | None, unit: str) -> None:
-        """Say how far the stage itself has come."""
-        of = "" if n_of is None else f" of {n_of:,}"
-        self.progress.reach(self.progress.done, f"{n_done:,}{of} {unit}")
+    def within(self, unit: str) -> OnProgress:
+        """A callback that says how far the stage itself has come."""
+
+        def count(n_done: int, n_total: int | None, /) -> None:
+            of = "" if n_total is None else f" of {n_total:,}"
+            self.progress.reach(self.progress.done, f"{n_done:,}{of} {unit}")
+
+        return count
 
 
 @final

@@ -9,7 +9,7 @@ of a Census are tallied at once. What is chosen from them: :func:`gpcp.panels.pa
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from gpcp.core.cells import CellSource, rebatched_rows
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
+from gpcp.core.progress import OnProgress, no_progress
 from gpcp.panels.statistics import GeneStatistics, dataset_table, merged_moments
 from gpcp.sources.sparse import IndexedCells, SequentialCells, SparseCells, concatenate_sparse, sparse_batches
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 BLOCK_CELLS = 1024
 """Cells whose moments are taken at once, whatever the batch size: it decides the rounding, and so stays one number."""
@@ -33,7 +31,7 @@ def gene_statistics(
     batch_size: int = BLOCK_CELLS,
     seed: int = 0,
     max_cells: int | None = None,
-    progress: bool = False,
+    on_progress: OnProgress = no_progress,
 ) -> GeneStatistics:
     """Tally every gene of a source in one pass.
 
@@ -47,8 +45,8 @@ def gene_statistics(
     max_cells : int, optional
         Read the first ``max_cells`` of the pass and no more. A source gives its cells in random order, so they are a
         random sample; the errors of the shares are then part of the result.
-    progress : bool
-        Draw a bar on stderr.
+    on_progress : callable
+        Called with the number of cells read, and of all where it is known.
 
     Returns
     -------
@@ -67,14 +65,15 @@ def gene_statistics(
     sample = None if max_cells is None else seed
     found = _Tally(cells.vocab)
     # Closed at once, so that a reader that is stopped early lets go of its files.
-    with closing(_blocks(cells, batch_size, sample)) as blocks, _bar(cells, max_cells, shown=progress) as bar:
+    n_total = _n_to_read(cells, max_cells)
+    with closing(_blocks(cells, batch_size, sample)) as blocks:
         for block in blocks:
             room = len(block) if max_cells is None else max_cells - found.n_cells
             if len(block) > room:
                 found.sampled = True
                 block = block.rows(slice(room))
             found.add(block)
-            bar.update(len(block))
+            on_progress(found.n_cells, n_total)
             if found.sampled:
                 break
     if not found.n_cells:
@@ -103,15 +102,10 @@ def _in_turn(cells: CellSource, batch_size: int) -> Iterator[SparseCells]:
     return sparse_batches(cells, batch_size=batch_size, seed=0)
 
 
-def _bar(cells: CellSource, max_cells: int | None, *, shown: bool) -> "tqdm[Any]":
-    """Progress over the cells, on a terminal."""
-    from tqdm import tqdm
-
+def _n_to_read(cells: CellSource, max_cells: int | None) -> int | None:
+    """How many cells a pass reads, where the source says how many there are."""
     known: int | None = getattr(cells, "n_cells", None)
-    total = min(known, max_cells) if known is not None and max_cells is not None else known or max_cells
-    # None is tqdm's word for: only where stderr is a terminal.
-    disable = None if shown else True
-    return tqdm(total=total, unit=" cells", unit_scale=True, desc="first pass", dynamic_ncols=True, disable=disable)
+    return min(known, max_cells) if known is not None and max_cells is not None else known or max_cells
 
 
 @final

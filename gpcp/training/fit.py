@@ -18,7 +18,6 @@ from typing import Any, final
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from tqdm import tqdm
 
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_with
@@ -47,7 +46,6 @@ def fit(
     held_out: PairBatch | None = None,
     checkpoint: Path | None = None,
     on_step: OnStep | None = None,
-    progress: bool = False,
     fabric: Fabric | None = None,
 ) -> FitResult:
     """Train ``model`` in place.
@@ -68,8 +66,6 @@ def fit(
         and at the end, whole or not at all.
     on_step : callable, optional
         Called after every step with the number of steps done and the training loss; what it raises ends training.
-    progress : bool
-        Show a bar on the terminal.
     fabric : lightning_fabric.Fabric, optional
         One that is launched already, for several processes: rank r takes batches r, r + n, r + 2n, ...
 
@@ -93,14 +89,10 @@ def fit(
             "which several processes would wait: set FitConfig.objective to 'likelihood', or take one process"
         )
     run = _Run(model, pairs, config, held_out, fabric)
-    bar = tqdm(total=config.n_steps, disable=not progress, unit="step", desc="fit")
-    with torch_seed(config.seed), bar, closing(run.batches):
+    with torch_seed(config.seed), closing(run.batches):
         run.begin(checkpoint)
-        bar.update(run.step)
         while run.stopped is None:
             loss = run.advance()
-            bar.update()
-            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
             if checkpoint is not None and (run.stopped or run.step % config.checkpoint_every == 0):
                 run.save(checkpoint)
             if on_step is not None:

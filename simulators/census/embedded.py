@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
+from gpcp.core.progress import OnProgress, no_progress
 from gpcp.core.random import generator
 from simulators.assay import Assay, check_range
 from simulators.census.export import ExportSummary, export_census
@@ -74,7 +75,7 @@ def embedded_census(
     scale: float = 0.5,
     library_size: float = 20_000.0,
     overwrite: bool = False,
-    progress: bool = False,
+    on_progress: OnProgress = no_progress,
 ) -> EmbeddedCensus:
     """Write the store of a known world at ``path``.
 
@@ -99,7 +100,7 @@ def embedded_census(
         Change of a gene's log rate for each unit of latent expression, whose variance is 1 in the world.
     library_size : float
         Median number of counts of a cell.
-    overwrite, progress
+    overwrite, on_progress
         As :func:`simulators.census.export.export_census`.
 
     Raises
@@ -150,7 +151,7 @@ def embedded_census(
         feature_type={gene: "lncRNA" for gene, coding in zip(genes, coding_G, strict=True) if not coding},
         feature_length=dict(zip(genes, length_G.tolist(), strict=True)),
         overwrite=overwrite,
-        progress=progress,
+        on_progress=on_progress,
     )
     return EmbeddedCensus(world=known, cells=cells, summary=summary)
 

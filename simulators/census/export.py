@@ -18,11 +18,11 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
+from gpcp.core.progress import OnProgress, no_progress
 from simulators.census.labels import Label, Labels
 from simulators.census.spool import N_FILLERS, Spool
 from simulators.census.tables import DEFAULT_LABEL
@@ -87,7 +87,7 @@ def export_census(
     feature_length: int | Mapping[str, int] = LENGTH,
     depth: float = DEPTH,
     overwrite: bool = False,
-    progress: bool = False,
+    on_progress: OnProgress = no_progress,
 ) -> ExportSummary:
     """Write cells as a TileDB-SOMA store with the shape of a Census.
 
@@ -118,8 +118,8 @@ def export_census(
         least 1 where the value is above 0.
     overwrite : bool
         Replace what is at ``path``.
-    progress : bool
-        Show a progress bar.
+    on_progress : callable
+        Called with the number of cells read, and of all where it is known.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def export_census(
             filler_length=LENGTH,
             depth=depth,
         )
-        _fill(spool, cells, progress)
+        _fill(spool, cells, on_progress)
         n_fillers = N_FILLERS if spool.needs_fillers else 0
         genes = {
             "feature_id": [*cells.vocab.feature_id, *(FILLER_ID.format(i) for i in range(n_fillers))],
@@ -160,7 +160,7 @@ def export_census(
             "feature_length": np.concatenate((length_G, np.full(n_fillers, LENGTH, dtype=np.int64))),
         }
         summary = _summary(spool, cells, depth)
-        n_values = write_store(folder / "store", spool, genes, organism=organism, source=summary, progress=progress)
+        n_values = write_store(folder / "store", spool, genes, organism=organism, source=summary)
     sizes = {name: spool.size(name) for name in spool.datasets}
     return ExportSummary(
         path=target,
@@ -233,11 +233,12 @@ def _whole_or_not_at_all(target: Path, overwrite: bool) -> Generator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(spool: Spool, cells: CellSource, progress: bool) -> None:
-    with tqdm(desc="cells read", unit=" cells", disable=not progress) as bar:
-        for batch, count_BG in batches_of(cells):
-            spool.add(batch, count_BG)
-            bar.update(len(batch))
+def _fill(spool: Spool, cells: CellSource, on_progress: OnProgress) -> None:
+    n_done, n_total = 0, getattr(cells, "n_cells", None)
+    for batch, count_BG in batches_of(cells):
+        spool.add(batch, count_BG)
+        n_done += len(batch)
+        on_progress(n_done, n_total)
     if not spool.datasets:
         raise InputError("the source has no cell: there is nothing to export")
     ids, times = np.unique(spool.cell_ids(), return_counts=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from simulators.census.spool import Spool, Stored
 from simulators.census.tables import X_ON_DISK, arrow, info_tables, label_columns, table
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
-def write_store(
-    folder: Path, spool: Spool, genes: dict[str, Any], *, organism: str, source: str, progress: bool
-) -> int:
+def write_store(folder: Path, spool: Spool, genes: dict[str, Any], *, organism: str, source: str) -> int:
     """Write the whole store into a folder that does not exist.
 
     Parameters
@@ -33,7 +30,6 @@ def write_store(
     organism : str
     source : str
         Where the cells come from, in words.
-    progress : bool
 
     Returns
     -------
@@ -58,8 +54,7 @@ def write_store(
         tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/normalized", "w") as normalised,
     ):
         start = 0
-        each = tqdm(spool.stored(), desc="datasets written", total=len(datasets), disable=not progress)
-        for number, stored in enumerate(each):
+        for number, stored in enumerate(spool.stored()):
             _write_layer(raw, stored.count_BF, start)
             _write_layer(normalised, stored.normalised_BF, start)
             measured_SF[number] = stored.measured_F

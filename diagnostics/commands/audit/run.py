@@ -1,7 +1,4 @@
-"""What ``audit_pairs`` does with its arguments: choose two panels, read the cells, measure, show and write.
-
-Dimension key: ``G`` genes.
-"""
+"""What ``audit`` does with its arguments: choose two panels, read the cells, measure, show and write."""
 
 import argparse
 import time
@@ -68,7 +65,9 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     source = open_cells(arguments.source, genes=arguments.genes, **options)
     with Stages(2 + 2 * len(STAGES), quiet=arguments.quiet) as stages:
         stages("first pass")
-        statistics = gene_statistics(source, seed=arguments.seed, max_cells=arguments.max_cells)
+        statistics = gene_statistics(
+            source, seed=arguments.seed, max_cells=arguments.max_cells, on_progress=stages.within("cells")
+        )
         columns = columns_of(arguments, statistics, asked, _notes(arguments, options))
         stages("reading cells")
         union = sorted({gene for column in columns for gene in column.genes})

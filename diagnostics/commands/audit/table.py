@@ -1,15 +1,13 @@
-"""The table of ``audit_pairs``: one row a number, one column a panel, the null beside them."""
+"""The table of ``audit``: one row a number, one column a panel, the null beside them."""
 
-import textwrap
 from collections.abc import Callable, Sequence
 
 from diagnostics.audit.audit import PanelAudit
 from diagnostics.audit.decomposition import CHANGE, CONTEXTS, DEPTH, FREE, REGRESSION, REMAINS
 from diagnostics.audit.verdicts import findings, percent, verdict
+from diagnostics.cli.text import table as aligned
+from diagnostics.cli.text import wrap
 from gpcp.core.intervals import Interval
-
-WIDTH = 100
-_NAME, _COLUMN = 37, 23
 
 _Row = tuple[str, Callable[[PanelAudit], str], str]
 
@@ -22,15 +20,11 @@ def screen(audits: Sequence[PanelAudit], *, title: str) -> str:
 
 def table(audits: Sequence[PanelAudit]) -> str:
     """Every number with its 95 % interval, and its null."""
-    lines = [_line("", [audit.name for audit in audits], "null")]
-    for title, rows in _sections(audits):
-        lines += ["", title]
-        lines += [_line(f"  {name}", [show(audit) for audit in audits], null) for name, show, null in rows]
-    return "\n".join(lines)
-
-
-def _line(name: str, cells: Sequence[str], null: str) -> str:
-    return (name.ljust(_NAME) + "".join(cell.rjust(_COLUMN) for cell in cells) + null.rjust(17)).rstrip()
+    rows: list[list[str]] = []
+    for title, found in _sections(audits):
+        rows += [[""], [title]]
+        rows += [[f"  {name}", *(show(audit) for audit in audits), null] for name, show, null in found]
+    return aligned(["", *(audit.name for audit in audits), "null"], rows)
 
 
 def _sections(audits: Sequence[PanelAudit]) -> list[tuple[str, list[_Row]]]:
@@ -106,7 +100,7 @@ def _losses(audits: Sequence[PanelAudit]) -> list[_Row]:
     ]
     rows.append(("baseline: the better of the means", lambda a: a.gain.baseline, ""))
     rows.append(("gain of the best linear over it", lambda a: _maybe(a.gain.gain), "0 %"))
-    rows.append(("gain of what is told", lambda a: _maybe(a.gain.perturbed_gain), "0 %"))
+    rows.append(("gain of the perturbation", lambda a: _maybe(a.gain.perturbed_gain), "0 %"))
     rows.append(("  smallest that would be seen", _visible, ""))
     rows.append(("pairs held out / to fit on", lambda a: f"{a.gain.n_held_out:,} / {a.gain.n_training:,}", ""))
     return rows
@@ -150,4 +144,4 @@ def _verdicts(audit: PanelAudit) -> str:
 
 
 def _wrap(line: str, *, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return wrap(line, indent=indent)

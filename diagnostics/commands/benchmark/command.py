@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from diagnostics.cli.progress import Stages
+from diagnostics.cli.text import table as aligned
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_json
 from gpcp.core.random import generator
@@ -88,33 +89,43 @@ def simulator_speeds(*, n_genes: int, n_cells: int, repeats: int, seed: int) -> 
 
 def table(speeds: Sequence[Speed]) -> str:
     """Rows of name, best, median and target."""
-    lines = [f"{'million gene-cells per CPU second':40s}{'best':>8s}{'median':>8s}{'target':>8s}"]
-    for speed in speeds:
-        target = "-" if speed.target is None else f"{speed.target:.0f}"
-        lines.append(f"{speed.name:40s}{speed.best:8.1f}{speed.median:8.1f}{target:>8s}")
-    return "\n".join(lines)
+    rows = [
+        [speed.name, f"{speed.best:.1f}", f"{speed.median:.1f}", "-" if speed.target is None else f"{speed.target:.0f}"]
+        for speed in speeds
+    ]
+    return aligned(("million gene-cells per CPU second", "best", "median", "target"), rows)
 
 
 def input_table(found: "InputBenchmark") -> str:
     """Rows of speed, then the ratios that are asked for and whether each is reached."""
-    lines = [f"{'':34s}{'cells/s':>10s}{'seconds a pass':>24s}"]
-    for speed in found.speeds:
-        seconds = " ".join(f"{one:.2f}" for one in speed.seconds)
-        lines.append(f"{speed.name:34s}{speed.cells_per_s:10,.0f}{seconds:>24s}")
-    lines += ["", f"{'':42s}{'found':>10s}{'asked for':>12s}"]
-    for ratio in found.ratios:
-        bound = f"{'<=' if ratio.at_most else '>='} {ratio.threshold:g}"
-        shown = f"{ratio.value:,.0f}" if ratio.at_most else f"{ratio.value:.3f}"
-        lines.append(f"{ratio.name:42s}{shown:>10s}{bound:>12s}  {'reached' if ratio.reached else 'NOT REACHED'}")
-    paired, ahead = found.streaming, found.prefetched
-    lines += [
-        "",
-        f"random partners of the same key: Jaccard index {paired.random_jaccard or 0:.3f} +- "
-        f"{paired.random_jaccard_se or 0:.3f}; best of 64: {paired.jaccard or 0:.3f} +- {paired.jaccard_se or 0:.3f}",
-        f"reading ahead: first batch after {1e3 * (ahead.first_batch_s or 0):.0f} ms; longest wait after it "
-        f"{1e3 * ahead.longest_wait_s:.1f} ms, all waits {1e3 * ahead.waited_s:.0f} ms of {ahead.n_batches} batches",
+    speeds = [
+        [speed.name, f"{speed.cells_per_s:,.0f}", " ".join(f"{one:.2f}" for one in speed.seconds)]
+        for speed in found.speeds
     ]
-    return "\n".join(lines)
+    ratios = [
+        [
+            ratio.name,
+            f"{ratio.value:,.0f}" if ratio.at_most else f"{ratio.value:.3f}",
+            f"{'<=' if ratio.at_most else '>='} {ratio.threshold:g}",
+            "reached" if ratio.reached else "NOT REACHED",
+        ]
+        for ratio in found.ratios
+    ]
+    paired, ahead = found.streaming, found.prefetched
+    return "\n".join(
+        [
+            aligned(("", "cells/s", "seconds a pass"), speeds),
+            "",
+            aligned(("", "found", "asked for", ""), ratios, align="lrrl"),
+            "",
+            "random partners of the same key: Jaccard index "
+            f"{paired.random_jaccard or 0:.3f} +- {paired.random_jaccard_se or 0:.3f}; "
+            f"best of 64: {paired.jaccard or 0:.3f} +- {paired.jaccard_se or 0:.3f}",
+            f"reading ahead: first batch after {1e3 * (ahead.first_batch_s or 0):.0f} ms; longest wait after it "
+            f"{1e3 * ahead.longest_wait_s:.1f} ms, "
+            f"all waits {1e3 * ahead.waited_s:.0f} ms of {ahead.n_batches} batches",
+        ]
+    )
 
 
 def _input(arguments: argparse.Namespace) -> None:

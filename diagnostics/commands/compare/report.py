@@ -1,26 +1,15 @@
-"""The screen of ``compare_heads``: the setting, the table between baseline and exact answer, the verdicts in words.
-
-No dimension key: nothing here is an array.
-
-A comparison as JSON's types.
-
-No dimension key: nothing here is an array.
-
-The figure of ``compare_heads``: a dot for each seed's loss, between knowing nothing and the exact answer.
-
-No dimension key: nothing here is an array.
-"""
+"""What ``compare`` shows: a table between input-free baseline and exact answer, the verdicts, JSON and a figure."""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
 import statistics
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diagnostics.cli.text import WIDTH, number, score
-from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, interval, needed_words
+from diagnostics.cli.text import fill, interval, number, score, table
+from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, needed_words
+from diagnostics.commands.compare.compare import interval as difference_text
 from gpcp.core.files import to_json, write_with
 from gpcp.core.intervals import Interval, student_factor
 
@@ -33,12 +22,12 @@ _SEED_OUT, _ALTERNATIVE = "linear", "mlp"
 
 def screen(result: Compared, ceilings: RankCeilings, *, part: str, about: str, notes: Sequence[str]) -> str:
     """All that the command prints of its results."""
-    blocks = [_wrapped(about), _table(result, ceilings, part), _ranks(ceilings), _verdicts(result)]
+    blocks = [fill(about), _table(result, ceilings, part), _ranks(ceilings), _verdicts(result)]
     if answer := out_line(result):
         blocks.append(answer)
     n, level = result.n_comparisons, 100 * result.level
     blocks.append(
-        _wrapped(
+        fill(
             f"Intervals are paired over seeds and hold together in 95 % of repetitions: Bonferroni over {n} "
             f"comparison{'s' if n > 1 else ''}, {level:.2f} % each. The seeds are trainings in one world: nothing is "
             "said of other worlds."
@@ -46,7 +35,7 @@ def screen(result: Compared, ceilings: RankCeilings, *, part: str, about: str, n
     )
     if few := _few_seeds(result):
         blocks.append(few)
-    blocks += [_wrapped(f"Note: {note}.") for note in notes]
+    blocks += [fill(f"Note: {note}.") for note in notes]
     return "\n\n".join(blocks)
 
 
@@ -56,13 +45,13 @@ def out_line(result: Compared) -> str | None:
     if difference is None:
         return None
     if difference.ties:
-        judged = f"tie: paired difference {interval(difference)} holds 0"
+        judged = f"tie: paired difference {difference_text(difference)} holds 0"
     else:
         less, more = (_SEED_OUT, _ALTERNATIVE) if difference.value > 0 else (_ALTERNATIVE, _SEED_OUT)
-        judged = f"differ: {less} learns less than {more} within these steps, {interval(difference)}"
+        judged = f"differ: {less} learns less than {more} within these steps, {difference_text(difference)}"
     losing = next((one.loses_information for one in result.judged if one.entry.name == _SEED_OUT), False)
     lost = "yes, see its verdict" if losing else "not shown"
-    return _wrapped(f"Is `out` losing information? {lost.capitalize()}. {_SEED_OUT} and {_ALTERNATIVE} {judged}.")
+    return fill(f"Is `out` losing information? {lost.capitalize()}. {_SEED_OUT} and {_ALTERNATIVE} {judged}.")
 
 
 def _few_seeds(result: Compared) -> str | None:
@@ -73,41 +62,35 @@ def _few_seeds(result: Compared) -> str | None:
     factor = student_factor(n, result.level)
     if factor <= _WIDE:
         return None
-    return _wrapped(
+    return fill(
         f"With {n} seeds an interval reaches {factor:.0f} standard errors to either side; with {2 * n} it would be "
         f"{student_factor(2 * n, result.level):.1f}: give more --seeds, or name a --reference, for fewer ties."
     )
 
 
 def _table(result: Compared, ceilings: RankCeilings, part: str) -> str:
-    head, levels = part.replace("_", " "), ceilings.levels
-    lines = [f"{head:21s} {'numbers':>7s} {'loss':>8s} {'skill':>7s} {'seeds':>15s}  difference to the reference    "
-             "rank"]  # fmt: skip
-    lines.append(
-        f"{'nothing known':21s} {'':7s} {number(levels.baseline):>8s} {'0':>7s} {'':>15s}  ({levels.baseline_name})"
-    )
-    lines.append(f"{'ridge':21s} {'':7s} {number(levels.reference):>8s} {score(levels.skill(levels.reference), 3):>7s}")
-    lines += [_line(one, ceilings) for one in reversed(result.judged)]
+    levels = ceilings.levels
     kind = "closed form" if levels.bayes_is_exact else "simulated"
-    lines.append(f"{'exact answer':21s} {'':7s} {number(ceilings.bayes_risk):>8s} {'1':>7s} {'':15s}  ({kind}); rank "
-                 f"needed:{needed_words(ceilings):>7s}")  # fmt: skip
-    return "\n".join(line.rstrip() for line in lines)
+    head = (part.replace("_", " "), "weights", "loss", "skill", "over seeds", "rank", "", "to the reference")
+    rows = [
+        ["input-free baseline", "", number(levels.baseline), "0", "", "", "", f"({levels.baseline_name})"],
+        ["ridge", "", number(levels.reference), score(levels.skill(levels.reference), 3)],
+        *(_row(one, ceilings) for one in reversed(result.judged)),
+        ["exact answer", "", number(ceilings.bayes_risk), "1", "", f"{needed_words(ceilings)}*", "", f"({kind})"],
+    ]
+    return f"{table(head, rows, align='lrrrrrrl')}\n* the rank that is needed"
 
 
-def _line(one: Judged, ceilings: RankCeilings) -> str:
+def _row(one: Judged, ceilings: RankCeilings) -> list[str]:
     entry = one.entry
     skills = [skill for loss in entry.finite.values() if (skill := ceilings.levels.skill(loss)) is not None]
-    spread = f"{score(min(skills), 3)} .. {score(max(skills), 3)}" if skills else "-"
-    skill = score(statistics.fmean(skills), 3) if skills else "-"
-    loss = number(entry.loss) if skills else "-"
-    if one.difference is None:
-        beside = one.outcome
-    else:
-        ends = f"{one.difference.low:+.3f} .. {one.difference.high:+.3f}"
-        beside = f"{one.difference.value:+.3f} {ends} {one.outcome}"
-    return (
-        f"{entry.name:21s} {entry.n_parameters:7,d} {loss:>8s} {skill:>7s} {spread:>15s}  {beside:31s} {entry.rank:3d}"
-    )
+    known = [number(entry.loss), score(statistics.fmean(skills), 3)] if skills else ["-", "-"]
+    spread = interval(score(min(skills), 3), score(max(skills), 3)) if skills else "-"
+    beside = ["", one.outcome]
+    if one.difference is not None:
+        ends = interval(f"{one.difference.low:+.3f}", f"{one.difference.high:+.3f}")
+        beside = [f"{one.difference.value:+.3f}", f"{ends}  {one.outcome}"]
+    return [entry.name, f"{entry.n_parameters:,d}", *known, spread, str(entry.rank), *beside]
 
 
 def _ranks(ceilings: RankCeilings) -> str:
@@ -117,18 +100,14 @@ def _ranks(ceilings: RankCeilings) -> str:
         for rank in range(min(len(ceilings.residuals), 4))
         for bound in [ceilings.bounds.get(rank)]
     ]
-    return _wrapped(
+    return fill(
         "Least loss found of answers of a rank, whatever says them (alternating least squares on the exact answer; "
         f"gene means{' and skip' if ceilings.skip else ''} free): " + ", ".join(shown) + "."
     )
 
 
 def _verdicts(result: Compared) -> str:
-    return "\n".join(_wrapped(one.summary, indent="  ") for one in result.judged)
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(fill(one.summary, indent="  ") for one in result.judged)
 
 
 def contents(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:

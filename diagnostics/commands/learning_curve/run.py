@@ -5,15 +5,15 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 from diagnostics.cli.progress import EndingRuns
+from diagnostics.cli.text import fill
 from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
 from diagnostics.commands.learning_curve.genes_needed import genes_needed
 from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, curves_of, fits_of, standing_place
 from diagnostics.commands.learning_curve.runs import CAPACITIES, CurveRun, carry_out, check
-from diagnostics.commands.learning_curve.table import WIDTH, curves_text, genes_text
+from diagnostics.commands.learning_curve.table import curves_text, genes_text
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.store import Record, ResultStore
@@ -247,4 +247,4 @@ def _head(runs: Sequence[CurveRun]) -> str:
     whose = f"{len(seeds)} seeds, each a world, its pairs and a model's beginning"
     budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
     asked = f"{names}, {first.regime}, {n_perturbed} genes told; {whose}; preset {first.preset}; {budget}; rate {rates}"
-    return "\n".join(wrap(asked, WIDTH))
+    return fill(asked)

@@ -1,12 +1,9 @@
-"""What ``learning_curve`` prints: every figure between knowing nothing and the exact answer, and the answer in words.
-
-No dimension key: nothing here is an array.
-"""
+"""What ``learning-curve`` prints: each number between input-free baseline and exact answer, and the answer in words."""
 
 import math
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
 
+from diagnostics.cli.text import fill, table, wrap
 from diagnostics.commands.learning_curve.answer import Answer
 from diagnostics.commands.learning_curve.genes_needed import GenesNeeded
 from diagnostics.commands.learning_curve.points import (
@@ -21,23 +18,19 @@ from diagnostics.commands.learning_curve.points import (
     mean_of,
     standing_place,
 )
-from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import growth
 from gpcp.core.intervals import Interval
 
-WIDTH = 114
-"""Characters of a line."""
-
-_POINTS = """\
-model: held out, by the weights of the best evaluation on validation pairs; +-: half of its 95 % interval over seeds;
-last: by the weights at the end of the budget, on validation pairs; train: the loss on the training pairs themselves,
-exact: that of the exact answer on these; Bayes and none: of the exact answer and of knowing nothing on held-out pairs;
-stat.: the statistician's estimator on the same pairs; exact and none under AUPRC: the exact law in the same read-out,
-and chance"""
+_POINTS = (
+    "model: on held-out pairs, by the weights of the best evaluation on validation pairs; +-: half of its 95 % "
+    "interval over seeds; last: by the weights at the end of the budget, on validation pairs; training: the loss on "
+    "the training pairs themselves, and that of the exact answer on these; classical: the classical estimator on the "
+    "same pairs; exact law: through the same read-out"
+)
 
 _THEORY = (
     "theory: pairs at which nine edges of ten stand above the largest entry that is no edge, by the variance of the "
-    "statistician's estimate, to leading order (diagnostics.graphs.sample_theory)"
+    "classical estimate, to leading order (diagnostics.graphs.sample_theory)"
 )
 
 _WORDS: Mapping[str, str] = {
@@ -57,39 +50,59 @@ def curves_text(curves: Curves, fits: Sequence[CurveFit], *, field: str, head: s
     return "\n\n".join(parts)
 
 
+_SHOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "Skill: 0 is the input-free baseline, 1 the exact answer": (
+        ("model", "skill"),
+        ("last", "last_skill"),
+        ("ridge", "ridge_skill"),
+    ),
+    "Loss": (
+        ("training", "train_loss"),
+        ("exact, training", "exact_train_loss"),
+        ("held out", "loss"),
+        ("Bayes risk", "bayes_risk"),
+        ("baseline", "baseline_loss"),
+    ),
+    "AUPRC of the graph": (
+        ("model", "auprc"),
+        ("classical", "classical_auprc"),
+        ("exact law", "ceiling_auprc"),
+        ("chance", "chance"),
+    ),
+}
+"""Columns by table, each with its field of a record; the first has its interval."""
+
+
 def points_table(curves: Curves, field: str) -> str:
-    """A line for every number of pairs and capacity; means over seeds, with half of the skill's 95 % interval."""
-    short = field.removeprefix("n_").removesuffix("_blocks")
-    lines = [
-        f"{'':>16} |{'skill (0 knows nothing, 1 exact)':^32}|{'loss':^37}|{'AUPRC of the graph':^30}",
-        f"{'pairs':>8} {short[:7]:>7} |{'model':>8} {'+-':>6} {'last':>7} {'ridge':>7} |{'train':>7} {'exact':>7} "
-        f"{'held out':>8} {'Bayes':>6} {'none':>5}|"
-        f"{'model':>6} {'+-':>5} {'stat.':>5} {'exact':>6} {'none':>5}",
+    """A table of skills, one of losses and one of graphs; a line for every number of pairs and capacity.
+
+    Means over seeds, the first column with half of its 95 % interval where it is of a skill or an AUPRC.
+    """
+    blocks = [
+        f"{title}\n{table(['pairs', field, *_head(columns, spread='Loss' not in title)], rows, align='r')}"
+        for title, columns in _SHOWN.items()
+        for rows in [_rows(curves, columns, spread="Loss" not in title)]
     ]
+    return "\n\n".join([*blocks, fill(_POINTS)])
+
+
+def _head(columns: Sequence[tuple[str, str]], *, spread: bool) -> list[str]:
+    names = [name for name, _ in columns]
+    return [names[0], "+-", *names[1:]] if spread else names
+
+
+def _rows(curves: Curves, columns: Sequence[tuple[str, str]], *, spread: bool) -> list[list[str]]:
+    rows: list[list[str]] = []
     for n_pairs in curves.pairs:
         for capacity in curves.capacities:
             at = curves.at(n_pairs, capacity)
-            if at:
-                lines.append(f"{n_pairs:>8,} {capacity:>7} |{_point(at)}")
-    return "\n".join([*lines, _wrapped(_POINTS)])
-
-
-def _point(at: Mapping[int, Record]) -> str:
-    skill = mean_of(at, "skill")
-    assert skill is not None, "records of a place have their skill"
-
-    def shown(name: str, width: int, digits: int = 3) -> str:
-        mean = mean_of(at, name)
-        return f"{'-':>{width}}" if mean is None else f"{mean.value:>{width}.{digits}f}"
-
-    auprc = mean_of(at, "auprc")
-    spread = f"{'-' if auprc is None else _half(auprc):>5}"
-    return (
-        f"{skill.value:>8.3f} {_half(skill):>6} {shown('last_skill', 7)} {shown('ridge_skill', 7)} |"
-        f"{shown('train_loss', 7)} {shown('exact_train_loss', 7)} {shown('loss', 8)} {shown('bayes_risk', 6)} "
-        f"{shown('baseline_loss', 5, 2)}|{shown('auprc', 6)} {spread} {shown('classical_auprc', 5)} "
-        f"{shown('ceiling_auprc', 6)} {shown('chance', 5, 2)}"
-    )
+            if not at:
+                continue
+            means = [mean_of(at, name) for _, name in columns]
+            shown = ["-" if mean is None else f"{mean.value:.3f}" for mean in means]
+            half = [("-" if means[0] is None else _half(means[0]))] if spread else []
+            rows.append([f"{n_pairs:,}", str(capacity), shown[0], *half, *shown[1:]])
+    return rows
 
 
 def answer_text(curves: Curves, place: Place, field: str) -> str:
@@ -100,13 +113,13 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
         return f"More data, or a bigger model? From {where} no rung can be compared: give more than one number of pairs"
     left = interval(answer.left)
     lines = [
-        _wrapped(f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:"),
+        fill(f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:"),
         *(f"  {gain.rung:<16} {gain.summary:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
-        _wrapped(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}{_leaning(answer)}."),
+        fill(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}{_leaning(answer)}."),
     ]
     fitting = fitting_at(curves, place)
     if fitting:
-        lines.append(_wrapped(f"Why: {fitting}."))
+        lines.append(fill(f"Why: {fitting}."))
     return "\n".join(lines)
 
 
@@ -132,7 +145,7 @@ def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
             answer = None if other == place else answer_at(curves, other, field)
             if answer is not None:
                 line = f"{n_pairs:,} pairs, {field} {capacity}: {_in_short(answer)}"
-                lines += wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+                lines += wrap(line, first="  ", indent="    ")
     return "\n".join(["At the other points:", *lines]) if lines else ""
 
 
@@ -147,7 +160,7 @@ def fits_text(fits: Sequence[CurveFit], field: str) -> str:
     for fit in fits:
         law = fit.refusal if fit.law is None else f"excess loss falls as pairs^-b, b = {interval(fit.law.b)}"
         line = f"{field} {fit.capacity}: {law}; skill {TARGET_SKILL:g} at {_reached(fit)}"
-        lines += wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += wrap(line, first="  ", indent="    ")
     return "\n".join(["By the curve:", *lines]) if lines else ""
 
 
@@ -164,21 +177,26 @@ def _reached(fit: CurveFit) -> str:
 
 def genes_text(needs: Sequence[GenesNeeded], *, head: str) -> str:
     """Pairs that the graph takes, by number of genes, and how they grow."""
+    rows = [
+        [
+            str(one.n_genes),
+            f"{one.chance:.3f}",
+            "-" if one.ceiling is None else f"{one.ceiling:.3f}",
+            "diverged" if one.model is None else one.model.text(),
+            "-" if one.classical is None else one.classical.text(),
+            "-" if one.theory is None else f"{float(f'{one.theory:.2g}'):,.0f}",
+        ]
+        for one in needs
+    ]
     lines = [
         head,
         "",
         f"Pairs at which the AUPRC of the graph reaches {TARGET_AUPRC:g}: the middle seed (the least to the most)",
-        f"{'genes':>6} {'chance':>7} {'exact':>6} | {'model':<36} | {'classical':<28} | theory",
+        table(("genes", "chance", "exact", "model", "classical", "theory"), rows, align="rrrll"),
+        "",
     ]
-    for one in needs:
-        theory = "-" if one.theory is None else f"{float(f'{one.theory:.2g}'):,.0f}"
-        model = "diverged" if one.model is None else one.model.text()
-        stat = "-" if one.classical is None else one.classical.text()
-        exact = "-" if one.ceiling is None else f"{one.ceiling:.3f}"
-        lines.append(f"{one.n_genes:>6} {one.chance:>7.3f} {exact:>6} | {model:<36} | {stat:<28} | {theory}")
-    lines.append("")
     lines += [f"  {_growth(needs, of)}" for of in ("model", "classical")]
-    lines.append(_wrapped(_THEORY))
+    lines.append(fill(_THEORY))
     return "\n".join(lines)
 
 
@@ -201,7 +219,3 @@ def interval(found: Interval, *, sign: bool = False) -> str:
 
 def _half(found: Interval) -> str:
     return f"{found.value - found.low:.3f}" if math.isfinite(found.low) else "-"
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(wrap(text, WIDTH))

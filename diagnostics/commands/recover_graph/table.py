@@ -1,41 +1,41 @@
-"""The table of ``recover_graph``, in lines of at most 100 characters.
+"""The table of ``recover-graph``: losses between baseline and Bayes risk, and scores of the recovered graph.
 
 One block a regime, because a score means nothing without its target graph and read-out, which head the block.
 """
 
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from diagnostics.cli.text import WIDTH, number, score, span, whole_span
+from diagnostics.cli.text import interval, number, score, span, whole_span, wrap
+from diagnostics.cli.text import table as aligned
 from diagnostics.commands.recover_graph.verdicts import linear_loss, share_of_linear
 from diagnostics.results.run_record import RunRecord, in_words
 
 _T = TypeVar("_T")
 
-_Column = tuple[str, int, Callable[[RunRecord], str]]
+_Column = tuple[str, Callable[[RunRecord], str]]
 
 _LOSSES: tuple[_Column, ...] = (
-    ("seed", 4, lambda r: str(r.seed)),
-    ("baseline", 8, lambda r: number(r.baseline_loss)),
-    ("loss", 8, lambda r: number(r.loss)),
+    ("seed", lambda r: str(r.seed)),
+    ("baseline", lambda r: number(r.baseline_loss)),
+    ("loss", lambda r: number(r.loss)),
 )
 _KNOWN: tuple[_Column, ...] = (
-    ("Bayes", 8, lambda r: number(r.bayes_risk)),
-    ("ridge", 8, lambda r: number(r.ridge_loss)),
-    ("skill", 7, lambda r: score(r.skill)),
+    ("Bayes", lambda r: number(r.bayes_risk)),
+    ("ridge", lambda r: number(r.ridge_loss)),
+    ("skill", lambda r: score(r.skill)),
 )
 _REAL: tuple[_Column, ...] = (
-    ("linear", 8, lambda r: number(linear_loss(r))),
-    ("of way", 7, lambda r: score(share_of_linear(r))),
+    ("linear", lambda r: number(linear_loss(r))),
+    ("of way", lambda r: score(share_of_linear(r))),
 )
 _GRAPH: tuple[_Column, ...] = (
-    ("AUPRC", 6, lambda r: score(r.auprc, 3)),
-    ("95 % CI", 11, lambda r: f"{score(r.ci_low, 3)}-{score(r.ci_high, 3)}"),
-    ("null95", 6, lambda r: score(r.null_95, 3)),
-    ("ceiling", 7, lambda r: score(r.ceiling_auprc, 3)),
-    ("SHD", 4, lambda r: "-" if r.shd is None else str(r.shd)),
-    ("sec.", 5, lambda r: f"{r.seconds:.0f}"),
+    ("AUPRC", lambda r: score(r.auprc, 3)),
+    ("95 % CI", lambda r: interval(score(r.ci_low, 3), score(r.ci_high, 3))),
+    ("null95", lambda r: score(r.null_95, 3)),
+    ("ceiling", lambda r: score(r.ceiling_auprc, 3)),
+    ("SHD", lambda r: "-" if r.shd is None else str(r.shd)),
+    ("sec.", lambda r: f"{r.seconds:.0f}"),
 )
 
 
@@ -73,7 +73,7 @@ def table(records: Sequence[RunRecord]) -> str:
 def _block(rows: Sequence[RunRecord]) -> list[str]:
     first = rows[0]
     head = (
-        f"{first.regime.upper()}  told {whole_span(*first.n_perturbed)} of {first.n_genes} genes; target: "
+        f"{first.regime.upper()}  perturbed {whole_span(*first.n_perturbed)} of {first.n_genes} genes; target: "
         f"{first.target} "
         f"(base rate {span([r.base_rate for r in rows])}); read-out: {in_words(first.read_out)}"
     )
@@ -81,8 +81,8 @@ def _block(rows: Sequence[RunRecord]) -> list[str]:
         head += f"; SHD at |effect| >= {first.threshold:g}"
     lines = _wrap(head)
     columns = (*_LOSSES, *(_REAL if first.bayes_risk is None else _KNOWN), *_GRAPH)
-    lines.append(" ".join(name.rjust(width) for name, width, _ in columns))
-    lines += [" ".join(show(row).rjust(width) for _, width, show in columns) for row in rows]
+    head, shown = [name for name, _ in columns], [[show(row) for _, show in columns] for row in rows]
+    lines += aligned(head, shown, align="r", gap=1).splitlines()
     others = [
         f"{in_words(read_out)} {span([s.auprc for s in scores])}"
         + ("" if scores[0].ceiling_auprc is None else f" (ceiling {span([s.ceiling_auprc for s in scores])})")
@@ -95,7 +95,7 @@ def _block(rows: Sequence[RunRecord]) -> list[str]:
         for method, scores in _grouped((s.method, s) for r in rows for s in r.methods)
     ]
     if methods:
-        lines += _wrap(f"other methods, AUPRC: {'; '.join(methods)}  (* what a statistician would use here)")
+        lines += _wrap(f"other methods, AUPRC: {'; '.join(methods)}  (* the classical estimator of this regime)")
     for note in dict.fromkeys(note for row in rows for note in row.notes):
         lines += _wrap(f"note: {note}")
     return lines
@@ -109,7 +109,7 @@ def _grouped(items: Iterable[tuple[str, _T]]) -> list[tuple[str, list[_T]]]:
 
 
 def _wrap(line: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent="     ")
+    return wrap(line, indent="     ")
 
 
 def finishing_line(record: RunRecord) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import gpcp
 from diagnostics.cli.options import add_source_arguments
 from diagnostics.cli.parser import Parser, exit_code_of, positive, share, whole
+from diagnostics.cli.progress import Progress
 from diagnostics.commands.select_genes.report import draw, screen
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
@@ -254,9 +255,10 @@ def _ids(named: Sequence[str], about: GeneAnnotation, vocab: GeneVocab, *, optio
 
 def _counted(arguments: argparse.Namespace, cells: "CellSource", about: GeneAnnotation) -> SavedStatistics:
     """The pass."""
-    statistics = gene_statistics(
-        cells, max_cells=arguments.max_cells, seed=arguments.seed, progress=not arguments.quiet
-    )
+    with Progress("first pass", None, unit="cells", quiet=arguments.quiet, opening=False) as progress:
+        statistics = gene_statistics(
+            cells, max_cells=arguments.max_cells, seed=arguments.seed, on_progress=progress.of_total
+        )
     said: Any = getattr(cells, "provenance", "")
     return SavedStatistics(
         statistics=statistics,

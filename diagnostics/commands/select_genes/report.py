@@ -1,18 +1,15 @@
-"""What a person sees of a choice of genes: a table on the screen, and a figure of all genes with the panel in it.
-
-Dimension key: ``G`` genes of the source, ``P`` genes of the panel.
-"""
+"""What ``select-genes`` shows: a table of the rules and the panel, and a figure of all genes with the panel in it."""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.cli.text import cut, table, wrap
 from gpcp.core.files import write_with
 from gpcp.panels.panel import ORDERS, GenePanel
 from gpcp.panels.statistics import GeneStatistics
@@ -20,14 +17,10 @@ from gpcp.panels.statistics import GeneStatistics
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH = 100
-"""Columns of the screen."""
-
 N_SHOWN = 12
 """Genes of the panel that are shown."""
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-_LAID_OUT = 48
 _ALL, _PANEL, _KEPT = "#9e9e9e", "#08519c", "#d94801"
 _LINE: dict[str, Any] = {"color": "black", "linewidth": 0.8, "linestyle": "--", "zorder": 0}
 _SHARE_TICKS = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1)
@@ -51,7 +44,7 @@ def screen(statistics: GeneStatistics, panel: GenePanel, *, by: str) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    return wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return wrap(text, indent="  ")
 
 
 def _few(notes: Sequence[str]) -> list[str]:
@@ -68,18 +61,19 @@ def _source(statistics: GeneStatistics, panel: GenePanel) -> str:
 
 def _rules(statistics: GeneStatistics, panel: GenePanel) -> str:
     """Which rules there were, and the genes that each turned away."""
-    lines = [f"{'a gene of the panel is':<64}{'genes that are not':>20}{'only that':>12}"]
+    rows: list[list[str]] = []
     for rule in panel.rules:
-        first, *more = wrap(rule.summary, 62)
-        lines.append(f"  {first:<62}{rule.n_failing:>20,}{rule.n_failing_alone:>12,}")
-        lines += [f"    {line}" for line in more]
-    return "\n".join([*lines, *_wrapped(f"the panel: {panel.chosen_by}")])
+        first, *more = wrap(rule.summary, columns=60)
+        rows.append([f"  {first}", f"{rule.n_failing:,}", f"{rule.n_failing_alone:,}"])
+        rows += [[f"    {line}"] for line in more]
+    head = ("a gene of the panel is", "genes that are not", "only that")
+    return "\n".join([table(head, rows), *_wrapped(f"the panel: {panel.chosen_by}")])
 
 
 def _quantiles(statistics: GeneStatistics, panel: GenePanel) -> str:
     """Quantiles over genes of what was counted, of all genes and of the panel's."""
-    names = ["least", *(f"{q:.0%}" for q in _QUANTILES[1:-1]), "most"]
-    lines = [f"{'over genes':<{_LAID_OUT - 4}}" + "".join(f"{name:>8}" for name in names)]
+    head = ["over genes", "", "least", *(f"{q:.0%}" for q in _QUANTILES[1:-1]), "most"]
+    rows: list[list[str]] = []
     for what, all_G, panel_P in (
         ("share of cells measuring it", statistics.measured_share_G, panel.statistics.measured_share_G),
         ("share expressing it where measured", statistics.expressed_share_G, panel.statistics.expressed_share_G),
@@ -91,9 +85,9 @@ def _quantiles(statistics: GeneStatistics, panel: GenePanel) -> str:
             continue
         for which, number_G in (("all", all_G), ("panel", panel_P)):
             known_G = number_G[~np.isnan(number_G)]
-            shown = [f"{q:>8.3f}" for q in np.quantile(known_G, _QUANTILES).tolist()] if len(known_G) else ["  none"]
-            lines.append(f"  {what:<36}{which:<6}" + "".join(shown))
-    return "\n".join(lines)
+            shown = [f"{q:.3f}" for q in np.quantile(known_G, _QUANTILES).tolist()] if len(known_G) else ["none"]
+            rows.append([f"  {what}", which, *shown])
+    return table(head, rows, align="ll")
 
 
 def ranked(panel: GenePanel, by: str) -> NDArray[np.int64]:
@@ -106,25 +100,24 @@ def _top(panel: GenePanel, by: str) -> str:
     """The first genes of the panel, by what they were ranked."""
     found = panel.statistics
     known = bool(found.dataset_K)
-    titles = f"{'measured':>9}{'expressed':>10}{'mean':>9}{'SD':>9}{'datasets' if known else '':>10}"
-    lines = [f"{'first by ' + by:<20}{'symbol':<14}{'biotype':<16}{titles}".rstrip()]
+    head = [f"first by {by}", "symbol", "biotype", "measured", "expressed", "mean", "SD", *(["datasets"] * known)]
+    rows: list[list[str]] = []
     for token in map(int, ranked(panel, by)[:N_SHOWN]):
         gene = panel.feature_id[token]
         name = f"{gene}*" if gene in panel.kept else gene
-        symbol, biotype = panel.about.symbol_of.get(gene, "-"), panel.about.biotype_of.get(gene, "-")
         numbers = (
-            f"{found.measured_share_G[token]:>9.3f}{found.expressed_share_G[token]:>10.3f}"
-            f"{found.mean_G[token]:>9.3f}{np.sqrt(found.variance_G[token]):>9.3f}"
+            found.measured_share_G[token],
+            found.expressed_share_G[token],
+            found.mean_G[token],
+            np.sqrt(found.variance_G[token]),
         )
-        datasets = f"{found.n_datasets_G[token]:>10,}" if known else ""
-        lines.append(f"{name:<20}{_cut(symbol, 13):<14}{_cut(biotype, 15):<16}{numbers}{datasets}")
+        about = (cut(words.get(gene, "-"), 16) for words in (panel.about.symbol_of, panel.about.biotype_of))
+        datasets = [f"{found.n_datasets_G[token]:,}"] if known else []
+        rows.append([name, *about, *(f"{one:.3f}" for one in numbers), *datasets])
     left = len(panel) - N_SHOWN
     more = [f"and {left:,} more"] if left > 0 else []
-    return "\n".join([*lines, *more, *(["* named, and so in whatever the rules say"] if panel.kept else [])])
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 2]}.."
+    named = ["* named, and so in whatever the rules say"] if panel.kept else []
+    return "\n".join([table(head, rows, align="lll"), *more, *named])
 
 
 def draw(

@@ -1,16 +1,13 @@
-"""What a sweep found, as text: every trial beside its levels, and what may be concluded from them.
-
-No dimension key: nothing here is an array.
-"""
+"""What a sweep found, as text: every trial beside the reference losses, and what may be concluded from them."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 
+from diagnostics.cli.text import table as aligned
+from diagnostics.cli.text import wrap
 from gpcp.search.result import SweepResult, SweepRow, importance
 from gpcp.search.trial import FLAT
 
-WIDTH = 120
 _SHORT = {"learning_rate": "rate", "weight_decay": "decay", "batch_size": "batch", "n_decoder_blocks": "blocks",
           "n_encoder_blocks": "encoder", "value_embedding": "embedding", "query_form": "query"}  # fmt: skip
 _ORDER = {"finished": 0, "worse": 1, "flat": 2, "diverged": 3, "failed": 4, "running": 5, "waiting": 6}
@@ -27,17 +24,13 @@ def table(result: SweepResult) -> list[str]:
     ties = {row.slot for row in result.ties}
     best = result.best
     head = ["trial", *(_SHORT.get(name, name) for name in names), "loss", "+-", "skill", "seeds", "min", "outcome"]
-    lines = [head]
+    rows: list[list[str]] = []
     for row in sorted(result.rows, key=lambda row: (_ORDER[row.outcome], row.loss, row.slot)):
         outcome = "best" if row is best else "ties" if row.slot in ties else row.outcome
-        lines.append(
-            [str(row.slot), *(_value(row.values.get(name)) for name in names), *_figures(row, result), outcome]
-        )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        rows.append([str(row.slot), *(_value(row.values.get(name)) for name in names), *_figures(row, result), outcome])
     levels = {"untrained": result.start_loss, **result.levels}
     shown = "   ".join(f"{name} {_number(loss)}" for name, loss in levels.items())
-    rows = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return [f"held-out losses: {shown}", "", *rows]
+    return [*wrap(f"held-out losses: {shown}"), "", *aligned(head, rows, align="r").splitlines()]
 
 
 def conclusions(result: SweepResult) -> list[str]:
@@ -48,7 +41,7 @@ def conclusions(result: SweepResult) -> list[str]:
     else:
         said = [_of_best(result, best), _of_ties(result), *(f"edge: {one}" for one in result.edges())]
     said += [*_of_rates(result), *_of_importance(result), *_of_others(result)]
-    return [line for text in said for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")]
+    return [line for text in said for line in wrap(text, indent="    ")]
 
 
 def _figures(row: SweepRow, result: SweepResult) -> list[str]:

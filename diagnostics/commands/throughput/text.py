@@ -3,13 +3,11 @@
 No dimension key: nothing here is an array.
 """
 
-import textwrap
-
+from diagnostics.cli.text import fill
+from diagnostics.cli.text import table as aligned
 from diagnostics.throughput.pass_times import HIGHLY_BOUND, NOT_BOUND, band
 from diagnostics.throughput.report import ALONE, OverlapReport, Why
 from gpcp.core.intervals import Interval
-
-WIDTH = 100
 
 _SHOWN = {
     "drain": "drain: the loader alone",
@@ -35,43 +33,53 @@ def interval(found: Interval, *, percent: bool = False) -> str:
 
 def table(report: OverlapReport) -> str:
     """The four rows, and what a thread that costs nothing would make of them."""
-    lines = [f"{'':<26}{'a batch':>10}  {'over rounds':<20}{'pairs/s':>9}{'cores':>7}{'idle':>6}{'stalls':>8}"]
-    for one in report.rows:
-        spread = f"{seconds(one.fastest_s)} to {seconds(one.slowest_s)}"
-        idle = "?" if one.idle_cores is None else f"{one.idle_cores:.2f}"
-        stalls = f"{one.n_stalls:g}" if one.row in ("synchronous", "prefetched") else "-"
-        lines.append(
-            f"{_SHOWN[one.row]:<26}{seconds(one.batch_s):>10}  {spread:<20}{one.pairs_per_s:>9,.0f}"
-            f"{one.cores_used:>7.2f}{idle:>6}{stalls:>8}"
-        )
+    head = ("", "a batch", "over rounds", "pairs/s", "cores", "idle", "stalls")
+    rows = [
+        [
+            _SHOWN[one.row],
+            seconds(one.batch_s),
+            f"{seconds(one.fastest_s)} to {seconds(one.slowest_s)}",
+            f"{one.pairs_per_s:,.0f}",
+            f"{one.cores_used:.2f}",
+            "?" if one.idle_cores is None else f"{one.idle_cores:.2f}",
+            f"{one.n_stalls:g}" if one.row in ("synchronous", "prefetched") else "-",
+        ]
+        for one in report.rows
+    ]
     n_pairs = report.row("synchronous").pairs_per_s * report.row("synchronous").batch_s
-    ideal = f"{n_pairs / report.ideal_s:>9,.0f}"
-    lines.append(f"{'a thread that costs nothing':<26}{seconds(report.ideal_s):>9}  {'(in virtual time)':<20}{ideal}")
-    return "\n".join(lines)
+    ideal = f"{n_pairs / report.ideal_s:,.0f}"
+    rows.append(["a thread that costs nothing", seconds(report.ideal_s), "(in virtual time)", ideal])
+    return aligned(head, rows, align="lrl")
 
 
 def shares(report: OverlapReport) -> str:
     """What follows from the rows, each with its interval."""
-    level = f"{report.level:.0%} intervals over {report.n_rounds} rounds of {report.n_batches} batches"
     plain, ahead = report.row("synchronous"), report.row("prefetched")
+
+    def both(name: str, one: Interval, other: Interval) -> list[str]:
+        return [name, interval(one, percent=True), interval(other, percent=True)]
+
     rows = [
-        ("wait share", report.wait_share, report.wait_share_ahead),
-        ("input-bound share", report.bound_share, report.bound_share_ahead),
+        both("wait share", report.wait_share, report.wait_share_ahead),
+        both("input-bound share", report.bound_share, report.bound_share_ahead),
     ]
-    lines = [f"{'':<20}{'synchronous':<28}{'prefetched':<28}"]
-    lines += [f"{name:<20}{interval(a, percent=True):<28}{interval(b, percent=True):<28}" for name, a, b in rows]
     if report.late_share is not None:
-        lines.append(f"{'  making it dense':<20}{'':<28}{report.late_share:.1%}")
-    lines.append(f"{'first batch':<20}{seconds(plain.first_batch_s):<28}{seconds(ahead.first_batch_s):<28}")
-    lines.append(f"{'longest wait after':<20}{seconds(plain.longest_wait_s):<28}{seconds(ahead.longest_wait_s):<28}")
+        rows.append(["  making it dense", "", f"{report.late_share:.1%}"])
+    rows.append(["first batch", seconds(plain.first_batch_s), seconds(ahead.first_batch_s)])
+    rows.append(["longest wait after", seconds(plain.longest_wait_s), seconds(ahead.longest_wait_s)])
     if ahead.device_share is not None and plain.device_share is not None:
-        lines.append(f"{'accelerator busy':<20}{plain.device_share:<28.1%}{ahead.device_share:<28.1%}")
+        rows.append(["accelerator busy", f"{plain.device_share:.1%}", f"{ahead.device_share:.1%}"])
     hidden = f"{interval(report.efficiency)}: 0 nothing hidden, 1 all that can be"
     if report.little_to_hide:
         hidden = f"not told: less than {NOT_BOUND:.0%} of the time could be hidden"
-    lines.append(f"{'overlap efficiency':<20}{hidden}")
-    lines.append(f"{'time saved':<20}{interval(report.saved, percent=True)}, at most {1 - report.least_share:.1%}")
-    return "\n".join([*lines, level])
+    return "\n".join(
+        [
+            aligned(["", "synchronous", "prefetched"], rows, align="lll"),
+            f"overlap efficiency  {hidden}",
+            f"time saved          {interval(report.saved, percent=True)}, at most {1 - report.least_share:.1%}",
+            f"{report.level:.0%} intervals over {report.n_rounds} rounds of {report.n_batches} batches",
+        ]
+    )
 
 
 def verdict(report: OverlapReport) -> str:
@@ -102,7 +110,7 @@ def verdict(report: OverlapReport) -> str:
             f"No gain from reading ahead in a thread was shown: {interval(report.saved, percent=True)} of a step's "
             f"time, where at most {most:.1%} could be saved. {_because(report)}"
         )
-    return "\n".join(textwrap.fill(part, WIDTH) for part in [*parts, _cores(report)])
+    return "\n".join(fill(part) for part in [*parts, _cores(report)])
 
 
 def banded(lost: Interval) -> str:
@@ -190,5 +198,5 @@ def advice(report: OverlapReport, *, of_cache: bool = False) -> tuple[str, ...]:
 
 def screen(report: OverlapReport, *, title: str, of_cache: bool = False) -> str:
     """All that the command prints of what it measured."""
-    todo = [textwrap.fill(f"- {one}", WIDTH, subsequent_indent="  ") for one in advice(report, of_cache=of_cache)]
+    todo = [fill(one, first="- ", indent="  ") for one in advice(report, of_cache=of_cache)]
     return "\n\n".join([title, table(report), shares(report), verdict(report), "\n".join(["To do", *todo])])

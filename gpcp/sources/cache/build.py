@@ -22,13 +22,13 @@ from typing import Any, cast
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from gpcp import __version__
 from gpcp.core.cells import CellSource, rebatched_rows
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_json
 from gpcp.core.genes import GeneVocab
+from gpcp.core.progress import OnProgress, no_progress
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.cache.format import MANIFEST, VERSION, apart, other_genes, unfinished_of
 from gpcp.sources.cache.parts import join_parts, parts_of, write_part
@@ -45,7 +45,7 @@ def cached(
     genes: Sequence[str] | None = None,
     provenance: str | None = None,
     part_cells: int = 16_384,
-    progress: bool = False,
+    on_progress: OnProgress = no_progress,
 ) -> CachedCells:
     """The cache of a source: opened where it lies, built where there is none, finished where it was begun.
 
@@ -62,7 +62,7 @@ def cached(
     provenance = provenance_of(cells) if provenance is None else provenance
     panel = _panel(cells, genes)
     if unfinished_of(target).is_dir() or not (target / MANIFEST).is_file():
-        return _built(cells, target, panel=panel, provenance=provenance, part_cells=part_cells, progress=progress)
+        return _built(cells, target, panel=panel, provenance=provenance, part_cells=part_cells, on_progress=on_progress)
     opened = CachedCells(target, genes=panel.feature_id, provenance=provenance)
     if not isinstance(cells, SequentialCells):
         first = next(blocks_from(cells, panel, start=0, batch_size=64), None)
@@ -82,7 +82,7 @@ def build_cache(
     genes: Sequence[str] | None = None,
     provenance: str | None = None,
     part_cells: int = 16_384,
-    progress: bool = False,
+    on_progress: OnProgress = no_progress,
 ) -> CachedCells:
     """Write the cells of a source as a panel cache, or finish one that was begun.
 
@@ -100,8 +100,8 @@ def build_cache(
         What the cells are, query and normalisation; :func:`provenance_of` by default.
     part_cells : int
         Cells that a kill costs at most; no byte of the result depends on it.
-    progress : bool
-        Show a bar.
+    on_progress : callable
+        Called with the number of cells written, and of all where it is known.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def build_cache(
             f"{str(target)!r} is a panel cache already: open it with gpcp.sources.cache.cells.PanelCells, or delete it"
         )
     return _built(
-        cells, target, panel=_panel(cells, genes), provenance=provenance, part_cells=part_cells, progress=progress
+        cells, target, panel=_panel(cells, genes), provenance=provenance, part_cells=part_cells, on_progress=on_progress
     )
 
 
@@ -137,7 +137,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 
 def _built(
-    cells: CellSource, target: Path, *, panel: GeneVocab, provenance: str, part_cells: int, progress: bool
+    cells: CellSource, target: Path, *, panel: GeneVocab, provenance: str, part_cells: int, on_progress: OnProgress
 ) -> CachedCells:
     if part_cells < 1:
         raise InputError(f"part_cells is {part_cells}: it must be at least 1")
@@ -150,7 +150,7 @@ def _built(
         # Another process may have finished while this one waited, or a kill have come before the parts were removed.
         if not (target / MANIFEST).is_file():
             _check_begun(work, {"version": VERSION, "gpcp": __version__, "provenance": provenance}, panel)
-            _read_parts(cells, work, panel, part_cells=part_cells, progress=progress)
+            _read_parts(cells, work, panel, part_cells=part_cells, on_progress=on_progress)
             parts, _ = parts_of(work, panel)
             joined = work / "joined"
             join_parts(parts, joined, provenance=provenance)
@@ -190,7 +190,7 @@ def _check_begun(work: Path, made_from: dict[str, Any], panel: GeneVocab) -> Non
         raise refused(other_genes(genes, panel.feature_id))
 
 
-def _read_parts(cells: CellSource, work: Path, panel: GeneVocab, *, part_cells: int, progress: bool) -> None:
+def _read_parts(cells: CellSource, work: Path, panel: GeneVocab, *, part_cells: int, on_progress: OnProgress) -> None:
     """Write the parts that are missing."""
     parts, n_done = parts_of(work, panel)
     n_cells = _n_cells(cells)
@@ -200,14 +200,13 @@ def _read_parts(cells: CellSource, work: Path, panel: GeneVocab, *, part_cells: 
     if n_done:
         last = parts[-1].cells()
         blocks = _after(blocks, last.rows(slice(len(last) - 1, len(last))), work)
-    with tqdm(total=n_cells, initial=n_done, disable=not progress, unit="cell", desc="panel cache") as bar:
-        for part in rebatched_rows(blocks, concatenate_sparse, batch_size=part_cells):
-            write_part(work, n_done, part)
-            n_done += len(part)
-            bar.update(len(part))
-            if n_cells and not checked:
-                _check_room(work, n_done=n_done, n_cells=n_cells)
-                checked = True
+    for part in rebatched_rows(blocks, concatenate_sparse, batch_size=part_cells):
+        write_part(work, n_done, part)
+        n_done += len(part)
+        on_progress(n_done, n_cells)
+        if n_cells and not checked:
+            _check_room(work, n_done=n_done, n_cells=n_cells)
+            checked = True
     if not n_done:
         raise InputError("the source has no cell: there is nothing to cache")
 

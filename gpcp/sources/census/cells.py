@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gpcp.core.cells import CellBatch, rebatched_rows
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
+from gpcp.core.progress import OnProgress, no_progress
 from gpcp.core.read_ahead import ReadAhead, read_ahead
 from gpcp.sources.census.query import FILTERS, Wanted, all_of, conditions, labels_of, read_obs
 from gpcp.sources.census.reader import full_length, layer_of, log_values, order_of, value_blocks
@@ -78,8 +79,8 @@ class CensusCells(IndexedSource):
     shuffle_chunk : int
         Neighbouring cells that are shuffled as one, before cells are shuffled within windows of 256 such chunks:
         time against randomness.
-    progress : bool
-        Show a bar for each pass.
+    on_progress : callable
+        Called during each pass with the number of its cells that are read, and of all.
 
     Attributes
     ----------
@@ -102,8 +103,8 @@ class CensusCells(IndexedSource):
 
     __slots__ = (
         "_index",
+        "_on_progress",
         "_place",
-        "_progress",
         "_var_id_G",
         "io_batch_size",
         "provenance",
@@ -127,12 +128,12 @@ class CensusCells(IndexedSource):
         genes: Sequence[str] | None = None,
         io_batch_size: int = IO_BATCH_SIZE,
         shuffle_chunk: int = SHUFFLE_CHUNK,
-        progress: bool = False,
+        on_progress: OnProgress = no_progress,
     ) -> None:
         for name, number in (("io_batch_size", io_batch_size), ("shuffle_chunk", shuffle_chunk)):
             if number < 1:
                 raise InputError(f"{name} is {number}: it must be at least 1")
-        self.io_batch_size, self.shuffle_chunk, self._progress = io_batch_size, shuffle_chunk, progress
+        self.io_batch_size, self.shuffle_chunk, self._on_progress = io_batch_size, shuffle_chunk, on_progress
         values = (tissue, tissue_general, cell_type, disease, assay, dataset)
         with opened_census(census_version, uri) as census:
             experiment = experiment_of(census, organism)
@@ -237,22 +238,19 @@ class CensusCells(IndexedSource):
 
     def _read(self, row_N: NDArray[np.int64], size: int) -> Iterator[SparseCells]:
         """What the thread does."""
-        from tqdm import tqdm
-
         blocks = value_blocks(self._place, self.index.cell_id_B[row_N], self._var_id_G, io_batch_size=size)
-        with tqdm(total=len(row_N), unit=" cells", desc="Census", disable=not self._progress) as bar:
-            start = 0
-            for value_BG in blocks:
-                index = self.index.rows(row_N[start : start + size])
-                start += len(index)
-                total_B = index.total_B if self._place.layer == "raw" else None
-                try:
-                    block = SparseCells(index=index, value_BG=log_values(value_BG, total_B))
-                except InputError:
-                    _check_measured(index, value_BG)
-                    raise
-                yield block
-                bar.update(len(index))
+        start = 0
+        for value_BG in blocks:
+            index = self.index.rows(row_N[start : start + size])
+            start += len(index)
+            total_B = index.total_B if self._place.layer == "raw" else None
+            try:
+                block = SparseCells(index=index, value_BG=log_values(value_BG, total_B))
+            except InputError:
+                _check_measured(index, value_BG)
+                raise
+            yield block
+            self._on_progress(start, len(row_N))
 
 
 def _bytes(block: SparseCells) -> int:

@@ -153,7 +153,7 @@ def test_stages_are_named_as_they_begin():
         stages("reading")
         clock.now_s = 4.0
         stages("fitting")
-        stages.note(5, 9, "cells")
+        stages.within("cells")(5, 9)
         clock.now_s = 14.0
         stages.progress.tick()
     assert stream.getvalue().splitlines() == [

@@ -403,11 +403,11 @@ def test_a_store_can_be_moved(tmp_path: Path):
     assert len(read_store(tmp_path / "elsewhere").obs) == 2
 
 
-def test_a_bar_is_shown_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    export_census(listed(), tmp_path / "quiet")
-    assert capsys.readouterr().err == ""
-    export_census(listed(), tmp_path / "loud", progress=True)
-    assert "cells read" in capsys.readouterr().err
+def test_an_export_tells_how_many_cells_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    told: list[int] = []
+    summary = export_census(listed(), tmp_path / "store", on_progress=lambda done, total: told.append(done))
+    assert told[-1] == summary.n_cells
+    assert capsys.readouterr() == ("", "")
 
 
 def test_writer_and_reader_name_the_same_full_length_assays():

@@ -152,11 +152,11 @@ def test_the_screen_stands_between_baseline_and_ceiling_and_fits_it():
     result = compared([GOOD, scalar, entry("mlp", [1.06, 1.05, 1.05, 1.04])], CEILINGS)
     shown = screen(result, CEILINGS, part="head", about="a world", notes=("a note",))
     assert all(len(line) <= 100 for line in shown.splitlines())
-    order = [shown.index(word) for word in ("nothing known", "ridge ", "pooled_scalar ", "exact answer")]
+    order = [shown.index(word) for word in ("input-free baseline", "ridge ", "pooled_scalar ", "exact answer")]
     assert order == sorted(order)
     for words in (
         "Bonferroni over 3",
-        "rank needed",
+        "rank that is needed",
         "Is `out` losing information?",
         "Note: a note.",
         "rank 1: 1.4000",

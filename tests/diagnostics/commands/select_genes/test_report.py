@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnostics.commands.select_genes.report import N_SHOWN, WIDTH, draw, ranked, screen
+from diagnostics.cli.text import WIDTH
+from diagnostics.commands.select_genes.report import N_SHOWN, draw, ranked, screen
 from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.panel import ORDERS, GenePanel, Rule, choose_genes
 from gpcp.panels.statistics import GeneStatistics

@@ -3,13 +3,13 @@
 A batch job, a notebook, a log of continuous integration and a file are all no terminal.
 """
 
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TextIO, final
 
+from diagnostics.cli.bar import bar_on, draws_on
 from diagnostics.cli.text import duration
 from gpcp.core.progress import OnProgress
 
@@ -82,8 +82,8 @@ class Progress:
         self._begin_s = self._written_s = self._clock()
         if self._quiet:
             return self
-        if _draws(self._stream):
-            self._bar = _bar(self._stream)
+        if draws_on(self._stream):
+            self._bar = bar_on(self._stream)
             self._task = self._bar.add_task(self.what, total=self._total, count="", left="", note="")
             self._show()
             self._bar.start()
@@ -330,28 +330,3 @@ class EndingRuns:
             self.progress.reach(self._n_runs - n_left - 1, found=True)
         self._heard = True
         self.progress.report(self._n_runs - n_left, summary)
-
-
-def _draws(stream: TextIO) -> bool:
-    """Whether a bar can be drawn over and over in the same place."""
-    return stream.isatty() and os.environ.get("TERM", "") != "dumb"
-
-
-def _bar(stream: TextIO) -> "Bar":
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    return Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[count]}", markup=False),
-        TextColumn("{task.fields[left]}", markup=False, style="progress.remaining"),
-        TextColumn("{task.fields[note]}", markup=False),
-        console=Console(file=stream, force_jupyter=False),
-        transient=True,
-        refresh_per_second=4,
-        # What is printed meanwhile goes where it was meant to go; see `Progress.say`.
-        redirect_stdout=False,
-        redirect_stderr=stream is sys.stderr,
-    )

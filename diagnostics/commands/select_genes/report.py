@@ -1,4 +1,7 @@
-"""What ``select-genes`` shows: a table of the rules and the panel, and a figure of all genes with the panel in it."""
+"""What ``select-genes`` shows: a table of the rules and the panel, and a figure of all genes with the panel in it.
+
+Dimension key: ``G`` genes of the source, ``P`` genes of the panel.
+"""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.extras import need
 from gpcp.core.genes import GeneVocab
 from gpcp.core.progress import OnProgress, no_progress
 from simulators.census.labels import Label, Labels
@@ -124,9 +125,9 @@ def export_census(
     Raises
     ------
     InputError
-        There is something at ``path``; an argument is out of range or names what does not exist; there is no cell or
-        one comes twice; values are not log1p(TPM); cells of a dataset differ in what is measured. Nothing is left at
-        ``path`` then.
+        The extra ``census`` is not installed; there is something at ``path``; an argument is out of range or names what
+        does not exist; there is no cell or one comes twice; values are not log1p(TPM); cells of a dataset differ in
+        what is measured. Nothing is left at ``path`` then.
 
     Notes
     -----
@@ -134,6 +135,7 @@ def export_census(
     goes in equal parts to four filler genes (``feature_type`` "filler"), so that a vocabulary which is a part of
     the genes keeps its values. A cell of a counted source without any count stays empty.
     """
+    need("tiledbsoma", "pyarrow", extra="census", use="a Census")
     target = Path(path)
     _check(target, organism, labels or {}, depth, overwrite)
     length_G = _lengths(cells.vocab, feature_length)

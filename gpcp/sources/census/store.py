@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.extras import need
 
 CENSUS_VERSION = "2025-11-08"
 """The release that was looked at when this was written; ``"stable"`` and ``"latest"`` move."""
@@ -82,11 +83,12 @@ def opened_census(census_version: str | None, uri: str | Path | None) -> Generat
     Raises
     ------
     InputError
-        Not exactly one of the two is given, the release or the folder does not exist (the message names the nearest),
-        or what lies there is no Census.
+        The extra ``census`` is not installed, not exactly one of the two is given, the release or the folder does not
+        exist (the message names the nearest), or what lies there is no Census.
     UnreachableError
         The network does not answer; it is an InputError, too.
     """
+    need("tiledbsoma", "cellxgene_census", "tiledbsoma_ml", extra="census", use="a Census")
     if (census_version is None) == (uri is None):
         raise InputError(
             f"give either census_version=, such as {CENSUS_VERSION!r}, or uri= of a local copy, and not both"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, final
 
 from gpcp.core.errors import InputError
+from gpcp.core.extras import need
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -154,10 +155,9 @@ def cluster_engine(address: str) -> Generator[Engine]:
     InputError
         ``distributed`` is not installed, or no scheduler answers.
     """
-    try:
-        from distributed import Client, KilledWorker
-    except ImportError:
-        raise InputError("--scheduler needs Dask's distributed: pip install 'gpcp[cluster]'") from None
+    need("distributed", extra="cluster", use="--scheduler")
+    from distributed import Client, KilledWorker
+
     try:
         client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -87,6 +87,10 @@ def test_only_files_of_sweeps_need_an_extra_to_be_imported():
         ("from gpcp import open_cells; open_cells('census:2025-11-08')", "a Census needs tiledbsoma"),
         ("from simulators import embedded_census; embedded_census('census')", "a Census needs tiledbsoma"),
         ("from gpcp import sweep", "a sweep needs optuna"),
+        (
+            "from diagnostics.runs.workers import cluster_engine\nwith cluster_engine('tcp://127.0.0.1:9'): pass",
+            "--scheduler needs distributed",
+        ),
     ],
 )
 def test_what_needs_an_extra_says_so_from_python(code: str, message: str):

@@ -1,10 +1,8 @@
-"""``diagnose``: every check that applies, in the order of the ladder; the first that fails is the diagnosis.
-
-No dimension key: nothing here is an array.
+"""The checks in their order, and one report of what they find.
 
 A statistical check's ``p`` is always evidence *of a fault*: the probability of a statistic as bad as this one in a
-healthy subject. Its failure stands only where Holm's correction over all statistical checks leaves it below
-:data:`ALPHA`, so that a healthy subject alarms in at most that share of runs, however many checks there are.
+healthy subject. Its failure counts only where Holm's correction over all statistical checks leaves it below
+:data:`ALPHA`, so that a healthy subject alarms in at most that fraction of runs, however many checks there are.
 """
 
 import time
@@ -16,7 +14,7 @@ from importlib import import_module
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.results.check_result import CheckResult, Finding
+from diagnostics.results.check_result import CheckResult
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError, nearest
 
@@ -65,49 +63,20 @@ def chosen(only: Sequence[str]) -> tuple[Check, ...]:
     return tuple(check for check in known if {check.name, check.family, check.kind} & set(only))
 
 
-def diagnose(
-    subject: Subject,
-    *,
-    only: Sequence[str] = (),
-    seed: int = 0,
-    n_sample: int | None = None,
-    stop_early: bool = False,
-    on_check: OnCheck | None = None,
-    probe: Probe | None = None,
+def run_checks(
+    probe: Probe, checks: Sequence[Check], *, stop_early: bool = False, on_check: OnCheck | None = None
 ) -> Report:
-    """Say why a model does not learn, or that nothing was found that keeps it from it.
+    """Run some checks on a subject in their order, correct for their number, and mark consequences.
 
     Parameters
     ----------
-    subject : Subject
-        The model is trained on trial and put back as it was.
-    only : sequence of str
-        Names, families or kinds of the checks to run.
-    seed : int
-        Decides every draw.
-    n_sample : int, optional
-        Pairs that a statistic rests on.
-    stop_early : bool
-        Train nothing on trial once a check has failed: the diagnosis is the same, in a tenth of the time.
-    on_check : callable, optional
-        Called with each result as it is found, before the correction for their number.
-    probe : Probe, optional
-        Of the same subject; it keeps what the checks have made, for whoever draws it. ``seed`` and ``n_sample`` are
-        its own then.
-
-    Returns
-    -------
-    Report
-        Ctrl-C ends it early: what has been found by then is reported, and ``interrupted`` is set.
-
-    Raises
-    ------
-    InputError
-        ``only`` names what does not exist.
+    probe : Probe
+        Of the subject.
+    checks : sequence of Check
+        As :func:`chosen` gives them.
+    stop_early, on_check
+        As in :func:`diagnostics.checks.diagnose.diagnose`.
     """
-    checks = chosen(only)
-    if probe is None:
-        probe = Probe(subject, seed=seed) if n_sample is None else Probe(subject, seed=seed, n_sample=n_sample)
     statistical = frozenset(check.name for check in checks if check.kind == "statistical")
     results: list[CheckResult] = []
     not_asked: set[str] = set()
@@ -127,10 +96,7 @@ def diagnose(
             break
     corrected = holm(results, statistical, n_more=len(not_asked & statistical))
     return Report(
-        results=with_consequences(corrected),
-        world=subject.name,
-        seed=(probe.seed,),
-        interrupted=interrupted,
+        results=with_consequences(corrected), world=probe.subject.name, seed=(probe.seed,), interrupted=interrupted
     )
 
 
@@ -142,7 +108,8 @@ def _stands(found: CheckResult, statistical: frozenset[str]) -> bool:
 
 
 def _not_asked(one: Check, cause: str) -> CheckResult:
-    return _result(one, Finding(outcome="not_applicable", message=f"not asked, since {cause} fails already"), 0.0)
+    skipped = CheckResult(outcome="not_applicable", message=f"not asked, since {cause} fails already")
+    return skipped.of(one.name, cause=one.cause, seconds=0.0)
 
 
 def carried_out(one: Check, probe: Probe) -> CheckResult:
@@ -150,8 +117,8 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
     start_s = time.perf_counter()
     lacking = missing(one, probe.subject)
     if lacking:
-        found = Finding(outcome="not_applicable", message=f"needs {' and '.join(lacking)}: not given")
-        return _result(one, found, time.perf_counter() - start_s)
+        found = CheckResult(outcome="not_applicable", message=f"needs {' and '.join(lacking)}: not given")
+        return found.of(one.name, cause=one.cause, seconds=time.perf_counter() - start_s)
     try:
         found = one.ask(probe)
     except Exception as error:
@@ -166,7 +133,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
             seconds=time.perf_counter() - start_s,
             traceback=traceback.format_exc(),
         )
-    return _result(one, found, time.perf_counter() - start_s)
+    return found.of(one.name, cause=one.cause, seconds=time.perf_counter() - start_s)
 
 
 def missing(one: Check, subject: Subject) -> tuple[str, ...]:
@@ -185,27 +152,8 @@ def _has(subject: Subject, part: str) -> bool:
     return subject.make_optimizer is not None or subject.training_step is not None
 
 
-def _result(one: Check, found: Finding, seconds: float) -> CheckResult:
-    return CheckResult(
-        name=one.name,
-        outcome=found.outcome,
-        message=found.message,
-        next_step=found.next_step,
-        statistic=found.statistic,
-        null=found.null,
-        p=found.p,
-        tolerance=found.tolerance,
-        ceiling=found.ceiling,
-        baseline=found.baseline,
-        smallest_effect=found.smallest_effect,
-        n=found.n,
-        cause=(found.cause or one.cause) if found.outcome == "fail" else None,
-        seconds=seconds,
-    )
-
-
 def holm(results: Sequence[CheckResult], statistical: frozenset[str], *, n_more: int = 0) -> list[CheckResult]:
-    """Failures of statistical checks that Holm's step-down correction does not leave standing become inconclusive.
+    """Failures of statistical checks that Holm's step-down correction does not leave significant become inconclusive.
 
     The i-th smallest of m p-values (i from 0) stands where it and all smaller ones are at most ``ALPHA / (m - i)``
     (Holm 1979). ``n_more`` tests that were not made count as if they had found nothing.
@@ -214,11 +162,11 @@ def holm(results: Sequence[CheckResult], statistical: frozenset[str], *, n_more:
         (place for place, one in enumerate(results) if one.name in statistical and one.p is not None),
         key=lambda place: results[place].p or 0.0,
     )
-    standing: set[int] = set()
+    significant: set[int] = set()
     for rank, place in enumerate(tested):
         if (results[place].p or 0.0) > ALPHA / (len(tested) + n_more - rank):
             break
-        standing.add(place)
+        significant.add(place)
     return [
         replace(
             one,
@@ -226,7 +174,7 @@ def holm(results: Sequence[CheckResult], statistical: frozenset[str], *, n_more:
             cause=None,
             message=f"{one.message} (p = {one.p:.2g} does not stand among {len(tested) + n_more} tests)",
         )
-        if one.outcome == "fail" and place in tested and place not in standing
+        if one.outcome == "fail" and place in tested and place not in significant
         else one
         for place, one in enumerate(results)
     ]

@@ -1,4 +1,4 @@
-"""``diagnose``: a module, its pairs and as much of its training as is given in, a report out.
+"""``diagnose``: why a model does not learn, from the model, its pairs and as much of its training as is given.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 """
@@ -10,7 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks import cascade
+from diagnostics.checks.cascade import OnCheck, chosen, run_checks
+from diagnostics.checks.engine.probe import N_SAMPLE, Probe
 from diagnostics.checks.engine.subject import Forward, Loss, Subject, TrainingStep, existing
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError
@@ -21,8 +22,8 @@ UsersStep = Callable[..., float | Tensor]
 
 
 def diagnose(
-    model: nn.Module | None,
-    pairs: PairSource | None,
+    model: nn.Module | Subject | None,
+    pairs: PairSource | None = None,
     *,
     loss: Loss | None = None,
     optimizer: torch.optim.Optimizer | None = None,
@@ -31,16 +32,19 @@ def diagnose(
     held_out: PairSource | None = None,
     only: Sequence[str] = (),
     seed: int = 0,
+    n_sample: int = N_SAMPLE,
     stop_early: bool = False,
+    on_check: OnCheck | None = None,
+    probe: Probe | None = None,
 ) -> Report:
-    """Say why a model does not learn; what is not given is not judged.
+    """Find out why a model does not learn; what is not given is not judged.
 
     Parameters
     ----------
-    model : nn.Module or None
+    model : nn.Module or Subject or None
         Called with one ``ModelBatch`` or with four dense tensors
-        (:data:`diagnostics.checks.engine.subject.DENSE_NAMES`). It
-        is trained on trial, and put back as it was.
+        (:data:`diagnostics.checks.engine.subject.DENSE_NAMES`). It is trained on trial, and put back as it was. A
+        subject holds all its parts already: none is given beside it.
     pairs : PairSource or None
         What it is trained on.
     loss : callable, optional
@@ -57,30 +61,57 @@ def diagnose(
     only : sequence of str
         Names, families or kinds of checks.
     seed : int
+        Decides every draw.
+    n_sample : int
+        Pairs that a statistic rests on.
     stop_early : bool
-        Train nothing on trial once a check has failed.
+        Train nothing on trial once a check has failed: the diagnosis is the same, in a tenth of the time.
+    on_check : callable, optional
+        Called with each result as it is found, before the correction for their number.
+    probe : Probe, optional
+        Of the same subject; it keeps what the checks have made, for whoever draws it, and has a ``seed`` and an
+        ``n_sample`` of its own.
 
     Returns
     -------
     Report
-        ``report.diagnosis`` is the first cause, ``report.text()`` shows all.
+        ``report.diagnosis`` is the first cause, ``report.text()`` shows all. Ctrl-C ends it early: what has been
+        found by then is reported, and ``interrupted`` is set.
 
     Raises
     ------
     InputError
-        There is neither a model nor a source, the training step takes other arguments, or ``only`` names no check.
+        There is neither a model nor a source, a part is given beside a subject, the training step takes other
+        arguments, or ``only`` names no check.
     """
-    subject = Subject(
-        pairs=pairs,
-        held_out=held_out,
-        model=model,
-        forward=forward,
-        loss=loss,
-        make_optimizer=None if optimizer is None else existing(optimizer),
-        training_step=None if training_step is None else whole_step(training_step, has_optimizer=optimizer is not None),
-        name="the pairs" if model is None else type(model).__name__,
-    )
-    return cascade.diagnose(subject, only=only, seed=seed, stop_early=stop_early)
+    checks = chosen(only)
+    parts = {
+        "pairs": pairs,
+        "loss": loss,
+        "optimizer": optimizer,
+        "training_step": training_step,
+        "forward": forward,
+        "held_out": held_out,
+    }
+    if isinstance(model, Subject):
+        given = [name for name, part in parts.items() if part is not None]
+        if given:
+            raise InputError(f"{given[0]} is given beside a Subject: make it a part of the subject")
+        subject = model
+    else:
+        step = None if training_step is None else whole_step(training_step, has_optimizer=optimizer is not None)
+        subject = Subject(
+            pairs=pairs,
+            held_out=held_out,
+            model=model,
+            forward=forward,
+            loss=loss,
+            make_optimizer=None if optimizer is None else existing(optimizer),
+            training_step=step,
+            name="the pairs" if model is None else type(model).__name__,
+        )
+    probe = Probe(subject, seed=seed, n_sample=n_sample) if probe is None else probe
+    return run_checks(probe, checks, stop_early=stop_early, on_check=on_check)
 
 
 def whole_step(step: UsersStep, *, has_optimizer: bool) -> TrainingStep:
@@ -117,9 +148,9 @@ def whole_step(step: UsersStep, *, has_optimizer: bool) -> TrainingStep:
     call = calls[len(parameters)]
 
     def whole(model: nn.Module, optimizer: torch.optim.Optimizer, batch: PairBatch) -> float | Tensor:
-        said = cast("Any", call(model, optimizer, batch))
-        if not isinstance(said, (float, int, Tensor)):
-            raise InputError(f"training_step gives {type(said).__name__}: it must give the loss of its batch")
-        return said
+        found = cast("Any", call(model, optimizer, batch))
+        if not isinstance(found, (float, int, Tensor)):
+            raise InputError(f"training_step gives {type(found).__name__}: it must give the loss of its batch")
+        return found
 
     return whole

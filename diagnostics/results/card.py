@@ -1,7 +1,4 @@
-"""The verdict in a few lines: the cause, its evidence and the next step; what follows from it; what stays open.
-
-No dimension key: nothing here is an array.
-"""
+"""The diagnosis in a few lines: the cause, its evidence and the next step; what follows from it; what stays open."""
 
 import textwrap
 from collections.abc import Mapping
@@ -9,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from diagnostics.results.check_result import CheckResult
+from diagnostics.results.rendering import line, numbers
 from diagnostics.results.report import Report
 
 MEANS: Mapping[str, str] = {
@@ -17,9 +15,6 @@ MEANS: Mapping[str, str] = {
     "architecture": "the answer is not among what the model can say",
     "bug": "the code does something else than was meant",
 }
-
-NUMBERS = ("statistic", "null", "tolerance", "p", "smallest_effect", "ceiling", "baseline")
-"""Fields of a result that are its evidence, in the order shown."""
 
 
 @final
@@ -78,7 +73,7 @@ class Card:
         lines += _item("next step", self.next_step, width)
         for title, shown in (("follows", self.consequences), ("open", self.open), ("errors", self.errors)):
             for place, one in enumerate(shown):
-                lines += _item("" if place else title, _line(one), width)
+                lines += _item("" if place else title, line(one), width)
         return "\n".join([*lines, "=" * width])
 
 
@@ -118,17 +113,6 @@ def _onwards(report: Report) -> str:
     if "learning" not in judged:
         return "give pairs and the training (--source, --learning-rate), so that a short one can be judged"
     return "train it for longer, and hold it against its ceiling"
-
-
-def numbers(one: CheckResult) -> str:
-    """The numbers that a result rests on, in one line."""
-    parts = [f"{name.replace('_', ' ')} {getattr(one, name):.3g}" for name in NUMBERS if getattr(one, name) is not None]
-    return ", ".join([*parts, *([] if one.n is None else [f"n = {one.n:,}"])])
-
-
-def _line(one: CheckResult) -> str:
-    seen = "" if one.smallest_effect is None else f" (would have seen {one.smallest_effect:.2g})"
-    return f"{one.name}: {one.message}{seen}"
 
 
 def _item(title: str, text: str, width: int) -> list[str]:

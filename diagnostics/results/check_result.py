@@ -1,26 +1,19 @@
-"""``CheckResult``: one question, its measured answer, and what to do next.
-
-A verdict without the number that it was judged by is an opinion, so ``pass`` and ``fail`` must carry one, and a
-``fail`` must say what to do.
-"""
+"""``CheckResult``: the outcome of one check, the numbers that it was judged by, and what to do next."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, final, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, final, get_args
 
 from gpcp.core.errors import InputError, nearest
-
-if TYPE_CHECKING:
-    pass
-
+from gpcp.core.files import to_json
 
 Outcome = Literal["pass", "fail", "inconclusive", "not_applicable", "error"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 Cause = Literal["data", "optimiser", "architecture", "bug"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
-"""What keeps a model from learning: there is nothing to learn from; the updates do not get there; the answer is not
-among what the model can say; the code does something else than was meant."""
+"""What keeps a model from learning: there is nothing to learn from; the updates do not get there; the model cannot
+represent the answer; the code does something else than was meant."""
 
 _NUMBERS = ("statistic", "null", "p", "tolerance", "ceiling", "baseline", "seconds", "smallest_effect")
 
@@ -30,10 +23,13 @@ _NUMBERS = ("statistic", "null", "p", "tolerance", "ceiling", "baseline", "secon
 class CheckResult:
     """What one check found.
 
+    ``pass`` and ``fail`` must carry the number that they were judged by, and a ``fail`` what to do about it.
+
     Parameters
     ----------
     name : str
-        The question, such as ``"counterfactual: learns"``.
+        Of the check, such as ``"loss.scored_only"``. A check leaves it empty: whoever runs the check fills it in, see
+        :meth:`of`.
     outcome : {"pass", "fail", "inconclusive", "not_applicable", "error"}
         ``"error"``: the check itself could not be carried out; the rest of the report stands.
     message : str
@@ -47,13 +43,13 @@ class CheckResult:
     p, tolerance : float, optional
         The p-value, or the bound that the statistic was held against: one of them for ``pass`` and ``fail``.
     ceiling, baseline : float, optional
-        The best that could have been reached, and what knowing nothing reaches.
+        The best that could have been reached, and what an input-free baseline reaches.
     n : int, optional
         How many cells, pairs or runs it rests on.
     seconds : float, optional
         What it cost.
     cause : {"data", "optimiser", "architecture", "bug"}, optional
-        What a ``fail`` is put down to.
+        What a ``fail`` is put down to; a check gives it where it differs from its own.
     smallest_effect : float, optional
         Of an ``inconclusive``: the least departure from the null that this many cells could have shown.
     consequence_of : str
@@ -68,7 +64,7 @@ class CheckResult:
         and bound, or a ``fail`` without a next step.
     """
 
-    name: str
+    name: str = ""
     outcome: Outcome
     message: str
     next_step: str = ""
@@ -86,8 +82,8 @@ class CheckResult:
     traceback: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name or not self.message:
-            raise InputError(f"CheckResult {self.name!r} needs a name and a sentence in `says`")
+        if not self.message:
+            raise InputError(f"CheckResult {self.name!r} needs a sentence in `message`")
         if self.outcome not in OUTCOMES:
             raise InputError(
                 f"CheckResult.outcome of {self.name!r} is {self.outcome!r}; {nearest(self.outcome, OUTCOMES)}"
@@ -108,39 +104,12 @@ class CheckResult:
         if self.outcome == "fail" and not self.next_step:
             raise InputError(f"CheckResult {self.name!r} fails without a next_step: say what to do about it")
 
-    def to_json(self) -> dict[str, str | float | int | None]:
+    def of(self, name: str, *, cause: Cause, seconds: float) -> "CheckResult":
+        """The result under the name of its check; a failure is put down to ``cause`` unless it has one of its own."""
+        return replace(
+            self, name=name, cause=(self.cause or cause) if self.outcome == "fail" else None, seconds=seconds
+        )
+
+    def to_json(self) -> dict[str, Any]:
         """Every field under its own name, as JSON's types."""
-        return asdict(self)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What a check found, before the cascade says whether it is a cause or a consequence.
-
-    Parameters
-    ----------
-    outcome : {"pass", "fail", "inconclusive", "not_applicable"}
-    message : str
-        One sentence with its numbers.
-    next_step : str
-        What to do; a ``fail`` must have one.
-    statistic, null, p, tolerance, ceiling, baseline, smallest_effect : float, optional
-        As in :class:`diagnostics.results.check_result.CheckResult`.
-    n : int, optional
-    cause : str, optional
-        Where it differs from the check's own.
-    """
-
-    outcome: Outcome
-    message: str
-    next_step: str = ""
-    statistic: float | None = None
-    null: float | None = None
-    p: float | None = None
-    tolerance: float | None = None
-    ceiling: float | None = None
-    baseline: float | None = None
-    smallest_effect: float | None = None
-    n: int | None = None
-    cause: Cause | None = None
+        return to_json(self)

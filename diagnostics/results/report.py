@@ -8,8 +8,8 @@ from typing import Any, final
 
 import gpcp
 from diagnostics.results.check_result import CheckResult
+from diagnostics.results.rendering import outcome_text
 
-_SHOWN = {"pass": "PASS", "fail": "FAIL", "inconclusive": "OPEN", "not_applicable": "N/A", "error": "ERR"}
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -71,7 +71,7 @@ class Report:
         """One paragraph a result, then the verdict, in lines of at most ``width`` characters."""
         lines: list[str] = []
         for result in self.results:
-            lines += _wrapped(f"{_SHOWN[result.outcome]:<4}  {result.name}: {result.message}", width)
+            lines += _wrapped(f"{outcome_text(result)} {result.name}: {result.message}", width)
             if result.next_step:
                 lines += _wrapped(f"      -> {result.next_step}", width)
         n_judged = sum(result.outcome in ("pass", "fail") for result in self.results)

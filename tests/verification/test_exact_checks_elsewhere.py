@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diagnostics.checks.cascade import diagnose
+from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.subject import Subject
 from gpcp.model.config import preset
 from gpcp.model.transformer import GenePerturbationTransformer

@@ -14,7 +14,8 @@ import diagnostics.faults.catalogue  # noqa: F401
 import tests.diagnostics.faults.unseen_faults_a
 import tests.diagnostics.faults.unseen_faults_b
 import tests.diagnostics.faults.unseen_faults_b_models  # noqa: F401
-from diagnostics.checks.cascade import all_checks, diagnose
+from diagnostics.checks.cascade import all_checks
+from diagnostics.checks.diagnose import diagnose
 from diagnostics.faults.fault import REGISTERED, Fault
 from diagnostics.faults.healthy import ground_of
 

@@ -18,7 +18,7 @@ from diagnostics.checks.engine.batches import at, invented, perturbed
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import deviation, verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 MOST_GENES = 24
@@ -34,14 +34,16 @@ _SLACK = 1e-9
         "architecture.range",
     ),
 )  # fmt: skip
-def distinguishes_genes(probe: Probe) -> Finding:
+def distinguishes_genes(probe: Probe) -> CheckResult:
     """No two perturbed genes give the same predictions for all others, under each of three draws of generic weights."""
     if probe.exact_dtype != torch.float64:
-        return Finding(outcome="not_applicable", message="one gene's part in a prediction is lost in single precision")
+        return CheckResult(
+            outcome="not_applicable", message="one gene's part in a prediction is lost in single precision"
+        )
     batch, position_R = _one_cell(probe)
     n_genes = len(position_R)
     if n_genes < 3:
-        return Finding(outcome="not_applicable", message="it takes three genes to distinguish two by a third")
+        return CheckResult(outcome="not_applicable", message="it takes three genes to distinguish two by a third")
     same_RR = _twins(probe, perturbed(batch, position_R, np.full(n_genes, probe.value_range[1])), position_R)
     n_twins, n_pairs = int(same_RR.sum()), n_genes * (n_genes - 1) // 2
     ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][position_R]]
@@ -97,7 +99,7 @@ def _twins(probe: Probe, batch: ModelBatch, position_R: NDArray[np.int64]) -> ND
     explained_by=(
         "architecture.perturbation_reaches_others", "architecture.reads_dose", "architecture.reads_perturbation"),
 )  # fmt: skip
-def reads_every_perturbation(probe: Probe) -> Finding:
+def reads_every_perturbation(probe: Probe) -> CheckResult:
     """Beside others one perturbed gene goes up or down a little: in every pair another gene's prediction must change.
 
     A model that reads the largest change alone, or the first, predicts single perturbations rightly.
@@ -106,7 +108,7 @@ def reads_every_perturbation(probe: Probe) -> Finding:
     rng, (lo, hi) = probe.rng("several told"), probe.value_range
     others_B = batch.perturbed_BL.sum(dim=1).cpu().numpy()
     if batch.before_BL.shape[1] < 4 or others_B.min() < 1:
-        return Finding(outcome="not_applicable", message="it takes two perturbed genes and another to predict")
+        return CheckResult(outcome="not_applicable", message="it takes two perturbed genes and another to predict")
     position_B = rng.integers(batch.before_BL.shape[1], size=len(batch))
     where_BL = batch.measured_BL & ~batch.perturbed_BL & ~at(batch, position_B)
     before_B = batch.before_BL.cpu().numpy()[np.arange(len(batch)), position_B]

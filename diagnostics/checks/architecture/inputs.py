@@ -18,7 +18,7 @@ from diagnostics.checks.engine.batches import at, drawn_values, invented, set_be
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, deviation, must_equal, must_move, verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 _JUNK = 1e6
@@ -30,7 +30,7 @@ _JUNK = 1e6
     "Are the untrained model's predictions finite numbers?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def finite(probe: Probe) -> Finding:
+def finite(probe: Probe) -> CheckResult:
     """On the source's pairs and with more genes unmeasured, at the model's own weights."""
     n_wrong, n = 0, 0
     for pairs in (probe.few, probe.masked):
@@ -51,7 +51,7 @@ def finite(probe: Probe) -> Finding:
     "Does the model in evaluation mode predict the same batch twice alike?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def repeatable(probe: Probe) -> Finding:
+def repeatable(probe: Probe) -> CheckResult:
     """Two passes that differ in their random numbers alone."""
     batch = invented(probe, "repeatable", p_perturbed=1 / 3)
     one_BL, again_BL = (probe.answer(batch, probe.generic_model, draw=draw) for draw in (1, 2))
@@ -69,7 +69,7 @@ def repeatable(probe: Probe) -> Finding:
     "Do unmeasured genes change nothing, whatever is stored at their positions?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def unmeasured(probe: Probe) -> Finding:
+def unmeasured(probe: Probe) -> CheckResult:
     """Other values, large ones, and other targets at the positions that are not measured."""
     batch, usual_BL = _partly_measured(probe)
     rng = probe.rng("unmeasured")
@@ -95,7 +95,7 @@ def unmeasured(probe: Probe) -> Finding:
     "Does a NaN stored at an unmeasured position stay there?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def nan_unmeasured(probe: Probe) -> Finding:
+def nan_unmeasured(probe: Probe) -> CheckResult:
     """NaN times a mask's 0 is NaN: values must be dropped before any arithmetic, or gradients are lost too."""
     batch, usual_BL = _partly_measured(probe)
     altered = set_before(batch, ~batch.measured_BL, float("nan"))
@@ -136,7 +136,7 @@ def _partly_measured(probe: Probe) -> tuple[ModelBatch, Tensor]:
     "Is the cell after read at perturbed genes only?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def unperturbed(probe: Probe) -> Finding:
+def unperturbed(probe: Probe) -> CheckResult:
     """Other targets at unperturbed positions: those of a training pair would be the very values to predict."""
     batch = invented(probe, "untold", p_perturbed=1 / 3)
     rng = probe.rng("untold")
@@ -156,7 +156,7 @@ def unperturbed(probe: Probe) -> Finding:
     "Do the predictions change with expression before?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def reads_expression(probe: Probe) -> Finding:
+def reads_expression(probe: Probe) -> CheckResult:
     """Every measured gene gets another value."""
     batch = invented(probe, "reads expression", p_perturbed=1 / 3)
     other = invented(probe, "other expression", p_perturbed=1 / 3)
@@ -174,7 +174,7 @@ def reads_expression(probe: Probe) -> Finding:
     "Does the expression of one gene reach the predictions for others?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
-def reads_other_genes(probe: Probe) -> Finding:
+def reads_other_genes(probe: Probe) -> CheckResult:
     """One gene a pair gets another value; its own prediction is left out."""
     return must_move(
         _moved_by_one_gene(probe, invented(probe, "one gene", p_perturbed=1 / 3), probe.rng("one gene")),
@@ -189,12 +189,12 @@ def reads_other_genes(probe: Probe) -> Finding:
     "Are measured genes read where others are unmeasured?",
     cause="bug", kind="exact", needs=("model",), explained_by=("architecture.reads_other_genes",),
 )  # fmt: skip
-def reads_measured(probe: Probe) -> Finding:
+def reads_measured(probe: Probe) -> CheckResult:
     """As for all genes, with a third of them unmeasured: an inverted mask shows there only."""
     batch = invented(probe, "one measured gene", p_perturbed=1 / 3, p_measured=2 / 3)
     rng = probe.rng("one measured gene")
     if not bool((batch.measured_BL.sum(dim=1) > 1).any()):
-        return Finding(outcome="not_applicable", message="there are too few genes to measure some and not others")
+        return CheckResult(outcome="not_applicable", message="there are too few genes to measure some and not others")
     return must_move(
         _moved_by_one_gene(probe, batch, rng),
         moves="a measured gene is read where others are unmeasured",

@@ -16,7 +16,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import LARGEST, Deviation, deviation, must_equal, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import unregistered, with_generic_weights, without_dropout
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 _PASSES, _SETTLED = 200, 0.5
@@ -31,7 +31,7 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
     "Does the order in which a batch lists its genes change nothing?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def gene_order(probe: Probe) -> Finding:
+def gene_order(probe: Probe) -> CheckResult:
     """The positions of a batch in a random order, each with its token."""
     batch = invented(probe, "gene order", p_perturbed=1 / 3, p_measured=2 / 3)
     n_positions = batch.before_BL.shape[1]
@@ -54,7 +54,7 @@ def gene_order(probe: Probe) -> Finding:
     "Does a pair's prediction not depend on the other pairs of its batch?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def other_cells(probe: Probe) -> Finding:
+def other_cells(probe: Probe) -> CheckResult:
     """Two pairs alone, and among others with other values, other perturbed genes and other measured ones."""
     usual = invented(probe, "this cell", p_perturbed=1 / 3, p_measured=2 / 3)
     others = invented(probe, "other cells", p_perturbed=2 / 3, p_measured=0.9)
@@ -90,7 +90,7 @@ def other_cells(probe: Probe) -> Finding:
     "Do more padding positions change nothing?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def padding(probe: Probe) -> Finding:
+def padding(probe: Probe) -> CheckResult:
     """More unmeasured positions at the end of a batch, and other genes at those that are unmeasured already."""
     rng = probe.rng("padding")
     parts: list[Deviation] = []
@@ -118,7 +118,7 @@ def padding(probe: Probe) -> Finding:
     "Is the model restored by its saved state?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def state_dict(probe: Probe) -> Finding:
+def state_dict(probe: Probe) -> CheckResult:
     """Weights saved, drawn anew, and loaded: the predictions are as before, and no parameter is left out."""
     hidden = unregistered(probe.exact_model)
     if hidden:
@@ -158,7 +158,7 @@ def state_dict(probe: Probe) -> Finding:
     "Apart from dropout, is the model the same in training as in evaluation?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def modes(probe: Probe) -> Finding:
+def modes(probe: Probe) -> CheckResult:
     """A copy in training mode with its dropout at 0 against the model in evaluation mode.
 
     A norm over the batch differs by design; but once it has seen one batch often enough, its running statistics are
@@ -182,13 +182,13 @@ def modes(probe: Probe) -> Finding:
                 "trained is the one that is evaluated",
                 statistic=settled, null=0.0, tolerance=_SETTLED, n=found.n,
             )  # fmt: skip
-        return Finding(
+        return CheckResult(
             outcome="not_applicable",
             message=f"the model has a norm over the batch ({norms[0]}): in training a pair's prediction depends "
             "on the others by design, and small batches are noisy",
         )
     if not found.equal and not deviation(one_BL, again_BL, batch.measured_BL).equal:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable",
             message="the model draws random numbers in training mode that no dropout layer accounts for, so "
             "that the two "

@@ -12,7 +12,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import deviation, must_equal, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import scaled
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.model.queries import QUERY_FORMS
 from gpcp.model.transformer import GenePerturbationTransformer
 
@@ -25,7 +25,7 @@ _DRAWS = 3
     "Can the predictions reach as low and as high as the targets?",
     cause="architecture", kind="exact", needs=("pairs", "model"),
 )  # fmt: skip
-def output_range(probe: Probe) -> Finding:
+def output_range(probe: Probe) -> CheckResult:
     """Weights are multiplied by up to 100,000, each parameter with a sign of its own.
 
     A prediction that ends in a linear map then leaves every bound on either side; one that is clipped or squashed
@@ -34,7 +34,7 @@ def output_range(probe: Probe) -> Finding:
     batch, after_BL = probe.exact(probe.few)
     scored_BL = batch.scored_BL
     if not bool(scored_BL.any()):
-        return Finding(outcome="not_applicable", message="the pairs score no gene")
+        return CheckResult(outcome="not_applicable", message="the pairs score no gene")
     rng = probe.rng("range")
     wanted = [_ends(value_BL[scored_BL]) for value_BL in (after_BL, after_BL - batch.before_BL)]
     reached = [(float("inf"), -float("inf"))] * 2
@@ -82,11 +82,11 @@ def _shortfall(wanted: list[tuple[float, float]], reached: list[tuple[float, flo
     "Do attention weights add up to 1 over the tokens that count, and to 0 over the others?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def attention(probe: Probe) -> Finding:
+def attention(probe: Probe) -> CheckResult:
     """Of the library's own transformer, which shows its weights; a softmax over the wrong axis shows here."""
     model = probe.generic_model
     if not isinstance(model, GenePerturbationTransformer):
-        return Finding(
+        return CheckResult(
             outcome="not_applicable", message="only the library's own transformer shows its attention weights"
         )
     batch = invented(probe, "attention", p_perturbed=1 / 3, p_measured=2 / 3)

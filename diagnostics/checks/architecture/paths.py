@@ -17,7 +17,7 @@ from diagnostics.checks.engine.batches import invented, set_before
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move, verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 from gpcp.model.transformer import GenePerturbationTransformer
 
@@ -35,12 +35,12 @@ _N_EVALUATED = 6
     "Does every parameter get a gradient?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def gradients(probe: Probe) -> Finding:
+def gradients(probe: Probe) -> CheckResult:
     """Of the predictions for measured genes, at the model's own weights; what gets none is examined further."""
     model = copy.deepcopy(probe.exact_model)
     n_parameters = len(list(model.parameters()))
     if not n_parameters:
-        return Finding(outcome="not_applicable", message="the model has no parameters")
+        return CheckResult(outcome="not_applicable", message="the model has no parameters")
     frozen = [name for name, one in model.named_parameters() if one.is_floating_point() and not one.requires_grad]
     if frozen:
         return _without(
@@ -86,7 +86,7 @@ def gradients(probe: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _without(names: list[str], n_parameters: int, why: str, next_step: str) -> Finding:
+def _without(names: list[str], n_parameters: int, why: str, next_step: str) -> CheckResult:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return verdict(
         good=False, message=f"{len(names)} of {n_parameters} parameters {why}: {shown}", next_step=next_step,
@@ -149,11 +149,11 @@ def _step(probe: Probe, model: nn.Module) -> None:
     "Are genes of equal expression distinguished?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
-def identity(probe: Probe) -> Finding:
+def identity(probe: Probe) -> CheckResult:
     """All genes at the same value, 0 and another, none perturbed: their predictions must be able to differ."""
     batch = invented(probe, "identity")
     if batch.before_BL.shape[1] < 2:
-        return Finding(outcome="not_applicable", message="there is only one gene")
+        return CheckResult(outcome="not_applicable", message="there is only one gene")
     lost: list[float] = []
     found = deviation(batch.before_BL, batch.before_BL)
     # A half of the range is 0 nowhere but where the range is symmetric.
@@ -185,7 +185,7 @@ def identity(probe: Probe) -> Finding:
     "Does more than one number pass between genes?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
-def rank(probe: Probe) -> Finding:
+def rank(probe: Probe) -> CheckResult:
     """Rank of the derivatives of some genes' predictions by the inputs of others, float64 (J, I): 1 is a bottleneck.
 
     A gene's own input is left out, since a shortcut for it would hide what is between genes.
@@ -193,7 +193,7 @@ def rank(probe: Probe) -> Finding:
     batch = invented(probe, "rank", p_perturbed=1 / 3, n_pairs=3)
     n_positions = batch.before_BL.shape[1]
     if n_positions < 4:
-        return Finding(outcome="not_applicable", message="it takes four genes: two to predict and two to vary")
+        return CheckResult(outcome="not_applicable", message="it takes four genes: two to predict and two to vary")
     evaluated_J = np.sort(probe.rng("asked").permutation(n_positions)[: min(_N_EVALUATED, n_positions // 2)])
     batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
     batch.perturbed_BL[:, evaluated_J] = False
@@ -204,7 +204,7 @@ def rank(probe: Probe) -> Finding:
         if found > 1:
             break
     if not found:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable", message="the predictions have no derivatives by the inputs of other genes"
         )
     return verdict(

@@ -13,7 +13,7 @@ from diagnostics.checks.engine.batches import at, invented, perturbed, set_befor
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 _REACHES = "architecture.perturbation_reaches_others"
@@ -24,7 +24,7 @@ _REACHES = "architecture.perturbation_reaches_others"
     "Do the predictions change with the perturbation?",
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
-def reads_perturbation(probe: Probe) -> Finding:
+def reads_perturbation(probe: Probe) -> CheckResult:
     """One gene is perturbed or not; its own prediction counts, too."""
     batch, position_B, (lo, hi) = _one_gene(probe)
     up, down = (perturbed(batch, position_B, _filled(position_B, value)) for value in (hi, lo))
@@ -42,7 +42,7 @@ def reads_perturbation(probe: Probe) -> Finding:
     "Does one gene's perturbation reach the predictions for others?",
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
-def perturbation_reaches_others(probe: Probe) -> Finding:
+def perturbation_reaches_others(probe: Probe) -> CheckResult:
     """One gene is perturbed or not; its own prediction, which is never scored, is left out."""
     batch, position_B, (_, hi) = _one_gene(probe)
     return must_move(
@@ -59,12 +59,14 @@ def perturbation_reaches_others(probe: Probe) -> Finding:
     "Does it matter which gene is perturbed?",
     cause="bug", kind="exact", needs=("model",), explained_by=(_REACHES,),
 )  # fmt: skip
-def reads_which(probe: Probe) -> Finding:
+def reads_which(probe: Probe) -> CheckResult:
     """One gene is perturbed or another of the same expression and target; predictions for third genes are compared."""
     batch, position_B, (lo, hi) = _one_gene(probe)
     n_positions = batch.before_BL.shape[1]
     if n_positions < 3:
-        return Finding(outcome="not_applicable", message="it takes three genes: two to perturb and a third to predict")
+        return CheckResult(
+            outcome="not_applicable", message="it takes three genes: two to perturb and a third to predict"
+        )
     other_B = (position_B + 1 + probe.rng("another gene").integers(n_positions - 1, size=len(position_B))) % n_positions
     both_BL = at(batch, position_B) | at(batch, other_B)
     batch = set_before(batch, both_BL, lo)
@@ -82,7 +84,7 @@ def reads_which(probe: Probe) -> Finding:
     "Does it matter how far a gene is perturbed?",
     cause="bug", kind="exact", needs=("model",), explained_by=(_REACHES,),
 )  # fmt: skip
-def reads_dose(probe: Probe) -> Finding:
+def reads_dose(probe: Probe) -> CheckResult:
     """The same gene set half the way and the whole way up."""
     batch, position_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, position_B), lo)
@@ -100,7 +102,7 @@ def reads_dose(probe: Probe) -> Finding:
     "Does it matter whether a gene is perturbed up or down?",
     cause="bug", kind="exact", needs=("model",), explained_by=(_REACHES, "architecture.reads_dose"),
 )  # fmt: skip
-def reads_sign(probe: Probe) -> Finding:
+def reads_sign(probe: Probe) -> CheckResult:
     """The same gene set up or down from the middle by as much."""
     batch, position_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, position_B), (lo + hi) / 2)

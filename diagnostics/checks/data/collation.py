@@ -17,7 +17,7 @@ from diagnostics.checks.data.transforms import EXACT, Bools, Floats, transform_o
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import ModelBatch
 
@@ -100,7 +100,7 @@ def arrived(probe: Probe) -> tuple[tuple[PairBatch, Arrived], ...]:
     "Do the masks of each gene agree with the pairs?",
     cause="bug", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def masks(probe: Probe) -> Finding:
+def masks(probe: Probe) -> CheckResult:
     """Measured and perturbed, gene by gene; every measured gene has one position."""
     n_wrong, n, words, n_twice = 0, 0, list[str](), 0
     for pairs, found in arrived(probe):
@@ -151,7 +151,7 @@ def _packed(mask_BG: Bools) -> NDArray[np.bytes_]:
     "Does the cell before reach the model as the pairs hold it?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def before(probe: Probe) -> Finding:
+def before(probe: Probe) -> CheckResult:
     """At measured genes; a second logarithm, another scale, another order of genes or pairs is named."""
     return _values(
         probe, "before_BG", "the cell before",
@@ -166,7 +166,7 @@ def before(probe: Probe) -> Finding:
     "Does the perturbation reach the model as the pairs hold it?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def perturbed(probe: Probe) -> Finding:
+def perturbed(probe: Probe) -> CheckResult:
     """The value after of every perturbed gene: its size and its sign."""
     return _values(
         probe, "target_BG", "the perturbation",
@@ -188,7 +188,7 @@ def perturbed(probe: Probe) -> Finding:
     "Is the target the cell after?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def target(probe: Probe) -> Finding:
+def target(probe: Probe) -> CheckResult:
     """At scored genes: not the cell before, not the change, not another pair's."""
     return _values(
         probe, "after_BG", "the target",
@@ -203,7 +203,7 @@ def target(probe: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _Instead, next_step: str) -> Finding:
+def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _Instead, next_step: str) -> CheckResult:
     """Compare one of the three values at every gene where the pairs define it and that has a position."""
     words, worst, n = list[str](), 0.0, 0
     for pairs, found in arrived(probe):
@@ -218,7 +218,7 @@ def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _I
         gap = np.nan_to_num(np.abs(found_BG - right_BG)[where_BG], nan=LARGEST, posinf=LARGEST)
         worst = max(worst, float(gap.max()) / max(float(np.abs(right_BG[where_BG]).max()), 1e-30))
     if not n:
-        return Finding(outcome="not_applicable", message=f"there is no position at which {what} could be compared")
+        return CheckResult(outcome="not_applicable", message=f"there is no position at which {what} could be compared")
     summary = "; ".join(dict.fromkeys(words))
     return verdict(
         good=not words,
@@ -232,7 +232,7 @@ def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _I
     "Does the model's input stay the same when only the target changes?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def leak(probe: Probe) -> Finding:
+def leak(probe: Probe) -> CheckResult:
     """Other values after at scored genes: the input must not change by a bit."""
     changed: dict[str, int] = {}
     n = 0
@@ -280,7 +280,7 @@ def differing(one: ModelBatch, other: ModelBatch) -> dict[str, int]:
     "Is a pair's input to the model independent of the other pairs of its batch?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def collate_alone(probe: Probe) -> Finding:
+def collate_alone(probe: Probe) -> CheckResult:
     """Each pair collated by itself, and all of them a second time: no unit depends on the batch, nothing is random."""
     n_genes = len(probe.vocab)
     (pairs, _), (masked, usual) = arrived(probe)

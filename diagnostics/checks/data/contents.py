@@ -13,7 +13,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import decided, ratio_of
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import errors_of
 from gpcp.sources.h5ad.normalise import LARGEST_LOG
 
@@ -38,13 +38,13 @@ LEFT_OVER = 1e-3
     "Are the values log1p(TPM), or in a world's own units?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def units(probe: Probe) -> Finding:
+def units(probe: Probe) -> CheckResult:
     """Counts, values without logarithm, a log of a log, and two cells in two units are recognised by their values."""
     before, after = member_units(probe.sample)
     lowest, highest = min(before.lowest, after.lowest), max(before.highest, after.highest)
     words = units_in_words(before, after)
     if not words and None in (before.twice, after.twice):
-        return Finding(
+        return CheckResult(
             outcome="inconclusive",
             message=f"no value is above {highest:.3g}: scaled by hand, or logarithms of logarithms, which end at "
             f"{LARGEST_LOG_LOG:.2g}",
@@ -65,7 +65,7 @@ def units(probe: Probe) -> Finding:
     "Does every pair have a perturbed gene and a scored gene?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def perturbs_and_scores(probe: Probe) -> Finding:
+def perturbs_and_scores(probe: Probe) -> CheckResult:
     """A pair without a perturbed gene cannot be predicted; one without a scored gene adds nothing to the loss."""
     pairs = probe.sample
     unperturbed = float((~pairs.perturbed_BG.any(axis=1)).mean())
@@ -77,7 +77,7 @@ def perturbs_and_scores(probe: Probe) -> Finding:
         "panel cannot be given to the model"
     )
     if UNPERTURBED_THRESHOLD < worst <= UNPERTURBED_LIMIT:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive", message=f"{message}: these pairs are of no use", next_step=next_step,
             statistic=worst, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
         )  # fmt: skip
@@ -92,7 +92,7 @@ def perturbs_and_scores(probe: Probe) -> Finding:
     "Does every scored gene vary?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def constant_genes(probe: Probe) -> Finding:
+def constant_genes(probe: Probe) -> CheckResult:
     """Genes that end at one and the same value in every pair that scores them."""
     pairs = probe.sample
     scored_BG, n_G = pairs.scored_BG, pairs.scored_BG.sum(axis=0)
@@ -125,7 +125,7 @@ def _some_names(feature_id: tuple[str, ...], which_G: NDArray[np.bool_]) -> str:
     "Is the loss about genes that are expressed?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def silent(probe: Probe) -> Finding:
+def silent(probe: Probe) -> CheckResult:
     """Scored entries that are 0 in both cells: there is nothing that could change."""
     pairs = probe.sample
     neither_BG = pairs.scored_BG & (pairs.before_BG == 0) & (pairs.after_BG == 0)
@@ -133,7 +133,7 @@ def silent(probe: Probe) -> Finding:
     message = f"{share:.0%} of the scored entries are 0 in both cells"
     next_step = "choose expressed genes: python -m diagnostics select-genes"
     if SILENT_THRESHOLD < share <= SILENT_LIMIT:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive", message=f"{message}: most of the loss is about silent genes", next_step=next_step,
             statistic=share, tolerance=SILENT_LIMIT, n=len(pairs),
         )  # fmt: skip
@@ -149,13 +149,13 @@ def silent(probe: Probe) -> Finding:
     "Does anything that is scored change between the two cells?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def change(probe: Probe) -> Finding:
+def change(probe: Probe) -> CheckResult:
     """Before equal to after wherever it is scored: a copy, or cells that respond to nothing."""
     pairs = probe.sample
     scored_BG = pairs.scored_BG & ((pairs.before_BG != 0) | (pairs.after_BG != 0))
     n = int(scored_BG.sum())
     if not n:
-        return Finding(outcome="not_applicable", message="every scored entry is 0 in both cells, or none is scored")
+        return CheckResult(outcome="not_applicable", message="every scored entry is 0 in both cells, or none is scored")
     same = float((scored_BG & (pairs.before_BG == pairs.after_BG)).sum() / n)
     return verdict(
         good=same <= 1 - LEFT_OVER,
@@ -170,7 +170,7 @@ def change(probe: Probe) -> Finding:
     "Is something left to predict once the cell before is known?",
     cause="data", kind="statistical", needs=("pairs",), explained_by=("data.change",),
 )  # fmt: skip
-def copied_answer(probe: Probe) -> Finding:
+def copied_answer(probe: Probe) -> CheckResult:
     """What ridge leaves unexplained on unseen pairs if it is given another pair's perturbation.
 
     As a share of the variance of the cells after about their genes' means. In no regime does the cell before alone
@@ -178,13 +178,13 @@ def copied_answer(probe: Probe) -> Finding:
     """
     fit = linear_fit(probe)
     if fit is None:
-        return Finding(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
+        return CheckResult(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
     pairs = fit.held_out
     scored_BG = pairs.scored_BG
     mean_G = np.where(scored_BG, pairs.after_BG, 0).sum(axis=0, dtype=np.float64) / np.maximum(scored_BG.sum(axis=0), 1)
     spread_B = np.where(scored_BG, (pairs.after_BG - mean_G) ** 2, 0).sum(axis=1)
     if not spread_B.sum() > 0:
-        return Finding(outcome="not_applicable", message="nothing that is scored varies after")
+        return CheckResult(outcome="not_applicable", message="nothing that is scored varies after")
     perturbed = of_another_pair(pairs, probe.rng("copied answer"))
     left_B = errors_of(fit.predicted(perturbed), pairs).sum_B
     left = ratio_of(left_B, spread_B, fit.cells)

@@ -11,7 +11,7 @@ from diagnostics.checks.engine.cell_ids import Codes, row_codes
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, concatenate
 
@@ -82,7 +82,7 @@ def same_position_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
     "Does a seed decide the pairs, whatever the batch size?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def same_seed(probe: Probe) -> Finding:
+def same_seed(probe: Probe) -> CheckResult:
     """One pass twice, and once in batches of an odd size: the same bytes."""
     seed = probe.seed_of("same seed")
     n = min(4 * BATCH, n_compared(probe))
@@ -112,12 +112,14 @@ def _unequal(one_B: Codes, other_B: Codes) -> int:
     "Does another seed give other pairs, or the same ones in another order?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def other_seed(probe: Probe) -> Finding:
+def other_seed(probe: Probe) -> CheckResult:
     """Neighbouring seeds and a distant one: no pass is another one, not even shifted by some batches."""
     seed = probe.seed_of("other seed")
     first, *others = (beginning(probe, one) for one in (seed, seed + 1, seed + 2, probe.seed_of("another seed")))
     if min(map(len, (first, *others))) < FEWEST:
-        return Finding(outcome="not_applicable", message=f"a pass has fewer than {FEWEST} pairs: too few to compare")
+        return CheckResult(
+            outcome="not_applicable", message=f"a pass has fewer than {FEWEST} pairs: too few to compare"
+        )
     worst, shift, cells_alone = 0.0, 0, False
     for perturbed in (True, False):
         code_B = pair_codes(first, perturbed=perturbed)
@@ -146,7 +148,7 @@ def other_seed(probe: Probe) -> Finding:
     "Does a pass give each pair once?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def repeats(probe: Probe) -> Finding:
+def repeats(probe: Probe) -> CheckResult:
     """Pairs that are equal in both cells and in the perturbation: workers that draw the same numbers give them."""
     pairs = beginning(probe, probe.seed_of("repeats"))
     code_B = pair_codes(pairs)
@@ -181,7 +183,7 @@ def _rhythm(code_B: Codes) -> str:
     "Are the two cells of a pair two cells?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def two_cells(probe: Probe) -> Finding:
+def two_cells(probe: Probe) -> CheckResult:
     """By name and value: a cell paired with itself shows no change, whatever the perturbation."""
     pairs = probe.sample
     alike_B = (pairs.before_BG == pairs.after_BG).all(axis=1)

@@ -12,7 +12,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import decided, judged, ratio_of
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import errors_of
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.predictors import perturbation_of
@@ -42,7 +42,7 @@ SOLVED = 1e-6
     "Are held-out cells unseen in training?",
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
-def split(probe: Probe) -> Finding:
+def split(probe: Probe) -> CheckResult:
     """By name and by value: no target cell of a held-out pair is in a training pair, before or after.
 
     Cells before that are in both, as the controls of a screen are, reveal no target.
@@ -75,7 +75,7 @@ def split(probe: Probe) -> Finding:
     "Are held-out cells more than noisy copies of training cells?",
     cause="data", kind="exact", needs=("pairs",), explained_by=("data.split", "data.repeats", "data.other_seed"),
 )  # fmt: skip
-def copies(probe: Probe) -> Finding:
+def copies(probe: Probe) -> CheckResult:
     """The median distance of a held-out cell to the nearest training cell, in medians of all such distances.
 
     A few thousand cells do not fill a space of six genes or more: in worlds of every mechanism and in real cells it is
@@ -90,7 +90,7 @@ def copies(probe: Probe) -> Finding:
     # Cells of few different values, as sparse ones are, may be alike by chance.
     held_out_cells = held_out_cells[[len(np.unique(row[row != 0])) >= ROW_VALUES for row in held_out_cells]]
     if whole_G.sum() <= ROW_VALUES or len(held_out_cells) < _FEWEST_NEAR or len(known) < _FEWEST_NEAR:
-        return Finding(outcome="not_applicable", message="too few cells of enough genes to compare distances")
+        return CheckResult(outcome="not_applicable", message="too few cells of enough genes to compare distances")
     square_NN = (held_out_cells**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * held_out_cells @ known.T
     distance_NN = np.sqrt(np.maximum(square_NN, 0))
     usual = float(np.median(distance_NN))
@@ -103,7 +103,7 @@ def copies(probe: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _one_source(probe: Probe) -> Finding:
+def _one_source(probe: Probe) -> CheckResult:
     """The finding where there is one source for both."""
     names = sides_of(probe).names
     seen = np.concatenate(names.codes(probe.sample))
@@ -113,7 +113,7 @@ def _one_source(probe: Probe) -> Finding:
             good=True, message=f"every pass has fresh cells: {len(probe.held_out)} pairs of another pass share none",
             next_step="", statistic=0.0, null=0.0, tolerance=0.0, n=len(probe.held_out),
         )  # fmt: skip
-    return Finding(
+    return CheckResult(
         outcome="not_applicable",
         message=f"there are no held-out pairs, and {share:.0%} of the pairs of another pass have a target cell of "
         f"this one: "
@@ -138,7 +138,7 @@ def _same_rows(held_out: PairBatch, training: PairBatch) -> NDArray[np.bool_]:
     "Does the cell before carry information on the cell after?",
     cause="data", kind="statistical", needs=("pairs",), explained_by=("data.signal",),
 )  # fmt: skip
-def partners(probe: Probe) -> Finding:
+def partners(probe: Probe) -> CheckResult:
     """Each pair is given another pair's cell before, its own changes of the perturbed genes kept.
 
     Only a source that declares itself counterfactual, by an attribute ``regime``, can fail: independent cells are the
@@ -146,7 +146,7 @@ def partners(probe: Probe) -> Finding:
     """
     fit = linear_fit(probe)
     if fit is None:
-        return Finding(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
+        return CheckResult(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
     pairs, rng = fit.held_out, probe.rng("partners")
     order_B = rng.permutation(len(pairs))
     other_BG = np.empty_like(pairs.before_BG)
@@ -160,7 +160,7 @@ def partners(probe: Probe) -> Finding:
     )  # fmt: skip
     if found.outcome == "pass" or getattr(probe.subject.pairs, "regime", None) == "counterfactual":
         return found
-    return Finding(
+    return CheckResult(
         outcome="not_applicable", message=f"{found.message.split(':')[0]}: right for independent cells, which "
         f"interventional "
         "pairs and matched pairs of one type are", statistic=found.statistic, n=len(pairs),
@@ -173,11 +173,11 @@ def partners(probe: Probe) -> Finding:
     cause="data", kind="statistical", needs=("pairs",),
     explained_by=("data.signal", "data.perturbation", "data.identity", "data.dose", "data.partners"),
 )  # fmt: skip
-def world(probe: Probe) -> Finding:
+def world(probe: Probe) -> CheckResult:
     """The exact answer's squared error on held-out pairs, against the risk that it states itself."""
     found = exact_errors(probe)
     if found is None:
-        return Finding(outcome="not_applicable", message="the world that made the pairs is not known: give exact=")
+        return CheckResult(outcome="not_applicable", message="the world that made the pairs is not known: give exact=")
     pairs, answer = found
     scored_BG = pairs.scored_BG
     miss_B = np.where(scored_BG, (answer.mean_BG - pairs.after_BG) ** 2, 0).sum(axis=1)

@@ -21,7 +21,7 @@ from diagnostics.checks.data.linear_fit import LinearFit, linear_fit
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import SMALLEST, Gain, judged
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation, perturbation_of
 
@@ -54,7 +54,7 @@ class Taken(Protocol):
     kind="statistical",
     needs=("pairs",),
 )
-def signal(probe: Probe) -> Finding:
+def signal(probe: Probe) -> CheckResult:
     """Ridge on before and the perturbation, against the better of the mean and the mean change."""
     fit = linear_fit(probe)
     if fit is None:
@@ -77,7 +77,7 @@ def signal(probe: Probe) -> Finding:
     needs=("pairs",),
     explained_by=("data.signal",),
 )
-def perturbation(probe: Probe) -> Finding:
+def perturbation(probe: Probe) -> CheckResult:
     """Each pair is given another pair's perturbation."""
     return _without(
         probe,
@@ -97,7 +97,7 @@ def perturbation(probe: Probe) -> Finding:
     needs=("pairs",),
     explained_by=("data.signal", "data.perturbation"),
 )
-def identity(probe: Probe) -> Finding:
+def identity(probe: Probe) -> CheckResult:
     """The perturbed genes' labels are shuffled within each pair, their doses kept."""
     return _without(
         probe,
@@ -117,7 +117,7 @@ def identity(probe: Probe) -> Finding:
     needs=("pairs",),
     explained_by=("data.signal", "data.perturbation"),
 )
-def dose(probe: Probe) -> Finding:
+def dose(probe: Probe) -> CheckResult:
     """The values after of each perturbed gene are shuffled among the pairs that perturb it.
 
     A knock-out that always ends at 0 is described by its label: where doses hardly vary nothing is
@@ -167,8 +167,8 @@ def dose_spread(pairs: PairBatch) -> float:
     return float(np.sqrt(perturbed / usual)) if usual > 0 else float(perturbed > 0)
 
 
-def _nothing_scored() -> Finding:
-    return Finding(
+def _nothing_scored() -> CheckResult:
+    return CheckResult(
         outcome="fail",
         message="no gene is scored in more than a handful of pairs: there is nothing to learn from",
         next_step="perturb fewer genes, or choose genes that are measured in both cells of a pair",
@@ -179,14 +179,14 @@ def _nothing_scored() -> Finding:
     )
 
 
-def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str, part: float = 0.0) -> Finding:
+def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str, part: float = 0.0) -> CheckResult:
     """The worth of one part of the perturbation; to matter it must be ``part`` of the whole perturbation's."""
     fit = linear_fit(probe)
     if fit is None or not fit.held_out.perturbed_BG.any():
-        return Finding(outcome="not_applicable", message="no gene is perturbed, or none is scored, in any pair")
+        return CheckResult(outcome="not_applicable", message="no gene is perturbed, or none is scored, in any pair")
     gain = worth(probe, fit, taken)
     if gain is None:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable", message="every gene is perturbed in one of the two sets: none is left to score"
         )
     whole = worth(probe, fit, of_another_pair) if part else None

@@ -15,7 +15,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import DENSE_NAMES
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import ModelBatch
 
@@ -33,10 +33,10 @@ _HALF = 2.0**-7
     kind="exact",
     needs=("pairs", "model", "optimizer"),
 )
-def step_inputs(probe: Probe) -> Finding:
+def step_inputs(probe: Probe) -> CheckResult:
     """What the model is called with inside one step, against what ``collate`` makes of the same pairs."""
     if probe.subject.training_step is None:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
         )
     twin = with_other_answers(probe.masked, probe.rng("step inputs"))
@@ -45,15 +45,15 @@ def step_inputs(probe: Probe) -> Finding:
     )
     right = _passed_by_subject(probe, probe.masked)
     if usual is None or right is None or set(usual) != set(right):
-        return Finding(
+        return CheckResult(
             outcome="not_applicable",
             message="the step calls the model in another way than forward does: its inputs cannot be compared",
         )
     if any(usual[name].shape != right[name].shape for name in right):
-        return Finding(outcome="not_applicable", message="the step passes the model parts of its pairs at a time")
+        return CheckResult(outcome="not_applicable", message="the step passes the model parts of its pairs at a time")
     wrong = _wrong(usual, right)
     if wrong and again is not None and _wrong(again, usual):
-        return Finding(
+        return CheckResult(
             outcome="inconclusive",
             message=f"the step draws at random what it passes to the model: {' and '.join(wrong)} differ from what "
             "makes, and from one draw to the next",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
-from diagnostics.results.check_result import Cause, Finding
+from diagnostics.results.check_result import Cause, CheckResult
 from gpcp.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ALPHA = 0.01
 Part = Literal["pairs", "model", "loss", "optimizer"]
 
 
-Ask: TypeAlias = "Callable[[Probe], Finding]"
+Ask: TypeAlias = "Callable[[Probe], CheckResult]"
 
 
 @final
@@ -46,7 +46,7 @@ class Check:
     needs : tuple of str
         Parts of the subject without which it is not applicable.
     ask : callable
-        ``Probe -> Finding``.
+        ``Probe -> CheckResult``.
     explained_by : tuple of str
         Names of checks whose failure makes a failure of this one a consequence, where the order alone does not.
     """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from diagnostics.checks.engine.cell_ids import Codes
 from diagnostics.checks.engine.check import ALPHA
-from diagnostics.results.check_result import Cause, Finding
+from diagnostics.results.check_result import Cause, CheckResult
 from diagnostics.scoring.errors import Errors
 
 SMALLEST = 0.005
@@ -86,7 +86,7 @@ def sum_error(residual_B: NDArray[np.floating], cells: Cells | None = None) -> f
     return sqrt(max(alone, float((sum_C**2).sum()) - alone))
 
 
-def judged(gain: Gain, *, what: str, matters: str, next_step: str, n: int, smallest: float = SMALLEST) -> Finding:
+def judged(gain: Gain, *, what: str, matters: str, next_step: str, n: int, smallest: float = SMALLEST) -> CheckResult:
     """A gain held against the smallest of interest: too small beyond chance, clear, or neither."""
     p = gain.p_below(smallest)
     outcome = "fail" if p < ALPHA else "pass" if gain.clear else "inconclusive"
@@ -96,7 +96,7 @@ def judged(gain: Gain, *, what: str, matters: str, next_step: str, n: int, small
         "pass": shown,
         "inconclusive": f"{shown}: too few pairs to tell it from nothing or from {smallest:.1%}",
     }[outcome]
-    return Finding(
+    return CheckResult(
         outcome=outcome,
         message=message,
         next_step="" if outcome == "pass" else next_step,
@@ -111,10 +111,10 @@ def judged(gain: Gain, *, what: str, matters: str, next_step: str, n: int, small
 def decided(
     p: float, *, healthy: str, faulty: str, next_step: str, statistic: float, null: float, n: int,
     cause: Cause | None = None,
-) -> Finding:  # fmt: skip
+) -> CheckResult:  # fmt: skip
     """A fault where a healthy subject would hardly show this (``p < ALPHA``), else health."""
     fault = p < ALPHA
-    return Finding(
+    return CheckResult(
         outcome="fail" if fault else "pass", message=faulty if fault else healthy, next_step=next_step if fault else "",
         statistic=statistic, null=null, p=min(1.0, max(0.0, p)), n=n, cause=cause if fault else None,
     )  # fmt: skip

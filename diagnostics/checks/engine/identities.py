@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from diagnostics.results.check_result import Cause, Finding
+from diagnostics.results.check_result import Cause, CheckResult
 
 LARGEST = 1e300
 """Stands for a deviation that is not finite: a result's numbers are."""
@@ -67,29 +67,29 @@ def deviation(one_BL: Tensor, other_BL: Tensor, where_BL: Tensor | None = None) 
     return Deviation(largest=largest, tolerance=tolerance, n=int(one.numel()))
 
 
-def must_equal(found: Deviation, *, same: str, differs: str, next_step: str, cause: Cause | None = None) -> Finding:
+def must_equal(found: Deviation, *, same: str, differs: str, next_step: str, cause: Cause | None = None) -> CheckResult:
     """An identity: ``same`` is said where it holds, ``differs`` with the largest deviation where it does not."""
     if found.equal:
-        return Finding(
+        return CheckResult(
             outcome="pass", message=f"{same} (to within {found.largest:.1g})",
             statistic=found.largest, null=0.0, tolerance=found.tolerance, n=found.n,
         )  # fmt: skip
-    return Finding(
+    return CheckResult(
         outcome="fail", message=f"{differs}: answers differ by {found.in_words}, and rounding explains "
         f"{found.tolerance:.1g}", next_step=next_step,
         statistic=found.largest, null=0.0, tolerance=found.tolerance, n=found.n, cause=cause,
     )  # fmt: skip
 
 
-def must_move(found: Deviation, *, moves: str, stays: str, next_step: str, cause: Cause | None = None) -> Finding:
+def must_move(found: Deviation, *, moves: str, stays: str, next_step: str, cause: Cause | None = None) -> CheckResult:
     """The opposite: ``moves`` where something changed by more than rounding, else ``stays``."""
     if not found.n:
-        return Finding(outcome="not_applicable", message="there are too few genes to ask")
+        return CheckResult(outcome="not_applicable", message="there are too few genes to ask")
     outcome = "fail" if found.equal else "pass"
     words = f"{stays}: they move by {found.largest:.1g}, no more than rounding" if found.equal else moves
     if not found.equal:
         words += f" (by up to {found.in_words})"
-    return Finding(
+    return CheckResult(
         outcome=outcome, message=words, next_step=next_step if found.equal else "",
         statistic=found.largest, null=0.0, tolerance=found.tolerance, n=found.n,
         cause=cause if found.equal else None,
@@ -99,10 +99,10 @@ def must_move(found: Deviation, *, moves: str, stays: str, next_step: str, cause
 def verdict(
     *, good: bool, message: str, next_step: str, statistic: float, tolerance: float, n: int | None = None,
     null: float | None = None, cause: Cause | None = None,
-) -> Finding:  # fmt: skip
+) -> CheckResult:  # fmt: skip
     """A finding that passes or fails; the next step and the cause are a failure's."""
     bounded = statistic if math.isfinite(statistic) else LARGEST
-    return Finding(
+    return CheckResult(
         outcome="pass" if good else "fail", message=message, next_step="" if good else next_step,
         statistic=bounded, tolerance=tolerance, null=null, n=n, cause=None if good else cause,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from diagnostics.checks.engine.gains import SMALLEST, Gain, decided, ratio_of
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.short_training import ENOUGH_STEPS, Judged, ShortTraining, short_training
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors
 
 SMALL_SHARE = 0.05
@@ -82,25 +82,25 @@ class _Case:
         linear_B = training.baseline.sum_B - training.linear.errors.sum_B
         return ratio_of(own_B, linear_B, training.cells)
 
-    def short(self, found: Finding) -> Finding:
+    def short(self, found: CheckResult) -> CheckResult:
         """A failure after too few steps is no failure."""
         if found.outcome != "fail" or self.training.n_steps >= ENOUGH_STEPS:
             return found
-        return Finding(
+        return CheckResult(
             outcome="inconclusive", message=f"{found.message}; no more steps could be afforded", next_step=_STEPS,
             statistic=found.statistic, null=found.null, n=found.n,
         )  # fmt: skip
 
 
-def _case(probe: Probe) -> _Case | Finding:
+def _case(probe: Probe) -> _Case | CheckResult:
     training = short_training(probe)
     if training is None:
-        return Finding(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
+        return CheckResult(outcome="not_applicable", message="no gene is scored in more than a handful of pairs")
     if training.model is None:
-        return Finding(outcome="not_applicable", message="training diverged: see learning.beats_baseline")
+        return CheckResult(outcome="not_applicable", message="training diverged: see learning.beats_baseline")
     gain = training.gain(training.baseline, training.linear.errors)
     if not (gain.clear and gain.value > WORTH):
-        return Finding(
+        return CheckResult(
             outcome="not_applicable",
             message=f"a linear fit gains {gain} on these pairs: too little to expect of a model in some hundred steps",
         )
@@ -113,13 +113,13 @@ def _case(probe: Probe) -> _Case | Finding:
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate",),
 )  # fmt: skip
-def beats_baseline(probe: Probe) -> Finding:
+def beats_baseline(probe: Probe) -> CheckResult:
     """The trained model against the better of the mean change and the mean, on unseen pairs."""
     training = short_training(probe)
     if training is not None and training.diverged:
         return _diverged(training)
     case = _case(probe)
-    if isinstance(case, Finding):
+    if isinstance(case, CheckResult):
         return case
     gain = case.training.gain(case.training.baseline, case.model.errors)
     linear = case.training.gain(case.training.baseline, case.training.linear.errors)
@@ -138,9 +138,9 @@ def beats_baseline(probe: Probe) -> Finding:
     return case.short(found)
 
 
-def _diverged(training: ShortTraining) -> Finding:
+def _diverged(training: ShortTraining) -> CheckResult:
     rate = "its own rate" if training.rate is None else f"{training.rate:.2g}"
-    return Finding(
+    return CheckResult(
         outcome="fail", message=f"training at {rate} ends in a loss or a prediction that is not finite",
         next_step="clip gradients, warm up, or look for a logarithm, a root or a division in the model that training "
         "drives out of range",
@@ -154,10 +154,10 @@ def _diverged(training: ShortTraining) -> Finding:
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate",),
 )  # fmt: skip
-def uses_perturbation(probe: Probe) -> Finding:
+def uses_perturbation(probe: Probe) -> CheckResult:
     """Given another pair's perturbation, and other genes, its loss must rise, as the linear fit's does."""
     case = _case(probe)
-    if isinstance(case, Finding):
+    if isinstance(case, CheckResult):
         return case
     own, linear = case.model, case.training.linear
     parts = [
@@ -169,7 +169,7 @@ def uses_perturbation(probe: Probe) -> Finding:
         if model is not None and ridge is not None and ridge.clear and ridge.value > WORTH
     ]
     if not parts:
-        return Finding(outcome="not_applicable", message="a linear fit loses nothing with another perturbation")
+        return CheckResult(outcome="not_applicable", message="a linear fit loses nothing with another perturbation")
     message = "; ".join(
         f"given {what} the loss rises by {model} of the baseline's, {case.fit.name}'s by {ridge.value:.0%}"
         for what, model, ridge in parts
@@ -193,10 +193,10 @@ def uses_perturbation(probe: Probe) -> Finding:
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate",),
 )  # fmt: skip
-def reaches_linear(probe: Probe) -> Finding:
+def reaches_linear(probe: Probe) -> CheckResult:
     """A share of ridge's gain; below half of it more steps are called for, below a twentieth another model."""
     case = _case(probe)
-    if isinstance(case, Finding):
+    if isinstance(case, CheckResult):
         return case
     share, n = case.share, len(case.training.pairs)
     message = f"{case.after} the model has {share.value:.0%} +- {share.error:.0%} of what {case.fit.name} gains"
@@ -209,7 +209,7 @@ def reaches_linear(probe: Probe) -> Finding:
         null=SMALL_SHARE, n=n,
     )  # fmt: skip
     if found.outcome == "pass" and slow:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive", message=f"{message}: it needs more steps", next_step=_STEPS, statistic=share.value,
             null=SMALL_SHARE, p=p, n=n, smallest_effect=3 * share.error,
         )  # fmt: skip
@@ -222,14 +222,16 @@ def reaches_linear(probe: Probe) -> Finding:
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
     explained_by=("learning.rate", "learning.uses_perturbation"),
 )  # fmt: skip
-def rank(probe: Probe) -> Finding:
+def rank(probe: Probe) -> CheckResult:
     """How predictions change with the perturbation: what their main direction leaves, against the linear fit's."""
     case = _case(probe)
-    if isinstance(case, Finding):
+    if isinstance(case, CheckResult):
         return case
     own, linear = (beside_main(one.response_BG) for one in (case.model, case.training.linear))
     if own is None or linear is None or linear < 2 * ONE_DIRECTION:
-        return Finding(outcome="not_applicable", message="predictions do not change, or one direction is all there is")
+        return CheckResult(
+            outcome="not_applicable", message="predictions do not change, or one direction is all there is"
+        )
     ratio, share = own / linear, case.share.value
     narrow = ratio < ONE_DIRECTION and share < NOT_HELD_UP
     message = (
@@ -249,11 +251,11 @@ def rank(probe: Probe) -> Finding:
     "Does what is learnt generalise to unseen pairs?",
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
-def generalises(probe: Probe) -> Finding:
+def generalises(probe: Probe) -> CheckResult:
     """The last training pairs against unseen ones, each against the input-free baseline on the same pairs."""
     training = short_training(probe)
     if training is None or training.model is None or training.seen is None or training.seen_baseline is None:
-        return Finding(outcome="not_applicable", message="there is no finite training to judge")
+        return CheckResult(outcome="not_applicable", message="there is no finite training to judge")
     won = ratio_of(training.seen_baseline.sum_B - training.seen.sum_B, _spread(training.seen_baseline))
     kept = training.gain(training.baseline, training.model.errors)
     # A fault where unseen pairs keep less than KEPT of the training pairs' gain, by more than is negligible.
@@ -279,13 +281,13 @@ def _spread(errors: Errors) -> NDArray[np.float64]:
     "Is the trained model no better than the exact answer?",
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
-def too_good(probe: Probe) -> Finding:
+def too_good(probe: Probe) -> CheckResult:
     """Where the world is known: a held-out loss below the Bayes risk, beyond chance, proves a leak."""
     training, known = short_training(probe), exact_errors(probe)
     if known is None:
-        return Finding(outcome="not_applicable", message="the world that made the pairs is not known: give exact=")
+        return CheckResult(outcome="not_applicable", message="the world that made the pairs is not known: give exact=")
     if training is None or training.model is None:
-        return Finding(outcome="not_applicable", message="there is no finite training to judge")
+        return CheckResult(outcome="not_applicable", message="there is no finite training to judge")
     pairs, answer = known
     part, token_G = training.fit.part.of(pairs), training.fit.part.token_G
     miss_BG = np.where(part.scored_BG, (answer.mean_BG[:, token_G] - part.after_BG) ** 2, 0)
@@ -310,11 +312,11 @@ def too_good(probe: Probe) -> Finding:
     "Does the source give batches as fast as the model takes them?",
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
-def batches_in_time(probe: Probe) -> Finding:
+def batches_in_time(probe: Probe) -> CheckResult:
     """Share of the time of the short training that was spent on waiting for batches."""
     training = short_training(probe)
     if training is None or not training.n_timed:
-        return Finding(outcome="not_applicable", message="no training step was timed")
+        return CheckResult(outcome="not_applicable", message="no training step was timed")
     share = training.waited_s / max(training.waited_s + training.worked_s, 1e-9)
     each_s = training.waited_s / training.n_timed
     starved = share > STARVED and each_s > WAIT_S

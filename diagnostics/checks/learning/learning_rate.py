@@ -17,7 +17,7 @@ from diagnostics.checks.engine.answers import judged_errors
 from diagnostics.checks.engine.budget import answer_size, batch_size, steps_within
 from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors
 from gpcp.core.pairs import PairBatch
 
@@ -204,23 +204,23 @@ def _rate_point(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batc
     kind="statistical",
     needs=("pairs", "model", "optimizer"),
 )
-def rate(probe: Probe) -> Finding:
+def rate(probe: Probe) -> CheckResult:
     """The given rate against the best one, paired over the evaluated pairs."""
     given = given_rate(probe)
     if given is None:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable",
             message="the training step holds its own optimiser: give it too, to try other rates",
         )
     range_test = range_test_of(probe)
     if range_test.start is None:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive",
             message="the untrained model's predictions are not finite: there is nothing to compare a rate by",
             next_step="see the check architecture.finite",
         )
     if not range_test.learns:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive",
             message=f"no rate from {range_test.points[0].rate:.0e} to {range_test.points[-1].rate:.0e} lowers "
             f"the error within "
@@ -240,7 +240,7 @@ def rate(probe: Probe) -> Finding:
     )
     p = _p_hopeless(range_test, point)
     hopeless = p < ALPHA and not low <= given <= high
-    return Finding(
+    return CheckResult(
         outcome="fail" if hopeless else "pass" if low <= given <= high else "inconclusive",
         message=seen if share >= 0 else f"{seen}: the loss rises",
         next_step="" if low <= given <= high and not hopeless else advice,

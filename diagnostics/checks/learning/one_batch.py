@@ -18,7 +18,7 @@ from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import without_dropout
 from diagnostics.checks.learning.learning_rate import best_rate, range_test_of
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
 
 N_PAIRS = 16
@@ -83,16 +83,16 @@ class Learnt:
     kind="statistical",
     needs=("pairs", "model", "optimizer"),
 )
-def one_batch(probe: Probe) -> Finding:
+def one_batch(probe: Probe) -> CheckResult:
     """Without dropout, at the range test's rate and a third of it, against the best constant for each gene."""
     found = memorised(probe)
     if found is None:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable",
             message="a few pairs look the same to the model, or end the same: there is nothing to distinguish",
         )
     if found.left >= LARGEST:
-        return Finding(
+        return CheckResult(
             outcome="fail", message=f"training on {found.n_pairs} pairs alone ends in something that is not finite",
             next_step="look for what leaves its range: a logarithm, a root, a division, an update that is not clipped",
             statistic=LARGEST, tolerance=found.tolerance, n=found.n_pairs, cause="optimiser",
@@ -100,7 +100,7 @@ def one_batch(probe: Probe) -> Finding:
     what = f"of {found.n_pairs} pairs, {found.left:.1%} of the error of the best constant for each gene is left after "
     what += f"{found.n_steps} steps" + ("" if found.rate is None else f" at {found.rate:.2g}")
     if not found.enough and found.n_afforded < N_STEPS:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive", message=f"{what}: each step is too slow to make more", statistic=found.left,
             tolerance=found.tolerance, n=found.n_pairs, next_step="try a smaller model of the same architecture",
         )  # fmt: skip

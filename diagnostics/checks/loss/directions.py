@@ -12,7 +12,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.loss.loss import case_of
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 
 _MOST_PAIRS, _MOST_POSITIONS = 6, 8
 _MORE_DRAWS = 4
@@ -24,7 +24,7 @@ _RANK_SLACK = 1e-9
     "Does the loss depend on every way in which predictions can be wrong?",
     cause="bug", kind="exact", needs=("loss",), explained_by=("loss.finite", "loss.every_scored"),
 )  # fmt: skip
-def every_direction(probe: Probe) -> Finding:
+def every_direction(probe: Probe) -> CheckResult:
     """The rank of the loss's gradients at random predictions, float64 (K, N), is the number of predictions.
 
     A loss of each cell's mean has a gradient at every prediction and is least at the target, yet predictions may err
@@ -37,7 +37,7 @@ def every_direction(probe: Probe) -> Finding:
     positions = [(int(row), int(one)) for row in rows for one in np.flatnonzero(scored[row])[:_MOST_POSITIONS]]
     n, n_pairs = len(positions), len({row for row, _ in positions})
     if n < 3 * n_pairs:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable", message="the pairs score too few genes each to distinguish a loss from its mean"
         )
     row_N, position_N = (np.array(index) for index in zip(*positions, strict=True))
@@ -50,14 +50,16 @@ def every_direction(probe: Probe) -> Finding:
         slope_N[:] = gradient_BL.cpu().numpy()[row_N, position_N]
     largest_N = np.abs(slope_KN).max(axis=0)
     if not (np.isfinite(slope_KN).all() and largest_N.all()):
-        return Finding(outcome="not_applicable", message="some derivatives are 0 or not finite: see the checks before")
+        return CheckResult(
+            outcome="not_applicable", message="some derivatives are 0 or not finite: see the checks before"
+        )
     singular = np.linalg.svd(slope_KN / largest_N, compute_uv=False)
     rank = int((singular > _RANK_SLACK * singular[0]).sum())
     message = f"the gradients at {len(slope_KN)} random predictions span {rank} of the {n} directions of their errors"
     next_step = "compare entry by entry before anything is averaged: the mean of squared errors, not the square of a "
     next_step += "mean error"
     if n - n_pairs <= rank < n:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive", message=f"{message}: one a pair is lost, as in a correlation: it ignores shifts",
             next_step="add a term for it, unless the level of the predictions does not matter", statistic=float(rank),
             null=float(n), n=n,

@@ -16,7 +16,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import without_dropout
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 
 _JUNK = 1e6
 _SLACK = 1e-9
@@ -83,7 +83,7 @@ def _gap(one: float, other: float) -> float:
     "Are the loss and its gradient finite numbers?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
-def finite(probe: Probe) -> Finding:
+def finite(probe: Probe) -> CheckResult:
     """On real pairs with partial masks, one of which scores nothing; and there must be a gradient at all."""
     case = case_of(probe, "finite")
     value, gradient_BL = case.loss_and_gradient(probe)
@@ -109,7 +109,7 @@ def finite(probe: Probe) -> Finding:
     "Does the loss count scored genes only?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
-def scored_only(probe: Probe) -> Finding:
+def scored_only(probe: Probe) -> CheckResult:
     """Other predictions and other values after where nothing is scored: the loss and its gradient stay."""
     return _unscored(probe, _JUNK, "large numbers", "pass scored_BL to the loss as it is: True where a gene counts")
 
@@ -119,16 +119,16 @@ def scored_only(probe: Probe) -> Finding:
     "Does a NaN at a position that is not scored stay there?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
-def nan_unscored(probe: Probe) -> Finding:
+def nan_unscored(probe: Probe) -> CheckResult:
     """NaN times a mask's 0 is NaN."""
     return _unscored(probe, float("nan"), "NaN", _REPAIR)
 
 
-def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
+def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> CheckResult:
     case = case_of(probe, "unscored")
     value, gradient_BL = case.loss_and_gradient(probe)
     if bool(case.scored_BL.all()):
-        return Finding(outcome="not_applicable", message="every position of these pairs is scored")
+        return CheckResult(outcome="not_applicable", message="every position of these pairs is scored")
     worst, outside = 0.0, 0.0
     for name in ("prediction_BL", "after_BL"):
         altered = replace(case, **{name: torch.where(case.scored_BL, getattr(case, name), junk)})
@@ -153,7 +153,7 @@ def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> Finding:
     "Does the loss count every scored gene?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
-def every_scored(probe: Probe) -> Finding:
+def every_scored(probe: Probe) -> CheckResult:
     """The derivative by every scored prediction that misses is not 0."""
     case = case_of(probe, "every scored")
     _, gradient_BL = case.loss_and_gradient(probe)
@@ -174,7 +174,7 @@ def every_scored(probe: Probe) -> Finding:
     "Is the loss least where the prediction is the target?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
-def least_at_target(probe: Probe) -> Finding:
+def least_at_target(probe: Probe) -> CheckResult:
     """From misses of several sizes on either side, every derivative points away from the target.
 
     A loss that mixes its entries, such as a correlation, need not do that entry by entry; where a derivative has the
@@ -216,7 +216,7 @@ def _leads_away_alone(probe: Probe, case: Case, position: Tensor) -> bool:
     "Is the loss of a batch that holds every pair twice the same?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
-def batch_size(probe: Probe) -> Finding:
+def batch_size(probe: Probe) -> CheckResult:
     """A sum over pairs would make the learning rate a matter of the batch size."""
     case = case_of(probe, "twice")
     twice = Case(**{name: torch.cat([getattr(case, name)] * 2) for name in Case.__dataclass_fields__})
@@ -231,7 +231,7 @@ def batch_size(probe: Probe) -> Finding:
     "Do more padding positions leave the loss as it is?",
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
-def padding(probe: Probe) -> Finding:
+def padding(probe: Probe) -> CheckResult:
     """A mean over all positions, scored or not, would be diluted by them."""
     case = case_of(probe, "padding")
     wide = Case(
@@ -246,7 +246,7 @@ def padding(probe: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str) -> Finding:
+def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str) -> CheckResult:
     (value, _), (now, _) = case.loss_and_gradient(probe), other.loss_and_gradient(probe)
     gap = _gap(value, now)
     return verdict(
@@ -263,11 +263,11 @@ def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str
     "Is the loss that the training step reports that of its own batch?",
     cause="bug", kind="exact", needs=("model", "loss", "optimizer"),
 )  # fmt: skip
-def reported(probe: Probe) -> Finding:
+def reported(probe: Probe) -> CheckResult:
     """One step on a few pairs, with dropout at 0, against the model and the loss that are given."""
     subject = probe.subject
     if subject.training_step is None:
-        return Finding(
+        return CheckResult(
             outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
         )
     with probe.trial("reported", dropout=False) as (model, optimizer), without_dropout(model):

@@ -17,7 +17,7 @@ from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import flat
 from diagnostics.checks.optimiser.wiring import one_step, true_gradient
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 
 _N_STEPS, _N_PAIRS = 32, 3
 _LEAST_LEFT = 0.1
@@ -37,10 +37,10 @@ _WIRING = ("optimiser.gradients", "optimiser.moves_parameters", "optimiser.holds
     "Is the learning rate above 0, and does it stay so?",
     cause="optimiser", kind="exact", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
-def learning_rate(probe: Probe) -> Finding:
+def learning_rate(probe: Probe) -> CheckResult:
     """The rates in force over some steps; a schedule shows where the training step applies it."""
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
+        return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
     rates: list[list[float]] = []
     with probe.trial("learning rate") as (model, optimizer):
         for pairs in islice(probe.batches("learning rate", batch_size=_N_PAIRS), _N_STEPS):
@@ -77,24 +77,26 @@ def _parts(probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.float64], NDAr
     cause="optimiser", kind="exact", needs=_PARTS,
     explained_by=(*_WIRING, "optimiser.decay"),
 )  # fmt: skip
-def first_step(probe: Probe) -> Finding:
+def first_step(probe: Probe) -> CheckResult:
     """Where the derivative is not tiny Adam's first update is the rate itself, whatever the derivative's size.
 
     Kingma and Ba 2015: the update is ``lr * g / (|g| + eps)``.
     """
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
+        return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
     with probe.trial("first step") as (model, optimizer):
         rate_of = {id(one): float(group["lr"]) for group in optimizer.param_groups for one in group["params"]}
         parameters = list(model.parameters())
         rate_N = flat([torch.full_like(one, rate_of.get(id(one), 0.0)) for one in parameters], parameters)
         known = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
     if not known:
-        return Finding(outcome="not_applicable", message="the optimiser is none of Adam's kind")
+        return CheckResult(outcome="not_applicable", message="the optimiser is none of Adam's kind")
     _, moved_N, gradient_N = _parts(probe)
     pulled_N = (np.abs(gradient_N) > _NOT_TINY * np.abs(gradient_N).max()) & (rate_N > 0)
     if not bool(pulled_N.any()):
-        return Finding(outcome="not_applicable", message="no parameter has both a gradient and a learning rate above 0")
+        return CheckResult(
+            outcome="not_applicable", message="no parameter has both a gradient and a learning rate above 0"
+        )
     ratio = float(np.median(np.abs(moved_N[pulled_N]) / rate_N[pulled_N]))
     good = _FIRST_STEP[0] <= ratio <= _FIRST_STEP[1]
     return verdict(
@@ -110,19 +112,19 @@ def first_step(probe: Probe) -> Finding:
     "Are the optimiser's averages such that its steps converge?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
 )  # fmt: skip
-def moments(probe: Probe) -> Finding:
+def moments(probe: Probe) -> CheckResult:
     """Of Adam's kind ``beta1^2 < sqrt(beta2)`` (Kingma and Ba 2015, theorem 4.1); of descent a momentum below 1.
 
     With the two betas swapped the size of a step follows the last gradients and its direction those long past.
     """
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
+        return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
     with probe.trial("moments") as (_, optimizer):
         groups = [dict(group) for group in optimizer.param_groups]
     betas = [tuple(map(float, group["betas"])) for group in groups if len(group.get("betas", ())) == 2]
     momenta = [float(group["momentum"]) for group in groups if "momentum" in group]
     if not betas and not momenta:
-        return Finding(outcome="not_applicable", message="the optimiser keeps no averages that are known")
+        return CheckResult(outcome="not_applicable", message="the optimiser keeps no averages that are known")
     worst = max([*(b1**2 / max(b2, 1e-30) ** 0.5 for b1, b2 in betas), *momenta])
     settings = " and ".join(
         [
@@ -143,12 +145,12 @@ def moments(probe: Probe) -> Finding:
     "Does the gradient move the weights more than decay does?",
     cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
 )  # fmt: skip
-def decay(probe: Probe) -> Finding:
+def decay(probe: Probe) -> CheckResult:
     """The length, over all weights, of a step's part without the gradient against its part that follows it."""
     decayed_N, moved_N, _ = _parts(probe)
     gone, moved = float(np.linalg.norm(decayed_N)), float(np.linalg.norm(moved_N))
     if moved == 0 and gone == 0:
-        return Finding(outcome="not_applicable", message="a step moves nothing")
+        return CheckResult(outcome="not_applicable", message="a step moves nothing")
     share = gone / (gone + moved)
     most = _MOST_DECAY / (1 + _MOST_DECAY)
     return verdict(
@@ -164,14 +166,14 @@ def decay(probe: Probe) -> Finding:
     "Does a small enough step lower the loss of its own batch?",
     cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
 )  # fmt: skip
-def descends(probe: Probe) -> Finding:
+def descends(probe: Probe) -> CheckResult:
     """The derivative of the exact loss along the step, so that a rate that is too large is no matter of sign."""
     _, moved_N, _ = _parts(probe)
     parameters = list(probe.exact_model.parameters())
     slope_N = flat(true_gradient(probe), parameters)
     length = float(np.linalg.norm(moved_N) * np.linalg.norm(slope_N))
     if length == 0:
-        return Finding(outcome="not_applicable", message="a step moves nothing, or the loss has no gradient")
+        return CheckResult(outcome="not_applicable", message="a step moves nothing, or the loss has no gradient")
     cosine = float(moved_N @ slope_N) / length
     return verdict(
         good=cosine < 0,

@@ -22,7 +22,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import entries, flat, without_dropout
-from diagnostics.results.check_result import Finding
+from diagnostics.results.check_result import CheckResult
 
 _HALF_PRECISION = 0.05
 """How far a gradient may stray from its exact value, in parts of its own length: steps may run in half precision."""
@@ -142,7 +142,7 @@ def _named(names: list[str]) -> str:
     "Are the parameters kept in at least single precision?",
     cause="optimiser", kind="exact", needs=("model",),
 )  # fmt: skip
-def precision(probe: Probe) -> Finding:
+def precision(probe: Probe) -> CheckResult:
     """In half precision an update much smaller than its weight is rounded away."""
     model = probe.subject.model
     assert model is not None
@@ -169,10 +169,10 @@ def precision(probe: Probe) -> Finding:
     "Does the optimiser hold every parameter of the model?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
 )  # fmt: skip
-def holds_parameters(probe: Probe) -> Finding:
+def holds_parameters(probe: Probe) -> CheckResult:
     """The very tensors, not equal ones."""
     if probe.subject.make_optimizer is None:
-        return Finding(outcome="not_applicable", message="the training step holds an optimiser of its own")
+        return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
     with probe.trial("holds parameters") as (model, optimizer):
         held = {id(one) for group in optimizer.param_groups for one in group["params"]}
         named = {name: id(one) for name, one in model.named_parameters() if one.requires_grad}
@@ -199,7 +199,7 @@ def holds_parameters(probe: Probe) -> Finding:
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
     explained_by=("architecture.gradients", "loss.finite"),
 )  # fmt: skip
-def step_gradients(probe: Probe) -> Finding:
+def step_gradients(probe: Probe) -> CheckResult:
     """Parameter by parameter, up to one positive factor for all; a step may scale its loss."""
     names = [name for name, _ in probe.exact_model.named_parameters()]
     truth = true_gradient(probe)
@@ -209,7 +209,7 @@ def step_gradients(probe: Probe) -> Finding:
     size = [float(np.linalg.norm(one)) for one, _ in pairs]
     largest = int(np.argmax(size)) if size else 0
     if not size or not size[largest]:
-        return Finding(outcome="not_applicable", message="the loss of these pairs has no gradient to compare with")
+        return CheckResult(outcome="not_applicable", message="the loss of these pairs has no gradient to compare with")
     if any(one is not None and not bool(one.isfinite().all()) for one in seen):
         return verdict(
             good=False, message="the training step's gradients are not finite", statistic=LARGEST, tolerance=0.0,
@@ -243,7 +243,7 @@ def step_gradients(probe: Probe) -> Finding:
     "Are gradients cleared between steps?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
 )  # fmt: skip
-def cleared(probe: Probe) -> Finding:
+def cleared(probe: Probe) -> CheckResult:
     """Twice the same pairs at the same weights: the gradients are the same, not doubled."""
     with probe.trial("cleared", dropout=False) as (model, optimizer), without_dropout(model):
         parameters = list(model.parameters())
@@ -258,7 +258,7 @@ def cleared(probe: Probe) -> Finding:
                     one.copy_(value)
     size = float(np.linalg.norm(found_N[0]))
     if not size > 0:
-        return Finding(outcome="not_applicable", message="the training step has no gradient to clear")
+        return CheckResult(outcome="not_applicable", message="the training step has no gradient to clear")
     growth = float(found_N[0] @ found_N[1]) / size**2
     left = abs(growth - 1)
     return verdict(
@@ -278,7 +278,7 @@ def cleared(probe: Probe) -> Finding:
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
     explained_by=("optimiser.learning_rate",),
 )  # fmt: skip
-def moves_parameters(probe: Probe) -> Finding:
+def moves_parameters(probe: Probe) -> CheckResult:
     """Three steps, since a rate may begin at 0.
 
     A parameter that an optimiser steps with its gradient in hand, and that stays where it is, is a matter of how far
@@ -299,7 +299,7 @@ def moves_parameters(probe: Probe) -> Finding:
         )  # fmt: skip
     lost = [name for name in still if not handed.get(name, False)]
     if still and not lost:
-        return Finding(
+        return CheckResult(
             outcome="inconclusive", message=f"the optimiser steps with the gradient of {_named(still)}, too little to "
             "change it in this precision", next_step="see the checks of how far a step goes, and learning.rate",
             statistic=float(len(still)), null=0.0, n=len(pulled),

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from diagnostics.commands.diagnose.figures import Shown
-from diagnostics.results.card import Card, numbers
+from diagnostics.results.card import Card
 from diagnostics.results.check_result import CheckResult
+from diagnostics.results.rendering import OUTCOME_TEXT, finding, numbers
 from diagnostics.results.report import Report
-
-_WORD = {"pass": "pass", "fail": "FAIL", "inconclusive": "open", "not_applicable": "n/a", "error": "ERROR"}
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2330;--soft:#5b6576;--page:#fbfbfd;--card:#fff;--line:#d9dee7;
@@ -118,8 +117,7 @@ def _card(card: Card) -> str:
 
 
 def _item(one: CheckResult) -> str:
-    seen = "" if one.smallest_effect is None else f" (would have seen {one.smallest_effect:.2g})"
-    return f"<p><code>{escape(one.name)}</code> {escape(one.message)}{seen}</p>"
+    return f"<p><code>{escape(one.name)}</code> {escape(finding(one))}</p>"
 
 
 def _figure(one: Shown) -> str:
@@ -149,7 +147,7 @@ def _row(place: int, one: CheckResult, question: str) -> str:
         f'<tr><td data-key="{place}" class="number">{place}</td>'
         f'<td data-key="{escape(one.name)}"><code>{escape(one.name)}</code><br>'
         f'<span class="soft">{escape(question)}</span></td>'
-        f'<td data-key="{one.outcome}" class="{one.outcome}">{_WORD[one.outcome]}</td>'
+        f'<td data-key="{one.outcome}" class="{one.outcome}">{OUTCOME_TEXT[one.outcome]}</td>'
         f'<td data-key="{escape(one.message)}">{said}</td>'
         f'<td data-key="{seconds:.6f}" class="number">{seconds:.2f} s</td></tr>'
     )

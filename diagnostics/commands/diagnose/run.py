@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TextIO, final
 
-from diagnostics.checks.cascade import all_checks, chosen, diagnose, missing
+from diagnostics.checks.cascade import all_checks, chosen, missing
+from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.check import Check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.cli.parser import INTERRUPTED
@@ -18,10 +19,9 @@ from diagnostics.commands.diagnose.page import page
 from diagnostics.inputs.subjects import subject_named
 from diagnostics.results.card import Card
 from diagnostics.results.check_result import CheckResult
+from diagnostics.results.rendering import outcome_text
 from diagnostics.results.report import Report
 from gpcp.core.files import check_file, write_json, write_text
-
-SHOWN = {"pass": "pass", "fail": "FAIL", "inconclusive": "open", "not_applicable": "n/a", "error": "ERROR"}
 
 
 def list_checks() -> int:
@@ -101,7 +101,7 @@ def contents(report: Report, card: Card, command: Sequence[str], seconds: float)
 
 def line_of(one: CheckResult, columns: int) -> str:
     """One check as it is found: outcome, name, seconds and message; the message of a pass is cut to the width."""
-    head = f"{SHOWN[one.outcome]:<5} {one.name:<32} {one.seconds or 0.0:5.1f} s  "
+    head = f"{outcome_text(one)} {one.name:<32} {one.seconds or 0.0:5.1f} s  "
     if one.outcome in ("pass", "not_applicable"):
         return cut_line(head, one.message, columns)
     return fill(" ".join(one.message.split()), first=head, indent=" " * 8, columns=columns)

@@ -55,7 +55,7 @@ def carry_out(run: Run, on_step: OnStep) -> Record:
 
     Where a fault is found before anything is trained, nothing is: the diagnosis is the same.
     """
-    from diagnostics.checks.cascade import diagnose
+    from diagnostics.checks.diagnose import diagnose
     from diagnostics.faults.catalogue import fault_named, planted
     from diagnostics.faults.healthy import beats_a_constant, ground_of, healthy_numbered, overfits_one_batch
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks.cascade import diagnose
+from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.results.check_result import CheckResult
 from diagnostics.results.report import Report

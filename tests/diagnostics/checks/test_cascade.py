@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diagnostics.checks.engine.check as registry
-from diagnostics.checks.cascade import ALPHA, all_checks, chosen, diagnose, holm, with_consequences
+from diagnostics.checks.cascade import ALPHA, all_checks, chosen, holm, with_consequences
+from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.check import FAMILIES, check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.results.check_result import CheckResult, Finding, Outcome
+from diagnostics.results.check_result import CheckResult, Outcome
 from gpcp.core.errors import InputError
 from tests.diagnostics.checks.subjects import pairs_of
 
@@ -82,14 +83,14 @@ def test_a_failure_that_a_later_one_explains_is_no_diagnosis():
     assert diagnose(Subject(pairs=pairs_of()), only=["loss.tests_early"]).diagnosis is not None
 
 
-def _fails(probe: Probe) -> Finding:
-    return Finding(outcome="fail", message="no", next_step="do", statistic=1.0, tolerance=0.0)
+def _fails(probe: Probe) -> CheckResult:
+    return CheckResult(outcome="fail", message="no", next_step="do", statistic=1.0, tolerance=0.0)
 
 
 @pytest.mark.usefixtures("own_checks")
 def test_a_check_that_raises_is_an_error_with_its_traceback_and_the_rest_runs():
     @check("data.tests_broken", "?", cause="data", kind="exact", needs=("pairs",))
-    def broken(probe: Probe) -> Finding:
+    def broken(probe: Probe) -> CheckResult:
         raise ValueError("a line\nand another")
 
     check("loss.tests_after", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
@@ -114,7 +115,7 @@ def test_an_interrupt_leaves_a_valid_report_of_what_was_found():
     check("data.tests_before", "?", cause="data", kind="exact", needs=("pairs",))(_fails)
 
     @check("data.tests_interrupted", "?", cause="data", kind="exact", needs=("pairs",))
-    def interrupted(probe: Probe) -> Finding:
+    def interrupted(probe: Probe) -> CheckResult:
         raise KeyboardInterrupt
 
     check("loss.tests_never", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
@@ -134,9 +135,9 @@ def test_what_lacks_a_part_is_not_applicable_and_says_which(part):
     asked: list[Probe] = []
 
     @check("data.tests_needy", "?", cause="data", kind="exact", needs=("pairs", part))
-    def needy(probe: Probe) -> Finding:
+    def needy(probe: Probe) -> CheckResult:
         asked.append(probe)
-        return Finding(outcome="pass", message="yes", statistic=0.0, tolerance=0.0)
+        return CheckResult(outcome="pass", message="yes", statistic=0.0, tolerance=0.0)
 
     (one,) = diagnose(Subject(pairs=pairs_of()), only=["data.tests_needy"]).results
     assert one.outcome == ("pass" if part == "pairs" else "not_applicable")
@@ -191,22 +192,22 @@ def test_a_check_must_have_a_name_of_its_own_in_a_family():
 def test_stopping_early_trains_nothing_after_a_failure_and_changes_no_diagnosis(own_checks: None):
     asked: list[str] = []
 
-    def finding(outcome: Outcome, p: float | None = None) -> Finding:
-        return Finding(outcome=outcome, message="said", next_step="do", statistic=1.0, tolerance=0.0, p=p)
+    def finding(outcome: Outcome, p: float | None = None) -> CheckResult:
+        return CheckResult(outcome=outcome, message="said", next_step="do", statistic=1.0, tolerance=0.0, p=p)
 
     registry.CHECKS.clear()
 
     @check("data.chance", "?", cause="data", kind="statistical", needs=())
-    def chance(probe: Probe) -> Finding:
+    def chance(probe: Probe) -> CheckResult:
         return finding("fail", 0.009)
 
     @check("learning.first", "?", cause="optimiser", kind="statistical", needs=())
-    def first(probe: Probe) -> Finding:
+    def first(probe: Probe) -> CheckResult:
         asked.append("first")
         return finding("fail", 0.0)
 
     @check("learning.second", "?", cause="optimiser", kind="statistical", needs=())
-    def second(probe: Probe) -> Finding:
+    def second(probe: Probe) -> CheckResult:
         asked.append("second")
         return finding("pass", 1.0)
 

@@ -4,12 +4,14 @@ Dimension key: ``B`` pairs.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from diagnostics.checks.diagnose import diagnose, whole_step
+from diagnostics.checks.engine.subject import Subject, existing
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import model_batch
@@ -97,3 +99,27 @@ def test_steps_of_other_arities_are_refused() -> None:
     model, optimizer = parts()
     report = diagnose(model, PAIRS, optimizer=optimizer, training_step=lambda batch: None, only=["optimiser"])  # pyright: ignore[reportArgumentType]
     assert any("must give the loss" in one.message for one in report.results if one.outcome == "error")
+
+
+def test_a_subject_and_its_parts_are_diagnosed_alike() -> None:
+    model, optimizer = parts()
+    subject = Subject(
+        pairs=PAIRS,
+        model=model,
+        loss=masked_loss,
+        make_optimizer=existing(optimizer),
+        name="GenePerturbationTransformer",
+    )
+    whole, apart = (
+        [replace(one, seconds=None) for one in report.results]
+        for report in (
+            diagnose(subject, only=["loss"], seed=3),
+            diagnose(model, PAIRS, loss=masked_loss, optimizer=optimizer, only=["loss"], seed=3),
+        )
+    )
+    assert whole == apart
+
+
+def test_a_part_beside_a_subject_is_refused() -> None:
+    with pytest.raises(InputError, match="loss is given beside a Subject"):
+        diagnose(Subject(pairs=PAIRS), loss=masked_loss)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from diagnostics.checks.cascade import all_checks, diagnose
+from diagnostics.checks.cascade import all_checks
+from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.faults.catalogue import FAULTS, fault_named, planted
 from diagnostics.faults.fault import fault

@@ -2,12 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.results.check_result import OUTCOMES, CheckResult, Outcome
+from diagnostics.results.card import Card
+from diagnostics.results.check_result import CAUSES, OUTCOMES, Cause, CheckResult, Outcome
+from diagnostics.results.rendering import OUTCOME_TEXT, line, numbers, outcome_text
 from diagnostics.results.report import Report, versions
 from gpcp.core.errors import InputError
 
@@ -87,3 +90,25 @@ def test_p_is_a_probability(p: float) -> None:
 
 def test_versions_name_what_the_numbers_rest_on() -> None:
     assert {"gpcp", "python", "torch", "numpy"} <= set(versions())
+
+
+@given(st.sampled_from(OUTCOMES), st.sampled_from(CAUSES), st.sampled_from([None, *CAUSES]))
+def test_a_failure_has_its_own_cause_or_that_of_its_check(outcome: Outcome, cause: Cause, own: Cause | None) -> None:
+    found = replace(result(outcome, ""), cause=own).of("loss.x", cause=cause, seconds=1.5)
+    assert (found.name, found.seconds) == ("loss.x", 1.5)
+    assert found.cause == ((own or cause) if outcome == "fail" else None)
+    assert found.message == "it was so"
+
+
+@given(st.sampled_from(OUTCOMES))
+def test_every_output_writes_a_result_alike(outcome: Outcome) -> None:
+    one = replace(result(outcome), smallest_effect=0.25)
+    assert outcome_text(one).strip() == OUTCOME_TEXT[outcome]
+    assert line(one) == "a check: it was so (would have seen 0.25)"
+    assert numbers(one) == "statistic 0.5, tolerance 0.9, smallest effect 0.25, n = 3"
+    report = Report(results=(one,), world="w", seed=(0,))
+    assert report.text().startswith(outcome_text(one))
+    if outcome == "inconclusive":
+        assert line(one) in Card.of(report, {}).text()
+    if outcome == "fail":
+        assert numbers(one) in Card.of(report, {}).text()

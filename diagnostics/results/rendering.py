@@ -1,0 +1,38 @@
+"""How a check's result is written for a person: its outcome, its numbers and its one line, alike in every output."""
+
+from collections.abc import Mapping
+
+from diagnostics.results.check_result import CheckResult, Outcome
+
+OUTCOME_TEXT: Mapping[Outcome, str] = {
+    "pass": "pass",
+    "fail": "FAIL",
+    "inconclusive": "open",
+    "not_applicable": "n/a",
+    "error": "ERROR",
+}
+
+NUMBERS = ("statistic", "null", "tolerance", "p", "smallest_effect", "ceiling", "baseline")
+"""Fields of a result that are its evidence, in the order shown."""
+
+
+def outcome_text(one: CheckResult) -> str:
+    """Its outcome in one word, padded to the longest."""
+    return f"{OUTCOME_TEXT[one.outcome]:<5}"
+
+
+def numbers(one: CheckResult) -> str:
+    """The numbers that a result rests on, in one line."""
+    parts = [f"{name.replace('_', ' ')} {getattr(one, name):.3g}" for name in NUMBERS if getattr(one, name) is not None]
+    return ", ".join([*parts, *([] if one.n is None else [f"n = {one.n:,}"])])
+
+
+def finding(one: CheckResult) -> str:
+    """Its message; of an open question with the smallest effect that would have been seen."""
+    seen = "" if one.smallest_effect is None else f" (would have seen {one.smallest_effect:.2g})"
+    return f"{one.message}{seen}"
+
+
+def line(one: CheckResult) -> str:
+    """Name and finding."""
+    return f"{one.name}: {finding(one)}"

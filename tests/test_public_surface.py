@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from gpcp.core.public_names import declared_names
+from gpcp.core.imports import declared_names
 from tests.source_tree import PACKAGES, REPO, sources
 
 MODULE_OF = {

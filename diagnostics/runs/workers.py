@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, final
 
 from gpcp.core.errors import InputError
-from gpcp.core.extras import need
+from gpcp.core.imports import need
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

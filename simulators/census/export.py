@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.extras import need
 from gpcp.core.genes import GeneVocab
+from gpcp.core.imports import need
 from gpcp.core.progress import OnProgress, no_progress
 from simulators.census.labels import Label, Labels
 from simulators.census.spool import N_FILLERS, Spool

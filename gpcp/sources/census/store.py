@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.extras import need
+from gpcp.core.imports import need
 
 CENSUS_VERSION = "2025-11-08"
 """The release that was looked at when this was written; ``"stable"`` and ``"latest"`` move."""

@@ -1,7 +1,7 @@
-"""The names that a package offers, imported when they are first asked for, so that importing the package is quick.
+"""Imports at the last moment: a package's public names, and the packages of optional extras.
 
-They are declared once, in the ``__init__.pyi`` beside the package's ``__init__.py``, which type checkers and editors
-read as well (Scientific Python's SPEC 1).
+Public names are declared once, in the ``__init__.pyi`` beside a package's ``__init__.py``, which type checkers and editors
+read as well (Scientific Python's SPEC 1); importing the package imports none of their files.
 """
 
 import ast
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from gpcp.core.errors import InputError, nearest
 
 
 def declared_names(stub: Path) -> dict[str, str]:
@@ -59,7 +61,30 @@ def public_names(package: str, file: str) -> tuple[Callable[[str], Any], Callabl
 
 
 def _unknown(package: str, name: str, module_of: Mapping[str, str]) -> str:
-    from gpcp.core.errors import nearest
-
     hint = "" if name.startswith("_") else f"; {nearest(name, module_of)}"
     return f"module {package!r} has no attribute {name!r}{hint}"
+
+
+def need(*modules: str, extra: str, use: str) -> None:
+    """Import the modules of an extra, or say how to install it.
+
+    Parameters
+    ----------
+    *modules : str
+        Modules that the extra brings, such as ``"optuna"``.
+    extra : str
+        Its name in ``pyproject.toml``.
+    use : str
+        What needs them, such as ``"a sweep"``; it begins the message.
+
+    Raises
+    ------
+    InputError
+        One cannot be imported.
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            why = "is not installed" if error.name == module else f"cannot be imported ({error})"
+            raise InputError(f"{use} needs {module}, which {why}: pip install 'gpcp[{extra}]'") from error

@@ -1,7 +1,7 @@
 """Imports at the last moment: a package's public names, and the packages of optional extras.
 
-Public names are declared once, in the ``__init__.pyi`` beside a package's ``__init__.py``, which type checkers and editors
-read as well (Scientific Python's SPEC 1); importing the package imports none of their files.
+Public names are declared once, in the ``__init__.pyi`` beside a package's ``__init__.py``, which type checkers and
+editors read as well (Scientific Python's SPEC 1); importing the package imports none of their files.
 """
 
 import ast

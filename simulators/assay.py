@@ -113,7 +113,7 @@ class Assay:
 
     @property
     def n_cell_types(self) -> int:
-        """Cell types that it tells apart."""
+        """Number of cell types."""
         return len(self.cell_type_CG)
 
     @property

@@ -46,10 +46,9 @@ class SimulatedPairs:
 
     Meets :class:`gpcp.core.pairs.PairSource`.
 
-    The number of told genes is uniform over ``n_perturbed``, and every set of that size is as likely. In the matched
-    regime
-    their values are those of the second cell. In the other two they are drawn from N(0, ``dose_sd``) in the units of
-    expression, independently, and set by ``Do``: ``after`` holds exactly these values there.
+    The number of perturbed genes is uniform over ``n_perturbed``, and every set of that size is as likely. In the
+    matched regime their values are those of the second cell. In the other two they are drawn from N(0, ``dose_sd``) in
+    the units of expression, independently, and set by ``Do``: ``after`` holds exactly these values there.
 
     Parameters
     ----------
@@ -59,9 +58,9 @@ class SimulatedPairs:
     n_pairs : int
         Pairs of one pass.
     n_perturbed : (int, int), optional
-        The fewest and the most genes told in a pair; ``(1, G - 1)`` by default.
+        The fewest and the most perturbed genes of a pair; ``(1, G - 1)`` by default.
     dose_sd : float
-        Standard deviation of the told values; not read in the matched regime.
+        Standard deviation of the perturbed values; not read in the matched regime.
 
     Raises
     ------
@@ -81,7 +80,7 @@ class SimulatedPairs:
         if self.n_pairs < 1:
             raise InputError(f"SimulatedPairs.n_pairs is {self.n_pairs}: it must be at least 1")
         if n_genes < 2:
-            raise InputError("pairs need at least two genes, one to tell and one to score; the world has one")
+            raise InputError("pairs need at least two genes, one to perturb and one to score; the world has one")
         lo, hi = self.perturbed_range
         if not 1 <= lo <= hi <= n_genes - 1:
             raise InputError(f"n_perturbed is {(lo, hi)}: it must be (fewest, most) within 1 .. {n_genes - 1} genes")
@@ -95,7 +94,7 @@ class SimulatedPairs:
 
     @property
     def perturbed_range(self) -> tuple[int, int]:
-        """The fewest and the most genes told in a pair."""
+        """The fewest and the most perturbed genes of a pair."""
         return (1, self.scm.graph.n_genes - 1) if self.n_perturbed is None else self.n_perturbed
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:

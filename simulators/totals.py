@@ -1,4 +1,4 @@
-"""Cells whose totals over all genes are told beside them, as a reader of counts tells them."""
+"""Cells with their totals over all genes, as a reader of counts gives them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -115,10 +115,6 @@ NOT_YET: tuple[str, ...] = (
     "gpcp/sources/census",
     "gpcp/sources/h5ad",
     "gpcp/training",
-    "simulators",
-    "simulators/census",
-    "simulators/exact",
-    "simulators/scm",
 )
 """Folders and files whose text is still to be converted: only ever fewer."""
 

@@ -141,7 +141,7 @@ def export_census(
     length_G = _lengths(cells.vocab, feature_length)
     for name, given in (("feature_name", feature_name), ("feature_type", feature_type)):
         _check_genes(name, given, cells.vocab)
-    with _whole_or_not_at_all(target, overwrite) as folder:
+    with _atomic_folder(target, overwrite) as folder:
         spool = Spool(
             folder / "spool",
             cells.vocab,
@@ -222,7 +222,7 @@ def _lengths(vocab: GeneVocab, given: int | Mapping[str, int]) -> NDArray[np.int
 
 
 @contextmanager
-def _whole_or_not_at_all(target: Path, overwrite: bool) -> Generator[Path]:
+def _atomic_folder(target: Path, overwrite: bool) -> Generator[Path]:
     """A folder beside ``target`` to work in; its ``store`` moves to ``target`` if nothing goes wrong."""
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))

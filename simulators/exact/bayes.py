@@ -47,9 +47,9 @@ class BayesAnswer:
     Parameters
     ----------
     mean_BG : float64, (B, G)
-        The prediction with the least expected squared error; the told value at told genes.
+        The prediction with the least expected squared error; the given value at perturbed genes.
     variance_BG : float64, (B, G)
-        The squared error that it must expect; 0 at told genes.
+        The squared error that it must expect; 0 at perturbed genes.
     standard_error_BG : float64, (B, G)
         Of ``mean_BG``; 0 where it is exact.
 
@@ -107,7 +107,7 @@ def bayes(
     ------
     InputError
         The regime does not exist; the pairs are of other genes; ``rng`` is missing where it is needed; a
-        counterfactual pair has an unmeasured gene (its noise cannot be known); or told values that the world
+        counterfactual pair has an unmeasured gene (its noise cannot be known); or perturbed values that the world
         cannot produce.
     """
     if pairs.vocab != scm.graph.vocab:
@@ -198,7 +198,7 @@ def _matched_moments(
     rng: np.random.Generator,
     n_particles: int,
 ) -> Moments:
-    """By quadrature where one gene is untold, by particles where more are."""
+    """By quadrature where one gene is unperturbed, by particles where more are."""
     n_unperturbed_B = (~perturbed_BG).sum(axis=1)
     moments: Moments = (value_BG.copy(), np.zeros(value_BG.shape), np.zeros(value_BG.shape))
     one_B, more_B = np.flatnonzero(n_unperturbed_B == 1), np.flatnonzero(n_unperturbed_B > 1)

@@ -1,9 +1,9 @@
-"""Exact answers in a linear world, for many pairs at once that each have their own told genes.
+"""Exact answers in a linear world, for many pairs at once that each have their own perturbed genes.
 
 Dimension key: ``B`` pairs, ``G`` genes.
 
-Every pair has its own set of told genes, so its own matrix to invert. Instead of cutting a matrix of another size out
-for each, told genes are masked to the identity: all have one size, and numpy inverts them as one stack.
+Every pair has its own set of perturbed genes, so its own matrix to invert. Instead of cutting a matrix of another
+size out for each, perturbed genes are masked to the identity: all have one size, and numpy inverts them as one stack.
 """
 
 from collections.abc import Iterator
@@ -47,25 +47,26 @@ class LinearForm:
 def given_perturbed(
     form: LinearForm, perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.floating]
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-    """Mean and covariance of the untold genes given the told ones, exact for Gaussian noise.
+    """Mean and covariance of the unperturbed genes given the perturbed ones, exact for Gaussian noise.
 
     With the precision ``K`` of the population, ``cov(x_U | x_T) = K_UU^-1`` and
-    ``E[x_U | x_T] = mean_U - K_UU^-1 K_UT (x_T - mean_T)``. A gene that is neither told nor asked for is untold.
+    ``E[x_U | x_T] = mean_U - K_UU^-1 K_UT (x_T - mean_T)``. A gene that is neither perturbed
+    nor asked for counts as unperturbed.
 
     Parameters
     ----------
     form : LinearForm
-    told_BG : bool, (B, G)
+    perturbed_BG : bool, (B, G)
     value_BG : float, (B, G)
-        The told values; others are not read.
+        Values of the perturbed genes; others are not read.
 
     Yields
     ------
     pairs : slice
     mean_BG : float64, (B, G)
-        Of these pairs; the value at told genes.
+        Of these pairs; the value at perturbed genes.
     cov_BGG : float64, (B, G, G)
-        Of these pairs; at told genes the identity's rows and columns.
+        Of these pairs; at perturbed genes the identity's rows and columns.
     """
     mean_G, precision_GG = form.mean_G(), form.precision_GG()
     for pairs in chunks(len(perturbed_BG), len(mean_G) ** 2, _CHUNK_ENTRIES):
@@ -83,9 +84,9 @@ def given_perturbed(
 def under_do(
     form: LinearForm, perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance of every gene under ``Do(told = value)``, exact for noise of any shape; (B, G) each.
+    """Mean and variance of every gene under ``Do(perturbed = value)``, exact for noise of any shape; (B, G) each.
 
-    ``x = (keep * (offset + sd * e) + told * value) T`` with ``T = (I - W diag(keep))^-1``, as in
+    ``x = (keep * (offset + sd * e) + perturbed * value) T`` with ``T = (I - W diag(keep))^-1``, as in
     :mod:`simulators.exact.laws`. Parameters as in :func:`given_perturbed`.
     """
     n_pairs, n_genes = perturbed_BG.shape

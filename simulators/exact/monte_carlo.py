@@ -22,7 +22,7 @@ def do_moments(
     rng: np.random.Generator,
     n_particles: int,
 ) -> Moments:
-    """Mean and variance of every gene under ``Do(told = value)``, and the mean's standard error.
+    """Mean and variance of every gene under ``Do(perturbed = value)``, and the mean's standard error.
 
     All pairs share their noise. Its mean is known to be 0, so it is a control variate: the mean of a gene is the
     intercept of its regression on the noise, which leaves the error of its non-linear part alone.
@@ -30,9 +30,9 @@ def do_moments(
     Parameters
     ----------
     scm : Scm
-    told_BG : bool, (B, G)
+    perturbed_BG : bool, (B, G)
     value_BG : float64, (B, G)
-        The told values; others are not read.
+        Values of the perturbed genes; others are not read.
     rng : numpy.random.Generator
     n_particles : int
         Cells to simulate for each pair; more than twice the genes.
@@ -40,7 +40,7 @@ def do_moments(
     Returns
     -------
     mean_BG, variance_BG, standard_error_BG : float64, (B, G)
-        Value, 0 and 0 at told genes.
+        Value, 0 and 0 at perturbed genes.
 
     Raises
     ------

@@ -3,14 +3,14 @@
 Dimension key: ``B`` pairs, ``G`` genes, ``N`` particles of a pair, ``I`` islands that they are divided into, ``M``
 particles of an island, ``K`` islands that are resampled.
 
-The matched regime asks for ``E[x_U | x_T]``. A particle filter walks through the genes in causal order; told genes
-weigh the particles. What *later* told genes say about an untold one is looked ahead with a linear Gaussian twin of
-the world, as in a twisted filter (Guarniero, Johansen and Lee, "The iterated auxiliary particle filter", 2017).
-With ``q`` the twin's conditional given everything told, ``t`` its conditional given the parents, and ``p`` the
+The matched regime asks for ``E[x_U | x_T]``. A particle filter walks through the genes in causal order; perturbed genes
+weigh the particles. What *later* perturbed genes say about an unperturbed one is looked ahead with a linear Gaussian
+twin of the world, as in a twisted filter (Guarniero, Johansen and Lee, "The iterated auxiliary particle filter", 2017).
+With ``q`` the twin's conditional given every perturbed value, ``t`` its conditional given the parents, and ``p`` the
 world's own, the look-ahead is ``q / t``. So gene ``j`` multiplies the weight by
 
-    told:    p(x_j | parents) / t(x_j | parents)
-    untold:  p(x_j | parents) / t(x_j | parents) * q(x_j | before, told) / proposal(x_j)
+    perturbed:    p(x_j | parents) / t(x_j | parents)
+    unperturbed:  p(x_j | parents) / t(x_j | parents) * q(x_j | before, perturbed) / proposal(x_j)
 
 where the proposal mixes ``q`` and ``p``. Where the twin is the world, little but the mixing is left to weigh.
 """
@@ -56,14 +56,14 @@ _CHUNK_ENTRIES = 32_768
 def matched_moments(
     scm: Scm, perturbed_BG: NDArray[np.bool_], value_BG: _Array, *, rng: np.random.Generator, n_particles: int
 ) -> Moments:
-    """Mean and variance of the untold genes given the told ones, and the mean's standard error.
+    """Mean and variance of the unperturbed genes given the perturbed ones, and the mean's standard error.
 
     Parameters
     ----------
     scm : Scm
-    told_BG : bool, (B, G)
+    perturbed_BG : bool, (B, G)
     value_BG : float64, (B, G)
-        The told values; others are not read.
+        Values of the perturbed genes; others are not read.
     rng : numpy.random.Generator
     n_particles : int
         For each pair, at least 16; pairs whose islands disagree about where the weight lies get up to 64 times as
@@ -72,12 +72,12 @@ def matched_moments(
     Returns
     -------
     mean_BG, variance_BG, standard_error_BG : float64, (B, G)
-        Value, 0 and 0 at told genes.
+        Value, 0 and 0 at perturbed genes.
 
     Raises
     ------
     InputError
-        Too few particles, or no particle of a pair could produce its told values.
+        Too few particles, or no particle of a pair could produce its perturbed values.
     """
     if n_particles < 2 * N_ISLANDS:
         raise InputError(f"n_particles is {n_particles}: it must be at least {2 * N_ISLANDS}")
@@ -99,8 +99,8 @@ def matched_moments(
             break
     if len(dead_B):
         raise InputError(
-            f"no particle produced the told values of pair {int(dead_B[0])}: a world with {scm.noise.name} noise "
-            "hardly ever does; tell values that it can have, or raise n_particles"
+            f"no particle produced the perturbed values of pair {int(dead_B[0])}: a world with {scm.noise.name} noise "
+            "hardly ever does; give values that it can have, or raise n_particles"
         )
     return moments
 
@@ -128,13 +128,13 @@ class _Steer:
         self._descendant_GG = self.graph.ancestors_GG().T.astype(np.float64)
 
     def look_ahead(self, perturbed_BG: NDArray[np.bool_], value_BG: _Array) -> _LookAhead:
-        """The twin's law of each pair's untold genes given the told ones."""
+        """The twin's law of each pair's unperturbed genes given the perturbed ones."""
         order = self.graph.order
         mean_BG, root_BGG = np.empty(value_BG.shape), np.empty((*value_BG.shape, value_BG.shape[1]))
         for pairs, mean_bG, cov_bGG in given_perturbed(self.twin, perturbed_BG, value_BG):
             mean_BG[pairs] = mean_bG
             root_BGG[pairs] = np.linalg.cholesky(cov_bGG[:, order[:, None], order])
-        # An untold gene without told descendants: its conditional given the past is the world's own.
+        # An unperturbed gene without perturbed descendants: its conditional given the past is the world's own.
         guided_BG = ~perturbed_BG & (perturbed_BG @ self._descendant_GG > 0)
         return _LookAhead(mean_BG=mean_BG, root_BGG=root_BGG, guided_BG=guided_BG)
 
@@ -166,10 +166,10 @@ class _Walk:
         self._log_evidence_BI = np.zeros((n_pairs, N_ISLANDS))
 
     def run(self, moments: Moments, pairs: NDArray[np.integer]) -> _Array:
-        """Write the moments of these pairs' untold genes; returns the number of effective islands, (B,)."""
+        """Write the moments of these pairs' unperturbed genes; returns the number of effective islands, (B,)."""
         order = self._steer.graph.order.tolist()
-        guided_places = np.flatnonzero(np.any(self._ahead.guided_BG[:, order], axis=0))
-        last_guided = int(guided_places[-1]) if len(guided_places) else -1
+        guided_at = np.flatnonzero(np.any(self._ahead.guided_BG[:, order], axis=0))
+        last_guided = int(guided_at[-1]) if len(guided_at) else -1
         for place, gene in enumerate(order):
             self._step(place, gene, scored=place <= last_guided)
             if place < len(order) - 1:
@@ -186,8 +186,8 @@ class _Walk:
         value_BN[free_B] = self._equations.draw(gene, natural_BN[free_B], self._rng)
         if scored:
             self._score(place, gene, natural_BN)
-        # A told gene whose parents are all told weighs all particles alike: left out, so that a rounded value just
-        # beyond the edge of its noise kills none.
+        # A perturbed gene whose parents are all perturbed weighs all particles alike: left out, so that a rounded value
+        # just beyond the edge of its noise kills none.
         parents = self._steer.graph.parents(gene)
         weighs_B = guided_B | (perturbed_B & ~self._perturbed_BG[:, parents].all(axis=1))
         if weighs_B.any():

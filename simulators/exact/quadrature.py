@@ -1,10 +1,10 @@
-"""The matched regime with all genes but one told, for any world: an integral over one number, done on a grid.
+"""The matched regime with all genes but one perturbed, for any world: an integral over one number, done on a grid.
 
-Dimension key: ``B`` pairs with one untold gene, ``G`` genes, ``N`` points of the grid.
+Dimension key: ``B`` pairs with one unperturbed gene, ``G`` genes, ``N`` points of the grid.
 
 ``p(x_u | the rest)`` is proportional to ``p(x_u | its parents)`` times ``p(x_c | its parents)`` for each child ``c``:
-no other equation has ``x_u`` in it. Unlike particles the grid is smooth in the told values, which finite differences
-need.
+no other equation has ``x_u`` in it. Unlike particles the grid is smooth in the perturbed values, which finite
+differences need.
 """
 
 from typing import final
@@ -36,26 +36,26 @@ _CHUNK_ENTRIES = 65_536
 
 
 def one_unperturbed_moments(scm: Scm, perturbed_BG: NDArray[np.bool_], value_BG: _Array) -> Moments:
-    """Mean and variance of the untold gene of each pair given all others, and the mean's error.
+    """Mean and variance of the unperturbed gene of each pair given all others, and the mean's error.
 
     Parameters
     ----------
     scm : Scm
-    told_BG : bool, (B, G)
+    perturbed_BG : bool, (B, G)
         All but one of each row.
     value_BG : float64, (B, G)
-        The told values; others are not read.
+        Values of the perturbed genes; others are not read.
 
     Returns
     -------
     mean_BG, variance_BG, standard_error_BG : float64, (B, G)
-        Value, 0 and 0 at told genes. The error is that of the grid, not of chance: how far the mean moves when
+        Value, 0 and 0 at perturbed genes. The error is that of the grid, not of chance: how far the mean moves when
         every second point is left out.
 
     Raises
     ------
     InputError
-        The told values of a pair have density 0 in this world.
+        The perturbed values of a pair have density 0 in this world.
     """
     equations = Equations(scm)
     moments: Moments = (value_BG.copy(), np.zeros(value_BG.shape), np.zeros(value_BG.shape))
@@ -81,13 +81,13 @@ def _mean(value_BN: _Array, weight_BN: _Array) -> _Array:
 
 @final
 class _Conditional:
-    """``log p(x_u | the rest)`` up to a constant, for pairs that share the untold gene."""
+    """``log p(x_u | the rest)`` up to a constant, for pairs that share the unperturbed gene."""
 
     def __init__(self, equations: Equations, gene: int, value_BG: _Array) -> None:
         graph = equations.scm.graph
         self._equations, self._gene = equations, gene
         self._value_BG = value_BG
-        # The untold gene's feature is computed for each grid; a 0 holds its place until then.
+        # The unperturbed gene's feature is computed for each grid; a 0 holds its place until then.
         perturbed_BG = value_BG.copy()
         perturbed_BG[:, gene] = 0.0
         self._features = [equations.feature(one, perturbed_BG[:, one, None]) for one in range(graph.n_genes)]
@@ -120,8 +120,8 @@ class _Conditional:
             else:
                 pair = int(pairs[int(np.argmin(np.isfinite(peak_B)))])
                 raise InputError(
-                    f"the told values of pair {pair} have density 0 in this world of {self._equations.scm.noise.name} "
-                    "noise: tell values that it can have"
+                    f"the perturbed values of pair {pair} have density 0 in this world of "
+                    f"{self._equations.scm.noise.name} noise: give values that it can have"
                 )
         return low_B, high_B
 

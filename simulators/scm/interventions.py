@@ -3,7 +3,7 @@
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
 
 All are, gene by gene, ``x := keep * natural + add``, where ``natural`` is what the gene would have been, given its
-(possibly changed) parents and its own noise. Only told genes, and told cells of them, are touched.
+(possibly changed) parents and its own noise. Genes and cells that are not named stay untouched.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 
 PerGene = float | Sequence[float] | NDArray[np.float64]
-"""One number for all told genes, or one for each, in their order."""
+"""One number for all perturbed genes, or one for each, in their order."""
 
 
 @final
@@ -33,7 +33,7 @@ class Change:
     add : float, or float64 (B,)
         One number, or one for each cell.
     touched_B : bool (B,), or None
-        The cells that are told; None for all.
+        The cells whose genes are perturbed; None for all.
     """
 
     keep: float
@@ -62,7 +62,7 @@ class Intervention(Protocol):
     """Anything that can say what it does to each gene."""
 
     def changes(self, vocab: GeneVocab, n_cells: int) -> dict[int, Change]:
-        """Change of each told gene by its token; genes that are not told are absent."""
+        """Change of each perturbed gene by its token; other genes are absent."""
         ...
 
 
@@ -72,7 +72,7 @@ def _check_genes(owner: str, genes: Sequence[str]) -> tuple[str, ...]:
     perturbed = tuple(genes)
     for gene in perturbed:
         if perturbed.count(gene) > 1:
-            raise InputError(f"{owner}.genes tells {gene!r} more than once: tell each gene once")
+            raise InputError(f"{owner}.genes holds {gene!r} more than once: name each gene once")
     return perturbed
 
 
@@ -82,7 +82,7 @@ def _per_gene(owner: str, name: str, values: PerGene, genes: tuple[str, ...]) ->
     if array.ndim == 0:
         array = np.full(len(genes), float(array))
     if array.shape != (len(genes),):
-        raise InputError(f"{owner}.{name} has shape {array.shape}, expected ({len(genes)},): one for each told gene")
+        raise InputError(f"{owner}.{name} has shape {array.shape}, expected ({len(genes)},): one for each gene")
     for gene, value in zip(genes, array, strict=True):
         if not np.isfinite(value):
             raise InputError(f"{owner}.{name} of gene {gene} is {value}: give a finite number")
@@ -104,7 +104,7 @@ class Do:
     Raises
     ------
     InputError
-        A gene is told twice, or the values are not finite or not as many as the genes.
+        A gene is named twice, or the values are not finite or not as many as the genes.
     """
 
     genes: Sequence[str]
@@ -191,19 +191,19 @@ class KnockDown:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class DoCells:
-    """Set other genes to other values in every cell: ``x := value`` where told.
+    """Set other genes to other values in every cell: ``x := value`` where perturbed.
 
     Parameters
     ----------
     perturbed_BG : bool, (B, G)
         True where the gene is set in that cell.
     value_BG : float64, (B, G)
-        The values, in the units of expression; read only where told.
+        The values, in the units of expression; read only where perturbed.
 
     Raises
     ------
     InputError
-        Wrong shape or dtype, or a told value is not finite.
+        Wrong shape or dtype, or the value of a perturbed gene is not finite.
     """
 
     perturbed_BG: NDArray[np.bool_]
@@ -219,13 +219,13 @@ class DoCells:
             cell, gene = (int(i) for i in bad[0])
             raise InputError(
                 f"DoCells.value_BG of gene {gene} in cell {cell} is {self.value_BG[cell, gene]}: "
-                "tell a finite value or do not tell it"
+                "give a finite value, or do not perturb it"
             )
         object.__setattr__(self, "perturbed_BG", read_only(self.perturbed_BG))
         object.__setattr__(self, "value_BG", read_only(self.value_BG))
 
     def changes(self, vocab: GeneVocab, n_cells: int) -> dict[int, Change]:
-        """``keep`` 0 in the told cells of each gene that is told in any."""
+        """``keep`` 0 in the perturbed cells of each gene that is perturbed in any."""
         check_array("DoCells", "perturbed_BG", self.perturbed_BG, (n_cells, len(vocab)), np.bool_)
         perturbed = np.flatnonzero(self.perturbed_BG.any(axis=0)).tolist()
         return {
@@ -239,7 +239,7 @@ class DoCells:
 
 
 def affine(intervention: Intervention | None, vocab: GeneVocab) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``keep_G`` and ``add_G`` of an intervention that is the same for all cells; 1 and 0 where nothing is told.
+    """``keep_G`` and ``add_G`` of an intervention that is the same for all cells; 1 and 0 where nothing is perturbed.
 
     Raises
     ------

@@ -101,7 +101,7 @@ def test_counterfactual_pairs_are_one_noise_under_do(seed: int):
     again_BG = SCM.expression(SCM.noise_of(batch.before_BG), DoCells(batch.perturbed_BG, value_BG))
     assert np.allclose(again_BG, batch.after_BG, atol=1e-4)
     assert np.array_equal(again_BG[batch.perturbed_BG], batch.after_BG[batch.perturbed_BG])
-    # What is not downstream of a told gene has not moved at all.
+    # What is not downstream of a perturbed gene has not moved at all.
     moved_BG = (batch.perturbed_BG.astype(float) @ SCM.graph.ancestors_GG() > 0) | batch.perturbed_BG
     assert np.array_equal(batch.before_BG[~moved_BG], batch.after_BG[~moved_BG])
 
@@ -109,8 +109,8 @@ def test_counterfactual_pairs_are_one_noise_under_do(seed: int):
 def test_interventional_pairs_have_fresh_noise():
     batch = concatenate(SimulatedPairs(scm=SCM, regime="interventional", n_pairs=200).pairs(batch_size=200, seed=0))
     assert (batch.before_BG != batch.after_BG).all()
-    # A root that is not told is the same noise's value before and after only if the noise is shared: here, no
-    # correlation. 200 cells less those told: standard error below .1, 4 of them.
+    # A root that is not perturbed is the same noise's value before and after only if the noise is shared: here, no
+    # correlation. 200 cells less the perturbed ones: standard error below .1, 4 of them.
     root = int(SCM.graph.order[0])
     unperturbed_B = ~batch.perturbed_BG[:, root]
     assert abs(np.corrcoef(batch.before_BG[unperturbed_B, root], batch.after_BG[unperturbed_B, root])[0, 1]) < 0.4

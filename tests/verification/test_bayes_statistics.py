@@ -69,7 +69,7 @@ def test_monte_carlo_answers_have_the_error_that_they_claim(regime: Regime, mech
 
 
 def test_no_linear_predictor_of_the_same_knowledge_does_better():
-    # One set of told genes for all pairs, so that least squares on the told values is the best linear predictor.
+    # One set of perturbed genes for all pairs, so that least squares on their values is the best linear predictor.
     for mechanism, noise in (("linear", "gaussian"), ("tanh", "laplace"), ("hill", "gaussian")):
         scm = world(f"erdos_renyi/10/{mechanism}/{noise}", seed=1).scm
         teach_BG, test_BG = (drawn(scm, "matched", 4_000, seed).after_BG.astype(np.float64) for seed in (1, 2))

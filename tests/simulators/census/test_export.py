@@ -403,10 +403,10 @@ def test_a_store_can_be_moved(tmp_path: Path):
     assert len(read_store(tmp_path / "elsewhere").obs) == 2
 
 
-def test_an_export_tells_how_many_cells_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    told: list[int] = []
-    summary = export_census(listed(), tmp_path / "store", on_progress=lambda done, total: told.append(done))
-    assert told[-1] == summary.n_cells
+def test_an_export_reports_how_many_cells_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    seen: list[int] = []
+    summary = export_census(listed(), tmp_path / "store", on_progress=lambda done, total: seen.append(done))
+    assert seen[-1] == summary.n_cells
     assert capsys.readouterr() == ("", "")
 
 

@@ -208,7 +208,7 @@ def test_particles_agree_with_the_closed_form(n_perturbed: int):
 def exact_matched(scm: Scm, perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.float64]) -> BayesAnswer:
     blank_BG = np.zeros(perturbed_BG.shape, dtype=np.float32)
     ids = np.arange(len(perturbed_BG))
-    # The values are told exactly, not as float32 pairs store them.
+    # The values are given exactly, not as float32 pairs store them.
     stored_BG = value_BG.astype(np.float32)
     pairs = PairBatch(
         vocab=scm.graph.vocab,
@@ -253,7 +253,7 @@ def test_particles_agree_with_quadrature_where_one_gene_is_unperturbed(mechanism
 
 
 def test_particles_agree_with_a_plane_of_points_where_two_genes_are_unperturbed():
-    # a -> b -> c, and a -> c, hill and laplace: c is told, (a, b) are integrated over a grid of 801 x 801 points.
+    # a -> b -> c, and a -> c, hill and laplace: c is perturbed, (a, b) are integrated over a grid of 801 x 801 points.
     weight_GG = np.array([[0.0, 1.2, -0.9], [0.0, 0.0, 1.5], [0.0, 0.0, 0.0]])
     graph = GeneGraph(vocab=simulated_vocab(3), weight_GG=weight_GG)
     scm = build_scm(graph, mechanism="hill", noise="laplace", rng=np.random.default_rng(0))
@@ -288,10 +288,10 @@ def test_perturbed_values_that_a_world_cannot_have_are_refused():
     last = int(scm.graph.order[-1])
     perturbed_BG = np.arange(3)[None, :] == last
     value_BG = np.where(perturbed_BG, 100.0, 0.0)
-    with pytest.raises(InputError, match=r"no particle produced the told values of pair 0.*uniform noise"):
+    with pytest.raises(InputError, match=r"no particle produced the perturbed values of pair 0.*uniform noise"):
         matched_moments(scm, perturbed_BG, value_BG, rng=np.random.default_rng(0), n_particles=64)
     unperturbed_BG = np.arange(3)[None, :] == int(scm.graph.order[-2])
-    with pytest.raises(InputError, match=r"the told values of pair 0 have density 0"):
+    with pytest.raises(InputError, match=r"the perturbed values of pair 0 have density 0"):
         one_unperturbed_moments(scm, ~unperturbed_BG, np.where(unperturbed_BG, 0.0, value_BG))
 
 

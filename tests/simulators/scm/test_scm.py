@@ -53,7 +53,7 @@ KINDS = ("do", "shift", "knock_down", "do_cells")
 
 
 def intervened(kind: str, scm: Scm, perturbed: list[int], seed: int, n_cells: int = N_CELLS) -> Intervention:
-    """An intervention that really moves the told genes."""
+    """An intervention that really moves the perturbed genes."""
     rng = generator("intervention", seed)
     genes = scm.graph.vocab.genes(perturbed)
     values = rng.uniform(3, 5, len(perturbed))
@@ -78,7 +78,7 @@ def cases(draw: st.DrawFn) -> tuple[Scm, NDArray[np.float64], list[int], Interve
 
 
 def downstream(graph: GeneGraph, perturbed: list[int]) -> NDArray[np.bool_]:
-    """The told genes and their descendants."""
+    """The perturbed genes and their descendants."""
     reached_G = np.zeros(graph.n_genes, dtype=bool)
     reached_G[perturbed] = True
     return reached_G | graph.ancestors_GG()[perturbed].any(axis=0)

@@ -1,8 +1,8 @@
-"""What a sequencer reports of latent expression: cell types, depth, counts, dropout, unmeasured genes, log1p(TPM).
+"""Simulated sequencing of latent expression: cell types, depth, counts, dropout, unmeasured genes, log1p(TPM).
 
 Dimension key: ``B`` cells, ``G`` genes, ``C`` cell types, ``S`` datasets (studies).
 
-The way of one cell: latent ``z`` plus its type's offset; rate ``exp(log_rate + scale * z)``; proportions, the rates of
+Steps for one cell: latent ``z`` plus its type's offset; rate ``exp(log_rate + scale * z)``; proportions, the rates of
 *all* genes divided by their sum; mean counts, proportions times the cell's library size; counts, Poisson or negative
 binomial; dropout, each count lost (set to 0) with one probability; genes that the dataset did not measure taken
 away; log1p(TPM) over those that are left.

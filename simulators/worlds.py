@@ -1,4 +1,4 @@
-"""Named worlds with a dial, such as ``scale_free/20``: one name and one seed give one graph and one SCM.
+"""Worlds by name, such as ``scale_free/20``: one name and one seed give one graph and one SCM.
 
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
 
@@ -62,7 +62,7 @@ class World:
         return float(size_GG[self.graph.adjacency_GG].min(initial=np.inf))
 
     def sortability(self, *, n_cells: int | None = None) -> Sortability:
-        """How far variances and R2 betray the causal order, from ``n_cells`` fresh cells.
+        """How much of the causal order variances and R2 reveal, from ``n_cells`` fresh cells.
 
         The default is 20 G cells, and at least 2,000.
         """

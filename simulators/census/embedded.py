@@ -1,4 +1,4 @@
-"""``embedded_census``: a small Census of a known world, written where it is needed.
+"""A small Census of a known world, written to this disk.
 
 Dimension key: ``B`` cells, ``G`` genes of the store, ``C`` cell types, ``S`` datasets.
 

@@ -1,4 +1,4 @@
-"""``export_census``: any source of cells as a local store with the shape of the CELLxGENE Census.
+"""Export any source of cells as a local store with the layout of the CELLxGENE Census.
 
 Dimension key: ``B`` cells of a dataset, ``G`` genes of the vocabulary, ``F`` genes of the store, ``S`` datasets.
 

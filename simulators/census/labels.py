@@ -1,4 +1,4 @@
-"""The texts of a Census's ``obs``: from the source's covariates, from the caller, or what stands for neither.
+"""Texts of a Census's ``obs``: from the source's covariates, from the caller, or defaults.
 
 Dimension key: ``B`` cells.
 """

@@ -1,4 +1,4 @@
-"""The cells of any source, sorted by dataset: kept on disk as they come, given back a dataset at a time.
+"""Cells sorted by dataset on disk: written as they are read, given back one dataset at a time.
 
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``F`` genes of the store (fillers after the others), ``K``
 names of a column.

@@ -1,4 +1,4 @@
-"""What a Census is made of: the columns of its tables with their encodings, and how its matrices lie on disk.
+"""Layout of a Census: the columns of its tables with their encodings, and the tiles of its matrices on disk.
 
 Dimension key: ``B`` cells, ``S`` datasets.
 

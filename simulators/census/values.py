@@ -1,4 +1,4 @@
-"""Cells as a Census has them: shares of a cell's transcripts and raw counts, refused where they make no sense.
+"""Values of a Census: each cell's fractions of transcripts and its raw counts, checked.
 
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
 """

@@ -1,4 +1,4 @@
-"""A whole store of the Census's shape, written out of a spool with TileDB-SOMA.
+"""Write the cells of a spool as a TileDB-SOMA store with the layout of a Census.
 
 Dimension key: ``B`` cells of a dataset, ``F`` genes of the store, ``S`` datasets.
 """

@@ -1,4 +1,4 @@
-"""The best answer that anyone can give to a pair, and what it leaves unexplained: the ceiling of each regime.
+"""The Bayes predictor of each regime and its risk: the best possible predictions, the ceilings of all scores.
 
 Dimension key: ``B`` pairs, ``G`` genes.
 

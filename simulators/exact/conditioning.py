@@ -1,4 +1,4 @@
-"""Exact answers in a linear world, for many pairs at once that each have their own perturbed genes.
+"""Exact predictions in a linear world, for many pairs at once that each have their own perturbed genes.
 
 Dimension key: ``B`` pairs, ``G`` genes.
 

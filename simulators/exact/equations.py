@@ -1,4 +1,4 @@
-"""A world's equations one gene at a time, for whoever walks through them himself; and their linear Gaussian twin.
+"""A world's structural equations, evaluated one gene at a time, and their linear Gaussian approximation.
 
 Dimension key: ``N`` simulated cells, ``G`` genes, ``P`` parents of a gene and a constant.
 

@@ -1,4 +1,4 @@
-"""What an intervention does in a world without a closed form: simulate it, and say how far off the mean may be.
+"""Means and variances under interventions by simulation, with standard errors, where there is no closed form.
 
 Dimension key: ``B`` pairs, ``G`` genes, ``N`` simulated cells, ``K`` regressors: 1 and the noise of every gene.
 """

@@ -1,4 +1,4 @@
-"""Monte Carlo answers for worlds without a closed form, each with its standard error.
+"""Particle filters: predictions of the matched regime in worlds without a closed form, with standard errors.
 
 Dimension key: ``B`` pairs, ``G`` genes, ``N`` particles of a pair, ``I`` islands that they are divided into, ``M``
 particles of an island, ``K`` islands that are resampled.

@@ -1,4 +1,4 @@
-"""The matched regime with all genes but one perturbed, for any world: an integral over one number, done on a grid.
+"""Quadrature for the matched regime with all genes but one perturbed, in any world: one integral on a grid.
 
 Dimension key: ``B`` pairs with one unperturbed gene, ``G`` genes, ``N`` points of the grid.
 

@@ -1,4 +1,4 @@
-"""What is done to genes: ``Do``, ``Shift``, ``KnockDown`` on a set of genes, ``DoCells`` cell by cell.
+"""Interventions: ``Do``, ``Shift``, ``KnockDown`` on a set of genes, ``DoCells`` cell by cell.
 
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
 

@@ -1,4 +1,4 @@
-"""How a gene answers to its parents: linear, tanh, Hill, pairwise interaction.
+"""How a gene depends on its parents: linear, tanh, Hill, pairwise interaction.
 
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
 

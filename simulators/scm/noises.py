@@ -1,4 +1,4 @@
-"""Noises of mean 0 and variance 1 with their densities; a world scales them gene by gene.
+"""Noise distributions of mean 0 and variance 1 with their densities; a world scales them gene by gene.
 
 Dimension key: none; any shape.
 """

@@ -1,4 +1,4 @@
-"""``Scm``: noise to expression and back, under any intervention, with parameters that no intervention can move.
+"""Structural causal models: noise to expression and back, under any intervention, with frozen parameters.
 
 Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``P`` parents of one gene.
 

@@ -14,8 +14,9 @@ import pytest
 
 from diagnostics.commands.learning_curve.command import main
 from diagnostics.commands.learning_curve.points import curves_of
-from diagnostics.commands.learning_curve.runs import CurveRun, carry_out
+from diagnostics.commands.learning_curve.runs import N_HELD_OUT, carry_out
 from diagnostics.runs.execute import Ended, execute
+from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import ResultStore
 
 pytestmark = pytest.mark.slow
@@ -23,9 +24,17 @@ pytestmark = pytest.mark.slow
 SMALL = ["--world", "scale_free/5", "--pairs", "40", "160", "--capacity", "width=4", "8", "--steps", "6",
          "--batch-size", "16", "--seeds", "2", "--jobs", "1"]  # fmt: skip
 
-RUN = CurveRun(world="chain/4", regime="interventional", seed=0, n_perturbed=None, n_pairs=30, preset="default",
-    field="width",
-               capacity=8, n_steps=4, batch_size=16, learning_rate=1e-2)  # fmt: skip
+RUN = Experiment(
+    source="synthetic:chain/4",
+    regime="interventional",
+    seed=0,
+    n_pairs=30,
+    n_held_out=N_HELD_OUT,
+    changed=(("width", 8),),
+    n_steps=4,
+    batch_size=16,
+    learning_rate=1e-2,
+)
 
 
 def asked(out: Path, *more: str) -> int:
@@ -159,7 +168,7 @@ def test_of_several_rates_a_point_takes_the_best_on_validation_pairs(tmp_path: P
 
 
 def test_a_run_is_repeatable_and_a_seed_is_another_world():
-    def figures(run: CurveRun) -> dict[str, Any]:
+    def figures(run: Experiment) -> dict[str, Any]:
         return {
             name: value for name, value in carry_out(run, lambda n_done, loss: None).items() if "seconds" not in name
         }

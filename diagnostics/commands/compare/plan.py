@@ -5,13 +5,12 @@ No dimension key: nothing here is an array.
 
 import argparse
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from diagnostics.commands.compare.runs import Setting, Training
+from diagnostics.runs.experiment import WORLD, Experiment, changes
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.fields import parse_fields, replace_fields
 from gpcp.core.files import existing_file
@@ -22,7 +21,6 @@ from gpcp.model.heads.registry import HEADS, gives_distribution
 from gpcp.model.queries import QUERY_FORMS
 from gpcp.training.config import FitConfig
 from simulators.scm.regimes import regime_of
-from simulators.worlds import world
 
 PARTS: Mapping[str, Registry[Any]] = {
     "head": HEADS,
@@ -42,7 +40,8 @@ class Plan:
 
     Parameters
     ----------
-    setting : Setting
+    data : Experiment
+        What all learn from and are measured on; its model and training are those of the preset.
     part : str
         Field of ModelConfig that differs.
     configs : mapping of str to (ModelConfig, FitConfig)
@@ -52,26 +51,25 @@ class Plan:
         What was chosen for the user.
     """
 
-    setting: Setting
+    data: Experiment
     part: str
     configs: Mapping[str, tuple[ModelConfig, FitConfig]]
     n_seeds: int
     notes: tuple[str, ...]
 
     @property
-    def trainings(self) -> tuple[Training, ...]:
-        """Seed by seed, so that an interrupted comparison has whole seeds."""
+    def runs(self) -> tuple[tuple[str, Experiment], ...]:
+        """Trainings with the name of their part, seed by seed, so that an interrupted comparison has whole seeds."""
         return tuple(
-            Training(
-                setting=self.setting,
-                name=name,
-                model=json.dumps(model.to_json(), sort_keys=True),
-                fit=json.dumps(fit.to_json(), sort_keys=True),
-                seed=seed,
-            )
-            for seed in range(self.n_seeds)
+            (name, replace(self._run(model, fit), replicate=number))
+            for number in range(self.n_seeds)
             for name, (model, fit) in self.configs.items()
         )
+
+    def _run(self, model: ModelConfig, fit: FitConfig) -> Experiment:
+        of_fit = {"n_steps": fit.n_steps, "batch_size": fit.batch_size, "learning_rate": fit.learning_rate}
+        run = replace(self.data, **of_fit)
+        return replace(run, changed=changes(model, fit, since=run.configs(model.n_genes)))
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -83,7 +81,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         A name or a value is no good, options exclude each other, or parts do not fit together.
     """
     part, names = _part_of(arguments)
-    setting, n_genes = _setting(arguments)
+    data, n_genes = _data(arguments)
     base, fit, given = _bases(arguments, n_genes, part)
     notes: list[str] = []
     if part == "query_form" and "head" not in given and HEADS[base.head][0] == "own":
@@ -111,7 +109,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
             )
     if part == "head" and any(fit.objective == "likelihood" for _, fit in configs.values()):
         notes.append("heads that give a distribution are trained by likelihood and measured by their mean")
-    return Plan(setting=setting, part=part, configs=configs, n_seeds=arguments.seeds, notes=tuple(notes))
+    return Plan(data=data, part=part, configs=configs, n_seeds=arguments.seeds, notes=tuple(notes))
 
 
 def _part_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
@@ -127,24 +125,30 @@ def _part_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     return part, names
 
 
-def _setting(arguments: argparse.Namespace) -> tuple[Setting, int]:
-    made = world(arguments.world, seed=arguments.seed, network=arguments.network)
-    digest = None
+def _data(arguments: argparse.Namespace) -> tuple[Experiment, int]:
+    options, digest = (), ""
     if arguments.network is not None:
         path = existing_file(arguments.network, what="regulator-target table")
+        options = (("network", str(path)),)
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    setting = Setting(
-        world=made.name,
-        network=arguments.network,
-        network_digest=digest,
+    usual = FitConfig()
+    data = Experiment(
+        source=f"{WORLD}:{arguments.world}",
+        options=options,
+        stamp=digest,
         regime=regime_of(arguments.regime),
         n_perturbed=arguments.n_perturbed,
-        seed=arguments.seed,
         n_held_out=N_HELD_OUT,
+        preset=arguments.preset,
+        n_steps=arguments.steps,
+        batch_size=usual.batch_size,
+        learning_rate=usual.learning_rate,
+        seed=arguments.seed,
     )
-    # Raises where so many cannot be told.
-    setting.pairs(made, 1)
-    return setting, made.graph.n_genes
+    made = data.world()
+    # Raises where so many genes cannot be perturbed.
+    data.pairs(made, 1)
+    return replace(data, source=f"{WORLD}:{made.name}"), made.graph.n_genes
 
 
 def _bases(arguments: argparse.Namespace, n_genes: int, part: str) -> tuple[ModelConfig, FitConfig, frozenset[str]]:

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from diagnostics.architecture.head_rank import output_rank
 from diagnostics.architecture.static_limits import limits
@@ -13,10 +12,11 @@ from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
 from diagnostics.commands.compare.report import contents, draw, screen
-from diagnostics.commands.compare.runs import ceilings_of, train
+from diagnostics.commands.compare.runs import ceilings_of, data_of, train
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
-from diagnostics.runs.store import ResultStore
+from diagnostics.runs.experiment import Experiment
+from diagnostics.runs.store import Record, ResultStore
 from gpcp.core.files import check_file, check_folder, write_json, write_text
 
 
@@ -35,19 +35,19 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     plan = plan_of(arguments)
     rank_of = {name: output_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())
-    ceilings = ceilings_of(plan.setting, skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
+    ceilings = ceilings_of(data_of(plan.data), skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
 
-    with EndingRuns(len(plan.trainings), unit="trainings", quiet=arguments.quiet) as progress:
+    with EndingRuns(len(plan.runs), unit="trainings", quiet=arguments.quiet) as progress:
 
         def shown(ended: Ended) -> None:
             if not ended.resumed:
                 record = ended.record
                 loss = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
-                what = f"{record['name']}, seed {record['number']}"
-                progress.ended(ended.n_left, f"{what}: {loss} ({record['seconds']:.0f} s)")
+                name, run = plan.runs[ended.index]
+                progress.ended(ended.n_left, f"{name}, seed {run.replicate}: {loss} ({record['seconds']:.0f} s)")
 
         records = execute_runs(
-            plan.trainings,
+            [run for _, run in plan.runs],
             train,
             ResultStore(out / "trainings.jsonl"),
             workers=arguments.jobs or os.cpu_count() or 1,
@@ -78,12 +78,15 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     return 0
 
 
-def _entries(plan: Plan, records: Sequence[dict[str, Any]], rank_of: dict[str, int]) -> list[Entry]:
+def _entries(plan: Plan, records: Sequence[Record], rank_of: dict[str, int]) -> list[Entry]:
+    records_of: dict[str, list[tuple[Experiment, Record]]] = {name: [] for name in plan.configs}
+    for (name, run), record in zip(plan.runs, records, strict=True):
+        records_of[name].append((run, record))
     return [
         Entry(
             name=name,
-            loss_of={record["number"]: record["loss"] for record in records if record["name"] == name},
-            n_parameters=next(record["n_parameters"] for record in records if record["name"] == name),
+            loss_of={run.replicate: record["loss"] for run, record in records_of[name]},
+            n_parameters=records_of[name][0][1]["n_parameters"],
             rank=rank_of[name],
             objective=fit.objective,
             limits=limits(model),
@@ -93,14 +96,14 @@ def _entries(plan: Plan, records: Sequence[dict[str, Any]], rank_of: dict[str, i
 
 
 def _about(plan: Plan, arguments: argparse.Namespace) -> str:
-    setting = plan.setting
-    least, most = setting.n_perturbed
+    data = plan.data
+    least, most = data.n_perturbed or (1, next(iter(plan.configs.values()))[0].n_genes - 1)
     n_perturbed = f"{least}" if least == most else f"{least} to {most}"
     _, fit = next(iter(plan.configs.values()))
     changed = f", {', '.join(arguments.set)}" if arguments.set else ""
     return (
-        f"{setting.world}, {setting.regime}, {n_perturbed} told, preset {arguments.preset}{changed}, "
+        f"{data.place}, {data.regime}, {n_perturbed} told, preset {arguments.preset}{changed}, "
         f"{fit.n_steps} steps of "
         f"{fit.batch_size} pairs, {plan.n_seeds} seeds; every {plan.part.replace('_', ' ')} sees the same pairs in the "
-        f"same order and is measured on the same {setting.n_held_out} held-out pairs"
+        f"same order and is measured on the same {data.n_held_out} held-out pairs"
     )

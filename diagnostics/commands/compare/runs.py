@@ -1,22 +1,14 @@
-"""The trainings of a comparison: one world and its pairs, the same for every configuration, and many seeds.
+"""The trainings of a comparison: one world and its pairs, the same for every configuration, and many seeds."""
 
-Dimension key: ``B`` pairs, ``G`` genes.
-
-A training is asked for by a value that names everything that decides it; what is finished is not done again.
-"""
-
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-import gpcp
 from diagnostics.commands.compare.compare import RankCeilings
 from diagnostics.runs.execute import OnStep
+from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.store import Record
-from diagnostics.runs.trained import one_thread
 from diagnostics.scoring.errors import errors_of
 from diagnostics.scoring.levels import levels_of
 from diagnostics.scoring.low_rank import Wanted, least_residual, needed_rank, rank_fits
@@ -25,12 +17,7 @@ from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.random import seed_of, stream
 from simulators.exact.bayes import bayes
 from simulators.scm.regimes import regime_of
-from simulators.sources import SimulatedPairs
-from simulators.worlds import World, world
-
-if TYPE_CHECKING:
-    from gpcp.model.config import ModelConfig
-    from gpcp.training.config import FitConfig
+from simulators.worlds import World
 
 N_SAMPLE = 8000
 """Pairs that the baselines are fitted on."""
@@ -42,99 +29,39 @@ SHARE = 0.99
 """Of what is to be learnt, that a rank must explain to be enough."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
-    """What every configuration learns from and is measured on.
-
-    Parameters
-    ----------
-    world : str
-        Name as :func:`simulators.worlds.world` reads it.
-    network, network_digest : str or None
-        A regulator-target table, and the digest of what it holds.
-    regime : str
-    n_perturbed : (int, int)
-        Fewest and most genes told a pair.
-    seed : int
-        Of the world, and of the pairs on which losses are measured.
-    n_held_out : int
-    """
-
-    world: str
-    network: str | None
-    network_digest: str | None
-    regime: str
-    n_perturbed: tuple[int, int]
-    seed: int
-    n_held_out: int
-
-    def pairs(self, made: World, n_pairs: int) -> SimulatedPairs:
-        """Pairs of this setting, fresh for every seed."""
-        return SimulatedPairs(
-            scm=made.scm, regime=regime_of(self.regime), n_pairs=n_pairs, n_perturbed=self.n_perturbed
-        )
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Training:
-    """One configuration trained from one seed.
-
-    Parameters
-    ----------
-    setting : Setting
-    name : str
-        Of the part that is compared.
-    model, fit : str
-        Both configurations as JSON.
-    seed : int
-        Number of the training; the same number is the same pairs in the same order for every configuration.
-    """
-
-    setting: Setting
-    name: str
-    model: str
-    fit: str
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """What decides its result; another version's results are other results."""
-        return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)
-
-    @property
-    def configs(self) -> "tuple[ModelConfig, FitConfig]":
-        """Both configurations."""
-        from gpcp.model.config import ModelConfig
-        from gpcp.training.config import FitConfig
-
-        return ModelConfig(**json.loads(self.model)), FitConfig(**json.loads(self.fit))
-
-
 @lru_cache(maxsize=1)
-def held_out_of(setting: Setting) -> tuple[World, PairBatch]:
-    """The world, and the pairs on which losses are measured."""
-    made = world(setting.world, seed=setting.seed, network=setting.network)
-    source = setting.pairs(made, setting.n_held_out)
-    batches = source.pairs(batch_size=setting.n_held_out, seed=seed_of(setting.seed, "held out"))
+def held_out_of(data: Experiment) -> tuple[World, PairBatch]:
+    """The world, and the pairs on which losses are measured.
+
+    Parameters
+    ----------
+    data : Experiment
+        As :func:`data_of` gives it, so that trainings on the same data share them.
+    """
+    made = data.world()
+    batches = data.pairs(made, data.n_held_out).pairs(batch_size=data.n_held_out, seed=seed_of(data.seed, "held out"))
     return made, concatenate(batches)
 
 
-def train(training: Training, on_step: OnStep) -> Record:
+def data_of(run: Experiment) -> Experiment:
+    """What trainings on the same data have in common: the run without what is about its model and training."""
+    return replace(run, preset="default", changed=(), n_steps=1, batch_size=1, learning_rate=1.0, replicate=0)
+
+
+def train(run: Experiment, on_step: OnStep) -> Record:
     """Do one training in one thread; its record."""
     from gpcp.training.replicate import replicate
 
-    made, held_out = held_out_of(training.setting)
-    model_config, fit_config = training.configs
-    pairs = training.setting.pairs(made, fit_config.n_steps * fit_config.batch_size)
+    made, held_out = held_out_of(data_of(run))
+    model_config, fit_config = run.configs(made.graph.n_genes)
+    pairs = run.pairs(made, fit_config.n_steps * fit_config.batch_size)
     with one_thread():
-        seed = seed_of(training.setting.seed, "compared", training.seed)
+        seed = seed_of(run.seed, "compared", run.replicate)
         _, came_to = replicate(model_config, fit_config, pairs, held_out, seed=seed, on_step=on_step)
-    return {"key": training.key, "name": training.name, "number": training.seed, **came_to.to_json()}
+    return {"key": run.key, **came_to.to_json()}
 
 
-def ceilings_of(setting: Setting, *, skip: bool, ranks: set[int]) -> RankCeilings:
+def ceilings_of(data: Experiment, *, skip: bool, ranks: set[int]) -> RankCeilings:
     """What the held-out pairs score without a model, and what answers of some ranks could score on them.
 
     Raises
@@ -142,14 +69,13 @@ def ceilings_of(setting: Setting, *, skip: bool, ranks: set[int]) -> RankCeiling
     InputError
         The exact answer is no better than an input-free baseline: there is nothing to compare for.
     """
-    made, held_out = held_out_of(setting)
-    source = setting.pairs(made, N_SAMPLE)
-    sample = concatenate(source.pairs(batch_size=N_SAMPLE, seed=seed_of(setting.seed, "sample")))
-    exact = bayes(made.scm, regime_of(setting.regime), held_out, rng=stream(setting.seed, "bayes"))
+    made, held_out = held_out_of(data)
+    sample = concatenate(data.pairs(made, N_SAMPLE).pairs(batch_size=N_SAMPLE, seed=seed_of(data.seed, "sample")))
+    exact = bayes(made.scm, regime_of(data.regime), held_out, rng=stream(data.seed, "bayes"))
     levels = levels_of(sample, held_out, exact=exact, ridge_on=sample)
     if levels.skill(levels.baseline) is None:
         raise InputError(
-            f"in {made.name}, {setting.regime}, the exact answer's loss {levels.bayes_risk:.4f} is not below "
+            f"in {made.name}, {data.regime}, the exact answer's loss {levels.bayes_risk:.4f} is not below "
             f"that of the input-free baseline, {levels.baseline:.4f}: there is nothing to learn; choose another world, "
             "regime or --n-perturbed"
         )
@@ -160,7 +86,7 @@ def ceilings_of(setting: Setting, *, skip: bool, ranks: set[int]) -> RankCeiling
     )
     fits = rank_fits(wanted, made.graph.n_genes, share=SHARE)
     few = sorted(rank for rank in ranks if rank < fits[-1].rank)
-    rng = stream(setting.seed, "blocks")
+    rng = stream(data.seed, "blocks")
     simulated = 0.0 if levels.exact is None else levels.exact.noise
     return RankCeilings(
         levels=levels,

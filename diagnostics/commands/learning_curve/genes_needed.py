@@ -12,12 +12,12 @@ from typing import final
 import numpy as np
 
 from diagnostics.commands.learning_curve.points import TARGET_AUPRC, curves_of, graph_needs, mean_of
-from diagnostics.commands.learning_curve.runs import CurveRun, classical_auprc, drawn
+from diagnostics.commands.learning_curve.runs import classical_auprc, drawn, n_pairs_of, source_of
 from diagnostics.graphs.sample_theory import theory_pairs
+from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
 from gpcp.core.random import seed_of
-from simulators.worlds import world
 
 _FIRST_RUNG, _N_MOMENTS = 16, 20_000
 
@@ -51,15 +51,15 @@ class GenesNeeded:
     theory: float | None
 
 
-def genes_needed(runs: Sequence[CurveRun], records: Sequence[Record]) -> list[GenesNeeded]:
+def genes_needed(runs: Sequence[Experiment], records: Sequence[Record]) -> list[GenesNeeded]:
     """What each number of genes among the runs needs, ascending."""
-    by_genes: dict[int, list[tuple[CurveRun, Record]]] = {}
+    by_genes: dict[int, list[tuple[Experiment, Record]]] = {}
     for run, record in zip(runs, records, strict=True):
         by_genes.setdefault(record["n_genes"], []).append((run, record))
     return [_needed(n_genes, by_genes[n_genes]) for n_genes in sorted(by_genes)]
 
 
-def _needed(n_genes: int, done: Sequence[tuple[CurveRun, Record]]) -> GenesNeeded:
+def _needed(n_genes: int, done: Sequence[tuple[Experiment, Record]]) -> GenesNeeded:
     curves = curves_of(record for _, record in done)
     most = max(curves.pairs)
     # One run for each seed stands for its world.
@@ -81,18 +81,18 @@ def _needed(n_genes: int, done: Sequence[tuple[CurveRun, Record]]) -> GenesNeede
     )
 
 
-def _classical(run: CurveRun) -> Needed | None:
+def _classical(run: Experiment) -> Needed | None:
     """Of the pairs of a run, the first rung at which his AUPRC is high enough; without an answer he knows nothing."""
-    made = world(run.world, seed=run.seed)
-    pairs = drawn(run.source(made), run.n_pairs, seed_of(run.seed, "learning curve", "training"))
-    rungs = [n for n in (_FIRST_RUNG * 2**k for k in range(40)) if n < run.n_pairs] + [run.n_pairs]
+    made, n_pairs = run.world(), n_pairs_of(run)
+    pairs = drawn(source_of(run, made), n_pairs, seed_of(run.seed, "learning curve", "training"))
+    rungs = [n for n in (_FIRST_RUNG * 2**k for k in range(40)) if n < n_pairs] + [n_pairs]
     auprc = [classical_auprc(run, made, pairs.rows(slice(0, n))) for n in rungs]
     if all(one is None for one in auprc):
         return None
     return crossing(rungs, [0.0 if one is None else one for one in auprc], TARGET_AUPRC)
 
 
-def _theory(run: CurveRun) -> float | None:
-    made = world(run.world, seed=run.seed)
-    sample = drawn(run.source(made), _N_MOMENTS, seed_of(run.seed, "learning curve", "moments"))
+def _theory(run: Experiment) -> float | None:
+    made = run.world()
+    sample = drawn(source_of(run, made), _N_MOMENTS, seed_of(run.seed, "learning curve", "moments"))
     return theory_pairs(made, run.regime, sample)

@@ -12,18 +12,18 @@ from diagnostics.cli.text import fill
 from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
 from diagnostics.commands.learning_curve.genes_needed import genes_needed
 from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, curves_of, fits_of, standing_place
-from diagnostics.commands.learning_curve.runs import CAPACITIES, CurveRun, carry_out, check
+from diagnostics.commands.learning_curve.runs import CAPACITIES, N_HELD_OUT, capacity_of, carry_out, check
 from diagnostics.commands.learning_curve.table import curves_text, genes_text
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
+from diagnostics.runs.experiment import WORLD, Experiment, steps_for
 from diagnostics.runs.store import Record, ResultStore
-from diagnostics.runs.trained import FEW_GENES
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import check_file, check_folder, to_json, write_json, write_text
 from simulators.worlds import world
 
 N_STEPS, BATCH_SIZE = 600, 64
-"""Of a training, for up to :data:`diagnostics.runs.trained.FEW_GENES` genes; half as many steps again for more."""
+"""Of a training, for up to :data:`diagnostics.runs.experiment.FEW_GENES` genes; half as many steps again for more."""
 
 PAIRS, GENES_PAIRS = (500, 2000, 8000), (50, 100, 400, 1600)
 """Numbers of pairs for a curve, and for the sample size of a graph, which can be read before the loss looks good."""
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             ResultStore(out / "runs.jsonl"),
             workers=n_jobs,
             scheduler=arguments.scheduler,
-            cost=lambda run: run.n_steps * run.capacity,
+            cost=lambda run: run.n_steps * capacity_of(run)[1],
             on_run=tell,
         )
     found, shown, figures = (_genes if arguments.genes else _curves)(runs, ordered, out)
@@ -88,7 +88,7 @@ def _seeds(arguments: argparse.Namespace) -> range:
     return range(arguments.seed, arguments.seed + arguments.seeds)
 
 
-def curve_runs(arguments: argparse.Namespace) -> list[CurveRun]:
+def curve_runs(arguments: argparse.Namespace) -> list[Experiment]:
     """A training for every number of pairs, capacity, rate and seed, and the longer ones where the answer is given.
 
     Raises
@@ -114,7 +114,7 @@ def curve_runs(arguments: argparse.Namespace) -> list[CurveRun]:
     ]
 
 
-def genes_runs(arguments: argparse.Namespace) -> list[CurveRun]:
+def genes_runs(arguments: argparse.Namespace) -> list[Experiment]:
     """A training for every number of genes, of pairs and seed, with one capacity.
 
     Raises
@@ -122,7 +122,7 @@ def genes_runs(arguments: argparse.Namespace) -> list[CurveRun]:
     InputError
         More than one capacity is given, or a world cannot be made.
     """
-    runs: list[CurveRun] = []
+    runs: list[Experiment] = []
     for n_genes in sorted(set(arguments.genes)):
         family, _, rest = str(arguments.world).partition("/")
         made = world("/".join([family, str(n_genes), *rest.split("/")[1:]]), seed=0)
@@ -149,16 +149,16 @@ def _run(
     value: int,
     rate: float,
     n_steps: int,
-) -> CurveRun:
-    return CurveRun(
-        world=name,
+) -> Experiment:
+    return Experiment(
+        source=f"{WORLD}:{name}",
         regime=arguments.regime,
         seed=seed,
         n_perturbed=arguments.n_perturbed,
         n_pairs=n_pairs,
+        n_held_out=N_HELD_OUT,
         preset=arguments.preset,
-        field=field,
-        capacity=value,
+        changed=((field, value),),
         n_steps=n_steps,
         batch_size=arguments.batch_size,
         learning_rate=rate,
@@ -185,7 +185,7 @@ def _capacity(arguments: argparse.Namespace, n_genes: int) -> tuple[str, list[in
 
 
 def _steps(arguments: argparse.Namespace, n_genes: int) -> int:
-    return arguments.steps or (N_STEPS if n_genes <= FEW_GENES else N_STEPS * 3 // 2)
+    return arguments.steps or steps_for(n_genes, N_STEPS)
 
 
 def _rates(arguments: argparse.Namespace) -> list[float]:
@@ -194,10 +194,10 @@ def _rates(arguments: argparse.Namespace) -> list[float]:
     return sorted(set(arguments.lr or [FitConfig().learning_rate]))
 
 
-def _cost_s(runs: Sequence[CurveRun], n_jobs: int) -> float:
+def _cost_s(runs: Sequence[Experiment], n_jobs: int) -> float:
     """Roughly how long all runs take."""
-    genes_of = {name: world(name, seed=0).graph.n_genes for name in {run.world for run in runs}}
-    total_s = sum(_SECONDS_A_STEP * genes_of[run.world] * run.n_steps * run.batch_size / 64 for run in runs)
+    genes_of = {name: world(name, seed=0).graph.n_genes for name in {run.place for run in runs}}
+    total_s = sum(_SECONDS_A_STEP * genes_of[run.place] * run.n_steps * run.batch_size / 64 for run in runs)
     return total_s / min(n_jobs, len(runs))
 
 
@@ -210,8 +210,8 @@ def _in_a_line(record: Record) -> str:
     )
 
 
-def _curves(runs: Sequence[CurveRun], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
-    curves, field = curves_of(records), runs[0].field
+def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
+    curves, field = curves_of(records), capacity_of(runs[0])[0]
     fits = fits_of(curves)
     shown = curves_text(curves, fits, field=field, head=_head(runs))
     place = standing_place(curves)
@@ -230,15 +230,15 @@ def _elsewhere(curves: Curves, field: str) -> list[dict[str, Any]]:
     return [{"place": to_json(place), "answer": to_json(answer_at(curves, place, field))} for place in places]
 
 
-def _genes(runs: Sequence[CurveRun], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
+def _genes(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
     needs = genes_needed(runs, records)
     return {"genes": to_json(needs)}, genes_text(needs, head=_head(runs)), draw_genes(needs, out)
 
 
-def _head(runs: Sequence[CurveRun]) -> str:
+def _head(runs: Sequence[Experiment]) -> str:
     """What was run, in two lines."""
     first, seeds = runs[0], sorted({run.seed for run in runs})
-    names = ", ".join(dict.fromkeys(run.world for run in runs))
+    names = ", ".join(dict.fromkeys(run.place for run in runs))
     n_perturbed = (
         "1 to all but one" if first.n_perturbed is None else f"{first.n_perturbed[0]} to {first.n_perturbed[1]}"
     )

@@ -11,23 +11,20 @@ that are kept (those of the best evaluation), so that few pairs are judged by th
 choose nothing.
 """
 
-import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
-import gpcp
 from diagnostics.graphs.estimators import estimate
 from diagnostics.graphs.evaluate import TARGET_OF, primary, read_outs_of
 from diagnostics.graphs.methods import auprc_of
 from diagnostics.graphs.scores import target_graph
 from diagnostics.runs.execute import OnStep
-from diagnostics.runs.settings import Training
+from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.store import Record
-from diagnostics.runs.trained import configs_of, one_thread
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import Levels, exact_loss, levels_of
 from gpcp.core.pairs import FixedPairs, PairBatch, concatenate
@@ -35,7 +32,7 @@ from gpcp.core.random import seed_of, stream
 from simulators.exact.bayes import BayesAnswer, bayes
 from simulators.scm.regimes import regime_of
 from simulators.sources import SimulatedPairs
-from simulators.worlds import World, world
+from simulators.worlds import World
 
 if TYPE_CHECKING:
     from gpcp.model.config import ModelConfig
@@ -56,64 +53,23 @@ _ENDLESS = 2**40
 """Pairs of a pass that is not gone through to its end: all blocks are whole, and few pairs are the first of many."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CurveRun:
-    """What one run is asked for.
+def capacity_of(run: Experiment) -> tuple[str, int]:
+    """The field of :data:`CAPACITIES` that makes the model bigger, and its value."""
+    return next((name, value) for name, value in run.changed if name in CAPACITIES)
 
-    Parameters
-    ----------
-    world, regime : str
-    seed : int
-        Of the world, its pairs and the model's beginning.
-    n_perturbed : (int, int) or None
-        Fewest and most genes told a pair; None for one to all but one.
-    n_pairs : int
-    preset : str
-    field : str
-        One of :data:`CAPACITIES`.
-    capacity : int
-        Its value.
-    n_steps, batch_size : int
-    learning_rate : float
+
+def source_of(run: Experiment, made: World) -> SimulatedPairs:
+    """Pairs of its world and regime without end.
+
+    Raises
+    ------
+    InputError
+        The regime does not exist or ``n_perturbed`` is out of range.
     """
-
-    world: str
-    regime: str
-    seed: int
-    n_perturbed: tuple[int, int] | None
-    n_pairs: int
-    preset: str
-    field: str
-    capacity: int
-    n_steps: int
-    batch_size: int
-    learning_rate: float
-
-    @property
-    def key(self) -> str:
-        """What decides its result; another version's results are other results."""
-        return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return f"{self.world} seed {self.seed}, {self.n_pairs} pairs, {self.field} {self.capacity}"
-
-    def source(self, made: World) -> SimulatedPairs:
-        """Pairs of its world and regime without end.
-
-        Raises
-        ------
-        InputError
-            The regime does not exist or ``n_perturbed`` is out of range.
-        """
-        return SimulatedPairs(
-            scm=made.scm, regime=regime_of(self.regime), n_pairs=_ENDLESS, n_perturbed=self.n_perturbed
-        )
+    return run.pairs(made, _ENDLESS)
 
 
-def configs(run: CurveRun, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
+def configs(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
     """The model's and the training's configuration, checked.
 
     Heads divide the width: of a width that the preset's number of heads does not divide, as many as both have.
@@ -123,16 +79,14 @@ def configs(run: CurveRun, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
     InputError
         There is no such preset, or a number is out of range.
     """
-    training = Training(
-        preset=run.preset, n_steps=run.n_steps, batch_size=run.batch_size, learning_rate=run.learning_rate
-    )
-    model_config, fit_config = configs_of(training, n_genes, run.seed)
-    changed: dict[str, Any] = {run.field: run.capacity}
-    if run.field == "width" and run.capacity > 0:
-        changed["n_heads"] = math.gcd(run.capacity, model_config.n_heads)
+    field, capacity = capacity_of(run)
+    if field == "width" and capacity > 0:
+        n_heads = replace(run, changed=()).configs(n_genes)[0].n_heads
+        run = replace(run, changed=(*run.changed, ("n_heads", math.gcd(capacity, n_heads))))
+    model_config, fit_config = run.configs(n_genes)
     every = max(1, run.n_steps // N_EVALUATIONS)
     # Longer than there are evaluations: training goes to the end of its budget, and the best weights are kept.
-    return replace(model_config, **changed), replace(fit_config, evaluate_every=every, patience=2 * N_EVALUATIONS + 2)
+    return model_config, replace(fit_config, evaluate_every=every, patience=2 * N_EVALUATIONS + 2)
 
 
 def drawn(source: SimulatedPairs, n_pairs: int, seed: int) -> PairBatch:
@@ -142,22 +96,26 @@ def drawn(source: SimulatedPairs, n_pairs: int, seed: int) -> PairBatch:
     return concatenate(batches).rows(slice(0, n_pairs))
 
 
-def carry_out(run: CurveRun, on_step: OnStep) -> Record:
+def carry_out(run: Experiment, on_step: OnStep) -> Record:
     """Train and measure; a training that diverged has None for all that it would have shown."""
     with one_thread():
         return _carry_out(run, on_step)
 
 
-def _carry_out(run: CurveRun, on_step: OnStep) -> Record:
+def _carry_out(run: Experiment, on_step: OnStep) -> Record:
     from gpcp.model.predictor import ModelPredictor
     from gpcp.training.replicate import replicate
 
     start_s = time.perf_counter()
-    made = world(run.world, seed=run.seed)
-    source = run.source(made)
+    made = run.world()
+    source = source_of(run, made)
     pairs, held_out, validation = (
         drawn(source, n, seed_of(run.seed, "learning curve", purpose))
-        for purpose, n in (("training", run.n_pairs), ("held out", N_HELD_OUT), ("validation", N_VALIDATION))
+        for purpose, n in (
+            ("training", n_pairs_of(run)),
+            ("held out", run.n_held_out),
+            ("validation", N_VALIDATION),
+        )
     )
     reference = drawn(source, N_REFERENCE, seed_of(run.seed, "learning curve", "training"))
     model_config, fit_config = configs(run, len(pairs.vocab))
@@ -174,7 +132,7 @@ def _carry_out(run: CurveRun, on_step: OnStep) -> Record:
     levels = levels_of(reference, held_out, exact=_answer(run, made, held_out), ridge_on=pairs)
     record = {
         "key": run.key,
-        **asdict(run),
+        **_asked(run),
         "n_genes": len(pairs.vocab),
         "loss": found.loss,
         "skill": levels.skill(found.loss),
@@ -187,7 +145,31 @@ def _carry_out(run: CurveRun, on_step: OnStep) -> Record:
     return record | {"train_seconds": round(found.seconds, 2), "seconds": round(time.perf_counter() - start_s, 2)}
 
 
-def _answer(run: CurveRun, made: World, pairs: PairBatch) -> BayesAnswer:
+def n_pairs_of(run: Experiment) -> int:
+    """Training pairs of a run, all of which are drawn before it is trained."""
+    assert run.n_pairs is not None, "a learning curve is over numbers of pairs"
+    return run.n_pairs
+
+
+def _asked(run: Experiment) -> dict[str, Any]:
+    """What a record says of its run."""
+    field, capacity = capacity_of(run)
+    return {
+        "world": run.place,
+        "regime": run.regime,
+        "seed": run.seed,
+        "n_perturbed": run.n_perturbed,
+        "n_pairs": run.n_pairs,
+        "preset": run.preset,
+        "field": field,
+        "capacity": capacity,
+        "n_steps": run.n_steps,
+        "batch_size": run.batch_size,
+        "learning_rate": run.learning_rate,
+    }
+
+
+def _answer(run: Experiment, made: World, pairs: PairBatch) -> BayesAnswer:
     return bayes(made.scm, regime_of(run.regime), pairs, rng=stream(run.seed, "learning curve", "bayes"))
 
 
@@ -202,7 +184,7 @@ def _levels(levels: Levels) -> dict[str, Any]:
 
 
 def _trained(
-    run: CurveRun, made: World, found: "Replicate", reference: PairBatch, validation: PairBatch
+    run: Experiment, made: World, found: "Replicate", reference: PairBatch, validation: PairBatch
 ) -> dict[str, Any]:
     """The best and the last evaluation, on the validation pairs: how much stopping in time is worth."""
     rows = [row for row in found.history if row.held_out_loss is not None and math.isfinite(row.held_out_loss)]
@@ -220,7 +202,7 @@ def _trained(
     }
 
 
-def _memory(run: CurveRun, made: World, predictor: Any, pairs: PairBatch) -> dict[str, float | None]:
+def _memory(run: Experiment, made: World, predictor: Any, pairs: PairBatch) -> dict[str, float | None]:
     """The loss of the model and of the exact answer on the same training pairs."""
     some = pairs.rows(slice(0, N_TRAIN_LOSS))
     return {
@@ -229,7 +211,7 @@ def _memory(run: CurveRun, made: World, predictor: Any, pairs: PairBatch) -> dic
     }
 
 
-def _graph(run: CurveRun, made: World, predictor: Any, pairs: PairBatch, held_out: PairBatch) -> dict[str, Any]:
+def _graph(run: Experiment, made: World, predictor: Any, pairs: PairBatch, held_out: PairBatch) -> dict[str, Any]:
     """The graph read out of the model, between chance and the exact law, and the statistician's from the same pairs."""
     target = TARGET_OF[run.regime]
     chance = float(auprc_of(0 * target_graph(made.graph, target).astype(float), target_graph(made.graph, target)))
@@ -243,7 +225,7 @@ def _graph(run: CurveRun, made: World, predictor: Any, pairs: PairBatch, held_ou
     }
     if predictor is None:
         return found
-    source = run.source(made)
+    source = source_of(run, made)
     read_outs, _ = read_outs_of(
         predictor,
         made,
@@ -261,14 +243,14 @@ def _graph(run: CurveRun, made: World, predictor: Any, pairs: PairBatch, held_ou
     }
 
 
-def classical_auprc(run: CurveRun, made: World, pairs: PairBatch) -> float | None:
+def classical_auprc(run: Experiment, made: World, pairs: PairBatch) -> float | None:
     """What the regime's own estimator recovers of the target from the same pairs; None where it has no answer."""
     rng = stream(run.seed, "learning curve", "statistician")
     score_GG = estimate("classical", run.regime, pairs, rng=rng).score_GG
     return None if score_GG is None else auprc_of(score_GG, target_graph(made.graph, TARGET_OF[run.regime]))
 
 
-def check(runs: Sequence[CurveRun]) -> None:
+def check(runs: Sequence[Experiment]) -> None:
     """Refuse what could not be done, before anything is trained.
 
     Raises
@@ -279,11 +261,11 @@ def check(runs: Sequence[CurveRun]) -> None:
     seen: set[tuple[Any, ...]] = set()
     for run in runs:
         # Only what can be wrong by itself: worlds of several seeds are alike in it.
-        kind = (run.world, run.regime, run.n_perturbed, run.preset, run.field, run.capacity, run.learning_rate)
+        kind = (run.source, run.regime, run.n_perturbed, run.preset, run.changed, run.learning_rate)
         if kind in seen:
             continue
         seen.add(kind)
-        made = world(run.world, seed=run.seed)
-        run.source(made)
+        made = run.world()
+        source_of(run, made)
         configs(run, made.graph.n_genes)
         target_graph(made.graph, TARGET_OF[run.regime])

@@ -9,36 +9,43 @@ cells alone; it is **not causal**. Losses are measured on cells that no training
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.architecture.static_limits import limits
-from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
+from diagnostics.commands.recover_graph.real_cells import Panel, all_cells, choose_panel, labelled_losses
+from diagnostics.commands.recover_graph.training import N_CURVE, Trained, configs_of, train
 from diagnostics.graphs.evaluate import ReadOut, asking_of, effects, primary, supported, threshold_of
 from diagnostics.graphs.methods import method_scores, scores_from_inside
 from diagnostics.graphs.partial_correlations import PartialGraph, partial_graph
 from diagnostics.graphs.scores import GraphScore, score_matrix
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
+from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.folder import ARRAYS, HISTORY
-from diagnostics.runs.settings import CellsRun
-from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
 from diagnostics.scoring.model_losses import model_losses
-from gpcp.core.cells import CellBatch
+from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.predictors import Predictor
 from gpcp.core.random import seed_of, stream
+from gpcp.opening.cells import open_cells
+from gpcp.opening.pairs import MAX_CELLS
 from gpcp.pairing.paired import Paired
-from gpcp.sources.h5ad.cells import H5adCells, Nan
-from gpcp.sources.h5ad.values import Values
+from gpcp.panels.panel_file import read_genes
+from gpcp.sources.in_memory import InMemoryCells, sample_cells
+from gpcp.sources.sparse import indexed
 from gpcp.sources.subsets import OnlyCells, split_cells
 
 HELD_OUT_SHARE = 0.2
+
+N_GENES = 20
+"""Of a panel for which no number is given."""
+
 N_SAMPLE = 8000
 TARGET = "partial-correlation graph of the data"
 READ_OUTS = ("implied_partial", "all_but_one_partial", "single_gene")
@@ -72,69 +79,74 @@ class CellsData:
     summary: tuple[str, ...]
 
 
-def check_cells(run: CellsRun) -> None:
+def check_cells(run: Experiment) -> None:
     """Read everything and refuse what cannot be trained on, before anything is trained or written.
 
     Raises
     ------
     InputError
-        The file, a column, a value, the preset or a number is no good; the message names it and the remedy.
+        The source, an option of it, the preset or a number is no good; the message names it and the remedy.
     """
-    configs_of(run.training, run.n_genes, run.seed)
-    cells_data_of(run)
+    configs_of(run, len(cells_data_of(run).graph.vocab))
 
 
-def cells_data_of(run: CellsRun) -> CellsData:
-    """Read the file, split it by cell, choose the genes, pair the cells."""
-    source = _read(run, None)
+def cells_data_of(run: Experiment) -> CellsData:
+    """Open the source, split it by cell, choose the genes, pair the cells."""
+    opened = open_cells(run.source, **dict(run.options))
+    # A source without cheap rows would be read again in every pass.
+    source = opened if indexed(opened) is not None else _sample(opened, run.seed)
     split = split_cells(source, HELD_OUT_SHARE, run.seed)
-    panel = choose_panel(split.training, run.n_genes)
-    # Read once more: what is kept then is the panel alone, so that a pass over many cells is cheap.
-    chosen = _read(run, panel.genes)
+    panel = _panel(split.training, run)
+    chosen = _with_genes(source, panel.genes, run)
     training = OnlyCells(chosen, split.training.cell_id_N)
     held_out = OnlyCells(chosen, split.held_out.cell_id_N)
     training_cells = all_cells(training)
     graph = partial_graph(training_cells, rng=stream(run.seed, "partial graph"))
     if not graph.edges_GG().any():
         raise InputError(
-            f"no partial correlation of the {run.n_genes} genes is stable over halves of the {len(training_cells)} "
-            "training cells: there is no graph to recover; give more cells or another --n-genes"
+            f"no partial correlation of the {len(panel.genes)} genes is stable over halves of the "
+            f"{len(training_cells)} training cells: there is no graph to recover; give more cells or another --n-genes"
         )
     return CellsData(
         training=Paired(training, n_perturbed=run.n_perturbed),
         training_cells=training_cells,
         held_out_cells=all_cells(held_out),
         sample=_pairs(training, run, "sample", N_SAMPLE),
-        held_out=_pairs(held_out, run, "held out", run.training.n_held_out),
+        held_out=_pairs(held_out, run, "held out", run.n_held_out),
         graph=graph,
-        summary=(source.provenance, split.summary, panel.summary, graph.summary),
+        summary=(getattr(opened, "provenance", run.source), split.summary, panel.summary, graph.summary),
     )
 
 
-def recover_cells(run: CellsRun, folder: Path, on_step: OnStep) -> RunRecord:
+def recover_cells(run: Experiment, folder: Path, on_step: OnStep) -> RunRecord:
     """Do one run in its folder; see :func:`diagnostics.commands.recover_graph.recover.recover`."""
     start_s = time.perf_counter()
     with one_thread():
         data = cells_data_of(run)
-        trained = train(run.training, data.training, data.held_out, seed=run.seed, folder=folder, on_step=on_step)
+        trained = train(run, data.training, data.held_out, folder=folder, on_step=on_step)
         return _record(run, data, trained, folder, start_s)
 
 
-def _read(run: CellsRun, genes: tuple[str, ...] | None) -> H5adCells:
-    return H5adCells(
-        run.cells,
-        layer=run.layer,
-        values=cast(Values, run.values),
-        gene_id=run.gene_id_key,
-        missing_id="drop",
-        genes=genes,
-        cell_type=run.cell_type_key,
-        missing_label="drop",
-        nan=cast(Nan, run.nan),
-    )
+def _sample(opened: CellSource, seed: int) -> InMemoryCells:
+    return sample_cells(opened, opened.vocab.feature_id, max_cells=MAX_CELLS, seed=seed)
 
 
-def _pairs(cells: OnlyCells, run: CellsRun, purpose: str, n_pairs: int) -> PairBatch:
+def _panel(training: CellSource, run: Experiment) -> Panel:
+    """The genes of the file that was named, or those of largest variance over the training cells."""
+    if run.genes is None:
+        return choose_panel(training, N_GENES if run.n_genes is None else run.n_genes)
+    genes = tuple(read_genes(run.genes))
+    return Panel(genes=genes, summary=f"the {len(genes)} genes of {Path(run.genes).name}")
+
+
+def _with_genes(source: CellSource, genes: tuple[str, ...], run: Experiment) -> CellSource:
+    """The cells with the genes of the panel alone, so that a pass is cheap."""
+    if isinstance(source, InMemoryCells):
+        return source.genes(genes)
+    return open_cells(run.source, genes=genes, **dict(run.options))
+
+
+def _pairs(cells: OnlyCells, run: Experiment, purpose: str, n_pairs: int) -> PairBatch:
     """Pairs of as many passes as it takes; passes meet the same cells in other pairs, with other genes told."""
     paired = Paired(cells, n_perturbed=run.n_perturbed)
     parts: list[PairBatch] = []
@@ -148,7 +160,7 @@ def _pairs(cells: OnlyCells, run: CellsRun, purpose: str, n_pairs: int) -> PairB
     return concatenate(parts).rows(slice(0, n_pairs))
 
 
-def _read_outs(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[ReadOut], list[str]]:
+def _read_outs(data: CellsData, model: Predictor, run: Experiment) -> tuple[list[ReadOut], list[str]]:
     """The read-outs of the model and of the linear predictor, scored against the data's own graph."""
     n_genes = len(data.graph.vocab)
     asking = asking_of(_commonest(data.training_cells), "matched", dose_sd=1.0, rng=stream(run.seed, "readings"))
@@ -157,7 +169,7 @@ def _read_outs(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[R
     return [
         ReadOut(
             read_out=name,
-            supported=supported(name, run.n_perturbed, n_genes),
+            supported=supported(name, _range(run, n_genes), n_genes),
             effect_GG=found[name],
             exact_GG=linear[name],
             score=_score(found[name], data.graph, name, run.seed),
@@ -165,6 +177,11 @@ def _read_outs(data: CellsData, model: Predictor, run: CellsRun) -> tuple[list[R
         )
         for name in READ_OUTS
     ], notes
+
+
+def _range(run: Experiment, n_genes: int) -> tuple[int, int]:
+    """Fewest and most perturbed genes of a pair."""
+    return run.n_perturbed or (1, n_genes - 1)
 
 
 def _commonest(cells: CellBatch) -> NDArray[np.float32]:
@@ -187,7 +204,7 @@ def _score(effect_GG: NDArray[np.float64], graph: PartialGraph, name: str, seed:
     )
 
 
-def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, start_s: float) -> RunRecord:
+def _record(run: Experiment, data: CellsData, trained: Trained, folder: Path, start_s: float) -> RunRecord:
     read_outs, notes = _read_outs(data, trained.predictor, run)
     main = primary(read_outs)
     true_GG = data.graph.edges_GG()
@@ -204,13 +221,13 @@ def _record(run: CellsRun, data: CellsData, trained: Trained, folder: Path, star
     fields["shd"] = None
     fields["best_linear_loss"] = min(loss for loss in (losses.levels.reference, pair_linear) if loss is not None)
     return RunRecord(
-        world=Path(run.cells).name,
+        world=Path(run.place).name,
         regime=run.regime,
         seed=run.seed,
-        preset=run.training.preset,
+        preset=run.preset,
         n_genes=len(data.graph.vocab),
         n_edges=main.score.n_true,
-        n_perturbed=run.n_perturbed,
+        n_perturbed=_range(run, len(data.graph.vocab)),
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,
         n_held_out=len(data.held_out),

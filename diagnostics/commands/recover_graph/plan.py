@@ -6,27 +6,26 @@ Dimension key: ``G`` genes.
 import argparse
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from diagnostics.commands.recover_graph.recover import check, recover
+from diagnostics.commands.recover_graph.training import N_HELD_OUT, N_STEPS
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
+from diagnostics.runs.experiment import WORLD, Experiment, steps_for
 from diagnostics.runs.folder import begin_folder
-from diagnostics.runs.settings import CellsRun, Training, WorldRun
 from diagnostics.runs.store import Record
-from diagnostics.runs.trained import budget_of
 from gpcp.core.errors import InputError
 from gpcp.core.files import existing_file
+from gpcp.opening.cells import stamp_of
+from gpcp.training.config import FitConfig
 from simulators.graphs.families import find_cycle
 from simulators.graphs.networks import read_network
 from simulators.scm.regimes import Regime, regime_of
-from simulators.worlds import world
-
-Run = WorldRun | CellsRun
 
 _LADDER: tuple[Regime, ...] = ("counterfactual", "interventional", "matched")
 """From the regime that needs no statistics to the one that shows no cause."""
@@ -44,11 +43,11 @@ class Plan:
     ----------
     world : str
         What the runs are on, as shown.
-    jobs : tuple of runs
+    jobs : tuple of Experiment
     """
 
     world: str
-    jobs: tuple[Run, ...]
+    jobs: tuple[Experiment, ...]
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -69,26 +68,31 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
 
 def _world_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
-    name = arguments.world or "scale_free/20"
     asked = {regime_of(regime) for regime in arguments.regime or _LADDER}
-    regimes = [regime for regime in _LADDER if regime in asked]
-    made = world(name, seed=seeds[0], network=arguments.network)
-    digest = None
+    first = Experiment(
+        source=f"{WORLD}:{arguments.world or 'scale_free/20'}",
+        options=() if arguments.network is None else (("network", arguments.network),),
+        n_perturbed=arguments.n_perturbed,
+        dose_sd=2.0 if arguments.dose_sd is None else arguments.dose_sd,
+        seed=seeds[0],
+        **_training(arguments, "matched", 2),
+    )
+    made = first.world()
+    n_genes = made.graph.n_genes
     if arguments.network is not None:
-        _refuse_cycles(arguments.network, made.graph.n_genes)
-        digest = hashlib.sha256(Path(arguments.network).read_bytes()).hexdigest()
+        _refuse_cycles(arguments.network, n_genes)
+        first = replace(first, stamp=hashlib.sha256(Path(arguments.network).read_bytes()).hexdigest())
     jobs = [
-        WorldRun(
-            world=made.name,
-            network=arguments.network,
-            network_digest=digest,
+        replace(
+            first,
+            source=f"{WORLD}:{made.name}",
             regime=regime,
             seed=seed,
-            n_perturbed=arguments.n_perturbed or (1, made.graph.n_genes - 1),
-            dose_sd=2.0 if arguments.dose_sd is None else arguments.dose_sd,
-            training=_training(arguments, regime, made.graph.n_genes),
+            n_perturbed=arguments.n_perturbed or (1, n_genes - 1),
+            **_training(arguments, regime, n_genes),
         )
-        for regime in regimes
+        for regime in _LADDER
+        if regime in asked
         for seed in seeds
     ]
     for job in jobs:
@@ -116,27 +120,22 @@ def _refuse_cycles(table: str, n_genes: int) -> None:
 
 
 def _cells_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
-    from diagnostics.commands.recover_graph.cells import check_cells
+    from diagnostics.commands.recover_graph.cells import N_GENES, check_cells
 
     path = existing_file(arguments.cells, what="AnnData file")
     if arguments.cell_type_key is None:
         raise InputError("--cells needs --cell-type-key, the column of obs with cell types: pairs are of one type")
-    about = path.stat()
-    n_genes = arguments.n_genes or 20
+    source, n_genes = f"h5ad:{path}", arguments.n_genes or N_GENES
+    given = {name: getattr(arguments, name) for name in ("cell_type_key", "gene_id_key", "layer", "values", "nan")}
     jobs = [
-        CellsRun(
-            cells=str(path),
-            n_bytes=about.st_size,
-            modified_ns=about.st_mtime_ns,
-            cell_type_key=arguments.cell_type_key,
-            gene_id_key=arguments.gene_id_key or "auto",
-            layer=arguments.layer or "auto",
-            values=arguments.values or "auto",
-            nan=arguments.nan or "error",
+        Experiment(
+            source=source,
+            options=tuple(sorted((name, value) for name, value in given.items() if value is not None)),
+            stamp=stamp_of(source),
             n_genes=n_genes,
-            seed=seed,
             n_perturbed=arguments.n_perturbed or (1, n_genes - 1),
-            training=_training(arguments, "matched", n_genes),
+            seed=seed,
+            **_training(arguments, "matched", n_genes),
         )
         for seed in seeds
     ]
@@ -145,25 +144,27 @@ def _cells_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
     return Plan(world=path.name, jobs=tuple(jobs))
 
 
-def _training(arguments: argparse.Namespace, regime: str, n_genes: int) -> Training:
-    budget = budget_of(arguments.preset, regime, n_genes)
-    return Training(
-        preset=arguments.preset,
-        n_steps=arguments.steps or budget.n_steps,
-        batch_size=arguments.batch_size or budget.batch_size,
-        learning_rate=budget.learning_rate if arguments.lr is None else arguments.lr,
-    )
+def _training(arguments: argparse.Namespace, regime: str, n_genes: int) -> dict[str, Any]:
+    """What was asked of the training, and the usual where nothing was."""
+    usual = FitConfig()
+    return {
+        "preset": arguments.preset,
+        "n_steps": arguments.steps or steps_for(n_genes, N_STEPS[regime]),
+        "batch_size": arguments.batch_size or usual.batch_size,
+        "learning_rate": usual.learning_rate if arguments.lr is None else arguments.lr,
+        "n_held_out": N_HELD_OUT,
+    }
 
 
-def carry_out(run: Run, on_step: OnStep, *, out: Path) -> Record:
+def carry_out(run: Experiment, on_step: OnStep, *, out: Path) -> Record:
     """Do one run, of either kind, in its folder below ``out``; go on from a checkpoint of the same run there."""
     folder = out / run.name
     begin_folder(folder, run)
     return {"key": run.key, **_recovered(run, folder, on_step).to_json()}
 
 
-def _recovered(run: Run, folder: Path, on_step: OnStep) -> RunRecord:
-    if isinstance(run, WorldRun):
+def _recovered(run: Experiment, folder: Path, on_step: OnStep) -> RunRecord:
+    if run.is_world:
         return recover(run, folder, on_step)
     from diagnostics.commands.recover_graph.cells import recover_cells
 

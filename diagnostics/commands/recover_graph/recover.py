@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import final
 
 from diagnostics.architecture.static_limits import limits
+from diagnostics.commands.recover_graph.training import N_CURVE, Trained, configs_of, train
 from diagnostics.graphs.evaluate import TARGET_OF, ReadOut, primary, read_outs_of, response_ratio
 from diagnostics.graphs.methods import method_scores, scores_from_inside
 from diagnostics.graphs.scores import target_graph
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
+from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.folder import ARRAYS, HISTORY
-from diagnostics.runs.settings import WorldRun
-from diagnostics.runs.trained import N_CURVE, Trained, configs_of, one_thread, train
 from diagnostics.scoring.model_losses import model_losses
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.random import seed_of, stream
 from simulators.exact.bayes import bayes
 from simulators.scm.regimes import Regime, regime_of
 from simulators.sources import SimulatedPairs
-from simulators.worlds import World, world
+from simulators.worlds import World
 
 N_SAMPLE = 8000
 """Training pairs that the baselines are fitted on."""
@@ -54,7 +54,7 @@ class Data:
     held_out: PairBatch
 
 
-def check(run: WorldRun) -> None:
+def check(run: Experiment) -> None:
     """Refuse a run that could not be done, before anything is trained or written.
 
     Raises
@@ -62,18 +62,18 @@ def check(run: WorldRun) -> None:
     InputError
         The world, regime, preset, network or a number is no good; the message names it and the nearest valid choice.
     """
-    made = world(run.world, seed=run.seed, network=run.network)
-    configs_of(run.training, made.graph.n_genes, run.seed)
-    _pairs(run, made, 1)
+    made = run.world()
+    configs_of(run, made.graph.n_genes)
+    run.pairs(made, 1)
     target_graph(made.graph, TARGET_OF[run.regime])
 
 
-def recover(run: WorldRun, folder: Path, on_step: OnStep) -> RunRecord:
+def recover(run: Experiment, folder: Path, on_step: OnStep) -> RunRecord:
     """Do one run in its folder.
 
     Parameters
     ----------
-    run : WorldRun
+    run : Experiment
         As :func:`check` accepts it.
     folder : Path
         Takes checkpoint, history and arrays; training goes on from a checkpoint that lies there.
@@ -87,12 +87,12 @@ def recover(run: WorldRun, folder: Path, on_step: OnStep) -> RunRecord:
     start_s = time.perf_counter()
     with one_thread():
         data = data_of(run)
-        trained = train(run.training, data.training, data.held_out, seed=run.seed, folder=folder, on_step=on_step)
+        trained = train(run, data.training, data.held_out, folder=folder, on_step=on_step)
         read_outs, notes = read_outs_of(
             trained.predictor,
             data.world,
             data.regime,
-            n_perturbed=run.n_perturbed,
+            n_perturbed=data.training.perturbed_range,
             dose_sd=run.dose_sd,
             held_out=data.held_out,
             rng=stream(run.seed, "readings"),
@@ -100,31 +100,24 @@ def recover(run: WorldRun, folder: Path, on_step: OnStep) -> RunRecord:
         return _record(run, data, trained, read_outs, notes, folder, start_s)
 
 
-def data_of(run: WorldRun) -> Data:
+def data_of(run: Experiment) -> Data:
     """The pairs of a run."""
-    made = world(run.world, seed=run.seed, network=run.network)
+    made = run.world()
 
     def drawn(purpose: str, n_pairs: int) -> PairBatch:
-        source = _pairs(run, made, n_pairs)
-        return concatenate(source.pairs(batch_size=n_pairs, seed=seed_of(run.seed, purpose)))
+        return concatenate(run.pairs(made, n_pairs).pairs(batch_size=n_pairs, seed=seed_of(run.seed, purpose)))
 
     return Data(
         world=made,
         regime=regime_of(run.regime),
-        training=_pairs(run, made, run.training.n_steps * run.training.batch_size),
+        training=run.pairs(made, run.n_steps * run.batch_size),
         sample=drawn("sample", N_SAMPLE),
-        held_out=drawn("held out", run.training.n_held_out),
-    )
-
-
-def _pairs(run: WorldRun, made: World, n_pairs: int) -> SimulatedPairs:
-    return SimulatedPairs(
-        scm=made.scm, regime=regime_of(run.regime), n_pairs=n_pairs, n_perturbed=run.n_perturbed, dose_sd=run.dose_sd
+        held_out=drawn("held out", run.n_held_out),
     )
 
 
 def _record(
-    run: WorldRun,
+    run: Experiment,
     data: Data,
     trained: Trained,
     read_outs: list[ReadOut],
@@ -143,10 +136,10 @@ def _record(
         world=data.world.name,
         regime=run.regime,
         seed=run.seed,
-        preset=run.training.preset,
+        preset=run.preset,
         n_genes=data.world.graph.n_genes,
         n_edges=data.world.graph.n_edges,
-        n_perturbed=run.n_perturbed,
+        n_perturbed=data.training.perturbed_range,
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,
         n_held_out=len(data.held_out),
@@ -160,7 +153,7 @@ def _record(
         n_parameters=trained.n_parameters,
         history=f"{run.name}/{HISTORY}",
         limits=limits(trained.config),
-        notes=(*notes, *_remarks(run, trained, main)),
+        notes=(*notes, *_remarks(run, data, trained, main)),
         train_seconds=trained.seconds,
         seconds=time.perf_counter() - start_s,
         **losses.fields(),
@@ -168,15 +161,13 @@ def _record(
     )
 
 
-def _remarks(run: WorldRun, trained: Trained, main: ReadOut) -> list[str]:
+def _remarks(run: Experiment, data: Data, trained: Trained, main: ReadOut) -> list[str]:
     remarks: list[str] = []
-    if run.network is not None:
+    if "network" in dict(run.options):
         remarks.append("a module sampled from a network leaves out the edges that would close a cycle")
     if not main.supported:
-        remarks.append(
-            f"training tells {run.n_perturbed[0]} to {run.n_perturbed[1]} genes a pair; {main.read_out} asks "
-            f"beyond that"
-        )
+        least, most = data.training.perturbed_range
+        remarks.append(f"training has {least} to {most} perturbed genes a pair; {main.read_out} asks beyond that")
     if trained.stopped == "diverged":
         remarks.append(f"training stopped after {trained.n_steps} steps: the loss was no longer finite")
     return remarks

@@ -9,7 +9,8 @@ import pytest
 
 from diagnostics.commands.learning_curve.command import main
 from diagnostics.commands.learning_curve.points import Place, curves_of, fits_of, standing_place
-from diagnostics.commands.learning_curve.runs import CurveRun, configs
+from diagnostics.commands.learning_curve.runs import N_HELD_OUT, configs
+from diagnostics.runs.experiment import Experiment
 
 SMALL = ["--world", "scale_free/5", "--pairs", "40", "--capacity", "width=4", "--steps", "4", "--batch-size", "16",
          "--seeds", "1", "--jobs", "1"]  # fmt: skip
@@ -77,14 +78,22 @@ def test_a_place_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert "name another place" in capsys.readouterr().err
 
 
-RUN = CurveRun(world="chain/4", regime="interventional", seed=0, n_perturbed=None, n_pairs=30, preset="default",
-    field="width",
-               capacity=8, n_steps=4, batch_size=16, learning_rate=1e-2)  # fmt: skip
+RUN = Experiment(
+    source="synthetic:chain/4",
+    regime="interventional",
+    seed=0,
+    n_pairs=30,
+    n_held_out=N_HELD_OUT,
+    changed=(("width", 8),),
+    n_steps=4,
+    batch_size=16,
+    learning_rate=1e-2,
+)
 
 
 @pytest.mark.parametrize(("width", "n_heads"), [(1, 1), (2, 2), (6, 2), (8, 4), (32, 4)])
 def test_heads_divide_any_width(width: int, n_heads: int):
-    model_config, fit_config = configs(replace(RUN, capacity=width), 4)
+    model_config, fit_config = configs(replace(RUN, changed=(("width", width),)), 4)
     assert (model_config.width, model_config.n_heads) == (width, n_heads)
     assert fit_config.patience is not None
     # It never stops early: no more rows than that can be without a better one.

@@ -1,7 +1,7 @@
 """The command on real cells: a file whose covariance is known in, the data's own graph and honest losses out."""
 
 import json
-from dataclasses import replace
+import os
 from pathlib import Path
 
 import anndata as ad
@@ -11,7 +11,8 @@ import pytest
 
 from diagnostics.commands.recover_graph.cells import TARGET, cells_data_of
 from diagnostics.commands.recover_graph.command import main
-from diagnostics.runs.settings import CellsRun, Training
+from diagnostics.runs.experiment import Experiment
+from gpcp.opening.cells import stamp_of
 
 
 def log_file(folder: Path) -> Path:
@@ -30,20 +31,17 @@ def log_file(folder: Path) -> Path:
     return path
 
 
-def run_on(path: Path, seed: int = 0) -> CellsRun:
-    return CellsRun(
-        cells=str(path),
-        n_bytes=0,
-        modified_ns=0,
-        cell_type_key="kind",
-        gene_id_key="auto",
-        layer="auto",
-        values="auto",
-        nan="error",
+def run_on(path: Path, seed: int = 0) -> Experiment:
+    return Experiment(
+        source=f"h5ad:{path}",
+        options=(("cell_type_key", "kind"),),
+        stamp=stamp_of(f"h5ad:{path}"),
         n_genes=6,
+        n_steps=10,
+        batch_size=32,
+        learning_rate=1e-2,
+        n_held_out=200,
         seed=seed,
-        n_perturbed=(1, 5),
-        training=Training(preset="default", n_steps=10, batch_size=32, learning_rate=1e-2, n_held_out=200),
     )
 
 
@@ -82,9 +80,10 @@ def test_the_command_reports_and_says_that_it_is_not_causal(tmp_path: Path, caps
 
 def test_a_changed_file_is_another_run(tmp_path: Path) -> None:
     path = log_file(tmp_path)
-    before, after = run_on(path), run_on(path)
-    assert before.key == after.key
-    assert replace(after, modified_ns=1).key != before.key
+    before = run_on(path)
+    assert run_on(path).key == before.key
+    os.utime(path, ns=(1, 1))
+    assert run_on(path).key != before.key
 
 
 def test_the_real_file_needs_no_option_but_its_cell_types(

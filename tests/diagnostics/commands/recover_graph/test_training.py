@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diagnostics.runs.settings import Training
-from diagnostics.runs.trained import Trained, budget_of, configs_of, one_thread
+from diagnostics.commands.recover_graph.training import Trained, configs_of
+from diagnostics.runs.experiment import Experiment
 from gpcp.core.errors import InputError
 from gpcp.core.random import seed_of
+
+RUN = Experiment(source="synthetic:chain/5", n_steps=5, batch_size=8, learning_rate=1e-3, n_held_out=10, seed=0)
 
 
 def trained(step_K: list[int], loss_K: list[float]) -> Trained:
@@ -43,8 +45,7 @@ def test_streams_of_different_purposes_differ_and_repeat() -> None:
 
 @pytest.mark.parametrize("n_steps", [1, 3, 7, 100, 2000])
 def test_a_training_of_any_length_has_a_valid_configuration(n_steps: int) -> None:
-    training = Training(preset="default", n_steps=n_steps, batch_size=8, learning_rate=1e-3)
-    model, fit = configs_of(training, 5, 0)
+    model, fit = configs_of(replace(RUN, n_steps=n_steps), 5)
     assert model.n_genes == 5
     assert fit.warmup_steps <= n_steps
     assert 1 <= fit.evaluate_every <= n_steps
@@ -52,25 +53,6 @@ def test_a_training_of_any_length_has_a_valid_configuration(n_steps: int) -> Non
 
 
 def test_bad_settings_are_refused_before_training() -> None:
-    good = Training(preset="default", n_steps=5, batch_size=8, learning_rate=1e-3)
-    for bad in (replace(good, preset="defualt"), replace(good, learning_rate=-1.0)):
+    for bad in (replace(RUN, preset="defualt"), replace(RUN, learning_rate=-1.0)):
         with pytest.raises(InputError):
-            configs_of(bad, 5, 0)
-
-
-def test_a_budget_is_a_valid_training() -> None:
-    for regime in ("matched", "counterfactual", "interventional"):
-        configs_of(budget_of("default", regime, 20), 20, 0)
-
-
-def test_one_thread_gives_the_others_back() -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+            configs_of(bad, 5)

@@ -4,9 +4,8 @@ Dimension key: ``K`` points of the history.
 """
 
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, final
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.runs.execute import OnStep
+from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.folder import CHECKPOINT, HISTORY
-from diagnostics.runs.settings import Training
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.core.random import seed_of
 
@@ -30,9 +29,11 @@ N_CURVE = 500
 
 
 N_STEPS: Mapping[str, int] = MappingProxyType({"counterfactual": 600, "interventional": 600, "matched": 1000})
-"""Training steps by regime, for worlds of up to :data:`FEW_GENES` genes; half as many again for larger ones."""
+"""Training steps by regime, see :func:`diagnostics.runs.experiment.steps_for`. Matched pairs need more than the others:
+every set of perturbed genes is a regression of its own."""
 
-FEW_GENES = 30
+N_HELD_OUT = 6000
+"""Pairs on which losses are measured."""
 
 
 @final
@@ -79,54 +80,32 @@ class Trained:
         return float(loss_K[0] - loss_K[-1]) / (baseline - best)
 
 
-def budget_of(preset: str, regime: str, n_genes: int) -> Training:
-    """What a training gets where nothing else is asked for.
-
-    Rate and batch are the defaults of :class:`gpcp.training.config.FitConfig`. Matched pairs need more steps than the
-    others: every set of told genes is a regression of its own.
-    """
-    from gpcp.training.config import FitConfig
-
-    usual = FitConfig()
-    n_steps = N_STEPS[regime]
-    if n_genes > FEW_GENES:
-        n_steps = n_steps * 3 // 2
-    return Training(preset=preset, n_steps=n_steps, batch_size=usual.batch_size, learning_rate=usual.learning_rate)
-
-
-def configs_of(training: Training, n_genes: int, seed: int) -> "tuple[ModelConfig, FitConfig]":
-    """The model's and the training's configuration, checked.
+def configs_of(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
+    """The model's and the training's configuration, checked; a short training still has a history to show.
 
     Raises
     ------
     InputError
         There is no such preset, or a number is out of range.
     """
-    from gpcp.model.config import preset
-    from gpcp.training.config import FitConfig
-
-    # A short training still has a history to show.
-    fit_config = FitConfig(
-        batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
-        evaluate_every=max(1, training.n_steps // 12),
-        checkpoint_every=max(1, min(200, training.n_steps // 4)),
-        seed=seed_of(seed, "training"),
-    ).lasting(training.n_steps)
-    return preset(training.preset, n_genes), fit_config
+    model, fit = run.configs(n_genes)
+    return model, replace(
+        fit,
+        evaluate_every=max(1, run.n_steps // 12),
+        checkpoint_every=max(1, min(200, run.n_steps // 4)),
+        seed=seed_of(run.seed, "training"),
+    )
 
 
-def train(
-    training: Training, pairs: PairSource, held_out: PairBatch, *, seed: int, folder: Path, on_step: OnStep
-) -> Trained:
+def train(run: Experiment, pairs: PairSource, held_out: PairBatch, *, folder: Path, on_step: OnStep) -> Trained:
     """Train from the folder's checkpoint, or from the beginning where there is none; one thread."""
     from gpcp.model.predictor import ModelPredictor
     from gpcp.model.transformer import GenePerturbationTransformer
     from gpcp.training.fit import fit
 
     start_s = time.perf_counter()
-    config, fit_config = configs_of(training, len(pairs.vocab), seed)
-    model = GenePerturbationTransformer(config, seed=seed_of(seed, "weights"))
+    config, fit_config = configs_of(run, len(pairs.vocab))
+    model = GenePerturbationTransformer(config, seed=seed_of(run.seed, "weights"))
     result = fit(
         model,
         pairs,
@@ -144,21 +123,8 @@ def train(
         step_K=np.array([row.step for row in result.history], dtype=np.int64),
         held_out_loss_K=np.array(losses, dtype=np.float64),
         n_steps=result.n_steps,
-        n_pairs=result.n_steps * training.batch_size,
+        n_pairs=result.n_steps * run.batch_size,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         stopped=result.stopped,
         seconds=time.perf_counter() - start_s,
     )
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """Keep torch to one thread: runs are small, and results do not depend on how many processes share the cores."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

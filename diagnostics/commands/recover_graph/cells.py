@@ -14,6 +14,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+# Registers the kind `synthetic`, whose sequenced cells are real cells to this file.
+import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.architecture.static_limits import limits
 from diagnostics.commands.recover_graph.real_cells import Panel, all_cells, choose_panel, labelled_losses
 from diagnostics.commands.recover_graph.training import N_CURVE, Trained, configs_of, train

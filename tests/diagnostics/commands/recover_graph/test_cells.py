@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -12,7 +13,8 @@ import pytest
 from diagnostics.commands.recover_graph.cells import TARGET, cells_data_of
 from diagnostics.commands.recover_graph.command import main
 from diagnostics.runs.experiment import Experiment
-from gpcp.opening.cells import stamp_of
+from gpcp.opening.cells import open_cells, stamp_of
+from gpcp.sources.cache.build import build_cache
 
 
 def log_file(folder: Path) -> Path:
@@ -97,3 +99,37 @@ def test_the_real_file_needs_no_option_but_its_cell_types(
     assert "gene ids from column 'ensembl_id'" in shown
     assert "65 of 765 genes without an Ensembl id dropped" in shown
     assert "pbmc68k_reduced.h5ad: 20 genes" in shown
+
+
+def test_cells_of_any_source_come_through_the_same_door(tmp_path: Path) -> None:
+    held = run_on(log_file(tmp_path))
+    build_cache(open_cells(held.source, cell_type_key="kind"), tmp_path / "cache")
+    cached = cells_data_of(replace(held, source=f"cache:{tmp_path / 'cache'}", options=()))
+    direct = cells_data_of(held)
+    assert cached.held_out.vocab == direct.held_out.vocab
+    assert cached.training_cells.cell_id_B.tolist() == direct.training_cells.cell_id_B.tolist()
+    assert np.array_equal(cached.graph.partial_GG, direct.graph.partial_GG)
+
+
+def test_sequenced_cells_of_a_world_are_cells_like_others() -> None:
+    run = Experiment(
+        source="synthetic:scale_free/12",
+        options=(("library_size", 5000), ("n_cells", 400)),
+        n_genes=5,
+        n_steps=10,
+        batch_size=32,
+        learning_rate=1e-2,
+        n_held_out=100,
+        seed=0,
+    )
+    data = cells_data_of(run)
+    assert (len(data.training_cells), len(data.held_out_cells), len(data.held_out)) == (320, 80, 100)
+    assert len(data.graph.vocab) == 5
+    assert "the 5 genes of largest variance" in data.summary[2]
+
+
+def test_a_panel_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "panel.txt").write_text("ENSG00000000002\nENSG00000000003\nENSG00000000000\n")
+    data = cells_data_of(replace(run_on(log_file(tmp_path)), genes=str(tmp_path / "panel.txt")))
+    assert data.graph.vocab.feature_id == ("ENSG00000000002", "ENSG00000000003", "ENSG00000000000")
+    assert data.summary[2] == "the 3 genes of panel.txt"

@@ -1,6 +1,6 @@
-"""The figure of ``audit_pairs``: what the squared change is made of, what is expressed, what can be gained.
+"""The figure of ``audit``: what the squared change is made of, what is expressed, what can be gained.
 
-One bar a panel. Matplotlib's objects alone, without pyplot: no global state, no display.
+One bar a panel.
 """
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
@@ -12,29 +12,28 @@ from typing import TYPE_CHECKING
 from diagnostics.audit.audit import PanelAudit
 from diagnostics.audit.decomposition import CHANGE, DEPTH, REGRESSION, REMAINS
 from diagnostics.audit.verdicts import percent
-from gpcp.core.files import write_with
+from diagnostics.cli.figures import BASELINE, CEILING, CLASSICAL, INK, MODEL, SMALL, TITLE, TRAINING, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _COLOUR_OF = {
-    CHANGE: "#525252",
-    "cell_type": "#d94801",
-    "tissue": "#a63603",
-    "disease": "#cb181d",
-    "dataset": "#fd8d3c",
-    "assay": "#fdae6b",
-    "donor": "#fdd0a2",
-    DEPTH: "#9e9ac8",
-    REGRESSION: "#bdbdbd",
-    REMAINS: "#2171b5",
+    CHANGE: INK,
+    "cell_type": "#d55e00",
+    "tissue": "#b0004f",
+    "disease": "#cc79a7",
+    "dataset": "#e69f00",
+    "assay": "#f0e442",
+    "donor": "#fae9c0",
+    DEPTH: "#56b4e9",
+    REGRESSION: "#cccccc",
+    REMAINS: MODEL,
 }
 _ENTRY_COLOURS = {
-    "expressed in both": "#238b45",
-    "in one": "#a1d99b",
+    "expressed in both": CEILING,
+    "in one": "#8fd3bd",
     "in neither": "#d9d9d9",
-    "not measured in both": "#525252",
+    "not measured in both": BASELINE,
 }
 _LEAST_NAMED = 0.04
 """Shares below this are drawn and not written."""
@@ -42,33 +41,24 @@ _LEAST_NAMED = 0.04
 
 def draw(audits: Sequence[PanelAudit], path: Path) -> None:
     """Draw the figure and write it whole."""
-    figure = _figure(10.0, 2.3 + 2.1 * len(audits))
+    figure = new_figure(10.0, 2.3 + 2.1 * len(audits))
     axes = figure.subplots(3, 1)
     names = [f"{audit.name}\n{audit.n_genes} genes, {audit.n_pairs:,} pairs" for audit in audits]
     _stacked(axes[0], [_parts(audit) for audit in audits], _COLOUR_OF)
-    axes[0].set_title("what the mean squared change is made of", loc="left", fontsize=10)
+    axes[0].set_title("what the mean squared change is made of", loc="left", fontsize=TITLE)
     _noise_threshold(axes[0], audits)
     _stacked(axes[1], [_entries(audit) for audit in audits], _ENTRY_COLOURS)
-    axes[1].set_title("what the loss is about: all entries, a gene of a pair each", loc="left", fontsize=10)
+    axes[1].set_title("what the loss is about: all entries, a gene of a pair each", loc="left", fontsize=TITLE)
     _gains(axes[2], audits)
     for ax in axes:
-        ax.set_yticks(range(len(audits)), names, fontsize=9)
+        ax.set_yticks(range(len(audits)), names, fontsize=SMALL)
         ax.set_ylim(len(audits) - 0.5, -0.5)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
     for ax in axes[:2]:
         ax.set_xlim(0, 1)
         ax.xaxis.set_major_formatter("{x:.0%}")
-    write_with(path, lambda passing: figure.savefig(passing, dpi=120))
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    save(figure, path)
 
 
 def _parts(audit: PanelAudit) -> dict[str, float]:
@@ -98,9 +88,9 @@ def _stacked(ax: "Axes", shares: Sequence[Mapping[str, float]], colour_of: Mappi
             if width >= _LEAST_NAMED:
                 dark = sum(int(colour_of[name][i : i + 2], 16) for i in (1, 3, 5)) < 380
                 ink = "white" if dark else "black"
-                ax.text(left[row] + width / 2, row, f"{width:.0%}", ha="center", va="center", fontsize=9, color=ink)
+                ax.text(left[row] + width / 2, row, f"{width:.0%}", ha="center", va="center", fontsize=SMALL, color=ink)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=SMALL)
 
 
 def _noise_threshold(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
@@ -115,13 +105,13 @@ def _noise_threshold(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
         ends = (max(middle - full.value / 2, 0.0), min(middle + full.value / 2, 1.0))
         style = {"arrowstyle": "|-|, widthA=.25, widthB=.25", "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", (ends[0], row + 0.33), (ends[1], row + 0.33), arrowprops=style)
-        ax.text(middle, row + 0.36, f"counting noise {full.value:.0%}", ha="center", va="top", fontsize=8)
+        ax.text(middle, row + 0.36, f"counting noise {full.value:.0%}", ha="center", va="top", fontsize=SMALL)
 
 
 def _gains(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
-    """The gain of each linear predictor with its interval; in words, how much of it is from what is told."""
+    """The gain of each linear predictor with its interval; in words, how much of it is from the perturbation."""
     names = list(dict.fromkeys(name for audit in audits for name in audit.gain.gain_of))
-    colours = dict(zip(names, ("#6baed6", "#08519c", "#d94801"), strict=False))
+    colours = dict(zip(names, (TRAINING, MODEL, CLASSICAL), strict=False))
     for row, audit in enumerate(audits):
         for place, name in enumerate(audit.gain.gain_of):
             gain = audit.gain.gain_of[name]
@@ -132,14 +122,20 @@ def _gains(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
                 [gain.value], [y], xerr=reach, fmt="o", markersize=4, color=colours[name], capsize=2, label=label
             )
         if audit.gain.perturbed_gain is not None:
-            n_perturbed = f"what is told: {percent(audit.gain.perturbed_gain)} of the loss without it"
+            n_perturbed = f"the perturbation: {percent(audit.gain.perturbed_gain)} of the loss without it"
             ax.text(
-                0.99, row - 0.38, n_perturbed, transform=ax.get_yaxis_transform(), ha="right", va="center", fontsize=8
+                0.99,
+                row - 0.38,
+                n_perturbed,
+                transform=ax.get_yaxis_transform(),
+                ha="right",
+                va="center",
+                fontsize=SMALL,
             )
     ax.axvline(0, color="black", linewidth=0.8)
     ax.xaxis.set_major_formatter("{x:.1%}")
     ax.set_title(
-        "share of the baseline's loss that a linear predictor takes away, on held-out cells", loc="left", fontsize=10
+        "share of the baseline's loss that a linear predictor takes away, on held-out cells", loc="left", fontsize=TITLE
     )
     if names:
-        ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+        ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=SMALL)

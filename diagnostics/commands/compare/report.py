@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diagnostics.cli.figures import MODEL, SERIES, TITLE, TRAINING, WRONG, legend_below, new_axes, reference_line, save
 from diagnostics.cli.text import fill, interval, number, score, table
 from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, needed_words
 from diagnostics.commands.compare.compare import interval as difference_text
-from gpcp.core.files import to_json, write_with
+from gpcp.core.files import to_json
 from gpcp.core.intervals import Interval, student_factor
 
 _WIDE = 10.0
@@ -151,51 +152,37 @@ def contents(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
     }
 
 
-_DOT, _LOST, _MEAN = "#4292c6", "#cb181d", "#08306b"
-_BASELINE, _RIDGE, _CEILING, _REACH = "#636363", "#d94801", "#238b45", "#6a51a3"
-
-
 def draw(result: Compared, ceilings: RankCeilings, path: Path, *, title: str) -> None:
-    """Draw into ``path``, whole or not at all; configurations from the worst at the top to the best."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    """Draw into ``path``, in one atomic write; configurations from the worst at the top to the best."""
     shown = list(reversed(result.judged))
-    figure = Figure(figsize=(8.6, 1.9 + 0.36 * len(shown)), layout="constrained")
-    FigureCanvasAgg(figure)
-    ax = figure.subplots()
-    for label, value, colour, style in (
-        ("knowing nothing", ceilings.levels.baseline, _BASELINE, "--"),
-        ("ridge", ceilings.levels.reference, _RIDGE, ":"),
-        ("exact answer", ceilings.bayes_risk, _CEILING, "--"),
-    ):
-        if value is not None:
-            ax.axvline(value, color=colour, linestyle=style, linewidth=1.4, label=label, zorder=1)
+    figure, ax = new_axes(8.6, 1.9 + 0.36 * len(shown))
+    reference_line(ax, ceilings.levels.baseline, "baseline", vertical=True)
+    reference_line(ax, ceilings.levels.reference, "ridge", vertical=True)
+    reference_line(ax, ceilings.bayes_risk, "bayes", vertical=True)
     last = len(shown) - 1
     for place, one in enumerate(shown):
         y = last - place
         losses = sorted(one.entry.finite.values())
-        colour = _LOST if one.loses_information else _DOT
+        colour = WRONG if one.loses_information else TRAINING
         ax.scatter(losses, [y] * len(losses), s=26, color=colour, alpha=0.65, edgecolors="none", zorder=3)
-        ax.scatter([one.entry.loss], [y], s=150, marker="|", color=_MEAN, linewidths=1.8, zorder=4)
+        ax.scatter([one.entry.loss], [y], s=150, marker="|", color=MODEL, linewidths=1.8, zorder=4)
         if ceilings.narrow(one.entry.rank):
             # Where answers of this rank could be at best.
             reach = ceilings.reach(one.entry.rank)
-            ax.plot([reach, reach], [y - 0.36, y + 0.36], color=_REACH, linewidth=2.2, zorder=2)
-    ax.scatter([], [], s=26, color=_DOT, label="one seed")
+            ax.plot([reach, reach], [y - 0.36, y + 0.36], color=SERIES[2], linewidth=2.2, zorder=2)
+    ax.scatter([], [], s=26, color=TRAINING, label="one seed")
     if any(one.loses_information for one in shown):
-        ax.scatter([], [], s=26, color=_LOST, label="one seed, information lost")
-    ax.plot([], [], color=_MEAN, marker="|", markersize=11, markeredgewidth=1.8, linestyle="none", label="mean")
+        ax.scatter([], [], s=26, color=WRONG, label="one seed, information lost")
+    ax.plot([], [], color=MODEL, marker="|", markersize=11, markeredgewidth=1.8, linestyle="none", label="mean")
     if any(ceilings.narrow(one.entry.rank) for one in shown):
-        ax.plot([], [], color=_REACH, linewidth=2.2, label="best of its rank")
+        ax.plot([], [], color=SERIES[2], linewidth=2.2, label="best of its rank")
     ax.set_yticks(range(len(shown)), [_label(one.entry.name, one.outcome) for one in reversed(shown)])
     ax.set_ylim(-0.6, last + 0.6)
     ax.set_xlabel("mean squared error on held-out pairs")
-    ax.set_title(title, fontsize=10)
+    ax.set_title(title, fontsize=TITLE)
     ax.grid(axis="y", color="#eeeeee", zorder=0)
-    ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    write_with(path, lambda passing: figure.savefig(passing, dpi=120))
+    legend_below(figure)
+    save(figure, path)
 
 
 def _label(name: str, outcome: str) -> str:

@@ -102,7 +102,7 @@ def _about(plan: Plan, arguments: argparse.Namespace) -> str:
     _, fit = next(iter(plan.configs.values()))
     changed = f", {', '.join(arguments.set)}" if arguments.set else ""
     return (
-        f"{data.place}, {data.regime}, {n_perturbed} told, preset {arguments.preset}{changed}, "
+        f"{data.place}, {data.regime}, {n_perturbed} perturbed, preset {arguments.preset}{changed}, "
         f"{fit.n_steps} steps of "
         f"{fit.batch_size} pairs, {plan.n_seeds} seeds; every {plan.part.replace('_', ' ')} sees the same pairs in the "
         f"same order and is measured on the same {data.n_held_out} held-out pairs"

@@ -18,7 +18,7 @@ from diagnostics.checks.data.linear_fit import LinearFit
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.learning_rate import RangeTest, given_rate
 from diagnostics.checks.learning.short_training import ShortTraining
-from diagnostics.commands.diagnose.svg import bars, ladder_figure, levels_figure
+from diagnostics.commands.diagnose.svg import bars, levels_figure, range_test_figure
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError
 from gpcp.model.batch import ModelBatch
@@ -119,7 +119,7 @@ def rates(probe: Probe) -> Shown:
         f"top is a "
         "training that blew up or ended well above its start; open circles are the best rate with other batches. "
         f"{said[0].upper()}{said[1:]}.",
-        svg=ladder_figure(
+        svg=range_test_figure(
             point_of,
             start=range_test.start.loss,
             repeats=(range_test.best.rate, range_test.repeats),

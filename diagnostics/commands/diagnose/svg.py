@@ -1,63 +1,27 @@
-"""Small figures as inline SVG that take the page's own colours, in the light and in the dark.
-
-No dimension key: nothing here is an array.
-"""
+"""Small figures as inline SVG that take the page's own colours, in the light and in the dark."""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
-import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from diagnostics.cli.figures import CEILING, new_figure, plain
+from diagnostics.cli.svg import PAGE_INK, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK = "#010203"
-"""Stands for the colour of the page's text, which matplotlib cannot name."""
-
-_BAR, _BEST, _WRONG, _SPAN = "#3b7dd8", "#2e9d5b", "#d64545", "#2e9d5b"
+_BAR, _BEST, _WRONG, _SPAN = "#2a8fd0", CEILING, "#d64a7a", CEILING
+"""Those of all figures, where they are seen on white and on black."""
 
 
 def _figure(height: float) -> "tuple[Figure, Axes]":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, height)
     ax = figure.add_subplot()
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        ax.spines[side].set_color(_INK)
-    ax.tick_params(colors=_INK, which="both", labelsize=9)
-    ax.xaxis.label.set_color(_INK)
-    ax.yaxis.label.set_color(_INK)
+    plain(ax)
     return figure, ax
-
-
-def _svg(figure: "Figure", title: str) -> str:
-    """The drawing alone: text stays text, and nothing points outside the page."""
-    import matplotlib as mpl
-
-    out = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        # A margin for browsers whose letters are wider than those that the figure was measured with.
-        figure.savefig(out, format="svg", transparent=True, metadata=nothing, bbox_inches="tight", pad_inches=0.15)
-    text = out.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    # Inside HTML an svg needs no name spaces; the addresses that name them would look like links.
-    text = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", text, count=2).replace("xlink:href", "href")
-    text = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{title}">', text, count=1
-    )
-    # Ids are of their own drawing: several stand on one page.
-    mark = re.sub(r"\W+", "-", title)
-    text = re.sub(r'\bid="', f'id="{mark}-', text)
-    return re.sub(r'(href="|url\()#', rf"\1#{mark}-", text)
 
 
 def _beside(
@@ -87,18 +51,18 @@ def levels_figure(levels: Mapping[str, float]) -> str:
     colours = [_BEST if exact and one == names[-1] else _BAR for one in names]
     ax.barh(place, values, color=colours, height=0.6)
     for row, value in zip(place, values, strict=True):
-        _beside(ax, f"{value:.4g}", (value, row), _INK)
-    ax.axvline(values[0], color=_INK, linestyle="--", linewidth=1)
+        _beside(ax, f"{value:.4g}", (value, row), PAGE_INK)
+    ax.axvline(values[0], color=PAGE_INK, linestyle="--", linewidth=1)
     if exact:
         ax.axvline(values[-1], color=_BEST, linewidth=1)
     ax.set_yticks(place, names)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.15 * max([*values, 1e-12]))
     ax.set_xlabel("mean squared error, held out")
-    return _svg(figure, "losses")
+    return svg(figure, "losses")
 
 
-def ladder_figure(
+def range_test_figure(
     loss_of: Mapping[float, float | None],
     *,
     start: float,
@@ -117,23 +81,23 @@ def ladder_figure(
     wild = [rate for rate in loss_of if rate not in inside]
     ax.plot(wild, [top] * len(wild), color=_WRONG, marker="x", linestyle="none", markersize=7)
     ax.plot(
-        [repeats[0]] * len(repeats[1]), list(repeats[1]), color=_INK, marker="o", fillstyle="none", linestyle="none"
+        [repeats[0]] * len(repeats[1]), list(repeats[1]), color=PAGE_INK, marker="o", fillstyle="none", linestyle="none"
     )
-    ax.axhline(start, color=_INK, linestyle="--", linewidth=1)
+    ax.axhline(start, color=PAGE_INK, linestyle="--", linewidth=1)
     ax.set_xscale("log")
     edge = min(loss_of)
-    ax.text(edge, start, "untrained", color=_INK, fontsize=8, va="bottom")
+    ax.text(edge, start, "untrained", color=PAGE_INK, fontsize=8, va="bottom")
     if usable is not None:
         ax.axvspan(usable[0] / 1.1, usable[1] * 1.1, color=_SPAN, alpha=0.15, linewidth=0)
     lower = min(rate for rate in (given, suggestion, math.inf) if rate is not None)
-    for rate, word, colour in ((given, "given", _INK), (suggestion, "suggested", _BEST)):
+    for rate, word, colour in ((given, "given", PAGE_INK), (suggestion, "suggested", _BEST)):
         if rate is not None:
             ax.axvline(rate, color=colour, linewidth=1.2, linestyle=":")
             _beside(ax, f"{word} {rate:.2g}", (rate, 1.0), colour, left=rate == lower, above=True)
     ax.set_ylim(low - 0.15 * (top - low), top + 0.06 * (top - low))
     ax.set_xlabel("learning rate")
     ax.set_ylabel("mean squared error")
-    return _svg(figure, "learning rates")
+    return svg(figure, "learning rates")
 
 
 def bars(value_of: Mapping[str, float], *, unit: str, must_be_0: Sequence[str] = ()) -> str:
@@ -152,10 +116,10 @@ def bars(value_of: Mapping[str, float], *, unit: str, must_be_0: Sequence[str] =
         if finite:
             ax.barh(row, value - left, left=left, color=_WRONG if wrong else _BAR, height=0.65)
         word = f"{value:.2g}" if finite else "0" if value == 0 else "not finite"
-        _beside(ax, word, (value if finite else left, row), _WRONG if wrong else _INK)
+        _beside(ax, word, (value if finite else left, row), _WRONG if wrong else PAGE_INK)
     ax.set_xscale("log")
     ax.set_xlim(left, right * 3)
     ax.set_yticks(range(len(value_of)), list(value_of))
     ax.set_ylim(len(value_of) - 0.5, -0.5)
     ax.set_xlabel(unit)
-    return _svg(figure, unit)
+    return svg(figure, unit)

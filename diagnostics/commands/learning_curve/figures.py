@@ -1,4 +1,4 @@
-"""The figures of ``learning_curve``: skill against pairs, against capacity, and the pairs that a graph takes.
+"""The figures of ``learning-curve``: skill against pairs, against capacity, and the pairs that a graph takes.
 
 Dimension key: ``N`` points of a curve.
 
@@ -9,23 +9,31 @@ Bands and bars are from the lowest seed to the highest: with three seeds a 95 % 
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diagnostics.cli.figures import new_figure
+from diagnostics.cli.figures import (
+    BASELINE,
+    CEILING,
+    CLASSICAL,
+    MODEL,
+    SMALL,
+    legend_below,
+    new_figure,
+    plain,
+    reference_line,
+    save,
+    shades,
+)
 from diagnostics.commands.learning_curve.genes_needed import GenesNeeded
 from diagnostics.commands.learning_curve.points import TARGET_AUPRC, Curves
 from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds
-from gpcp.core.files import write_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_LINES = ("#9ecae1", "#4292c6", "#08519c", "#6a51a3", "#ae017e", "#1a1a1a")
-_BASELINE, _CEILING, _OTHER = "#636363", "#238b45", "#d94801"
 
 
 def draw_curves(curves: Curves, field: str, out: Path) -> list[Path]:
@@ -42,43 +50,41 @@ def draw_genes(needs: Sequence[GenesNeeded], out: Path) -> list[Path]:
 
 
 def _written(drawn: "Mapping[str, Figure]", out: Path) -> list[Path]:
-    for name, figure in drawn.items():
-        write_with(out / name, lambda path, figure=figure: figure.savefig(path, dpi=110))
-    return [out / name for name in drawn]
+    return [save(figure, out / name) for name, figure in drawn.items()]
 
 
 def _learning_figure(curves: Curves, field: str) -> "Figure":
     figure = new_figure(10.4, 4.6)
     skill, graph = figure.subplots(1, 2)
-    for capacity, colour in zip(curves.capacities, _spread(len(curves.capacities)), strict=True):
+    for capacity, colour in zip(curves.capacities, shades(len(curves.capacities)), strict=True):
         at = {n: curves.at(n, capacity) for n in curves.pairs}
         _line(skill, at, "skill", colour, f"{field} {capacity}")
         _line(graph, at, "auprc", colour, f"{field} {capacity}")
     top = {n: curves.at(n, curves.capacities[-1]) for n in curves.pairs}
-    _line(skill, top, "ridge_skill", _OTHER, "ridge, same pairs", style=":")
-    _line(graph, top, "classical_auprc", _OTHER, "statistician, same pairs", style=":")
-    _line(graph, top, "ceiling_auprc", _CEILING, "exact law, same read-out", style="--")
-    _line(graph, top, "chance", _BASELINE, "chance", style="--")
+    _line(skill, top, "ridge_skill", CLASSICAL, "ridge, same pairs", style=":")
+    _line(graph, top, "classical_auprc", CLASSICAL, "classical estimator, same pairs", style=":")
+    _line(graph, top, "ceiling_auprc", CEILING, "exact law, same read-out", style="-.")
+    _line(graph, top, "chance", BASELINE, "chance", style="--")
     _between(skill)
     graph.set(ylim=(0, 1.04), ylabel="AUPRC of the graph", title="The graph inside it")
     skill.set_title("Held-out loss")
     for ax in (skill, graph):
         _pairs_axis(ax, curves.pairs)
-    _legend(figure)
+    legend_below(figure)
     return figure
 
 
 def _capacity_figure(curves: Curves, field: str) -> "Figure":
     figure = new_figure(6.4, 4.6)
     ax = figure.subplots()
-    for n_pairs, colour in zip(curves.pairs, _spread(len(curves.pairs)), strict=True):
+    for n_pairs, colour in zip(curves.pairs, shades(len(curves.pairs)), strict=True):
         at = {capacity: curves.at(n_pairs, capacity) for capacity in curves.capacities}
         _line(ax, at, "skill", colour, f"{n_pairs:,} pairs")
     _between(ax)
     ax.set_xscale("log")
     _ticks(ax, curves.capacities)
     ax.set(xlabel=field, title="Skill against capacity, the same steps for all")
-    _legend(figure)
+    legend_below(figure)
     return figure
 
 
@@ -87,12 +93,12 @@ def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
 
     figure = new_figure(6.2, 4.4)
     ax = figure.subplots()
-    _needed(ax, needs, lambda one: one.model, _LINES[2], "model", 0.985)
-    _needed(ax, needs, lambda one: one.classical, _OTHER, "statistician, same pairs", 1.015)
+    _needed(ax, needs, lambda one: one.model, MODEL, "model", 0.985)
+    _needed(ax, needs, lambda one: one.classical, CLASSICAL, "classical estimator, same pairs", 1.015)
     theory = [(one.n_genes, one.theory) for one in needs if one.theory is not None]
     if theory:
-        ax.plot(*zip(*theory, strict=True), color=_CEILING, linestyle="--", marker="s", markersize=4,
-                label="theory for the statistician")  # fmt: skip
+        ax.plot(*zip(*theory, strict=True), color=CEILING, linestyle="--", marker="s", markersize=4,
+                label="theory for the classical estimator")  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
     _ticks(ax, [one.n_genes for one in needs])
@@ -103,9 +109,9 @@ def _sample_size_figure(needs: Sequence[GenesNeeded]) -> "Figure":
     ax.set_title(
         f"Pairs until the AUPRC of the graph is {TARGET_AUPRC:g}\n"
         "bars: the least to the most of the seeds; triangles: more than (up), at most (down)",
-        fontsize=9,
+        fontsize=SMALL,
     )
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -157,38 +163,23 @@ def _line(
         ax.fill_between(x_N, low_N, high_N, color=colour, alpha=0.18, linewidth=0)
 
 
-def _legend(figure: "Figure") -> None:
-    """One for all panels, below them, where it hides no line."""
-    found: dict[str, Any] = {}
-    for ax in figure.axes:
-        found |= {str(label): handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    columns = min(4, -(-len(found) // 2))
-    figure.legend(
-        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
-    )
-
-
 def _between(ax: "Axes") -> None:
-    """The two ends of skill; what lies far below knowing nothing is cut off."""
-    ax.axhline(1, color=_CEILING, linestyle="--", linewidth=1.2, label="exact answer (Bayes risk)")
-    ax.axhline(0, color=_BASELINE, linestyle="--", linewidth=1.2, label="knowing nothing")
+    """The two ends of skill; what lies far below the baseline is cut off."""
+    reference_line(ax, 1, "bayes", label="exact answer (Bayes risk)")
+    reference_line(ax, 0, "baseline")
     ax.set(ylim=(max(-1.0, min(-0.05, ax.dataLim.y0) - 0.05), 1.06), ylabel="skill")
 
 
 def _pairs_axis(ax: "Axes", pairs: Sequence[int]) -> None:
+    plain(ax)
     ax.set_xscale("log")
     _ticks(ax, pairs)
     ax.set_xlabel("training pairs")
 
 
 def _ticks(ax: "Axes", values: Sequence[int]) -> None:
-    """The rungs themselves, and no others."""
+    """The values themselves, and no others."""
     from matplotlib.ticker import NullLocator
 
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(list(values), [f"{value:,}" for value in values])
-
-
-def _spread(n: int) -> list[str]:
-    """``n`` colours from light to dark."""
-    return [_LINES[2]] if n == 1 else [_LINES[index % len(_LINES)] for index in range(n)]

@@ -1,9 +1,8 @@
-"""The figures of ``recover_graph``: loss curves, true against recovered matrices, precision-recall curves.
+"""The figures of ``recover-graph``: loss curves, true against recovered matrices, precision-recall curves.
 
 Dimension key: ``G`` genes, ``E`` edges or scored entries, ``K`` points of a curve.
 
-Each shows what knowing nothing and what the exact law would give. Matplotlib's objects alone, without pyplot: no
-global state, no display. Of many seeds those that did worst are shown.
+Each shows what the input-free baseline and what the exact law would give. Of many seeds those that did worst are shown.
 """
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
@@ -17,12 +16,26 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.cli.figures import new_figure
+from diagnostics.cli.figures import (
+    CEILING,
+    DIVERGING,
+    MODEL,
+    SERIES,
+    SMALL,
+    TITLE,
+    TRAINING,
+    Reference,
+    legend_below,
+    new_figure,
+    plain,
+    reference_line,
+    save,
+)
+from diagnostics.commands.recover_graph.graph_figure import graph_figure
 from diagnostics.graphs.rankings import precision_recall
 from diagnostics.graphs.scores import entries
 from diagnostics.results.run_record import RunRecord, in_words
 from diagnostics.runs.folder import ARRAYS, HISTORY
-from gpcp.core.files import write_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +44,7 @@ if TYPE_CHECKING:
 MOST_SEEDS = 4
 """Columns of a figure at most."""
 
-_MODEL, _HELD_OUT, _BASELINE, _CEILING, _RIDGE = "#9ecae1", "#08519c", "#636363", "#238b45", "#d94801"
-_LEVELS = {
-    "baseline": ("baseline", _BASELINE, "--"),
-    "ridge": ("ridge", _RIDGE, ":"),
-    "bayes": ("Bayes risk", _CEILING, "--"),
-}
-_SEEDS = ("#08519c", "#d94801", "#6a51a3", "#525252")
+_REFERENCES: Mapping[str, Reference] = {"baseline": "baseline", "ridge": "ridge", "bayes": "bayes"}
 
 
 @final
@@ -93,6 +100,11 @@ def load_arrays(record: RunRecord, folder: Path) -> RunArrays:
 
 def draw_all(runs: Sequence[RunArrays], out: Path) -> list[Path]:
     """Draw the figures of some finished runs into ``out`` and give their paths."""
+    return [save(figure, out / name) for name, figure in figures_of(runs).items()]
+
+
+def figures_of(runs: Sequence[RunArrays]) -> "dict[str, Figure]":
+    """The figures of some finished runs, by the names of their files."""
     regimes = list(dict.fromkeys(run.record.regime for run in runs))
     by_regime = {
         regime: sorted(
@@ -104,9 +116,12 @@ def draw_all(runs: Sequence[RunArrays], out: Path) -> list[Path]:
     drawn = {"loss.png": _loss_figure(by_regime), "precision_recall.png": _precision_recall_figure(by_regime)}
     for regime, shown in by_regime.items():
         drawn[f"matrices_{regime}.png"] = _matrix_figure(shown)
-    for name, figure in drawn.items():
-        write_with(out / name, lambda path, figure=figure: figure.savefig(path, dpi=110))
-    return [out / name for name in drawn]
+        worst = min(shown, key=lambda run: run.record.auprc)
+        title = f"{regime}, seed {worst.record.seed}: {worst.record.target} edges, {in_words(worst.record.read_out)}"
+        graph = graph_figure(worst.recovered_GG, worst.target_GG, title)
+        if graph is not None:
+            drawn[f"graph_{regime}.png"] = graph
+    return drawn
 
 
 def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
@@ -118,13 +133,12 @@ def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
             ax.set_axis_off()
         for ax, run in zip(axes[row], runs, strict=False):
             _loss_panel(ax, run)
-        axes[row, 0].set_ylabel(f"{regime}\nmean squared error")
+        axes[row, 0].set_ylabel(f"{regime}\nmean squared error", fontsize=SMALL)
         axes[row, 0].set_ylim(*_loss_range(runs))
     for ax in axes[-1]:
-        ax.set_xlabel("training step")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.suptitle("Loss between what knowing nothing and what knowing all would score")
+        ax.set_xlabel("training step", fontsize=SMALL)
+    legend_below(figure, most_columns=5)
+    figure.suptitle("Loss between the input-free baseline and the exact answer", fontsize=TITLE)
     return figure
 
 
@@ -138,23 +152,24 @@ def _loss_range(runs: Sequence[RunArrays]) -> tuple[float, float]:
 
 def _loss_panel(ax: "Axes", run: RunArrays) -> None:
     record = run.record
-    ax.plot(run.step_K, run.train_loss_K, color=_MODEL, linewidth=0.8, label="training")
+    plain(ax)
+    ax.plot(run.step_K, run.train_loss_K, color=TRAINING, linewidth=0.9, label="training")
     seen_K = np.isfinite(run.held_out_loss_K)
     ax.plot(
         run.step_K[seen_K],
         run.held_out_loss_K[seen_K],
-        color=_HELD_OUT,
+        color=MODEL,
         linewidth=1.6,
         marker=".",
         markersize=4,
         label="held out",
     )
-    for name, (label, colour, style) in _LEVELS.items():
+    for name, reference in _REFERENCES.items():
         if name in run.levels:
-            ax.axhline(run.levels[name], color=colour, linestyle=style, linewidth=1.3, label=label)
+            reference_line(ax, run.levels[name], reference)
     ax.set_xlim(left=0)
     skill = "" if record.skill is None else f": skill {record.skill:.4f}"
-    ax.set_title(f"seed {record.seed}{skill}", fontsize=10)
+    ax.set_title(f"seed {record.seed}{skill}", fontsize=SMALL)
 
 
 def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
@@ -167,13 +182,13 @@ def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
     for column, run in enumerate(runs):
         for row, (matrix_GG, title) in enumerate(((run.exact_GG, "exact law"), (run.recovered_GG, "recovered"))):
             ax = axes[row, column]
-            image = ax.imshow(_off_diagonal(matrix_GG), cmap="RdBu_r", vmin=-limit, vmax=limit)
+            image = ax.imshow(_off_diagonal(matrix_GG), cmap=DIVERGING, vmin=-limit, vmax=limit)
             i_E, j_E = np.nonzero(run.target_GG)
             size = 900 / len(run.target_GG) ** 2 + 0.5
             ax.scatter(j_E, i_E, s=size * 8, marker="s", facecolors="none", edgecolors="black", linewidths=0.6)
             ax.set_xticks([])
             ax.set_yticks([])
-            ax.set_title(f"seed {run.record.seed}: {title}", fontsize=10)
+            ax.set_title(f"seed {run.record.seed}: {title}", fontsize=SMALL)
     for ax in axes[:, 0]:
         ax.set_ylabel("gene i")
     for ax in axes[1]:
@@ -181,8 +196,10 @@ def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
     first = runs[0].record
     if image is not None:
         both = first.read_out.endswith("partial")
-        figure.colorbar(image, ax=axes, shrink=0.6, label="of i and j" if both else "effect of i on j")
-    figure.suptitle(f"{first.regime}: {in_words(first.read_out)}; boxes: {first.target} edges", fontsize=11)
+        figure.colorbar(
+            image, ax=axes, shrink=0.6, label="partial correlation of i and j" if both else "effect of i on j"
+        )
+    figure.suptitle(f"{first.regime}: {in_words(first.read_out)}; boxes: {first.target} edges", fontsize=TITLE)
     return figure
 
 
@@ -191,30 +208,32 @@ def _off_diagonal(matrix_GG: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _precision_recall_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
-    figure = new_figure(3.9 * len(by_regime) + 0.4, 4.2)
+    figure = new_figure(3.9 * len(by_regime) + 0.4, 5.0)
     axes = figure.subplots(1, len(by_regime), squeeze=False, sharey=True)
     for ax, (regime, runs) in zip(axes[0], by_regime.items(), strict=True):
-        ax.axhline(runs[0].record.base_rate, color=_BASELINE, linestyle="--", linewidth=0.9, label="base rate")
+        plain(ax)
+        reference_line(ax, runs[0].record.base_rate, "chance")
         for index, run in enumerate(runs):
-            recall_K, precision_K = _curve(run.exact_GG, run.target_GG)
+            recall_K, precision_K = curve(run.exact_GG, run.target_GG)
             label = None if index else "exact law, same read-out"
-            ax.step(recall_K, precision_K, color=_CEILING, linewidth=4, alpha=0.3, label=label)
-        for run, colour in zip(runs, _SEEDS, strict=False):
-            recall_K, precision_K = _curve(run.recovered_GG, run.target_GG)
+            ax.step(recall_K, precision_K, color=CEILING, linewidth=4, alpha=0.3, label=label)
+        for run, colour in zip(runs, SERIES, strict=False):
+            recall_K, precision_K = curve(run.recovered_GG, run.target_GG)
             label = f"seed {run.record.seed}: AUPRC {run.record.auprc:.3f}"
             ax.step(recall_K, precision_K, color=colour, linewidth=1.3, label=label)
         ax.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall")
         ax.set_title(
             f"{regime}: {runs[0].record.target} edges\nread from {in_words(runs[0].record.read_out)}", fontsize=10
         )
-        ax.legend(loc="lower left", fontsize=8)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=SMALL, frameon=False)
     axes[0, 0].set_ylabel("precision")
     return figure
 
 
-def _curve(
+def curve(
     score_GG: NDArray[np.float64], target_GG: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Recall and precision (K,) as ever more edges are called, the strongest first."""
     symmetric = bool((target_GG == target_GG.T).all())
     strength_GG = np.abs(score_GG)
     if symmetric:

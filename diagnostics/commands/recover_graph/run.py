@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from diagnostics.cli.parser import INTERRUPTED
-from diagnostics.cli.text import WIDTH
+from diagnostics.cli.text import show, width
 from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
 from diagnostics.commands.recover_graph.plan import carry_out, plan_of
 from diagnostics.commands.recover_graph.progress import RunsProgress
+from diagnostics.commands.recover_graph.report import report_page
 from diagnostics.commands.recover_graph.table import header, table
 from diagnostics.commands.recover_graph.verdicts import verdicts
 from diagnostics.results.report import Report
@@ -61,10 +62,12 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         return INTERRUPTED
     report = Report(results=verdicts(records), world=plan.world, seed=tuple(sorted({r.seed for r in records})))
     done = zip(records, plan.jobs, strict=True)
-    figures = draw_all([load_arrays(record, out / job.name) for record, job in done], out)
+    runs = [load_arrays(record, out / job.name) for record, job in done]
+    figures = draw_all(runs, out)
     shown = screen(records, report)
+    command = ["python", "-m", "diagnostics", "recover-graph", *given]
     content = {
-        "command": ["python", "-m", "diagnostics.recover_graph", *given],
+        "command": command,
         "versions": report.versions,
         "world": plan.world,
         "preset": arguments.preset,
@@ -78,11 +81,13 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         if path is not None:
             write_json(path, content)
     write_text(out / "table.txt", shown + "\n")
-    print(shown)
-    print(f"\n{time.perf_counter() - start_s:.0f} s; table.txt, results.json and {len(figures)} figures in {out}/")
+    seconds = time.perf_counter() - start_s
+    write_text(out / "report.html", report_page(runs, report, command=command, seconds=seconds))
+    show(shown)
+    print(f"\n{seconds:.0f} s; report.html, table.txt, results.json and {len(figures)} figures in {out}/")
     return report.exit_code
 
 
 def screen(records: Sequence[RunRecord], report: Report) -> str:
     """All that the command prints of its results: the world, the table, the verdicts."""
-    return "\n\n".join([header(records), table(records), report.text(width=WIDTH)])
+    return "\n\n".join([header(records), table(records), report.text(width=width())])

@@ -40,7 +40,12 @@ _GRAPH: tuple[_Column, ...] = (
 
 
 def header(records: Sequence[RunRecord]) -> str:
-    """What was run: the worlds, the model, the pairs."""
+    """What was run, wrapped: the worlds, the model, the pairs."""
+    return "\n".join(wrapped for line in about(records) for wrapped in _wrap(line))
+
+
+def about(records: Sequence[RunRecord]) -> list[str]:
+    """The worlds; the model and its pairs."""
     first = records[0]
     worlds = list({record.seed: record for record in records}.values())
     real = first.bayes_risk is None
@@ -59,7 +64,7 @@ def header(records: Sequence[RunRecord]) -> str:
         f"mean squared error on the same {first.n_held_out:,} held-out pairs; the baseline is the "
         + ("best of mean change, mean and mean of the cell type" if real else "better of mean change and mean")
     )
-    return "\n".join(wrapped for line in lines for wrapped in _wrap(line))
+    return lines
 
 
 def table(records: Sequence[RunRecord]) -> str:

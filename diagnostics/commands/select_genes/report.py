@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.cli.figures import CLASSICAL, MODEL, QUIET, SMALL, TITLE, new_figure, save
 from diagnostics.cli.text import cut, table, wrap
-from gpcp.core.files import write_with
 from gpcp.panels.panel import ORDERS, GenePanel
 from gpcp.panels.statistics import GeneStatistics
 
@@ -24,7 +24,7 @@ N_SHOWN = 12
 """Genes of the panel that are shown."""
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-_ALL, _PANEL, _KEPT = "#9e9e9e", "#08519c", "#d94801"
+_ALL, _PANEL, _KEPT = QUIET, MODEL, CLASSICAL
 _LINE: dict[str, Any] = {"color": "black", "linewidth": 0.8, "linestyle": "--", "zorder": 0}
 _SHARE_TICKS = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1)
 
@@ -146,9 +146,7 @@ def draw(
     min_measured, min_expressed : float, optional
         The least shares, as lines.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    figure = new_figure(8, 6.4)
     grid = figure.add_gridspec(2, 2, width_ratios=(4, 1), height_ratios=(1, 4))
     middle = figure.add_subplot(grid[1, 0])
     above, right = figure.add_subplot(grid[0, 0], sharex=middle), figure.add_subplot(grid[1, 1], sharey=middle)
@@ -175,16 +173,18 @@ def draw(
     corner = figure.add_subplot(grid[0, 1])
     corner.axis("off")
     handles, labels = middle.get_legend_handles_labels()
-    legend = corner.legend(handles, labels, loc="center", frameon=False, fontsize=8, handletextpad=0.2, markerscale=1.5)
+    legend = corner.legend(
+        handles, labels, loc="center", frameon=False, fontsize=SMALL, handletextpad=0.2, markerscale=1.5
+    )
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1)
     if not some_G.all():
-        corner.text(0.5, 0, f"{int((~some_G).sum()):,} measured nowhere", ha="center", fontsize=8)
+        corner.text(0.5, 0, f"{int((~some_G).sum()):,} measured nowhere", ha="center", fontsize=SMALL)
     sample = " sampled" if statistics.sampled else ""
     chosen = f"{len(panel):,} of {len(statistics.vocab):,} genes"
-    figure.suptitle(f"{chosen}, chosen on {statistics.n_cells:,}{sample} cells", fontsize=12)
-    write_with(path, lambda passing: figure.savefig(passing, dpi=150))
+    figure.suptitle(f"{chosen}, chosen on {statistics.n_cells:,}{sample} cells", fontsize=TITLE)
+    save(figure, path)
 
 
 def _among(statistics: GeneStatistics, genes: Sequence[str]) -> NDArray[np.bool_]:
@@ -248,4 +248,4 @@ def _draw_margin(axes: "Axes", number_G: NDArray[np.float64], chosen_G: NDArray[
     (axes.set_ylim if vertical else axes.set_xlim)(0.7)
     counts.set_major_formatter("{x:,.0f}")
     counts.set_minor_formatter("")
-    (axes.set_ylabel if vertical else axes.set_xlabel)("genes", fontsize=8)
+    (axes.set_ylabel if vertical else axes.set_xlabel)("genes", fontsize=SMALL)

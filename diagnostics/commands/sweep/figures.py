@@ -1,17 +1,26 @@
-"""The figures of a sweep: learning rate against loss with the seeds' band, parallel coordinates, importance.
-
-Dimension key: none; nothing here is an array.
-
-Matplotlib's objects alone, without pyplot: no global state, no display.
-"""
+"""The figures of ``sweep``: learning rate against loss with the seeds' spread, parallel coordinates, importance."""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcp.core.files import write_with
+from diagnostics.cli.figures import (
+    CLASSICAL,
+    MODEL,
+    QUIET,
+    SMALL,
+    TITLE,
+    TRAINING,
+    WRONG,
+    Reference,
+    new_axes,
+    reference_line,
+    save,
+    shades,
+)
 from gpcp.search.result import RATE, SweepResult, SweepRow, importance
 from gpcp.search.space import Hyperparameter
 
@@ -19,9 +28,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = {"finished": "#08519c", "worse": "#6baed6", "flat": "#d94801", "diverged": "#a50f15"}
-_LEVELS = {"untrained": "#636363", "baseline": "#636363", "ridge": "#d94801", "Bayes risk": "#238b45"}
-_STYLES = {"untrained": ":", "baseline": "--", "ridge": ":", "Bayes risk": "--"}
+_COLOURS = {"finished": MODEL, "worse": TRAINING, "flat": CLASSICAL, "diverged": WRONG}
+_REFERENCES: Mapping[str, Reference] = {
+    "untrained": "untrained",
+    "baseline": "baseline",
+    "ridge": "ridge",
+    "Bayes risk": "bayes",
+}
 
 
 def draw_all(result: SweepResult, out: Path) -> list[Path]:
@@ -35,23 +48,12 @@ def draw_all(result: SweepResult, out: Path) -> list[Path]:
     shares = importance(result)
     if len(shares) > 1:
         drawn["importance.png"] = _importance_figure(shares)
-    for name, figure in drawn.items():
-        write_with(out / name, lambda path, figure=figure: figure.savefig(path, dpi=110))
-    return [out / name for name in drawn]
-
-
-def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return [save(figure, out / name) for name, figure in drawn.items()]
 
 
 def _rates_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
     """Loss by rate; a line for each trial from its lowest to its highest seed, a dot at the mean."""
-    figure, ax = _figure(8.0, 4.6)
+    figure, ax = new_axes(8.0, 4.6)
     levels = {"untrained": result.start_loss, **result.levels}
     finite = [row.loss for row in judged if math.isfinite(row.loss)]
     top = max([*levels.values(), *(loss for loss in finite if loss < 1.5 * result.start_loss)]) * 1.04
@@ -70,18 +72,18 @@ def _rates_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
     if best is not None:
         if math.isfinite(result.tie_width):
             label = "ties with the best"
-            ax.axhspan(best.loss, best.loss + result.tie_width, color="#08519c", alpha=0.12, linewidth=0, label=label)
-        ax.plot(float(str(best.values[RATE])), best.loss, "*", color="#08519c", markersize=13, label="best")
+            ax.axhspan(best.loss, best.loss + result.tie_width, color=MODEL, alpha=0.12, linewidth=0, label=label)
+        ax.plot(float(str(best.values[RATE])), best.loss, "*", color=MODEL, markersize=13, label="best")
     for name, loss in levels.items():
-        ax.axhline(
-            loss, color=_LEVELS.get(name, "#636363"), linestyle=_STYLES.get(name, ":"), linewidth=1.2, label=name
-        )
+        reference_line(ax, loss, _REFERENCES[name])
     low = min([*levels.values(), *finite])
     ax.set(xscale="log", xlabel="learning rate", ylabel="held-out mean squared error")
     _label_rates(ax, [float(str(row.values[RATE])) for row in judged])
     ax.set_ylim(low - 0.05 * (top - low), top)
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    ax.set_title(f"{len(judged)} trials; lines from the lowest to the highest of {result.n_seeds} seeds", fontsize=10)
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=SMALL)
+    ax.set_title(
+        f"{len(judged)} trials; lines from the lowest to the highest of {result.n_seeds} seeds", fontsize=TITLE
+    )
     return figure
 
 
@@ -98,7 +100,7 @@ def _label_rates(ax: "Axes", rates: list[float]) -> None:
 def _parallel_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
     """A line for each trial over its values; the last axis is its loss, the best below."""
     axes = [one for one in result.space.hyperparameters if len(one.choices) != 1]
-    figure, ax = _figure(1.35 * (len(axes) + 1) + 1.0, 4.8)
+    figure, ax = new_axes(1.35 * (len(axes) + 1) + 1.0, 4.8)
     finite = [row for row in judged if math.isfinite(row.loss)]
     low = min(row.loss for row in finite) if finite else 0.0
     # What is worse than the untrained model is drawn as bad as that, so that the good ones can be told apart.
@@ -110,22 +112,22 @@ def _parallel_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
         ax.plot(range(len(axes) + 1), [*places, height], color=_colour(height), zorder=3 if strong else 1,
                 linewidth=3.0 if strong else 1.1, alpha=1.0 if strong else 0.75)  # fmt: skip
     for place, one in enumerate(axes):
-        ax.axvline(place, color="#969696", linewidth=0.8)
+        ax.axvline(place, color=QUIET, linewidth=0.8)
         for value, text in _ticks(one):
-            ax.annotate(text, (place, value), xytext=(4, 0), textcoords="offset points", fontsize=8, va="center",
+            ax.annotate(text, (place, value), xytext=(4, 0), textcoords="offset points", fontsize=SMALL, va="center",
                         bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "lw": 0})  # fmt: skip
-    ax.axvline(len(axes), color="#969696", linewidth=0.8)
+    ax.axvline(len(axes), color=QUIET, linewidth=0.8)
     for height, loss in ((0.0, low), (1.0, high)):
         ax.annotate(
-            f"{loss:.3g}", (len(axes), height), xytext=(6, 0), textcoords="offset points", fontsize=8, va="center"
+            f"{loss:.3g}", (len(axes), height), xytext=(6, 0), textcoords="offset points", fontsize=SMALL, va="center"
         )
-    ax.set_xticks(range(len(axes) + 1), [*(one.name.replace("_", "\n", 1) for one in axes), "loss"], fontsize=9)
+    ax.set_xticks(range(len(axes) + 1), [*(one.name.replace("_", "\n", 1) for one in axes), "loss"], fontsize=SMALL)
     ax.set_yticks([])
     ax.set(xlim=(-0.1, len(axes) + 0.4), ylim=(-0.05, 1.05))
     for side in ("top", "right", "left", "bottom"):
         ax.spines[side].set_visible(False)
     ax.set_title(
-        f"{len(judged)} trials; dark: low loss, thick: the best, orange: no better than untrained", fontsize=10
+        f"{len(judged)} trials; dark: low loss, thick: the best, orange: no better than untrained", fontsize=TITLE
     )
     return figure
 
@@ -145,20 +147,18 @@ def _ticks(one: Hyperparameter) -> list[tuple[float, str]]:
 
 
 def _colour(height: float) -> str:
-    """From dark blue at the best to light blue, orange where nothing was learnt."""
+    """From dark at the best to light, orange where nothing was learnt."""
     if height > 0.9:
-        return "#fd8d3c"
-    shades = ("#08306b", "#08519c", "#2171b5", "#4292c6", "#6baed6", "#9ecae1")
-    return shades[min(int(height / 0.9 * len(shades)), len(shades) - 1)]
+        return CLASSICAL
+    colours = list(reversed(shades(6)))
+    return colours[min(int(height / 0.9 * len(colours)), len(colours) - 1)]
 
 
 def _importance_figure(shares: "dict[str, tuple[float, float]]") -> "Figure":
-    figure, ax = _figure(6.4, 0.36 * len(shares) + 1.2)
+    figure, ax = new_axes(6.4, 0.36 * len(shares) + 1.2)
     names = list(shares)
     means, spreads = [shares[name][0] for name in names], [shares[name][1] for name in names]
-    ax.barh(names, means, xerr=spreads, color="#4292c6", height=0.6)
+    ax.barh(names, means, xerr=spreads, color=MODEL, height=0.6)
     ax.invert_yaxis()
     ax.set(xlabel="share of the spread of losses explained (fANOVA; bars: between forests)", xlim=(0, 1))
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
     return figure

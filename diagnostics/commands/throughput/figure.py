@@ -2,7 +2,7 @@
 
 Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own, ``E`` changes of the queue.
 
-Matplotlib's objects alone, without pyplot: no global state, no display. Both panels have one scale of time.
+Both panels have one scale of time.
 """
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.cli.figures import CLASSICAL, MODEL, SMALL, TITLE, new_figure, save
 from diagnostics.throughput.pass_times import PassTimes
-from gpcp.core.files import write_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_READ, _STEP, _WAIT = "#d94801", "#2171b5", "#fdd0a2"
+_READ, _STEP, _WAIT = CLASSICAL, MODEL, "#f5cfa8"
 _N_STEPS = 14
 """Steps that are shown at least, of the slower of the two passes."""
 
@@ -36,7 +35,7 @@ def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, 
     title : str
     """
     until_s = shown_s(synchronous, prefetched)
-    figure = _figure()
+    figure = new_figure(11.0, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [2, 3.2]})
     _plain_panel(upper, synchronous, until_s)
     _ahead_panel(lower, prefetched, until_s)
@@ -54,9 +53,9 @@ def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, 
     lower.set_xlabel(f"{unit} since the pass began")
     handles = dict(zip(*reversed(lower.get_legend_handles_labels()), strict=True))
     handles |= dict(zip(*reversed(upper.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    figure.suptitle(title, fontsize=11)
-    write_with(path, lambda passing: figure.savefig(passing, dpi=120))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL)
+    figure.suptitle(title, fontsize=TITLE)
+    save(figure, path)
 
 
 def shown_s(synchronous: PassTimes, prefetched: PassTimes) -> float:
@@ -65,15 +64,6 @@ def shown_s(synchronous: PassTimes, prefetched: PassTimes) -> float:
     long_s = float(synchronous.wait_N[1:].max())
     wanted_s = first_s + max(_N_STEPS * synchronous.batch_s, 2.5 * long_s)
     return min(wanted_s, max(float(synchronous.got_N[-1]), float(prefetched.got_N[-1])))
-
-
-def _figure() -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.0, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _bars(
@@ -93,9 +83,9 @@ def _plain_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
     # Who waits for its own reading reads.
     _bars(ax, 1, one.asked_N, one.got_N, _READ, "reads")
     _bars(ax, 0, one.got_N[:-1], one.done_N[:-1], _STEP, "steps")
-    ax.set_yticks([1, 0], ["reading", "model"], fontsize=9)
+    ax.set_yticks([1, 0], ["reading", "model"], fontsize=SMALL)
     ax.set_ylim(-0.6, 1.6)
-    ax.set_title(f"synchronous: {_n_done(one, until_s)}", loc="left", fontsize=10)
+    ax.set_title(f"synchronous: {_n_done(one, until_s)}", loc="left", fontsize=TITLE)
 
 
 def _ahead_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
@@ -109,6 +99,6 @@ def _ahead_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
     )
     _bars(ax, 0, one.got_N[:-1], one.done_N[:-1], _STEP, "steps")
     _bars(ax, 0, one.asked_N, one.got_N, _WAIT, "the model waits, or makes a batch ready")
-    ax.set_yticks([2, 1, 0], ["reader's thread", f"queue, up to {most}", "model"], fontsize=9)
+    ax.set_yticks([2, 1, 0], ["reader's thread", f"queue, up to {most}", "model"], fontsize=SMALL)
     ax.set_ylim(-0.6, 2.6)
-    ax.set_title(f"prefetched: {_n_done(one, until_s)}", loc="left", fontsize=10)
+    ax.set_title(f"prefetched: {_n_done(one, until_s)}", loc="left", fontsize=TITLE)

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.graphs.estimators import BASELINES, estimate
 from diagnostics.graphs.implied_law import implied_partial
 from diagnostics.graphs.readouts import (
     READ_OUTS,
@@ -23,8 +24,8 @@ from diagnostics.graphs.readouts import (
     partial_from_coefficients,
     single_gene_response,
 )
-from diagnostics.graphs.scores import GraphScore, score_graph
-from diagnostics.results.run_record import ReadOutScore
+from diagnostics.graphs.scores import GraphScore, auprc_of, score_graph
+from diagnostics.results.run_record import MethodScore, ReadOutScore
 from diagnostics.scoring.levels import Levels
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_with
@@ -33,6 +34,9 @@ from gpcp.core.predictors import Predictor
 from simulators.exact.bayes import BayesPredictor
 from simulators.scm.regimes import Regime
 from simulators.worlds import World
+
+if TYPE_CHECKING:
+    from gpcp.model.transformer import GenePerturbationTransformer
 
 TARGET_OF: Mapping[str, str] = MappingProxyType(
     {"counterfactual": "direct", "interventional": "direct", "matched": "moral"}
@@ -61,6 +65,12 @@ _N_ONE = 64
 _ASKS_ONE = frozenset({"single_gene", "single_gene_inverted"})
 _ASKS_ALL_BUT_ONE = frozenset({"all_but_one", "all_but_one_partial"})
 _SAME_CEILING = 0.005
+
+N_INSIDE = 128
+"""Pairs on which gradients and attention are read."""
+
+N_FOREST = 500
+"""Pairs that the forest is grown on; the others take all, and seconds less."""
 
 
 @final
@@ -102,14 +112,14 @@ class ReadOut:
 
     Parameters
     ----------
-    read_out : str
+    name : str
     supported : bool
         Training showed pairs that tell as many genes.
     effect_GG, exact_GG : float64, (G, G)
     score, ceiling : GraphScore
     """
 
-    read_out: str
+    name: str
     supported: bool
     effect_GG: NDArray[np.float64]
     exact_GG: NDArray[np.float64]
@@ -119,7 +129,7 @@ class ReadOut:
     def in_short(self) -> ReadOutScore:
         """Its line among the other read-outs."""
         return ReadOutScore(
-            read_out=self.read_out,
+            read_out=self.name,
             target=self.score.target,
             auprc=self.score.auprc,
             ceiling_auprc=self.ceiling.auprc,
@@ -177,7 +187,7 @@ def read_outs_of(
 
     return [
         ReadOut(
-            read_out=name,
+            name=name,
             supported=supported(name, n_perturbed, n_genes),
             effect_GG=found[name],
             exact_GG=exact[name],
@@ -191,7 +201,7 @@ def read_outs_of(
 def response_ratio(read_outs: Sequence[ReadOut]) -> float | None:
     """Size of the model's single-gene responses at other genes relative to the exact law's; None if not read."""
     for read_out in read_outs:
-        if read_out.read_out == "single_gene":
+        if read_out.name == "single_gene":
             off_GG = ~np.eye(len(read_out.exact_GG), dtype=np.bool_)
             exact = float(np.linalg.norm(read_out.exact_GG[off_GG]))
             return float(np.linalg.norm(read_out.effect_GG[off_GG])) / exact if exact > 0 else None
@@ -274,3 +284,44 @@ def asking_of(cell_BG: NDArray[np.float32], regime: str, *, dose_sd: float, rng:
 def n_controls(n_genes: int, *, most: int = 32, n_rows: int = 12_000) -> int:
     """How many control cells the all-but-one read-out can afford: ``2 G (G - 1)`` rows each, at least 4 cells."""
     return min(most, max(4, n_rows // (2 * n_genes * (n_genes - 1))))
+
+
+def scores_from_inside(
+    model: "GenePerturbationTransformer", pairs: PairBatch, true_GG: NDArray[np.bool_], target: str
+) -> tuple[ReadOutScore, ...]:
+    """Gradients and attention on training-like pairs, scored."""
+    from diagnostics.graphs.model_internals import attention_readout, gradient_readout
+
+    some = pairs.rows(slice(0, N_INSIDE))
+    scores: list[ReadOutScore] = []
+    for name, read in (
+        ("gradient_x_input", lambda: gradient_readout(model, some, times_input=True)),
+        ("attention", lambda: attention_readout(model, some)),
+    ):
+        try:
+            auprc, note = auprc_of(read(), true_GG), ""
+        except InputError as refusal:
+            auprc, note = None, str(refusal)
+        scores.append(
+            ReadOutScore(read_out=name, target=target, auprc=auprc, ceiling_auprc=None, supported=True, note=note)
+        )
+    return tuple(scores)
+
+
+def method_scores(
+    regime: str, pairs: PairBatch, true_GG: NDArray[np.bool_], target: str, *, rng: np.random.Generator
+) -> tuple[MethodScore, ...]:
+    """Every baseline of :data:`diagnostics.graphs.estimators.BASELINES` on some training pairs, scored."""
+    scores: list[MethodScore] = []
+    for name in BASELINES:
+        found = estimate(name, regime, pairs.rows(slice(0, N_FOREST)) if name == "genie3" else pairs, rng=rng)
+        scores.append(
+            MethodScore(
+                method=name,
+                target=target,
+                auprc=None if found.score_GG is None else auprc_of(found.score_GG, true_GG),
+                classical=name == "classical",
+                note=found.summary,
+            )
+        )
+    return tuple(scores)

@@ -201,6 +201,16 @@ def score_matrix(
     )
 
 
+def auprc_of(score_GG: NDArray[np.float64], true_GG: NDArray[np.bool_]) -> float:
+    """Average precision of magnitudes, by the conventions of :func:`score_matrix`."""
+    symmetric = bool((true_GG == true_GG.T).all())
+    strength_GG = np.abs(score_GG)
+    if symmetric:
+        strength_GG = np.maximum(strength_GG, strength_GG.T)
+    score_E = entries(strength_GG, symmetric=symmetric).astype(np.float64)
+    return rankings.average_precision(score_E, entries(true_GG, symmetric=symmetric).astype(np.bool_))
+
+
 def _strength(
     score_GG: NDArray[np.floating], true_GG: NDArray[np.bool_], target: str, *, symmetric: bool
 ) -> NDArray[np.float64]:

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostics.graphs.estimators import estimate
 from diagnostics.graphs.evaluate import TARGET_OF, primary, read_outs_of
-from diagnostics.graphs.methods import auprc_of
-from diagnostics.graphs.scores import target_graph
+from diagnostics.graphs.scores import auprc_of, target_graph
 from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.store import Record
@@ -237,7 +236,7 @@ def _graph(run: Experiment, made: World, predictor: Any, pairs: PairBatch, held_
     )
     main = primary(read_outs)
     return found | {
-        "read_out": main.read_out,
+        "read_out": main.name,
         "auprc": main.score.auprc,
         "ceiling_auprc": main.ceiling.auprc,
     }

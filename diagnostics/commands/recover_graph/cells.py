@@ -19,8 +19,16 @@ import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnuse
 from diagnostics.architecture.static_limits import limits
 from diagnostics.commands.recover_graph.real_cells import Panel, all_cells, choose_panel, labelled_losses
 from diagnostics.commands.recover_graph.training import N_CURVE, Trained, configs_of, train
-from diagnostics.graphs.evaluate import ReadOut, asking_of, effects, primary, supported, threshold_of
-from diagnostics.graphs.methods import method_scores, scores_from_inside
+from diagnostics.graphs.evaluate import (
+    ReadOut,
+    asking_of,
+    effects,
+    method_scores,
+    primary,
+    scores_from_inside,
+    supported,
+    threshold_of,
+)
 from diagnostics.graphs.partial_correlations import PartialGraph, partial_graph
 from diagnostics.graphs.scores import GraphScore, score_matrix
 from diagnostics.results.run_record import RunRecord
@@ -170,7 +178,7 @@ def _read_outs(data: CellsData, model: Predictor, run: Experiment) -> tuple[list
     linear, _ = effects(PairLinearPredictor.fit(data.training_cells), asking, READ_OUTS)
     return [
         ReadOut(
-            read_out=name,
+            name=name,
             supported=supported(name, _range(run, n_genes), n_genes),
             effect_GG=found[name],
             exact_GG=linear[name],
@@ -235,7 +243,7 @@ def _record(run: Experiment, data: CellsData, trained: Trained, folder: Path, st
         n_held_out=len(data.held_out),
         late_gain=trained.late_gain(baseline=fields["baseline_loss"], best=fields["best_linear_loss"]),
         response_ratio=None,
-        read_out=main.read_out,
+        read_out=main.name,
         read_outs=(
             *(read_out.in_short() for read_out in read_outs),
             *scores_from_inside(trained.predictor.model, data.held_out, true_GG, TARGET),

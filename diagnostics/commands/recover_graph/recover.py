@@ -13,8 +13,15 @@ from typing import final
 
 from diagnostics.architecture.static_limits import limits
 from diagnostics.commands.recover_graph.training import N_CURVE, Trained, configs_of, train
-from diagnostics.graphs.evaluate import TARGET_OF, ReadOut, primary, read_outs_of, response_ratio
-from diagnostics.graphs.methods import method_scores, scores_from_inside
+from diagnostics.graphs.evaluate import (
+    TARGET_OF,
+    ReadOut,
+    method_scores,
+    primary,
+    read_outs_of,
+    response_ratio,
+    scores_from_inside,
+)
 from diagnostics.graphs.scores import target_graph
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
@@ -145,7 +152,7 @@ def _record(
         n_held_out=len(data.held_out),
         late_gain=trained.late_gain(baseline=losses.levels.baseline, best=losses.levels.best),
         response_ratio=response_ratio(read_outs),
-        read_out=main.read_out,
+        read_out=main.name,
         read_outs=(*(read_out.in_short() for read_out in read_outs), *inside),
         methods=method_scores(data.regime, data.sample, true_GG, main.score.target, rng=stream(run.seed, "methods")),
         var_sortability=_known(sortability.var),
@@ -167,7 +174,7 @@ def _remarks(run: Experiment, data: Data, trained: Trained, main: ReadOut) -> li
         remarks.append("a module sampled from a network leaves out the edges that would close a cycle")
     if not main.supported:
         least, most = data.training.perturbed_range
-        remarks.append(f"training has {least} to {most} perturbed genes a pair; {main.read_out} asks beyond that")
+        remarks.append(f"training has {least} to {most} perturbed genes a pair; {main.name} asks beyond that")
     if trained.stopped == "diverged":
         remarks.append(f"training stopped after {trained.n_steps} steps: the loss was no longer finite")
     return remarks

@@ -8,9 +8,8 @@ import pytest
 from diagnostics.commands.learning_curve.runs import drawn
 from diagnostics.graphs.estimators import estimate
 from diagnostics.graphs.evaluate import TARGET_OF
-from diagnostics.graphs.methods import auprc_of
 from diagnostics.graphs.sample_theory import instrument_variance, theory_pairs
-from diagnostics.graphs.scores import target_graph
+from diagnostics.graphs.scores import auprc_of, target_graph
 from gpcp.core.pairs import PairBatch, concatenate
 from simulators.scm.regimes import REGIMES, Regime
 from simulators.sources import SimulatedPairs

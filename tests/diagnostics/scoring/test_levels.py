@@ -121,7 +121,7 @@ def _read_out(made: World) -> ReadOut:
         weight_GG, weight_GG != 0, target="direct", symmetric=False, threshold=0.1, rng=np.random.default_rng(0)
     )
     return ReadOut(
-        read_out="single_gene", supported=True, effect_GG=weight_GG, exact_GG=weight_GG, score=score, ceiling=score
+        name="single_gene", supported=True, effect_GG=weight_GG, exact_GG=weight_GG, score=score, ceiling=score
     )
 
 

@@ -1,15 +1,14 @@
-"""Ceilings: the exact law through the read-outs agrees with closed forms derived apart from it."""
+"""The exact law through the read-outs agrees with closed forms derived apart from it: the ceiling of each regime."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diagnostics.graphs.oracles import ceiling
 from diagnostics.graphs.readouts import all_but_one, invert_total, read_out, single_gene_response
-from gpcp.core.errors import InputError
+from diagnostics.graphs.scores import auprc_of, score_graph, target_graph
 from simulators.exact.bayes import BayesPredictor
 from simulators.exact.laws import law_of
-from simulators.scm.regimes import REGIMES, Regime
+from simulators.scm.regimes import Regime
 from simulators.worlds import World, world
 
 # Predictions are float32 of size 10 and divided by twice the step: 10 * 6e-8 / .5, and times the condition of the
@@ -78,45 +77,18 @@ def test_matched_cells_show_regression_coefficients_and_partial_correlations(nam
 )
 def test_what_each_regime_can_show_at_best(regime: Regime, name: str, target: str, least: float, most: float) -> None:
     of, control_BG = known("scale_free/20", seed=1)
-    best = ceiling(of.scm, regime, name, target, control_BG, threshold=0.02, rng=np.random.default_rng(0))
-    assert least - 1e-12 <= best.score.auprc <= most + 1e-12
-    assert best.score.target == target
+    rng = np.random.default_rng(0)
+    effect_GG = read_out(name, BayesPredictor(of.scm, regime), control_BG, rng=rng)
+    best = score_graph(effect_GG, of.graph, target, threshold=0.02, rng=rng, signed_GG=effect_GG)
+    assert least - 1e-12 <= best.auprc <= most + 1e-12
+    assert best.target == target
     if target == "direct" and least == 1:
-        assert (best.score.shd, best.score.sign_agreement) == (0, 1.0)
-
-
-def test_the_ceiling_is_the_read_out_of_the_exact_answer() -> None:
-    of, control_BG = known("erdos_renyi/6")
-    for regime in REGIMES:
-        exact, rng = BayesPredictor(of.scm, regime), np.random.default_rng(0)
-        effect_GG = read_out("all_but_one", exact, control_BG, dose=0.7, step=0.3)
-        best = ceiling(of.scm, regime, "all_but_one", "direct", control_BG, threshold=0.1, rng=rng, dose=0.7, step=0.3)
-        np.testing.assert_array_equal(best.effect_GG, effect_GG)
+        assert (best.shd, best.sign_agreement) == (0, 1.0)
 
 
 def test_monte_carlo_ceilings_of_non_linear_worlds_find_every_edge() -> None:
     of, control_BG = known("scale_free/6/tanh")
     for regime in ("interventional", "counterfactual"):
-        best = ceiling(
-            of.scm,
-            regime,
-            "single_gene_inverted",
-            "direct",
-            control_BG,
-            threshold=0.1,
-            rng=np.random.default_rng(0),
-            n_particles=4096,
-        )
-        assert best.score.auprc > 0.95
-
-
-def test_unknown_names_are_refused() -> None:
-    of, control_BG = known("chain/3")
-    for change, summary in (
-        ({"name": "single_genes"}, "nearest: single_gene"),
-        ({"target": "morals"}, "nearest: moral"),
-        ({"regime": "matched_"}, "nearest: matched"),
-    ):
-        asked = {"regime": "matched", "name": "single_gene", "target": "moral"} | change
-        with pytest.raises(InputError, match=summary):
-            ceiling(of.scm, control_BG=control_BG, threshold=0.1, rng=np.random.default_rng(0), **asked)  # type: ignore[arg-type]
+        exact = BayesPredictor(of.scm, regime, n_particles=4096)
+        effect_GG = read_out("single_gene_inverted", exact, control_BG)
+        assert auprc_of(effect_GG, target_graph(of.graph, "direct")) > 0.95

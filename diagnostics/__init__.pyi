@@ -6,6 +6,7 @@ from diagnostics.checks.diagnose import diagnose as diagnose
 from diagnostics.checks.engine.subject import Subject as Subject
 from diagnostics.checks.predictor import check_predictor as check_predictor
 from diagnostics.graphs.implied_law import implied_partial as implied_partial
+from diagnostics.graphs.partial_correlations import partial_within as partial_within
 from diagnostics.graphs.rankings import average_precision as average_precision
 from diagnostics.graphs.readouts import (
     invert_total as invert_total,
@@ -22,5 +23,9 @@ from diagnostics.scoring.baselines import (
 )
 from diagnostics.scoring.errors import losses_of as losses_of
 from diagnostics.scoring.levels import Levels as Levels, levels_of as levels_of
+from diagnostics.scoring.matched_linear import (
+    PairLinearPredictor as PairLinearPredictor,
+    TypeMeanPredictor as TypeMeanPredictor,
+)
 
 __all__: list[str]

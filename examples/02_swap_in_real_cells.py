@@ -2,10 +2,9 @@
 
 import sys
 
-from diagnostics import levels_of, losses_of
+from diagnostics import PairLinearPredictor, TypeMeanPredictor, levels_of, losses_of
 from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
 from diagnostics.graphs.partial_correlations import NOT_CAUSAL
-from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeMeanPredictor
 from gpcp import (
     FitConfig,
     GenePerturbationTransformer,

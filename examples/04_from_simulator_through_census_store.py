@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diagnostics import GraphScore, implied_partial, score_graph
+from diagnostics import GraphScore, implied_partial, partial_within, score_graph
 from diagnostics.commands.recover_graph.real_cells import all_cells
-from diagnostics.graphs.partial_correlations import partial_within
 from gpcp import (
     CellBatch,
     CellSource,

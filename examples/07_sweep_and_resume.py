@@ -41,7 +41,7 @@ def main() -> None:
         found = sweep(split.training, split.held_out, space, config, storage=journal)
         print(screen(found))
         more = sweep(split.training, split.held_out, space, replace(config, n_trials=12), storage=journal)
-        assert [row.loss_S for row in more.rows[:10]] == [row.loss_S for row in found.rows]
+        assert [row.loss_R for row in more.rows[:10]] == [row.loss_R for row in found.rows]
 
     rates = found.rates()
     best = found.best

@@ -100,7 +100,7 @@ def sparse_cells(
     set_B = draw(hnp.arrays(np.int32, n_cells, elements=st.integers(0, n_sets - 1)))
     value_BG = np.where(measured_SG[set_B], draw(values(n_cells, len(known))), np.float32(0))
     names = draw(st.lists(st.sampled_from(COVARIATES), unique=True)) if covariates is None else covariates
-    name_K = np.array(WORDS)
+    words = np.array(WORDS)
     codes = hnp.arrays(np.int32, n_cells, elements=st.integers(0, len(WORDS) - 1))
     totals = hnp.arrays(np.float64, n_cells, elements=st.floats(0, LARGEST))
     stored = draw(adjectives(n_cells, len(known))) | (value_BG != 0)
@@ -113,7 +113,7 @@ def sparse_cells(
             cell_id_B=draw(ids(n_cells)),
             measured_SG=measured_SG,
             set_B=set_B,
-            covariates={name: Labels(name_K=name_K, code_B=draw(codes)) for name in names},
+            covariates={name: Labels(names=words, code_B=draw(codes)) for name in names},
             total_B=draw(st.one_of(st.none(), totals)),
         ),
         value_BG=cast("SparseValues", sp.csr_array(parts, shape=value_BG.shape)),

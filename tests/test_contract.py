@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
 from gpcp.core.pairs import PairBatch, PairSource, concatenate, late_pairs
 from gpcp.loading.prefetch import Prefetched
-from gpcp.loading.sharding import epoch_seed, share
+from gpcp.loading.sharding import epoch_seed, shard
 from gpcp.loading.torch_dataset import PairDataset
 from gpcp.pairing.paired import Engine, Paired
 from gpcp.sources.census.cells import CensusCells
@@ -155,7 +155,7 @@ def test_ranks_share_the_pairs_and_a_pass_is_resumed(
     shared = [
         [
             bytes_of(b.dense())
-            for b in share(source, batch_size=batch_size, seed=seed, rank=rank, n_ranks=n_ranks, even=False)
+            for b in shard(source, batch_size=batch_size, seed=seed, rank=rank, n_ranks=n_ranks, even=False)
         ]
         for rank in range(n_ranks)
     ]

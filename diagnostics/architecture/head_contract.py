@@ -32,20 +32,20 @@ class _Case:
     name: str
     reads: str
     head: Any
-    query_BPD: Tensor
-    attend_BP: Tensor
+    query_BQD: Tensor
+    attend_BQ: Tensor
     token_BL: Tensor
 
-    def answer(self, query_BPD: Tensor | None = None, attend_BP: Tensor | None = None) -> Tensor:
+    def answer(self, query_BQD: Tensor | None = None, attend_BQ: Tensor | None = None) -> Tensor:
         """Predictions, (B, L), for these cells' queries or for others."""
-        query_BPD = self.query_BPD if query_BPD is None else query_BPD
-        attend_BP = self.attend_BP if attend_BP is None else attend_BP
-        return self.head(query_BPD, attend_BP, self.token_BL.expand(len(query_BPD), -1))
+        query_BQD = self.query_BQD if query_BQD is None else query_BQD
+        attend_BQ = self.attend_BQ if attend_BQ is None else attend_BQ
+        return self.head(query_BQD, attend_BQ, self.token_BL.expand(len(query_BQD), -1))
 
     @property
     def counts_BL(self) -> Tensor:
         """Positions whose prediction counts: those of queries, or all where queries are pooled."""
-        return self.attend_BP if self.reads == "own" else torch.ones_like(self.attend_BP)
+        return self.attend_BQ if self.reads == "own" else torch.ones_like(self.attend_BQ)
 
 
 Promise = Callable[[_Case], str | None]
@@ -68,14 +68,14 @@ def broken_promises(name: str) -> list[str]:
     if not isinstance(factory(_GENES, _WIDTH), Head):
         return ["it has no rank: declare the rank of its predictions (gpcp.model.heads.registry.Head)"]
     rng = stream(0, "head contract", name)
-    attend_BP = torch.ones((_CELLS, _GENES), dtype=torch.bool)
-    attend_BP[:, -2:] = False
+    attend_BQ = torch.ones((_CELLS, _GENES), dtype=torch.bool)
+    attend_BQ[:, -2:] = False
     case = _Case(
         name=name,
         reads=reads,
         head=generic_head(name, _GENES, _WIDTH),
-        query_BPD=torch.as_tensor(rng.standard_normal((_CELLS, _GENES, _WIDTH))),
-        attend_BP=attend_BP,
+        query_BQD=torch.as_tensor(rng.standard_normal((_CELLS, _GENES, _WIDTH))),
+        attend_BQ=attend_BQ,
         token_BL=torch.as_tensor(rng.permutation(_GENES))[None],
     )
     return [broken for promise in PROMISES for broken in [promise(case)] if broken]
@@ -84,7 +84,7 @@ def broken_promises(name: str) -> list[str]:
 def _shape_and_dtype(case: _Case) -> str | None:
     for dtype in (torch.float32, torch.float64):
         head: nn.Module = HEADS[case.name][1](_GENES, _WIDTH).to(dtype)
-        answer_BL = head(case.query_BPD.to(dtype), case.attend_BP, case.token_BL)
+        answer_BL = head(case.query_BQD.to(dtype), case.attend_BQ, case.token_BL)
         if answer_BL.shape != (_CELLS, _GENES):
             return f"it predicts with shape {tuple(answer_BL.shape)}, expected {(_CELLS, _GENES)}"
         if answer_BL.dtype != dtype:
@@ -98,7 +98,7 @@ def _gradients(case: _Case) -> str | None:
     _, factory = HEADS[case.name]
     # At its own first weights, not at generic ones: what begins at 0 behind a 0 never learns.
     head = factory(_GENES, _WIDTH).double()
-    given = (case.query_BPD, case.attend_BP, case.token_BL)
+    given = (case.query_BQD, case.attend_BQ, case.token_BL)
     outputs: list[Tensor] = [head(*given)]
     if isinstance(head, DistributionHead):
         outputs += list(head.distribution(*given).parameters)
@@ -115,8 +115,8 @@ def _padding(case: _Case) -> str | None:
     outcomes: list[tuple[Tensor, list[Tensor]]] = []
     parameters = list(case.head.parameters())
     for value in (0.0, 1e3, -1e3):
-        query_BPD = torch.where(case.attend_BP[..., None], case.query_BPD, value)
-        answer_BL = case.answer(query_BPD)[case.counts_BL]
+        query_BQD = torch.where(case.attend_BQ[..., None], case.query_BQD, value)
+        answer_BL = case.answer(query_BQD)[case.counts_BL]
         found = torch.autograd.grad((answer_BL**2).sum(), parameters, allow_unused=True)
         gradients = cast("tuple[Tensor | None, ...]", found)
         outcomes.append((answer_BL.detach(), [one for one in gradients if one is not None]))
@@ -136,8 +136,8 @@ def _order_of_genes(case: _Case) -> str | None:
         name=case.name,
         reads=case.reads,
         head=case.head,
-        query_BPD=case.query_BPD[:, order_L],
-        attend_BP=case.attend_BP[:, order_L],
+        query_BQD=case.query_BQD[:, order_L],
+        attend_BQ=case.attend_BQ[:, order_L],
         token_BL=case.token_BL[:, order_L],
     )
     expected_BL = case.answer()[:, order_L]
@@ -148,7 +148,7 @@ def _order_of_genes(case: _Case) -> str | None:
 def _each_cell_by_itself(case: _Case) -> str | None:
     whole_BL = case.answer()
     for row in range(_CELLS):
-        alone_BL = case.answer(case.query_BPD[row : row + 1], case.attend_BP[row : row + 1])
+        alone_BL = case.answer(case.query_BQD[row : row + 1], case.attend_BQ[row : row + 1])
         counts_BL = case.counts_BL[row : row + 1]
         if not torch.allclose(alone_BL[counts_BL], whole_BL[row : row + 1][counts_BL], rtol=_SLACK, atol=_SLACK):
             return "a cell's prediction depends on the other cells of its batch"
@@ -158,9 +158,9 @@ def _each_cell_by_itself(case: _Case) -> str | None:
 def _gene_by_gene(case: _Case) -> str | None:
     usual_BL = case.answer()
     for position in range(_GENES - 2):
-        query_BPD = case.query_BPD.clone()
-        query_BPD[:, position] += 1.0
-        moved_BL = (case.answer(query_BPD) - usual_BL).abs() > _SLACK
+        query_BQD = case.query_BQD.clone()
+        query_BQD[:, position] += 1.0
+        moved_BL = (case.answer(query_BQD) - usual_BL).abs() > _SLACK
         others = moved_BL[:, [one for one in range(_GENES - 2) if one != position]]
         if not bool(moved_BL[:, position].all()):
             return "a gene's prediction does not depend on its query"
@@ -181,7 +181,7 @@ def _rank(case: _Case) -> str | None:
 def _mean_of_distribution(case: _Case) -> str | None:
     if not isinstance(case.head, DistributionHead):
         return None
-    outputs = case.head.distribution(case.query_BPD, case.attend_BP, case.token_BL)
+    outputs = case.head.distribution(case.query_BQD, case.attend_BQ, case.token_BL)
     if not torch.allclose(outputs.mean_BL, case.answer(), rtol=_SLACK, atol=_SLACK):
         return "its prediction is not the mean of its distribution"
     positive = bool((outputs.variance_BL > 0).all()) and bool(outputs.variance_BL.isfinite().all())

@@ -192,7 +192,7 @@ def adjusted(
 
 def indicators(labels: Labels) -> NDArray[np.float64]:
     """One column for each of the commonest labels and one for the others, float64 (B, L)."""
-    n_L = np.bincount(labels.code_B, minlength=len(labels.name_K))
+    n_L = np.bincount(labels.code_B, minlength=len(labels.names))
     common = np.argsort(-n_L, kind="stable")[:MOST_LABELS]
     position_L = np.full(len(n_L), min(len(common), MOST_LABELS), dtype=np.int64)
     position_L[common] = np.arange(len(common))

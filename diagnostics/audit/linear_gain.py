@@ -283,7 +283,7 @@ def _typed(cells: InMemoryCells) -> SparseCells:
     index = cells.index
     if "cell_type" in index.covariates:
         return cells.held
-    one = Labels(name_K=np.array(["all"]), code_B=np.zeros(len(index), dtype=np.int32))
+    one = Labels(names=np.array(["all"]), code_B=np.zeros(len(index), dtype=np.int32))
     return SparseCells(
         index=replace(index, covariates={**index.covariates, "cell_type": one}),
         value_BG=cells.held.value_BG,

@@ -87,7 +87,7 @@ def key_codes(index: CellIndex, match_on: Sequence[str]) -> NDArray[np.int64]:
         if name == MEASURED:
             n_codes, code_B = len(index.measured_SG), index.set_B
         else:
-            n_codes, code_B = len(index.labels(name).name_K), index.labels(name).code_B
+            n_codes, code_B = len(index.labels(name).names), index.labels(name).code_B
         both_B = key_B * n_codes + code_B
         key_B = np.unique(both_B, return_inverse=True)[1].reshape(-1).astype(np.int64)
     return key_B

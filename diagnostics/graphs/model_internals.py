@@ -137,10 +137,10 @@ def _ends(
     token_BL, measured_BL = _tokens(batch), batch.measured_BL.cpu().numpy()
     state = token_BL, measured_BL
     queries = QUERY_FORMS[model.config.query_form](batch)
-    place_BP = queries.place_BP
+    place_BQ = queries.place_BQ
     asking = (
-        token_BL if place_BP is None else np.take_along_axis(token_BL, place_BP.cpu().numpy(), axis=1),
-        queries.attend_BP.cpu().numpy(),
+        token_BL if place_BQ is None else np.take_along_axis(token_BL, place_BQ.cpu().numpy(), axis=1),
+        queries.attend_BQ.cpu().numpy(),
     )
     if layer.startswith("encoder."):
         return *state, *state

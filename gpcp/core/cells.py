@@ -1,9 +1,7 @@
-"""Cells as every source gives them: ``CellBatch``, and the protocol ``CellSource``.
+"""Cells: ``CellBatch``, the dense form in which every source gives them, and the protocol ``CellSource``.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
-
-``measured`` (could have been seen; a property of the dataset) is not ``expressed`` (value > 0): an
-unmeasured gene holds 0 and its mask says that the 0 means nothing.
+``measured`` (could have been seen; a property of the dataset) is not ``expressed`` (value > 0): an unmeasured gene
+holds 0, and ``measured_BG`` says that this 0 is no value.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

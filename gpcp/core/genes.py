@@ -1,9 +1,6 @@
 """Genes as Ensembl ids, and the vocabulary that turns them into tokens and back.
 
-Dimension key: ``G`` genes of the vocabulary.
-
-A token is a position in the vocabulary and nothing else: there are no special tokens, because
-padding and unmeasured genes are the masks' work.
+A token is a position in the vocabulary. There are no special tokens: masks stand for padding and unmeasured genes.
 """
 
 import re

@@ -1,8 +1,5 @@
 """Estimates with their confidence intervals, and how far apart two configurations must lie to be put in order.
 
-Dimension key: ``S`` seeds, ``C`` configurations, ``P`` pairs, ``K`` sums, or groups that are left out in turn, ``R``
-replicates, ``V`` values.
-
 Over seeds, one training more is one more draw of weights, pairs and order: Student's interval of a mean, of differences
 seed by seed where two configurations share their seeds (:func:`paired_difference`). Over pairs of cells, a bootstrap
 for ratios of sums and a grouped jackknife for the rest: entries of one pair go together and pairs share no cell, so
@@ -70,12 +67,12 @@ def student_factor(n: int, level: float = LEVEL) -> float:
     return float(stdtrit(n - 1, 0.5 + level / 2))
 
 
-def mean_interval(value_S: Sequence[float], *, level: float = LEVEL) -> Interval:
+def mean_interval(value_R: Sequence[float], *, level: float = LEVEL) -> Interval:
     """Student's interval of a mean.
 
     Parameters
     ----------
-    value_S : sequence of float
+    value_R : sequence of float
         Independent, all finite.
     level : float
         Of confidence.
@@ -85,7 +82,7 @@ def mean_interval(value_S: Sequence[float], *, level: float = LEVEL) -> Interval
     InputError
         There is no value, or one is not finite.
     """
-    values = np.asarray(value_S, dtype=np.float64)
+    values = np.asarray(value_R, dtype=np.float64)
     if not len(values):
         raise InputError("there is no value to take the mean of")
     if not np.isfinite(values).all():
@@ -97,12 +94,12 @@ def mean_interval(value_S: Sequence[float], *, level: float = LEVEL) -> Interval
     return Interval(value=mean, low=mean - half, high=mean + half, n=n)
 
 
-def paired_difference(first_S: Sequence[float], second_S: Sequence[float], *, level: float = LEVEL) -> Interval:
+def paired_difference(first_R: Sequence[float], second_R: Sequence[float], *, level: float = LEVEL) -> Interval:
     """Student's interval of the mean of ``first - second`` over the seeds that both had.
 
     Parameters
     ----------
-    first_S, second_S : sequence of float
+    first_R, second_R : sequence of float
         Seed by seed, in the same order; all finite.
     level : float
         Of confidence.
@@ -112,24 +109,24 @@ def paired_difference(first_S: Sequence[float], second_S: Sequence[float], *, le
     InputError
         They are not of the same seeds, there is none, or a value is not finite.
     """
-    if len(first_S) != len(second_S) or not len(first_S):
-        raise InputError(f"{len(first_S)} and {len(second_S)} seeds cannot be paired: give one value for each of both")
-    difference_S = np.asarray(first_S, dtype=np.float64) - np.asarray(second_S, dtype=np.float64)
-    if not np.isfinite(difference_S).all():
+    if len(first_R) != len(second_R) or not len(first_R):
+        raise InputError(f"{len(first_R)} and {len(second_R)} seeds cannot be paired: give one value for each of both")
+    difference_R = np.asarray(first_R, dtype=np.float64) - np.asarray(second_R, dtype=np.float64)
+    if not np.isfinite(difference_R).all():
         raise InputError("a value to be paired is not finite: leave the seeds out whose training diverged")
-    return mean_interval(difference_S.tolist(), level=level)
+    return mean_interval(difference_R.tolist(), level=level)
 
 
-def pooled_seed_sd(values_CS: Sequence[Sequence[float]]) -> float:
+def pooled_seed_sd(values_by_configuration: Sequence[Sequence[float]]) -> float:
     """Standard deviation between seeds within a configuration, pooled over configurations; NaN without any pair.
 
     Parameters
     ----------
-    values_CS : sequence of sequences of float
+    values_by_configuration : sequence of sequences of float
         For each configuration a value for each of its seeds; they need not have equally many.
     """
-    squares = sum(float(np.var(value_S)) * len(value_S) for value_S in values_CS if len(value_S) > 1)
-    freedom = sum(len(value_S) - 1 for value_S in values_CS if len(value_S) > 1)
+    squares = sum(float(np.var(value_R)) * len(value_R) for value_R in values_by_configuration if len(value_R) > 1)
+    freedom = sum(len(value_R) - 1 for value_R in values_by_configuration if len(value_R) > 1)
     return math.sqrt(squares / freedom) if freedom else math.nan
 
 
@@ -173,7 +170,7 @@ def binomial_interval(n_found: int, n: int, *, level: float = LEVEL) -> Interval
 
 
 def bootstrap(
-    sum_PK: NDArray[np.float64],
+    sums: NDArray[np.float64],
     statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     rng: np.random.Generator,
     *,
@@ -183,10 +180,10 @@ def bootstrap(
 
     Parameters
     ----------
-    sum_PK : float64, (P, K)
+    sums : float64, (P, number of sums)
         What each pair adds to each sum.
     statistic : callable
-        From totals (R, K) to values (R, V), row by row.
+        From totals, a row for each of R resamplings, to values (R, V), row by row.
     rng : numpy.random.Generator
     level : float
         Within 0 .. 1.
@@ -201,12 +198,12 @@ def bootstrap(
     InputError
         There is no pair.
     """
-    if not len(sum_PK):
+    if not len(sums):
         raise InputError("there is no pair to measure")
-    value_V = statistic(sum_PK.sum(axis=0)[None])[0]
-    n = len(sum_PK)
+    value_V = statistic(sums.sum(axis=0)[None])[0]
+    n = len(sums)
     parts = [
-        statistic(rng.multinomial(n, np.full(n, 1 / n), size=_BLOCK).astype(np.float64) @ sum_PK)
+        statistic(rng.multinomial(n, np.full(n, 1 / n), size=_BLOCK).astype(np.float64) @ sums)
         for _ in range(N_REPLICATES // _BLOCK)
     ]
     tail = 100 * (1 - level) / 2
@@ -217,16 +214,16 @@ def bootstrap(
     )
 
 
-def jackknife(value_V: NDArray[np.float64], without_KV: NDArray[np.float64]) -> tuple[Interval, ...]:
-    """Student intervals from values with each of K groups of pairs left out in turn.
+def jackknife(value_V: NDArray[np.float64], without_RV: NDArray[np.float64]) -> tuple[Interval, ...]:
+    """Student intervals from values with each of R groups of pairs left out in turn.
 
-    ``variance = (K - 1) / K * sum (without - mean)^2`` [1]_, with K - 1 degrees of freedom.
+    ``variance = (R - 1) / R * sum (without - mean)^2`` [1]_, with R - 1 degrees of freedom.
 
     Parameters
     ----------
     value_V : float64, (V,)
         From all pairs.
-    without_KV : float64, (K, V)
+    without_RV : float64, (R, V)
 
     References
     ----------
@@ -234,8 +231,8 @@ def jackknife(value_V: NDArray[np.float64], without_KV: NDArray[np.float64]) -> 
     """
     from scipy.stats import t as student
 
-    n = len(without_KV)
-    spread_V = np.sqrt((n - 1) / n * ((without_KV - without_KV.mean(axis=0)) ** 2).sum(axis=0))
+    n = len(without_RV)
+    spread_V = np.sqrt((n - 1) / n * ((without_RV - without_RV.mean(axis=0)) ** 2).sum(axis=0))
     reach_V = float(student.ppf((1 + LEVEL) / 2, n - 1)) * spread_V
     return tuple(
         Interval(value=float(value), low=float(value - reach), high=float(value + reach), n=n)

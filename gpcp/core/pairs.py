@@ -1,9 +1,7 @@
-"""Pairs of cells as every source gives them: ``PairBatch``, and the one dataset interface ``PairSource``.
+"""Pairs of cells: ``PairBatch``, and ``PairSource``, the one interface of data sets of pairs.
 
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
-
-``before`` and ``after`` are the two cells, ``delta`` their difference. ``perturbed`` genes are *told*:
-the model is given their change, so they are never scored.
+``before`` and ``after`` are the two cells, ``delta`` their difference. The model is given the change of the
+``perturbed`` genes, so these are never scored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +31,7 @@ class PairBatch:
     measured_BG : bool, (B, G)
         True where the gene was measured in both cells.
     perturbed_BG : bool, (B, G)
-        True where the gene's change is told; implies measured.
+        True where the model is given the gene's change; implies measured.
     before_id_B, after_id_B : int64, (B,)
         The source's names of the two cells.
 
@@ -64,8 +62,8 @@ class PairBatch:
         if unperturbed_BG.any():
             pair, gene = (int(i) for i in np.argwhere(unperturbed_BG)[0])
             raise InputError(
-                f"PairBatch.perturbed_BG tells the change of gene {self.vocab.feature_id[gene]} in pair {pair}, "
-                "which measured_BG says is unmeasured: tell measured genes only"
+                f"PairBatch.perturbed_BG names gene {self.vocab.feature_id[gene]} in pair {pair}, "
+                "which measured_BG says is unmeasured: perturb measured genes only"
             )
         for name in ("before_BG", "after_BG", "measured_BG", "perturbed_BG", "before_id_B", "after_id_B"):
             object.__setattr__(self, name, read_only(getattr(self, name)))

@@ -1,8 +1,6 @@
 """``Predictor``: the smallest protocol that any model, ours or another's, can meet.
 
-Dimension key: ``B`` cells, ``G`` genes.
-
-Numpy in, numpy out: a read-out, a baseline or a ceiling never needs to know what computes the answer.
+Predictors take and return numpy arrays, so that read-outs, baselines and exact answers are used in the same way.
 """
 
 from collections.abc import Mapping
@@ -21,19 +19,19 @@ from gpcp.core.pairs import PairBatch
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Perturbation:
-    """What is told about each cell's change: which genes, and the values that they end at.
+    """What a model is given of each cell's change: the perturbed genes, and the values that they end at.
 
     Parameters
     ----------
     perturbed_BG : bool, (B, G)
-        True where the gene's value after is told.
+        True where the gene is perturbed: its value after is given.
     target_BG : float32, (B, G)
-        That value, in the units of expression; 0 where not told.
+        That value, in the units of expression; 0 where not perturbed.
 
     Raises
     ------
     InputError
-        Wrong shape or dtype, or a told value that is not finite, or an untold one that is not 0.
+        Wrong shape or dtype, or a given value that is not finite, or one at another gene that is not 0.
     """
 
     perturbed_BG: NDArray[np.bool_]
@@ -46,9 +44,9 @@ class Perturbation:
         check_array("Perturbation", "perturbed_BG", self.perturbed_BG, shape, np.bool_)
         check_array("Perturbation", "target_BG", self.target_BG, shape, np.float32)
         if not np.isfinite(self.target_BG[self.perturbed_BG]).all():
-            raise InputError("Perturbation.target_BG is not finite at a told gene: tell finite values only")
+            raise InputError("Perturbation.target_BG is not finite at a perturbed gene: give finite values only")
         if (self.target_BG[~self.perturbed_BG] != 0).any():
-            raise InputError("Perturbation.target_BG is not 0 at a gene that is not told: store 0 there")
+            raise InputError("Perturbation.target_BG is not 0 at a gene that is not perturbed: store 0 there")
         object.__setattr__(self, "perturbed_BG", read_only(self.perturbed_BG))
         object.__setattr__(self, "target_BG", read_only(self.target_BG))
 
@@ -73,7 +71,7 @@ class Predictor(Protocol):
     ) -> NDArray[np.float32]:
         """Expected expression of each cell after its perturbation, float32 (B, G).
 
-        ``control_BG`` holds NaN where a gene is unmeasured. What is returned at told genes and at unmeasured
+        ``control_BG`` holds NaN where a gene is unmeasured. What is returned at perturbed genes and at unmeasured
         ones is never scored.
         """
         ...
@@ -85,6 +83,6 @@ def control_of(pairs: PairBatch) -> NDArray[np.float32]:
 
 
 def perturbation_of(pairs: PairBatch) -> Perturbation:
-    """What the pairs tell, as a :class:`Predictor` takes it."""
+    """The perturbations of the pairs, as a :class:`Predictor` takes it."""
     target_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
     return Perturbation(perturbed_BG=pairs.perturbed_BG, target_BG=target_BG)

@@ -1,7 +1,7 @@
-"""One pass over a source, read by a thread while the consumer computes; what the two share, and how they part.
+"""A thread that reads a source ahead of its consumer, and is stopped with it.
 
 A pass that is left in any way, by ``break``, an exception or garbage collection, stops its thread, waits for it, and
-has the source's iterator closed by the thread that ran it. What the source raises, the consumer gets.
+has the source's iterator closed by the thread that ran it. What the source raises is raised in the consumer.
 """
 
 import atexit
@@ -66,7 +66,7 @@ MadeT = TypeVar("MadeT")
 
 @final
 class ReadAhead(Generic[ItemT]):
-    """One pass under way: what its thread and its consumer share.
+    """The state of one pass that its thread and its consumer share.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Small parts chosen by name: one table each, whose unknown names are errors that say the nearest."""
+"""Registries: parts by name, whose unknown names are errors that give the nearest."""
 
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, final

@@ -1,4 +1,4 @@
-"""``Prefetched``: a source of pairs read ahead by a thread of its own, and how long anyone waited for whom.
+"""``Prefetched``: a source of pairs read ahead by a thread, with the times that thread and consumer waited.
 
 One plain thread and one bounded queue for each pass, see :mod:`gpcp.core.read_ahead`. A source whose batches can wait
 (:class:`gpcp.core.pairs.LatePairSource`) is queued as sparse blocks, and each batch is made dense when it is taken: 64

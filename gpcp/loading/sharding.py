@@ -1,4 +1,4 @@
-"""Which batches of a pass are whose, and which pass an epoch is: ranks, workers and resumed runs share one rule.
+"""Sharding: the batches of a pass that belong to each rank and worker, and the seed of each epoch's pass.
 
 Batches are dealt one by one, so that every process sees every part of a source. Each makes dense only its own.
 """
@@ -18,13 +18,13 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int(stream(seed, "epoch", epoch).integers(2**31))
 
 
-def n_shared(n_pairs: int, *, batch_size: int, start: int = 0, rank: int = 0, n_ranks: int = 1, even: bool) -> int:
-    """Batches of one rank from batch ``start`` of a pass on; see :func:`share`."""
+def n_sharded(n_pairs: int, *, batch_size: int, start: int = 0, rank: int = 0, n_ranks: int = 1, even: bool) -> int:
+    """Batches of one rank from batch ``start`` of a pass on; see :func:`shard`."""
     n_left = max(0, -(-n_pairs // batch_size) - start)
     return n_left // n_ranks if even else len(range(rank, n_left, n_ranks))
 
 
-def share(
+def shard(
     pairs: PairSource,
     *,
     batch_size: int,
@@ -68,7 +68,7 @@ def share(
         if not even or n_ranks == 1 or pairs.n_pairs is None:
             yield from batches
             return
-        n_rank = n_shared(pairs.n_pairs, batch_size=batch_size, start=start, n_ranks=n_ranks, even=True)
+        n_rank = n_sharded(pairs.n_pairs, batch_size=batch_size, start=start, n_ranks=n_ranks, even=True)
         for place in range(worker, n_rank, n_workers):
             batch = next(batches, None)
             if batch is None:

@@ -1,4 +1,4 @@
-"""``PairDataset``: any source of pairs as PyTorch reads data, over workers and ranks, epoch after epoch."""
+"""``PairDataset``: any source of pairs as a PyTorch dataset, sharded over workers and ranks, epoch after epoch."""
 
 import os
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.core.read_ahead import made_dense
-from gpcp.loading.sharding import epoch_seed, n_shared, share
+from gpcp.loading.sharding import epoch_seed, n_sharded, shard
 
 
 @final
@@ -105,7 +105,7 @@ class PairDataset(IterableDataset[PairBatch]):
         """
         if self.pairs.n_pairs is None:
             raise TypeError("the source does not know beforehand how many pairs it gives, so its batches have no len()")
-        return n_shared(
+        return n_sharded(
             self.pairs.n_pairs,
             batch_size=self.batch_size,
             start=self.n_ranks * int(self._place[1]),
@@ -118,7 +118,7 @@ class PairDataset(IterableDataset[PairBatch]):
         """The batches of this rank, or of this worker's share of them."""
         info = get_worker_info()
         epoch, n_done = int(self._place[0]), int(self._place[1])
-        batches = share(
+        batches = shard(
             self.pairs,
             batch_size=self.batch_size,
             seed=epoch_seed(self.seed, epoch),

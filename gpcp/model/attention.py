@@ -1,8 +1,5 @@
 """Attention blocks over sets of gene tokens, in which a masked token can change nothing.
 
-Dimension key: ``B`` cells, ``L`` tokens of one set, ``Q`` querying and ``K`` attended tokens of two, ``H`` heads,
-``D`` width.
-
 ``attend_BK`` is True where a token counts. Where nothing counts, attention adds 0 (and finite gradients), which is
 what ``scaled_dot_product_attention`` does on a row that is masked whole.
 """

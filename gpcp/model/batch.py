@@ -1,17 +1,12 @@
-"""``ModelBatch``: pairs as the model eats them; the only lines where numpy becomes torch.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``L`` state tokens of a batch (``L <= G``).
+"""``ModelBatch``: pairs as torch tensors, and batches that are copied to the device ahead of use.
 
 Measured genes are packed to a dense prefix: masking costs what packing saves, since attention pays for masked
 tokens as for others. Where every pair measures the same genes, all share one row of tokens, of shape (1, L).
 
-``copied_ahead``: batches on the device, each copied there while the model works on the one before.
-
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
-On CUDA a batch is pinned, copied on a stream of its own, and waited for by the stream that computes, not by the
-program: the bytes and their order are those of a plain copy. On any other device a copy cannot run beside computing,
-so batches pass through and are moved where they are used.
+:func:`copied_ahead` copies each batch while the model works on the one before. On CUDA a batch is pinned, copied on a
+stream of its own, and waited for by the stream that computes, not by the program: the bytes and their order are those
+of a plain copy. On any other device a copy cannot run beside computing, so batches pass through and are moved where
+they are used.
 """
 
 from collections import deque
@@ -37,18 +32,18 @@ class ModelBatch:
     Parameters
     ----------
     token_BL : int64, (B, L) or (1, L)
-        Gene of each place; any gene at a place that is not measured (padding).
+        Gene of each position; any gene at a position that is not measured (padding).
     before_BL : float, (B, L)
-        Expression before. What stands at an unmeasured place, NaN included, is never read.
+        Expression before. Values at unmeasured positions, NaN included, are never read.
     target_BL : float, (B, L)
-        Expression after where told. What stands elsewhere is never read.
+        Expression after where perturbed. Values elsewhere are never read.
     measured_BL, perturbed_BL : bool, (B, L)
-        Measured; told (implies measured).
+        Measured; perturbed (implies measured).
 
     Raises
     ------
     InputError
-        Shapes disagree, or a told place is not measured.
+        Shapes disagree, or a perturbed position is not measured.
     """
 
     token_BL: Tensor
@@ -88,7 +83,7 @@ class ModelBatch:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Packing:
-    """Which gene stands at which place of a batch, and the way back.
+    """The gene at each position of a batch, and the position of each gene.
 
     Parameters
     ----------
@@ -110,14 +105,14 @@ class Packing:
         return cls(token_BL=np.argsort(~measured_BG, axis=1, kind="stable")[:, :most].astype(np.int64))
 
     def pack(self, value_BG: NDArray[np.generic]) -> Tensor:
-        """Values of each gene at its place, (B, L)."""
+        """Values of each gene at its position, (B, L)."""
         if self.token_BL.shape == (1, value_BG.shape[1]):
             return torch.as_tensor(np.array(value_BG))
         token_BL = np.broadcast_to(self.token_BL, (len(value_BG), self.token_BL.shape[1]))
         return torch.as_tensor(np.take_along_axis(value_BG, token_BL, axis=1))
 
     def unpack(self, value_BL: NDArray[np.float32], n_genes: int) -> NDArray[np.float32]:
-        """Values at their genes, float32 (B, G); 0 at genes that have no place."""
+        """Values at their genes, float32 (B, G); 0 at genes that have no position."""
         value_BG = np.zeros((len(value_BL), n_genes), dtype=np.float32)
         np.put_along_axis(value_BG, np.broadcast_to(self.token_BL, value_BL.shape), value_BL, axis=1)
         return value_BG
@@ -129,9 +124,9 @@ def packed_batch(pairs: PairBatch) -> tuple[ModelBatch, Tensor, Packing]:
     Returns
     -------
     ModelBatch
-        Tokens of the measured genes; holds the cell after at told genes only, so that no model can see more.
+        Tokens of the measured genes; holds the cell after at perturbed genes only, so that no model can see more.
     Tensor
-        Expression after at every place, float32 (B, L): for the loss alone.
+        Expression after at every position, float32 (B, L): for the loss alone.
     Packing
         The way back to the order of the vocabulary.
     """

@@ -1,10 +1,7 @@
-"""Value embeddings: how a gene's identity and its numbers become one token.
-
-Dimension key: ``B`` cells, ``L`` tokens, ``F`` numbers of a token, ``D`` width.
+"""Value embeddings: modules that combine a gene's identity and its numbers into one token.
 
 A state token has one number, its expression; a query has those of :data:`gpcp.model.queries.QUERY_FEATURES`. Every
-value
-embedding is a module built from ``(n_features, width)`` and called with ``(identity_BLD, value_BLF)``.
+value embedding is built from ``(n_features, width)`` and called with ``(identity_BLD, value_BLF)``.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""A trained transformer as a :class:`gpcp.core.predictors.Predictor`: numpy in, numpy out.
-
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``L`` state tokens.
-"""
+"""A trained transformer as a :class:`gpcp.core.predictors.Predictor`: numpy in, numpy out."""
 
 from collections.abc import Mapping
 from typing import final
@@ -60,14 +57,14 @@ class ModelPredictor:
         Raises
         ------
         InputError
-            Shapes disagree, or a told gene is unmeasured (NaN) in its cell.
+            Shapes disagree, or a perturbed gene is unmeasured (NaN) in its cell.
         """
         del covariates
         measured_BG = np.isfinite(control_BG)
         before_BG = np.where(measured_BG, control_BG, np.float32(0)).astype(np.float32, copy=False)
         perturbed_BG = perturbation.perturbed_BG
         no_id_B = np.zeros(len(control_BG), dtype=np.int64)
-        # A pair whose untold genes do not change: its values after are never scored, only its told ones are read.
+        # Genes that are not perturbed do not change: their values after are never scored, only perturbed ones are read.
         pairs = PairBatch(
             vocab=self._vocab,
             before_BG=before_BG,

@@ -1,4 +1,4 @@
-"""Torch draws initial weights and dropout from its global generators; here is the one place that touches them."""
+"""Seeds for torch's global generators, from which torch draws initial weights and dropout; the only use of them."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,9 +1,6 @@
 """``GenePerturbationTransformer``: an encoder over the state, a decoder whose queries carry the perturbation.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``P`` perturbation queries, ``F`` numbers of a query, ``D`` width,
-``G`` genes of the vocabulary.
-
-Nothing in it depends on where a gene stands in a batch: tokens are a set, known by their identities and masks.
+The order of genes in a batch changes nothing: tokens are a set, known by their identities and masks.
 """
 
 from dataclasses import dataclass
@@ -48,15 +45,15 @@ class DecoderBlock(nn.Module):
         self.feed_forward = _feed_forward(config)
 
     def forward(
-        self, query_BPD: Tensor, attend_BP: Tensor | None, state_BLD: Tensor, attend_BL: Tensor | None,
+        self, query_BQD: Tensor, attend_BQ: Tensor | None, state_BLD: Tensor, attend_BL: Tensor | None,
         maps: Maps | None, name: str,
     ) -> Tensor:  # fmt: skip
-        """The queries after this block, (B, P, D)."""
+        """The queries after this block, (B, Q, D)."""
         if self.among is not None:
-            query_BPD = self.among(query_BPD, None, attend_BP, maps, f"{name}.among_queries")
+            query_BQD = self.among(query_BQD, None, attend_BQ, maps, f"{name}.among_queries")
         if self.cross is not None:
-            query_BPD = self.cross(query_BPD, state_BLD, attend_BL, maps, f"{name}.to_state")
-        return self.feed_forward(query_BPD)
+            query_BQD = self.cross(query_BQD, state_BLD, attend_BL, maps, f"{name}.to_state")
+        return self.feed_forward(query_BQD)
 
 
 @final
@@ -64,20 +61,20 @@ class DecoderBlock(nn.Module):
 class _Decoded:
     """What the head is asked with, and how its answer becomes expression: ``shift + spread x answer``."""
 
-    query_BPD: Tensor
-    attend_BP: Tensor
+    query_BQD: Tensor
+    attend_BQ: Tensor
     token_BL: Tensor
     shift_BL: Tensor
     spread_BL: Tensor
 
     @property
     def asked(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.query_BPD, self.attend_BP, self.token_BL
+        return self.query_BQD, self.attend_BQ, self.token_BL
 
 
 @final
 class GenePerturbationTransformer(nn.Module):
-    """Predicts expression after a perturbation from expression before and what is told of the change.
+    """Predicts expression after a perturbation from expression before and the changes of the perturbed genes.
 
     Parameters
     ----------
@@ -111,9 +108,9 @@ class GenePerturbationTransformer(nn.Module):
         self.register_buffer("spread_G", torch.ones(config.n_genes))
 
     def forward(self, batch: ModelBatch, maps: Maps | None = None) -> Tensor:
-        """Expected expression after, float (B, L), at every place of the batch.
+        """Expected expression after, float (B, L), at every position of the batch.
 
-        What is returned at told and at unmeasured places is never scored. ``maps``, where given, is filled with
+        Values at perturbed and at unmeasured positions are never scored. ``maps``, where given, is filled with
         every layer's attention weights.
         """
         decoded = self._decoded(batch, maps)
@@ -125,7 +122,7 @@ class GenePerturbationTransformer(nn.Module):
         return gives_distribution(self.config.head)
 
     def distribution(self, batch: ModelBatch) -> Mixture:
-        """Distribution of expression after, in units of expression, at every place; its mean is ``forward``'s answer.
+        """Distribution of expression after, in its own units, at every position; its mean is ``forward``'s answer.
 
         Raises
         ------
@@ -149,7 +146,7 @@ class GenePerturbationTransformer(nn.Module):
 
     def _decoded(self, batch: ModelBatch, maps: Maps | None) -> _Decoded:
         centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
-        # Values of unmeasured places are dropped here, before any arithmetic: NaN x 0 is NaN, in a gradient too.
+        # Values at unmeasured positions are dropped here, before any arithmetic: NaN x 0 is NaN, in a gradient too.
         before_BL = torch.where(batch.measured_BL, (batch.before_BL - centre_BL) / spread_BL, 0.0)
         target_BL = torch.where(batch.perturbed_BL, (batch.target_BL - centre_BL) / spread_BL, 0.0)
         attend_BL = None if bool(batch.measured_BL.all()) else batch.measured_BL
@@ -160,19 +157,19 @@ class GenePerturbationTransformer(nn.Module):
 
         queries = self._query_form(batch)
         features_BLF = self._features(before_BL, target_BL, batch.perturbed_BL.to(before_BL.dtype))
-        features_BPF = torch.stack([queries.take(value_BL) for value_BL in features_BLF.unbind(-1)], dim=-1)
-        query_BPD = self.query_value(self.query_identity(queries.take(batch.token_BL)), features_BPF)
-        attend_BP = None if bool(queries.attend_BP.all()) else queries.attend_BP
+        features_BQF = torch.stack([queries.take(value_BL) for value_BL in features_BLF.unbind(-1)], dim=-1)
+        query_BQD = self.query_value(self.query_identity(queries.take(batch.token_BL)), features_BQF)
+        attend_BQ = None if bool(queries.attend_BQ.all()) else queries.attend_BQ
         for turn in range(self.config.n_rounds):
             for block, layer in enumerate(self.decoder):
-                query_BPD = layer(query_BPD, attend_BP, state_BLD, attend_BL, maps, f"decoder.{turn}.{block}")
+                query_BQD = layer(query_BQD, attend_BQ, state_BLD, attend_BL, maps, f"decoder.{turn}.{block}")
 
         shift_BL = centre_BL
         if self.skip_G is not None:
             shift_BL = centre_BL + spread_BL * (self.skip_G[batch.token_BL] * before_BL)
         return _Decoded(
-            query_BPD=query_BPD,
-            attend_BP=queries.attend_BP,
+            query_BQD=query_BQD,
+            attend_BQ=queries.attend_BQ,
             token_BL=batch.token_BL,
             shift_BL=shift_BL,
             spread_BL=spread_BL,

@@ -1,7 +1,5 @@
 """Sources of cells by name, ``SCHEME:PLACE``: one word on a command line says where cells come from.
 
-No dimension key: nothing here is an array.
-
 ``h5ad:FILE``, ``census:VERSION-OR-FOLDER`` and ``cache:FOLDER`` are here; a package above registers its own with
 ``SCHEMES.register(name)(Scheme(...))``, and options of its own with ``OPTIONS.register(name)(Option(...))``.
 """

@@ -1,7 +1,5 @@
 """Pairs by name: the source that a text names, how its cells become pairs, and a part of them held out.
 
-No dimension key: nothing here is an array.
-
 Cells are read once, up to a limit, and matched two by two. A source that makes pairs itself, such as a simulated world,
 registers how: ``OWN_PAIRS.register(scheme)(function)``.
 """
@@ -25,7 +23,7 @@ from gpcp.sources.subsets import split_cells
 
 MAX_CELLS = 40_000
 HELD_OUT_SHARE = 0.2
-"""Of the cells, where there are cells to share out."""
+"""Share of the cells that is held out, where the pairs are matched from cells."""
 
 _BLOCK_PAIRS = 512
 
@@ -40,7 +38,7 @@ class PairOptions:
     regime : str, optional
         Of a source that makes pairs itself.
     n_perturbed : (int, int), optional
-        Fewest and most genes told; from 1 to all but one by default.
+        Fewest and most genes perturbed; from 1 to all but one by default.
     match_on : tuple of str, optional
         What two cells share; ``cell_type`` by default, where it is known.
     differ_on : tuple of str
@@ -101,8 +99,8 @@ class SplitPairs:
 
 
 OWN_PAIRS: Registry[Callable[..., OpenedPairs | None]] = Registry("source of pairs")
-"""``make(place, wishes, genes=..., **options)`` of sources that make pairs themselves; None where, with these options,
-they give cells to be matched."""
+"""``make(place, pair_options, genes=..., **options)`` of sources that make pairs themselves; None where, with these
+options, they give cells to be matched."""
 
 
 def open_pairs(
@@ -114,11 +112,11 @@ def open_pairs(
     ----------
     text : str
         As :func:`gpcp.opening.cells.open_cells` takes it.
-    pair_options : PairWishes
+    pair_options : PairOptions
     genes : sequence of str, or str, optional
         Ids, or a file of them.
     seed : int
-        Which cells are read, where there are more than ``wishes.max_cells``.
+        Which cells are read, where there are more than ``pair_options.max_cells``.
     **options
         Of the source.
 

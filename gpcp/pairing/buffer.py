@@ -1,11 +1,8 @@
-"""Who waits and who meets: a pool of cells for each key, of which a newly come one takes the best.
+"""The pairing buffer: cells that wait for a partner, in a queue for each key, of which a new cell takes the best.
 
-Dimension key: ``B`` cells, the earliest first, ``P`` pairs, ``T`` 2, the two cells of a pair, ``L`` levels of keys,
-``S`` measured sets, ``W`` words of 64 bits that hold the genes.
-
-A pool fills up to ``best_of`` cells. From then on a cell that comes takes the best that it may meet and leaves with
-it: the highest Jaccard index of expressed genes, of equals the oldest; with ``best_of=1`` simply the oldest, so that
-nothing but the order of the cells decides. Nothing here reads a cell or draws a number.
+A queue fills up to ``best_of`` cells. From then on each new cell is paired with the best of those that it may meet: the
+highest Jaccard index of expressed genes, of equals the oldest; with ``best_of=1`` simply the oldest, so that nothing
+but the order of the cells decides. Nothing here reads a cell or draws a random number.
 """
 
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ from gpcp.pairing.rules import KeyedCells
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
+class BufferLimits:
     """How many cells wait, and how long.
 
     Parameters
@@ -84,13 +81,13 @@ class _Rows:
 
 @final
 class PairingBuffer:
-    """The pools over some cells: rows in the order in which they came, those that wait from before first.
+    """The buffer over some cells: rows in the order in which they came, those that waited before first.
 
     Parameters
     ----------
     cells : KeyedCells
         With their expressed genes, unless ``best_of`` is 1.
-    waiting : Waiting
+    limits : BufferLimits
     number_B : int64, (B,)
         Which cell of the pass each is, ascending.
     n_held : int
@@ -107,16 +104,16 @@ class PairingBuffer:
     """
 
     def __init__(
-        self, cells: KeyedCells, waiting: Waiting, number_B: NDArray[np.int64], *, n_held: int = 0, n_due: int = 0
+        self, cells: KeyedCells, limits: BufferLimits, number_B: NDArray[np.int64], *, n_held: int = 0, n_due: int = 0
     ) -> None:
-        self._cells, self._waiting = cells, waiting
+        self._cells, self._limits = cells, limits
         self._constrained = bool(cells.rule.differ_on) or not cells.all_share
         self._mixed = len(cells.measured_SW) > 1
         self._n_B = n_bits(cells.word_BW).astype(np.int32)
         self._number: list[int] = number_B.tolist()
-        self._key: list[list[int]] = cells.key_LB.tolist()
-        self._pool: dict[int, _Rows] = {}
-        self._buffer_at: list[dict[int, list[_Rows]]] = [{} for _ in self._key[:-1]]
+        self._key: list[list[int]] = cells.level_keys.tolist()
+        self._queue: dict[int, _Rows] = {}
+        self._queues_at: list[dict[int, list[_Rows]]] = [{} for _ in self._key[:-1]]
         self._overdue: dict[int, list[int]] = {}
         self._waits = bytearray(len(cells))
         self._oldest, self._due = 0, n_due
@@ -153,14 +150,14 @@ class PairingBuffer:
 
     def arrive(self, begin: int) -> None:
         """Let the rows from ``begin`` on come, one after the other."""
-        full, best_of = self._key[-1], self._waiting.best_of
-        max_age, max_held = self._waiting.max_age, self._waiting.max_held
+        full, best_of = self._key[-1], self._limits.best_of
+        max_age, max_held = self._limits.max_age, self._limits.max_held
         for row in range(begin, len(full)):
             partner = self._overdue_for(row) if self._overdue else NOBODY
             if partner == NOBODY:
-                pool = self._pool.get(full[row])
-                if pool is not None and pool.n >= best_of:
-                    partner = self._best(row, pool.rows)
+                queue = self._queue.get(full[row])
+                if queue is not None and queue.n >= best_of:
+                    partner = self._best(row, queue.rows)
             if partner == NOBODY:
                 self._put(row)
             else:
@@ -181,22 +178,22 @@ class PairingBuffer:
                     self._leave_with(self._best_at(level, row), row, last)
 
     def _open(self, row: int, rows: NDArray[np.int64]) -> None:
-        """A pool for the key of a row."""
-        pool = self._pool[self._key[-1][row]] = _Rows(rows, min(self._waiting.best_of, 1024))
-        for keys, buffer in zip(self._key, self._buffer_at, strict=False):
-            buffer.setdefault(keys[row], []).append(pool)
+        """A queue for the key of a row."""
+        queue = self._queue[self._key[-1][row]] = _Rows(rows, min(self._limits.best_of, 1024))
+        for keys, queues in zip(self._key, self._queues_at, strict=False):
+            queues.setdefault(keys[row], []).append(queue)
 
     def _put(self, row: int) -> None:
-        pool = self._pool.get(self._key[-1][row])
-        if pool is None:
+        queue = self._queue.get(self._key[-1][row])
+        if queue is None:
             self._open(row, np.array([row]))
         else:
-            pool.append(row)
+            queue.append(row)
         self._waits[row] = 1
         self.n_held += 1
 
     def _take(self, row: int) -> None:
-        self._pool[self._key[-1][row]].remove(row)
+        self._queue[self._key[-1][row]].remove(row)
         self._waits[row] = 0
         self.n_held -= 1
         if row < self._due:
@@ -225,9 +222,9 @@ class PairingBuffer:
             rows = rows[cells.allowed(rows, row)]
         if not len(rows):
             return NOBODY
-        if self._waiting.best_of == 1:
+        if self._limits.best_of == 1:
             return int(rows[0])
-        rows = rows[: self._waiting.best_of]
+        rows = rows[: self._limits.best_of]
         # gpcp.pairing.jaccard.jaccard with the numbers of expressed genes at hand: this is where the time goes.
         word_W, held_BW = cells.word_BW[row], cells.word_BW.take(rows, axis=0)
         both_B = np.bitwise_count(held_BW & word_W).sum(axis=1, dtype=np.int32)
@@ -241,10 +238,10 @@ class PairingBuffer:
     def _best_at(self, level: int, row: int) -> int:
         """The best partner of one that waits among those that share its key of a level."""
         if level == len(self._key) - 1:
-            rows = self._pool[self._key[-1][row]].rows
+            rows = self._queue[self._key[-1][row]].rows
         else:
-            buffer = self._buffer_at[level][self._key[level][row]]
-            rows = np.sort(np.concatenate([pool.rows for pool in buffer]))
+            queues = self._queues_at[level][self._key[level][row]]
+            rows = np.sort(np.concatenate([queue.rows for queue in queues]))
         return self._best(row, rows[rows != row])
 
     def _relaxed(self, row: int) -> int:

@@ -1,7 +1,4 @@
-"""The expressed genes of a cell as bits, and the exact Jaccard index of two cells' over the genes measured in both.
-
-Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes of the vocabulary, ``W`` words of 64 bits that hold G bits,
-``N`` bytes that hold them.
+"""The expressed genes of a cell as bits, and the exact Jaccard index of two cells over the genes measured in both.
 
 At 2,000 genes a cell is 32 words: less than a sketch of the same error, and exact. Expressed is a value above 0.
 """
@@ -18,11 +15,11 @@ CHUNK = 1024
 """Cells that are made dense at a time."""
 
 
-def words_of(bits_BN: NDArray[np.uint8]) -> NDArray[np.uint64]:
+def words_of(bits_BW: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Rows of ``numpy.packbits`` as words, uint64 (B, W), filled up with 0."""
-    n_bytes = bits_BN.shape[1]
-    padded = np.zeros((len(bits_BN), -(-n_bytes // 8) * 8), dtype=np.uint8)
-    padded[:, :n_bytes] = bits_BN
+    n_bytes = bits_BW.shape[1]
+    padded = np.zeros((len(bits_BW), -(-n_bytes // 8) * 8), dtype=np.uint8)
+    padded[:, :n_bytes] = bits_BW
     return padded.view(np.uint64)
 
 

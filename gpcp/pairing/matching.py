@@ -1,7 +1,4 @@
-"""Matching by key: first come first matched, and pairs that may not be mended by exchanging partners.
-
-Dimension key: ``B`` cells, ``P`` pairs, ``T`` 2, the two cells of a pair.
-"""
+"""Matching by key: cells are paired first come, first matched, and forbidden pairs then exchange partners."""
 
 from collections.abc import Callable
 from typing import TypeAlias

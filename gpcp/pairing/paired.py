@@ -1,11 +1,9 @@
 """``Paired``: the cells of any source, matched two by two, as a ``PairSource``.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
-
-One contract, two engines. *Planned*, for sources that know their cells beforehand: pairs are chosen in index space,
-so that their number is known and any batch can be gone to. *Streaming*, for all others: cells are read once, in the
-order of the source, and each is kept until its partner comes. What a pair's difference tells is a
-*pseudo-perturbation*: two unrelated cells, no intervention.
+One contract, two engines. *Planned*, for sources that know their cells beforehand: pairs are chosen from the index, so
+that their number is known and a pass can start at any batch. *Streaming*, for all others: cells are read once, in the
+order of the source, and each is kept until its partner comes. The difference of a pair is a *pseudo-perturbation*: two
+unrelated cells, no intervention.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +13,7 @@ from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
-from gpcp.pairing.buffer import Waiting
+from gpcp.pairing.buffer import BufferLimits
 from gpcp.pairing.planned import PlannedPairs
 from gpcp.pairing.rules import PairRule
 from gpcp.pairing.sparse_pairs import SparsePairs
@@ -34,15 +32,14 @@ class Paired:
     """Pairs of cells that share a key, none twice in a pass.
 
     Meets :class:`gpcp.core.pairs.LatePairSource`. ``measured`` is measured in both cells. A coin decides which cell is
-    ``before``. The genes told are a random set of the measured ones; its size is uniform over ``n_perturbed``, both
-    ends
-    clipped to one less than are measured, so that something is left to score.
+    ``before``. The perturbed genes are a random set of the measured ones; its size is uniform over ``n_perturbed``,
+    both ends clipped to one less than are measured, so that something is left to score.
 
     Parameters
     ----------
     cells : CellSource
     n_perturbed : (int, int), optional
-        The fewest and the most genes told in a pair; ``(1, G - 1)`` by default.
+        The fewest and the most genes perturbed in a pair; ``(1, G - 1)`` by default.
     match_on : sequence of str
         What both cells share: covariates, ``"measured"`` (the set of genes measured), ``"depth"`` (the number of
         expressed genes, in bins of half a doubling). Empty pairs any two cells.
@@ -99,7 +96,7 @@ class Paired:
     ) -> None:
         n_genes = len(cells.vocab)
         if n_genes < 2:
-            raise InputError("pairs need at least two genes, one to tell and one to score; the source has one")
+            raise InputError("pairs need at least two genes, one to perturb and one to score; the source has one")
         lo, hi = (1, n_genes - 1) if n_perturbed is None else n_perturbed
         if not 1 <= lo <= hi <= n_genes - 1:
             raise InputError(f"n_perturbed is {(lo, hi)}: it must be (fewest, most) within 1 .. {n_genes - 1} genes")
@@ -108,7 +105,7 @@ class Paired:
         rule = PairRule(
             match_on=_names(match_on), differ_on=_names(differ_on), prefer_on=_names(prefer_on), min_shared=min_shared
         )
-        waiting = Waiting(best_of=best_of, max_age=max_age, max_held=max_held)
+        limits = BufferLimits(best_of=best_of, max_age=max_age, max_held=max_held)
         if engine not in get_args(Engine):
             raise InputError(f"engine is {engine!r}; {nearest(engine, get_args(Engine))}")
         known = indexed(cells) if engine != "streaming" else None
@@ -122,7 +119,7 @@ class Paired:
         if known is not None and (engine == "planned" or known.cheap_rows):
             self._engine = PlannedPairs(known, rule=rule, n_perturbed=(lo, hi), best_of=best_of)
         else:
-            self._engine = StreamingPairs(cells, rule=rule, n_perturbed=(lo, hi), waiting=waiting)
+            self._engine = StreamingPairs(cells, rule=rule, n_perturbed=(lo, hi), limits=limits)
         self._stats: Tally | int | None = None
 
     @property

@@ -1,10 +1,7 @@
-"""Which genes of a pair are told, and which cell is ``before``: decided by the seed and the pair's number alone.
+"""Random draws for each pair: which genes are perturbed, and which cell is ``before``.
 
-Dimension key: ``P`` pairs, ``G`` genes of the vocabulary, ``W`` bytes that hold G bits, ``N`` random words of a pair,
-``T`` 2, the two cells of a pair.
-
-A pair's random words lie at a place of the stream that its number gives, and a generator goes to any place at once: a
-pass can be taken up anywhere, by any process, and finds the same genes told.
+Seed and number of a pair decide them alone: its random words lie at a position of the stream that its number gives,
+and a generator can jump to any position, so that any process can resume a pass anywhere and finds the same genes.
 """
 
 from typing import cast
@@ -16,10 +13,10 @@ from gpcp.core.random import stream
 from gpcp.sources.index import CellIndex
 
 CHUNK = 256
-"""Pairs that are told at a time: their numbers stay in the processor's cache."""
+"""Pairs whose genes are drawn at a time: their numbers stay in the processor's cache."""
 
 UNMEASURED = np.uint32(2**32 - 1)
-"""The number of a gene that cannot be told; no gene is told for a number below the bound that equals it."""
+"""The number of a gene that cannot be perturbed; no gene is chosen for a number below the bound that equals it."""
 
 
 def coins(seed: int, number_P: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -42,7 +39,7 @@ def oriented(
 def perturbed_bits(
     before: CellIndex, after: CellIndex, n_perturbed: tuple[int, int], *, seed: int, number_P: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """``numpy.packbits`` of the genes told in each pair, uint8 (P, W); see :func:`choose_perturbed`.
+    """``numpy.packbits`` of the genes perturbed in each pair, uint8 (P, W); see :func:`choose_perturbed`.
 
     Parameters
     ----------
@@ -58,14 +55,14 @@ def perturbed_bits(
     bits_PW = np.empty((len(number_P), -(-n_genes // 8)), dtype=np.uint8)
     for start in range(0, len(number_P), CHUNK):
         now = slice(start, start + CHUNK)
-        word_PN = _words(seed, "told", number_P[now], n_words)
+        random_words = _words(seed, "told", number_P[now], n_words)
         measured_PG = before.measured_SG[before.set_B[now]] & after.measured_SG[after.set_B[now]]
-        bits_PW[now] = np.packbits(choose_perturbed(measured_PG, n_perturbed, word_PN), axis=1)
+        bits_PW[now] = np.packbits(choose_perturbed(measured_PG, n_perturbed, random_words), axis=1)
     return bits_PW
 
 
 def choose_perturbed(
-    measured_PG: NDArray[np.bool_], n_perturbed: tuple[int, int], word_PN: NDArray[np.uint64]
+    measured_PG: NDArray[np.bool_], n_perturbed: tuple[int, int], random_words: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
     """A random set of the measured genes of each pair, bool (P, G).
 
@@ -74,22 +71,22 @@ def choose_perturbed(
     measured_PG : bool, (P, G)
     n_perturbed : (int, int)
         The size is uniform from the first to the second, each clipped to one less than are measured in the pair.
-    word_PN : uint64, (P, 1 + G / 2, rounded up)
+    random_words : uint64, (P, 1 + G / 2, rounded up)
         Random words: one for the size, and half a word for each gene.
 
     Notes
     -----
-    Told are the measured genes with the lowest numbers. Two of 32 bits may be equal: then the earlier gene is told,
+    The measured genes with the lowest numbers are chosen. Two of 32 bits may be equal: then the earlier gene is chosen,
     which moves the chance of a set by less than G / 2**32 of it.
     """
     n_genes = measured_PG.shape[1]
     whole = bool(measured_PG.all())
-    n_measured_P = np.full(len(word_PN), n_genes) if whole else measured_PG.sum(axis=1)
+    n_measured_P = np.full(len(random_words), n_genes) if whole else measured_PG.sum(axis=1)
     most_P = np.maximum(n_measured_P - 1, 0)
     lo_P, hi_P = np.minimum(n_perturbed[0], most_P), np.minimum(n_perturbed[1], most_P)
-    share_P = (word_PN[:, 0] >> np.uint64(11)) * 2.0**-53
+    share_P = (random_words[:, 0] >> np.uint64(11)) * 2.0**-53
     size_P = lo_P + np.floor(share_P * (hi_P - lo_P + 1)).astype(np.int64)
-    number_PG = word_PN[:, 1:].view(np.uint32)[:, :n_genes]
+    number_PG = random_words[:, 1:].view(np.uint32)[:, :n_genes]
     if not whole:
         number_PG = np.where(measured_PG, number_PG, UNMEASURED)
     sorted_PG = np.sort(number_PG, axis=1)

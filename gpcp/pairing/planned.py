@@ -1,14 +1,7 @@
-"""The planned engine: pairs chosen in index space, cells read when a batch of pairs is asked for.
+"""The planned engine: the pairs of a pass are chosen from the index; cells are read when their batch is asked for.
 
-Dimension key: ``B`` cells, ``P`` pairs, ``T`` 2, the two cells of a pair, ``N`` cells of a source, ``W`` words of 64
-bits that hold the genes.
-
-The pairs of a pass chosen beforehand, of cells that are known all at once.
-
-Dimension key: ``B`` cells, ``P`` pairs, ``T`` 2, the two cells of a pair, ``K`` hard keys.
-
-The cells come in a random order, and the same rules as for cells that come by apply: first come first matched, or the
-best of a pool. Where not all of a key may meet, who is left over then exchanges partners with others, until nothing
+Cells are taken in a random order, by the same rules as for cells that stream by: first come, first matched, or the
+best of a queue. Where not all of a key may meet, cells that are left over exchange partners with others until nothing
 is gained. How many pairs there are must not depend on the seed: :class:`Planning` settles it for each key, once.
 """
 
@@ -21,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.random import stream
-from gpcp.pairing.buffer import PairingBuffer, Waiting
+from gpcp.pairing.buffer import BufferLimits, PairingBuffer
 from gpcp.pairing.jaccard import expressed_words, jaccard, n_bits, words_of
 from gpcp.pairing.matching import NOBODY, first_come, mended
 from gpcp.pairing.perturbed_genes import oriented, perturbed_bits
@@ -59,7 +52,7 @@ class Planning:
     cells : KeyedCells
         With their expressed genes, unless ``best_of`` is 1.
     best_of : int
-        As in :class:`gpcp.pairing.buffer.Waiting`.
+        As in :class:`gpcp.pairing.buffer.BufferLimits`.
     """
 
     def __init__(self, cells: KeyedCells, *, best_of: int = 1) -> None:
@@ -115,8 +108,8 @@ class Planning:
         return self._cells.allowed(pair_PT[:, 0], pair_PT[:, 1]) | (pair_PT == NOBODY).any(axis=1)
 
     def _best(self, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs of a pool's policy over cells in a random order, and the rows left over."""
-        buffer = PairingBuffer(self._cells.rows(order), Waiting(best_of=self._best_of), np.arange(len(order)))
+        """Pairs by the buffer's rules over cells in a random order, and the rows left over."""
+        buffer = PairingBuffer(self._cells.rows(order), BufferLimits(best_of=self._best_of), np.arange(len(order)))
         buffer.arrive(0)
         buffer.flush()
         return order[buffer.pair_PT], order[buffer.left]
@@ -129,8 +122,8 @@ class Planning:
         Those of the fullest key first, then of each next one who is left over.
         """
         made: list[NDArray[np.int64]] = []
-        for level in reversed(range(len(self._cells.key_LB))):
-            key_B = self._cells.key_LB[level]
+        for level in reversed(range(len(self._cells.level_keys))):
+            key_B = self._cells.level_keys[level]
             first, second, left = first_come(key_B[order])
             pair_PT, left = np.stack([order[first], order[second]], axis=1), order[left]
             if self._constrained:
@@ -159,16 +152,16 @@ class Planning:
         """As many pairs of each key as are settled: some left out, or the settled ones with other cells of the kind."""
         hard_B, settled_PT = self._cells.hard_B, self._settled
         n_keys = int(hard_B.max(initial=-1)) + 1
-        n_has_K = np.bincount(hard_B[pair_PT[:, 0]], minlength=n_keys)
-        n_wants_K = np.bincount(hard_B[settled_PT[:, 0]], minlength=n_keys)
-        short_K = n_has_K < n_wants_K
+        n_has = np.bincount(hard_B[pair_PT[:, 0]], minlength=n_keys)
+        n_wanted = np.bincount(hard_B[settled_PT[:, 0]], minlength=n_keys)
+        short = n_has < n_wanted
         pair_PT = rng.permutation(pair_PT)
         key_P = hard_B[pair_PT[:, 0]]
         by_key = np.argsort(key_P, kind="stable")
         rank_P = np.empty_like(key_P)
-        rank_P[by_key] = np.arange(len(key_P)) - np.repeat(np.cumsum(n_has_K) - n_has_K, n_has_K)
-        kept_PT = pair_PT[(rank_P < n_wants_K[key_P]) & ~short_K[key_P]]
-        lent_PT = settled_PT[short_K[hard_B[settled_PT[:, 0]]]]
+        rank_P[by_key] = np.arange(len(key_P)) - np.repeat(np.cumsum(n_has) - n_has, n_has)
+        kept_PT = pair_PT[(rank_P < n_wanted[key_P]) & ~short[key_P]]
+        lent_PT = settled_PT[short[hard_B[settled_PT[:, 0]]]]
         return np.concatenate([kept_PT, self._shuffled_in_kind(rng)[lent_PT]]) if len(lent_PT) else kept_PT
 
     def _shuffled_in_kind(self, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -205,7 +198,7 @@ class PlannedPairs:
     rule : PairRule
     n_perturbed : (int, int)
     best_of : int
-        As in :class:`gpcp.pairing.buffer.Waiting`.
+        As in :class:`gpcp.pairing.buffer.BufferLimits`.
     """
 
     def __init__(self, cells: IndexedCells, *, rule: PairRule, n_perturbed: tuple[int, int], best_of: int) -> None:

@@ -1,10 +1,6 @@
-"""Who may meet whom: what the cells of a pair share, what they differ in, and what they share if it can be had.
+"""Pairing rules: what the cells of a pair must share, must differ in, and should share if possible.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``L`` levels from the hard key to the fullest, ``C``
-covariates to differ in, ``K`` names of a covariate, ``U`` distinct keys, ``S`` measured sets, ``W`` words of 64
-bits that hold G bits.
-
-Everything is a number here. Numbers are given in the order in which names are met, and decide nothing: that is left
+Covariates, sets and keys are numbered in the order in which they are met. The numbers decide nothing: that is left
 to the order of the cells.
 """
 
@@ -69,7 +65,9 @@ class PairRule:
             if names.count(name) > 1:
                 raise InputError(f"{name!r} is named twice in match_on, differ_on and prefer_on: once is enough")
         if self.min_shared < 2:
-            raise InputError(f"min_shared is {self.min_shared}: it must be at least 2, one gene to tell, one to score")
+            raise InputError(
+                f"min_shared is {self.min_shared}: it must be at least 2, one gene to perturb, one to score"
+            )
 
     @property
     def needs_depth(self) -> bool:
@@ -102,7 +100,7 @@ class KeyedCells:
     Parameters
     ----------
     rule : PairRule
-    key_LB : int64, (L, B)
+    level_keys : int64, (L, B)
         The number of each cell's key: row 0 of ``match_on`` alone, each next one with one more of ``prefer_on``.
     label_CB : int64, (C, B)
         The number of each cell's name of each covariate of ``differ_on``.
@@ -115,7 +113,7 @@ class KeyedCells:
     """
 
     rule: PairRule
-    key_LB: NDArray[np.int64]
+    level_keys: NDArray[np.int64]
     label_CB: NDArray[np.int64]
     set_B: NDArray[np.int64]
     measured_SW: NDArray[np.uint64]
@@ -127,12 +125,12 @@ class KeyedCells:
     @property
     def hard_B(self) -> NDArray[np.int64]:
         """The key of ``match_on``, int64 (B,)."""
-        return self.key_LB[0]
+        return self.level_keys[0]
 
     @property
     def full_B(self) -> NDArray[np.int64]:
         """The key of ``match_on`` and all of ``prefer_on``, int64 (B,)."""
-        return self.key_LB[-1]
+        return self.level_keys[-1]
 
     @property
     def all_share(self) -> bool:
@@ -152,7 +150,7 @@ class KeyedCells:
         """Some of the cells; the table of sets stays."""
         return KeyedCells(
             rule=self.rule,
-            key_LB=self.key_LB[:, which],
+            level_keys=self.level_keys[:, which],
             label_CB=self.label_CB[:, which],
             set_B=self.set_B[which],
             measured_SW=self.measured_SW,
@@ -163,7 +161,7 @@ class KeyedCells:
         """These and then ``more``, which was keyed later by the same :class:`Keys`."""
         return KeyedCells(
             rule=self.rule,
-            key_LB=np.concatenate([self.key_LB, more.key_LB], axis=1),
+            level_keys=np.concatenate([self.level_keys, more.level_keys], axis=1),
             label_CB=np.concatenate([self.label_CB, more.label_CB], axis=1),
             set_B=np.concatenate([self.set_B, more.set_B]),
             measured_SW=more.measured_SW,
@@ -236,7 +234,7 @@ class Keys:
         label_CB = [self._codes(index, name) for name in rule.differ_on]
         return KeyedCells(
             rule=rule,
-            key_LB=np.stack(levels),
+            level_keys=np.stack(levels),
             label_CB=np.stack(label_CB) if label_CB else np.zeros((0, len(index)), dtype=np.int64),
             set_B=set_B,
             measured_SW=measured_SW,
@@ -247,8 +245,8 @@ class Keys:
         """The number of each cell's name of a covariate."""
         labels = index.labels(name)
         number_of = self._name_of.setdefault(name, {})
-        number_K = [number_of.setdefault(text, len(number_of)) for text in labels.name_K.tolist()]
-        return np.array(number_K, dtype=np.int64)[labels.code_B]
+        numbers = [number_of.setdefault(text, len(number_of)) for text in labels.names.tolist()]
+        return np.array(numbers, dtype=np.int64)[labels.code_B]
 
     def _sets(self, index: CellIndex) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """The number of each cell's measured set, and the sets met so far."""
@@ -272,6 +270,6 @@ def depth_of(n_expressed_B: NDArray[np.int64]) -> NDArray[np.int64]:
 def _numbered(key_B: NDArray[np.int64], code_B: NDArray[np.int64], number_of: dict[int, int]) -> NDArray[np.int64]:
     """Numbers for the pairs of key and code, equal where both are."""
     # Keys and codes are counted from 0 and stay below 2**31, so that both fit one word.
-    pair_U, place_B = np.unique((key_B << 32) | code_B, return_inverse=True)
-    number_U = [number_of.setdefault(pair, len(number_of)) for pair in pair_U.tolist()]
-    return np.array(number_U, dtype=np.int64)[place_B.reshape(-1)]
+    pairs, place_B = np.unique((key_B << 32) | code_B, return_inverse=True)
+    numbers = [number_of.setdefault(pair, len(number_of)) for pair in pairs.tolist()]
+    return np.array(numbers, dtype=np.int64)[place_B.reshape(-1)]

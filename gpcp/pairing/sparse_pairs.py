@@ -1,7 +1,4 @@
-"""Pairs as they wait in a queue: two blocks of sparse cells and the told genes as bits; made dense when needed.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``W`` bytes that hold G bits.
-"""
+"""Pairs in a queue: two blocks of sparse cells, and the perturbed genes as bits; made dense when needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +24,7 @@ class SparsePairs:
     before, after : SparseCells
         Row ``i`` of each makes pair ``i``.
     told_BW : uint8, (B, W)
-        ``numpy.packbits`` of the genes told, along the genes; each measured in both cells.
+        ``numpy.packbits`` of the perturbed genes, along the genes; each measured in both cells.
 
     Raises
     ------
@@ -45,8 +42,8 @@ class SparsePairs:
         n_bytes = -(-len(self.before.vocab) // 8)
         if len(self.after) != len(self.before) or self.perturbed_BW.shape != (len(self.before), n_bytes):
             raise InputError(
-                f"SparsePairs has {len(self.before)} cells before, {len(self.after)} after, and told genes of shape "
-                f"{self.perturbed_BW.shape}, expected ({len(self.before)}, {n_bytes})"
+                f"SparsePairs has {len(self.before)} cells before, {len(self.after)} after, and perturbed genes of "
+                f"shape {self.perturbed_BW.shape}, expected ({len(self.before)}, {n_bytes})"
             )
 
     def __len__(self) -> int:

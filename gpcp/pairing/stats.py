@@ -1,10 +1,6 @@
-"""What has become of the cells of a pass, and what its pairs are like: ``PairingStats``.
+"""``PairingStats``: how many cells of a pass were paired, and how alike the cells of its pairs are.
 
-Dimension key: ``B`` cells, ``P`` pairs, ``T`` 2, the two cells of a pair, ``S`` measured sets, ``W`` words of 64 bits
-that hold the genes.
-
-How alike the cells of a pair are is known of a random sample alone, of which a pass keeps so many pairs and so many
-cells, however many it reads.
+Likeness is estimated from a random sample: a pass keeps a fixed number of pairs and of cells, however many it reads.
 """
 
 from dataclasses import dataclass
@@ -97,7 +93,7 @@ class Sample:
         self.parts: tuple[NDArray[np.generic], ...] = ()
 
     def choose(self, n_rows: int) -> NDArray[np.int64]:
-        """Which of the next rows may stay; :meth:`keep` is to be told what they are."""
+        """Which of the next rows may stay; :meth:`keep` takes them."""
         number = self._rng.random(n_rows)
         bound = self._number[-1] if len(self._number) == self._room else 1.0
         chosen = np.flatnonzero(number < bound).astype(np.int64)

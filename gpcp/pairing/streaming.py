@@ -1,6 +1,4 @@
-"""The streaming engine: cells of any source, read once and in turn, each kept until its partner comes.
-
-Dimension key: ``B`` cells, ``P`` pairs, ``T`` 2, the two cells of a pair, ``W`` bytes that hold the genes.
+"""The streaming engine: cells of any source, read once in order, each kept until its partner comes.
 
 Cells that wait are copies of their rows. A block is paired as if its cells had come one by one, so that nothing
 depends on where one block ends and the next begins.
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.cells import CellSource, rebatched_rows
-from gpcp.pairing.buffer import PairingBuffer, Waiting
+from gpcp.pairing.buffer import BufferLimits, PairingBuffer
 from gpcp.pairing.jaccard import expressed_words
 from gpcp.pairing.matching import first_come
 from gpcp.pairing.perturbed_genes import oriented, perturbed_bits
@@ -38,11 +36,13 @@ class StreamingPairs:
     cells : CellSource
     rule : PairRule
     n_perturbed : (int, int)
-    waiting : Waiting
+    limits : BufferLimits
     """
 
-    def __init__(self, cells: CellSource, *, rule: PairRule, n_perturbed: tuple[int, int], waiting: Waiting) -> None:
-        self._cells, self._rule, self._n_perturbed, self._waiting = cells, rule, n_perturbed, waiting
+    def __init__(
+        self, cells: CellSource, *, rule: PairRule, n_perturbed: tuple[int, int], limits: BufferLimits
+    ) -> None:
+        self._cells, self._rule, self._n_perturbed, self._limits = cells, rule, n_perturbed, limits
 
     def late_pairs(self, tally: Tally, *, batch_size: int, seed: int, start: int, step: int) -> Iterator[SparsePairs]:
         """Batches ``start``, ``start + step``, ... of a pass; the tally counts all of it."""
@@ -74,7 +74,7 @@ class StreamingPairs:
 
     def _paired(self, tally: Tally, seed: int) -> Iterator[tuple[SparseCells, NDArray[np.int64]]]:
         """Some cells, and rows of the pairs among them, until all have been read and those that wait are paired."""
-        matcher = _Matcher(self._rule, self._waiting, tally)
+        matcher = _Matcher(self._rule, self._limits, tally)
         held: list[SparseCells] = []
         for batch in sparse_batches(self._cells, batch_size=BLOCK_CELLS, seed=seed):
             self._rule.check_covariates(batch.index)
@@ -92,10 +92,10 @@ class StreamingPairs:
 class _Matcher:
     """The cells that wait, between one block and the next."""
 
-    def __init__(self, rule: PairRule, waiting: Waiting, tally: Tally) -> None:
-        self._rule, self._waiting, self._tally = rule, waiting, tally
+    def __init__(self, rule: PairRule, limits: BufferLimits, tally: Tally) -> None:
+        self._rule, self._limits, self._tally = rule, limits, tally
         self._keys = Keys(rule)
-        self._wants_words = waiting.best_of > 1 or rule.needs_depth
+        self._wants_words = limits.best_of > 1 or rule.needs_depth
         self._cells: SparseCells | None = None
         self._keyed: KeyedCells | None = None
         self._number = np.zeros(0, dtype=np.int64)
@@ -129,7 +129,7 @@ class _Matcher:
         cells, keyed, number_B = self._cells, self._keyed, self._number
         assert cells is not None
         assert keyed is not None
-        buffer = PairingBuffer(keyed, self._waiting, number_B, n_held=len(number_B), n_due=self._n_due)
+        buffer = PairingBuffer(keyed, self._limits, number_B, n_held=len(number_B), n_due=self._n_due)
         buffer.flush()
         # Those left now have no partner: they stay left over.
         self._number = number_B[buffer.left]
@@ -142,17 +142,17 @@ class _Matcher:
         self, keyed: KeyedCells, number_B: NDArray[np.int64], n_waiting: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Pairs, their ages, and rows that wait from now on."""
-        if self._waiting.best_of == 1 and len(keyed.key_LB) == 1 and not self._rule.differ_on and keyed.all_share:
+        if self._limits.best_of == 1 and len(keyed.level_keys) == 1 and not self._rule.differ_on and keyed.all_share:
             first, second, left = first_come(keyed.hard_B)
             # A cell that comes waits, unless it is the second of a pair, which takes one away that waited.
             change = np.ones(len(keyed), dtype=np.int64)
             change[second] = -1
             most_held = int((n_waiting + np.cumsum(change[n_waiting:])).max(initial=n_waiting))
-            if self._waiting.max_held is None or most_held <= self._waiting.max_held:
+            if self._limits.max_held is None or most_held <= self._limits.max_held:
                 self._tally.most_held = max(self._tally.most_held, most_held)
                 self._n_due = int((number_B[left] <= number_B.max(initial=-1) - self._max_age).sum())
                 return np.stack([first, second], axis=1), number_B[second] - number_B[first], left
-        buffer = PairingBuffer(keyed, self._waiting, number_B, n_held=n_waiting, n_due=self._n_due)
+        buffer = PairingBuffer(keyed, self._limits, number_B, n_held=n_waiting, n_due=self._n_due)
         buffer.arrive(n_waiting)
         self._n_due = buffer.n_due
         self._tally.most_held = max(self._tally.most_held, buffer.most_held)
@@ -160,7 +160,7 @@ class _Matcher:
 
     @property
     def _max_age(self) -> int:
-        return 2**62 if self._waiting.max_age is None else self._waiting.max_age
+        return 2**62 if self._limits.max_age is None else self._limits.max_age
 
     def _count(
         self, cells: SparseCells, keyed: KeyedCells, pair_PT: NDArray[np.int64], age_P: NDArray[np.int64]

@@ -1,7 +1,4 @@
-"""``GeneAnnotation``: what a person knows of genes, their symbols and kinds, from a table, an AnnData file or a Census.
-
-No dimension key: nothing here is an array.
-"""
+"""``GeneAnnotation``: symbols and biotypes of genes, from a table, an AnnData file or a Census."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

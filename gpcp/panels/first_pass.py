@@ -1,10 +1,7 @@
 """The first pass over a source: how often each gene is measured and expressed, and how it varies.
 
-Dimension key: ``B`` cells of a block, ``N`` all cells, ``G`` genes of the vocabulary, ``S`` measured sets,
-``K`` datasets, ``E`` stored values.
-
-Nothing is made dense: memory is a few numbers for each gene beside the source's own blocks, so that all 60,000 genes
-of a Census are tallied at once. What is chosen from them: :func:`gpcp.panels.panel.choose_genes`.
+Blocks stay sparse: memory is a few numbers for each gene beside the source's own blocks, so that all 60,000 genes
+of a Census are counted at once. :func:`gpcp.panels.panel.choose_genes` chooses from the result.
 """
 
 from collections.abc import Generator, Iterator
@@ -156,9 +153,9 @@ class _Tally:
         dataset = block.index.covariates.get("dataset")
         if dataset is None:
             return
-        n_names = max(1, len(dataset.name_K))
+        n_names = max(1, len(dataset.names))
         for both in np.unique(block.index.set_B.astype(np.int64) * n_names + dataset.code_B).tolist():
-            name, row = str(dataset.name_K[both % n_names]), both // n_names
+            name, row = str(dataset.names[both % n_names]), both // n_names
             if (name, row) not in self._met:
                 self._met.add((name, row))
                 self._measured_of[name] = self._measured_of.get(name, False) | self._table_SG[row]
@@ -175,7 +172,7 @@ class _Tally:
         """All that was counted."""
         self._flush()
         n_G, mean_G, squares_G = self._moments
-        dataset_K, measured_KG = dataset_table(self._measured_of, len(self.vocab))
+        dataset_S, measured_SG = dataset_table(self._measured_of, len(self.vocab))
         return GeneStatistics(
             vocab=self.vocab,
             n_cells=self.n_cells,
@@ -184,7 +181,7 @@ class _Tally:
             n_nonzero_G=n_G,
             mean_nonzero_G=mean_G,
             squares_nonzero_G=squares_G,
-            dataset_K=dataset_K,
-            measured_KG=measured_KG,
+            dataset_S=dataset_S,
+            measured_SG=measured_SG,
             sampled=self.sampled,
         )

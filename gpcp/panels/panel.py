@@ -1,9 +1,7 @@
 """``GenePanel``: the genes of a run, chosen by stated rules from the statistics of a source.
 
-Dimension key: ``G`` genes of the source, ``P`` genes of the panel.
-
-The genes stand in the order of the source's vocabulary, and ties fall in it too: the same statistics and the same
-rules give the same panel.
+The genes keep the order of the source's vocabulary, which also breaks ties: the same statistics and the same rules give
+the same panel.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -69,7 +67,7 @@ class GenePanel:
         What a reader should know of this choice, such as a gene that was kept although it fails a rule.
     provenance : str
         What the statistics are of.
-    about : GeneNotes
+    about : GeneAnnotation
         Symbols and kinds, where they are known.
 
     Raises
@@ -125,22 +123,21 @@ def choose_genes(
     ----------
     statistics : GeneStatistics
     n_genes : int
-        At least 2: one to tell and one to score.
+        At least 2: one to perturb and one to score.
     min_measured, min_expressed : float
         Within 0 .. 1, both included.
     keep : collection of str
         Ids that are in whatever the rules say; a rule that one of them fails is said in ``notes``.
     among : collection of str, optional
-        Ids, such as the protein-coding genes (:meth:`gpcp.panels.annotation.GeneNotes.of_biotype`); all by default.
-        It may
-        name genes that the source lacks.
+        Ids, such as the protein-coding genes (:meth:`gpcp.panels.annotation.GeneAnnotation.of_biotype`);
+        all by default. It may name genes that the source lacks.
     among_says : str
         What these are, as a rule says it.
     by : str
         One of :data:`ORDERS`. Equal genes rank as they stand in the vocabulary.
     exclude : collection of str
         Ids that are out; it may name genes that the source lacks.
-    about : GeneNotes, optional
+    about : GeneAnnotation, optional
     provenance : str
         What the statistics are of.
 
@@ -189,7 +186,7 @@ def first_genes(
         Ids to choose from, such as the protein-coding genes; all by default.
     among_says : str
         What these are, as a rule says it.
-    about : GeneNotes, optional
+    about : GeneAnnotation, optional
     provenance : str
         What the statistics are of.
 
@@ -209,7 +206,7 @@ def first_genes(
 def _check_numbers(n_genes: int, by: str, **shares: float) -> None:
     """Refuse what no choice can be made with."""
     if n_genes < 2:
-        raise InputError(f"n_genes is {n_genes}: a panel needs at least 2, one to tell and one to score")
+        raise InputError(f"n_genes is {n_genes}: a panel needs at least 2, one to perturb and one to score")
     if by not in ORDERS:
         raise InputError(f"by is {by!r}; {nearest(by, ORDERS)}")
     for name, share in shares.items():
@@ -287,11 +284,11 @@ def _ranked(
         raise InputError(_too_few(n_genes, int(free_G.sum()), n_kept, n_all, rules))
     summary, number_of = ORDERS[by]
     best_first = np.argsort(np.where(free_G, -number_of(statistics), np.inf), kind="stable")
-    token_P = np.sort(np.concatenate([np.flatnonzero(kept_G), best_first[:n_free]])).astype(np.int64)
+    tokens = np.sort(np.concatenate([np.flatnonzero(kept_G), best_first[:n_free]])).astype(np.int64)
     named = f"{n_kept:,} gene{'s' if n_kept > 1 else ''} named, and " if n_kept else ""
     kept = statistics.vocab.genes(np.flatnonzero(kept_G))
     return GenePanel(
-        statistics=statistics.genes(token_P),
+        statistics=statistics.genes(tokens),
         chosen_by=f"{named}the {n_free:,} with the {summary} of the {int(free_G.sum()):,} "
         f"{'others ' if n_kept else ''}that meet the rules, of {n_all:,} genes",
         rules=rules,
@@ -302,7 +299,7 @@ def _ranked(
             if (failed := [one for one, one_G in meets.items() if not one_G[statistics.vocab.token(gene)]])
         ),
         provenance=provenance,
-        about=about.only(GeneVocab(feature_id=statistics.vocab.genes(token_P))),
+        about=about.only(GeneVocab(feature_id=statistics.vocab.genes(tokens))),
     )
 
 

@@ -1,8 +1,6 @@
-"""A gene panel as a file that a later run names: written whole, checked when it is read.
+"""Gene panels as JSON files, written atomically and checked when they are read.
 
-Dimension key: ``G`` genes of the panel, ``K`` datasets.
-
-JSON with a line for each gene, so that a person can read it and a difference of two panels shows genes.
+There is a line for each gene, so that a text editor shows them and a difference of two files shows genes.
 """
 
 import json
@@ -46,7 +44,7 @@ def save_panel(path: str | Path, panel: GenePanel) -> None:
         "sampled": found.sampled,
         "datasets": {
             name: np.packbits(measured_G).tobytes().hex()
-            for name, measured_G in zip(found.dataset_K, found.measured_KG, strict=True)
+            for name, measured_G in zip(found.dataset_S, found.measured_SG, strict=True)
         },
     }
     genes = ",\n".join(f"    {json.dumps(row, allow_nan=False)}" for row in _rows(panel))
@@ -55,7 +53,7 @@ def save_panel(path: str | Path, panel: GenePanel) -> None:
 
 
 def _rows(panel: GenePanel) -> list[dict[str, Any]]:
-    """One mapping for each gene: what is read again, and shares and moments for who looks."""
+    """One mapping for each gene: what is read again, and for information shares and moments."""
     found = panel.statistics
     columns: dict[str, Sequence[Any]] = {
         "feature_id": panel.feature_id,
@@ -154,7 +152,7 @@ def _panel(read: _Reader) -> GenePanel:
         raise InputError(f"it holds {len(rows)} genes and says {read.field('n_genes', int)}")
     genes = tuple(read.column(rows, "feature_id", str))
     kept = read.column(rows, "kept", bool)
-    dataset_K, measured_KG = _datasets(cast("dict[str, Any]", read.field("datasets", dict)), len(genes))
+    dataset_S, measured_SG = _datasets(cast("dict[str, Any]", read.field("datasets", dict)), len(genes))
     return GenePanel(
         statistics=GeneStatistics(
             vocab=GeneVocab(feature_id=genes),
@@ -164,8 +162,8 @@ def _panel(read: _Reader) -> GenePanel:
             n_nonzero_G=np.array(read.column(rows, "n_nonzero", int), dtype=np.int64),
             mean_nonzero_G=np.array(read.column(rows, "mean_nonzero", float), dtype=np.float64),
             squares_nonzero_G=np.array(read.column(rows, "squares_nonzero", float), dtype=np.float64),
-            dataset_K=dataset_K,
-            measured_KG=measured_KG,
+            dataset_S=dataset_S,
+            measured_SG=measured_SG,
             sampled=read.field("sampled", bool),
         ),
         chosen_by=read.field("chosen_by", str),

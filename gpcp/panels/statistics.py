@@ -1,9 +1,7 @@
 """``GeneStatistics``: how often each gene of a source is measured and expressed, and how its expression varies.
 
-Dimension key: ``G`` genes of the vocabulary, ``K`` datasets, ``P`` genes chosen.
-
-Kept are counts, and the moments of the values that are not 0: zeros add nothing to them, so that cells are tallied
-where they lie sparse, and the mean and variance over all measured cells follow by one merge with the zeros.
+It keeps counts, and the moments of the values that are not 0: zeros add nothing to them, so that sparse cells are
+counted as they are, and the mean and variance over all measured cells follow by one merge with the zeros.
 """
 
 from collections.abc import Mapping
@@ -37,9 +35,9 @@ class GeneStatistics:
     mean_nonzero_G, squares_nonzero_G : float64, (G,)
         Mean of the values that are not 0, and the sum of the squares of their deviations from it; 0 where there is
         none.
-    dataset_K : tuple of str
+    dataset_S : tuple of str
         Datasets met, sorted; empty where the source does not give them.
-    measured_KG : bool, (K, G)
+    measured_SG : bool, (S, G)
         Whether a cell of the dataset measures the gene.
     sampled : bool
         The source has more cells than were read: shares have an error.
@@ -57,8 +55,8 @@ class GeneStatistics:
     n_nonzero_G: NDArray[np.int64]
     mean_nonzero_G: NDArray[np.float64]
     squares_nonzero_G: NDArray[np.float64]
-    dataset_K: tuple[str, ...] = ()
-    measured_KG: NDArray[np.bool_]
+    dataset_S: tuple[str, ...] = ()
+    measured_SG: NDArray[np.bool_]
     sampled: bool = False
 
     def __post_init__(self) -> None:
@@ -67,7 +65,7 @@ class GeneStatistics:
             check_array("GeneStatistics", name, getattr(self, name), shape, np.int64)
         for name in ("mean_nonzero_G", "squares_nonzero_G"):
             check_array("GeneStatistics", name, getattr(self, name), shape, np.float64)
-        check_array("GeneStatistics", "measured_KG", self.measured_KG, (len(self.dataset_K), *shape), np.bool_)
+        check_array("GeneStatistics", "measured_SG", self.measured_SG, (len(self.dataset_S), *shape), np.bool_)
         for bad_G, what in (
             (self.n_expressed_G < 0, "expressed in a negative number of cells"),
             (self.n_expressed_G > self.n_nonzero_G, "expressed in more cells than have a value of it"),
@@ -79,7 +77,7 @@ class GeneStatistics:
             if bad_G.any():
                 raise InputError(f"GeneStatistics: gene {self.vocab.feature_id[int(bad_G.argmax())]} is {what}")
         for name in (
-            *("n_measured_G", "n_expressed_G", "n_nonzero_G", "mean_nonzero_G", "squares_nonzero_G", "measured_KG"),
+            *("n_measured_G", "n_expressed_G", "n_nonzero_G", "mean_nonzero_G", "squares_nonzero_G", "measured_SG"),
         ):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
@@ -138,20 +136,20 @@ class GeneStatistics:
     @property
     def n_datasets_G(self) -> NDArray[np.int64]:
         """Datasets that measure the gene, (G,); 0 everywhere where the source does not give datasets."""
-        return self.measured_KG.sum(axis=0, dtype=np.int64)
+        return self.measured_SG.sum(axis=0, dtype=np.int64)
 
-    def genes(self, token_P: NDArray[np.int64]) -> "GeneStatistics":
+    def genes(self, tokens: NDArray[np.int64]) -> "GeneStatistics":
         """Those of some genes, by their tokens, in that order."""
         return GeneStatistics(
-            vocab=GeneVocab(feature_id=self.vocab.genes(token_P)),
+            vocab=GeneVocab(feature_id=self.vocab.genes(tokens)),
             n_cells=self.n_cells,
-            n_measured_G=self.n_measured_G[token_P],
-            n_expressed_G=self.n_expressed_G[token_P],
-            n_nonzero_G=self.n_nonzero_G[token_P],
-            mean_nonzero_G=self.mean_nonzero_G[token_P],
-            squares_nonzero_G=self.squares_nonzero_G[token_P],
-            dataset_K=self.dataset_K,
-            measured_KG=self.measured_KG[:, token_P],
+            n_measured_G=self.n_measured_G[tokens],
+            n_expressed_G=self.n_expressed_G[tokens],
+            n_nonzero_G=self.n_nonzero_G[tokens],
+            mean_nonzero_G=self.mean_nonzero_G[tokens],
+            squares_nonzero_G=self.squares_nonzero_G[tokens],
+            dataset_S=self.dataset_S,
+            measured_SG=self.measured_SG[:, tokens],
             sampled=self.sampled,
         )
 
@@ -171,10 +169,10 @@ class GeneStatistics:
         )
         parts = [part for part in (self, other) if part.n_cells]
         measured_of: dict[str, NDArray[np.bool_]] = {}
-        for part in parts if all(part.dataset_K for part in parts) else []:
-            for name, measured_G in zip(part.dataset_K, part.measured_KG, strict=True):
+        for part in parts if all(part.dataset_S for part in parts) else []:
+            for name, measured_G in zip(part.dataset_S, part.measured_SG, strict=True):
                 measured_of[name] = measured_of.get(name, False) | measured_G
-        dataset_K, measured_KG = dataset_table(measured_of, len(self.vocab))
+        dataset_S, measured_SG = dataset_table(measured_of, len(self.vocab))
         return GeneStatistics(
             vocab=self.vocab,
             n_cells=self.n_cells + other.n_cells,
@@ -183,8 +181,8 @@ class GeneStatistics:
             n_nonzero_G=n_G,
             mean_nonzero_G=mean_G,
             squares_nonzero_G=squares_G,
-            dataset_K=dataset_K,
-            measured_KG=measured_KG,
+            dataset_S=dataset_S,
+            measured_SG=measured_SG,
             sampled=self.sampled or other.sampled,
         )
 
@@ -204,7 +202,7 @@ def merged_moments(
 def dataset_table(
     measured_of: Mapping[str, NDArray[np.bool_]], n_genes: int
 ) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-    """Names of datasets, sorted, and the genes that each measures, bool (K, G)."""
+    """Names of datasets, sorted, and the genes that each measures, bool (S, G)."""
     names = tuple(sorted(measured_of))
     return names, np.array([measured_of[name] for name in names], dtype=np.bool_).reshape(len(names), n_genes)
 

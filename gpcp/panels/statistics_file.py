@@ -1,8 +1,6 @@
 """The statistics of a first pass as a file, so that another choice of genes needs no second pass.
 
-Dimension key: ``G`` genes, ``K`` datasets.
-
-Numbers are kept as they are, bit for bit: a panel chosen from the file is the one chosen from the pass.
+Numbers are stored exactly: a panel chosen from the file is the one chosen from the pass.
 """
 
 import json
@@ -38,7 +36,7 @@ class SavedStatistics:
     Parameters
     ----------
     statistics : GeneStatistics
-    about : GeneNotes
+    about : GeneAnnotation
         Symbols and kinds that the source itself gave.
     provenance : str
         What the source says of itself.
@@ -60,7 +58,7 @@ def save_statistics(path: str | Path, saved: SavedStatistics) -> None:
         "version": VERSION,
         "n_cells": found.n_cells,
         "sampled": found.sampled,
-        "datasets": list(found.dataset_K),
+        "datasets": list(found.dataset_S),
         "provenance": saved.provenance,
         "about": saved.about.summary,
         "asked": dict(saved.asked),
@@ -71,7 +69,7 @@ def save_statistics(path: str | Path, saved: SavedStatistics) -> None:
     arrays["feature_id"] = np.array(genes)
     arrays["feature_name"] = np.array([saved.about.symbol_of.get(gene, "") for gene in genes])
     arrays["feature_type"] = np.array([saved.about.biotype_of.get(gene, "") for gene in genes])
-    arrays["measured_KW"] = np.packbits(found.measured_KG, axis=1)
+    arrays["measured_KW"] = np.packbits(found.measured_SG, axis=1)
 
     def write(passing: Path) -> None:
         # An open file: numpy adds .npz to names that do not end in it.
@@ -130,8 +128,8 @@ def _saved(head: dict[str, Any], arrays: dict[str, Any]) -> SavedStatistics:
     statistics = GeneStatistics(
         vocab=GeneVocab(feature_id=genes),
         n_cells=int(head["n_cells"]),
-        dataset_K=tuple(str(name) for name in head["datasets"]),
-        measured_KG=np.unpackbits(arrays["measured_KW"], axis=1, count=len(genes)).astype(np.bool_),
+        dataset_S=tuple(str(name) for name in head["datasets"]),
+        measured_SG=np.unpackbits(arrays["measured_KW"], axis=1, count=len(genes)).astype(np.bool_),
         sampled=bool(head["sampled"]),
         **{name: arrays[name] for name in _ARRAYS},
     )

@@ -1,11 +1,8 @@
-"""What a sweep found: every trial, which of them are told apart by more than their seeds, and what the rates did.
-
-Dimension key: ``S`` seeds.
+"""The result of a sweep: every trial, which of them differ by more than their seeds do, and the effect of the rate.
 
 A loss is the mean over the seeds. The best is compared with the others by :func:`gpcp.core.intervals.tie_width`: the
-spread
-between seeds within a configuration, pooled over the better half of those that were trained from every seed. The worse
-half may be as wild as it likes.
+spread between seeds within a configuration, pooled over the better half of those that were trained from every seed. The
+worse half may spread as it likes.
 """
 
 import math
@@ -45,7 +42,7 @@ class SweepRow:
         The fields that were varied.
     outcome : str
         One of :data:`gpcp.search.trial.OUTCOMES`, or ``"running"`` or ``"waiting"``.
-    loss_S : tuple of float
+    loss_R : tuple of float
         Held-out losses of the seeds that were trained and did not diverge.
     n_parameters, n_steps : int or None
         Numbers learnt, and updates of one training.
@@ -58,7 +55,7 @@ class SweepRow:
     slot: int
     values: Mapping[str, Value]
     outcome: str
-    loss_S: tuple[float, ...]
+    loss_R: tuple[float, ...]
     n_parameters: int | None
     n_steps: int | None
     seconds: float
@@ -67,16 +64,16 @@ class SweepRow:
     @property
     def loss(self) -> float:
         """Mean over the seeds done; infinite where there is none, or one diverged."""
-        if not self.loss_S or self.outcome == "diverged":
+        if not self.loss_R or self.outcome == "diverged":
             return math.inf
-        return sum(self.loss_S) / len(self.loss_S)
+        return sum(self.loss_R) / len(self.loss_R)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON's types; a loss that is no number is null."""
         return {
             **asdict(self),
             "values": dict(self.values),
-            "loss_S": list(self.loss_S),
+            "losses": list(self.loss_R),
             "loss": self.loss if math.isfinite(self.loss) else None,
         }
 
@@ -126,7 +123,7 @@ class SweepResult:
     def seed_sd(self) -> float:
         """Spread between seeds within a configuration; NaN where it is not known."""
         better = self.finished[: max(1, math.ceil(len(self.finished) / 2))]
-        return pooled_seed_sd([row.loss_S for row in better])
+        return pooled_seed_sd([row.loss_R for row in better])
 
     @property
     def tie_width(self) -> float:
@@ -247,7 +244,7 @@ def _row(trial: FrozenTrial, space: Space) -> SweepRow:
         slot=trial.user_attrs["slot"],
         values=space.fields_of(trial.params),
         outcome=outcome or trial.user_attrs.get("outcome", "failed"),
-        loss_S=tuple(one.loss for one in done if one.loss is not None),
+        loss_R=tuple(one.loss for one in done if one.loss is not None),
         n_parameters=done[0].n_parameters if done else None,
         n_steps=done[0].n_steps if done else None,
         seconds=sum(one.seconds for one in done),

@@ -1,7 +1,5 @@
 """What a sweep varies: hyperparameters by name, over a range or among choices, and the configurations that they make.
 
-Dimension key: ``N`` points, ``D`` hyperparameters.
-
 Every field of a model's or a training's configuration can be varied. A query form and a head must fit, so that where
 both are varied they are one hyperparameter, :data:`JOINT`, of the pairs that do.
 """
@@ -261,10 +259,10 @@ class Space:
 
         if n_points < 1:
             return []
-        place_ND: NDArray[np.float64] = qmc.LatinHypercube(len(self.searched), rng=rng).random(n_points)
+        points: NDArray[np.float64] = qmc.LatinHypercube(len(self.searched), rng=rng).random(n_points)
         return [
-            {one.name: one.at(float(place)) for one, place in zip(self.searched, place_D, strict=True)}
-            for place_D in place_ND
+            {one.name: one.at(float(place)) for one, place in zip(self.searched, point, strict=True)}
+            for point in points
         ]
 
     def _searched(self) -> tuple[Hyperparameter, ...]:

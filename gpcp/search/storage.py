@@ -1,6 +1,4 @@
-"""Where a sweep's trials are kept, and who runs which: every trial once, whoever is killed on the way.
-
-No dimension key: nothing here is an array.
+"""The storage of a sweep: trials are planned, claimed by one worker each, and kept, so that a killed sweep resumes.
 
 Trials are planned before any is run: each has a *slot*, and waits in the storage. A worker claims the first that
 waits, which the storage grants to one worker only. A worker that is killed leaves a running trial behind: it is claimed

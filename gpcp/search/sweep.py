@@ -1,12 +1,9 @@
 """``sweep``: short trainings over learning rate, dropout and the rest, on any source; an Optuna study that resumes.
 
-Dimension key: none; nothing here is an array.
-
-First come points that are given (such as a ladder's rate), then points that fill the space evenly, then Optuna's TPE.
-Every configuration has the same seeds, and so the same pairs, see :mod:`gpcp.search.trial`; every trial is run once,
-whoever is killed on the way, see :mod:`gpcp.search.storage`. The same call in another process, or on another machine,
-with
-the same storage shares the work.
+First come points that are given (such as the rate of a range test), then points that fill the space evenly, then
+Optuna's TPE. Every configuration has the same seeds, and so the same pairs, see :mod:`gpcp.search.trial`; every trial
+is run once, whichever worker is killed, see :mod:`gpcp.search.storage`. The same call in another process, or on another
+machine, with the same storage shares the work.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,15 +1,13 @@
-"""One trial of a sweep: a configuration trained from seed after seed, given up where that cannot change the outcome.
-
-No dimension key: nothing here is an array.
+"""One trial of a sweep: a configuration trained seed after seed, stopped early where that cannot change the outcome.
 
 Every trial has the same seeds, and so the same pairs: trials are compared seed by seed. A trial ends early
 
 * as *diverged*, when a loss is no longer finite;
-* as *flat*, when its first seed wins less than a tenth of what the best trial wins on it: whatever the others win, its
-  mean stays behind by nine tenths of a seed's gain, divided by the seeds;
+* as *flat*, when its first seed gains less than a tenth of what the best trial gains on it: whatever the others gain,
+  its mean stays behind by nine tenths of a seed's gain, divided by the seeds;
 * as *worse*, when Wilcoxon's signed-rank test over the seeds so far says so, at :data:`P_WORSE`: three of three.
 
-What is told to Optuna of each is *pruned*, and its outcome is kept by the trial.
+Optuna records each of them as *pruned*; the trial keeps its outcome.
 """
 
 import time

@@ -1,7 +1,5 @@
 """A table of genes: which Ensembl id a symbol has, how long each gene is, and what kind of gene.
 
-Dimension key: ``G`` genes asked for.
-
 A symbol that several genes bear (``Y_RNA`` names 758) names none of them.
 """
 

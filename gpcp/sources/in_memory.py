@@ -1,7 +1,4 @@
-"""Some cells of any source, read once and kept sparse in memory, as a source that every pass goes through again.
-
-Dimension key: ``B`` cells, ``P`` cells asked for, ``G`` genes of the sample, ``S`` measured sets.
-"""
+"""``InMemoryCells``: some cells of any source, read once and kept sparse in memory, as a source."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,9 +75,9 @@ class InMemoryCells(IndexedSource):
             whole=self.whole,
         )
 
-    def row_of(self, cell_id_P: NDArray[np.int64]) -> NDArray[np.int64]:
+    def row_of(self, cell_id_B: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of cells by name."""
-        return np.searchsorted(self.index.cell_id_B, cell_id_P).astype(np.int64)
+        return np.searchsorted(self.index.cell_id_B, cell_id_B).astype(np.int64)
 
 
 def sample_cells(

@@ -1,7 +1,4 @@
-"""What is known of cells without reading their expression: ``CellIndex``, with covariates as ``Labels``.
-
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``S`` measured sets, ``K`` names of a covariate.
-"""
+"""What is known of cells without reading their expression: ``CellIndex``, with covariates as ``Labels``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,39 +22,39 @@ class Labels:
 
     Parameters
     ----------
-    name_K : str, (K,)
+    names : array of str
         Each once; a name may have no cell.
     code_B : int32, (B,)
-        Position in ``name_K``.
+        Position in ``names``.
 
     Raises
     ------
     InputError
-        A code lies outside ``0 .. K - 1``, or a field has the wrong dtype.
+        A code lies outside ``0 .. len(names) - 1``, or a field has the wrong dtype.
     """
 
-    name_K: NDArray[np.str_]
+    names: NDArray[np.str_]
     code_B: NDArray[np.int32]
 
     def __post_init__(self) -> None:
         check_array("Labels", "code_B", self.code_B, (len(self.code_B),), np.int32)
-        if self.name_K.ndim != 1 or self.name_K.dtype.kind != "U":
+        if self.names.ndim != 1 or self.names.dtype.kind != "U":
             raise InputError(
-                f"Labels.name_K has shape {self.name_K.shape} and dtype {self.name_K.dtype}: give a row of str"
+                f"Labels.names has shape {self.names.shape} and dtype {self.names.dtype}: give a row of str"
             )
-        if len(self.code_B) and not (int(self.code_B.min()) >= 0 and int(self.code_B.max()) < len(self.name_K)):
+        if len(self.code_B) and not (int(self.code_B.min()) >= 0 and int(self.code_B.max()) < len(self.names)):
             raise InputError(
-                f"Labels.code_B goes from {self.code_B.min()} to {self.code_B.max()}, but there are {len(self.name_K)} "
+                f"Labels.code_B goes from {self.code_B.min()} to {self.code_B.max()}, but there are {len(self.names)} "
                 "names, counted from 0"
             )
-        object.__setattr__(self, "name_K", read_only(self.name_K))
+        object.__setattr__(self, "names", read_only(self.names))
         object.__setattr__(self, "code_B", read_only(self.code_B))
 
     @classmethod
     def of(cls, text_B: "NDArray[np.str_]") -> "Labels":
         """The labels of some texts; names are sorted."""
-        name_K, code_B = np.unique(text_B, return_inverse=True)
-        return cls(name_K=name_K, code_B=code_B.reshape(-1).astype(np.int32))
+        names, code_B = np.unique(text_B, return_inverse=True)
+        return cls(names=names, code_B=code_B.reshape(-1).astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.code_B)
@@ -65,15 +62,15 @@ class Labels:
     @property
     def text_B(self) -> NDArray[np.str_]:
         """The name of each cell's code, (B,)."""
-        if not len(self.name_K):
+        if not len(self.names):
             return np.zeros(0, dtype="<U1")
-        return self.name_K[self.code_B]
+        return self.names[self.code_B]
 
     def rows(self, which: Which) -> "Labels":
         """Those of some cells; the names stay."""
         # What comes of checked labels needs no check: of a small batch, checks would take most of the time.
         some = object.__new__(Labels)
-        object.__setattr__(some, "name_K", self.name_K)
+        object.__setattr__(some, "names", self.names)
         object.__setattr__(some, "code_B", read_only(self.code_B[which]))
         return some
 
@@ -181,12 +178,12 @@ class CellIndex:
 
 def concatenate_labels(parts: Sequence[Labels]) -> Labels:
     """The labels of some blocks one after the other; a name that several have is one name."""
-    if all(part.name_K is parts[0].name_K for part in parts):
-        return Labels(name_K=parts[0].name_K, code_B=np.concatenate([part.code_B for part in parts]))
-    name_K, code_of = np.unique(np.concatenate([part.name_K for part in parts]), return_inverse=True)
-    ends = np.cumsum([len(part.name_K) for part in parts])[:-1]
+    if all(part.names is parts[0].names for part in parts):
+        return Labels(names=parts[0].names, code_B=np.concatenate([part.code_B for part in parts]))
+    names, code_of = np.unique(np.concatenate([part.names for part in parts]), return_inverse=True)
+    ends = np.cumsum([len(part.names) for part in parts])[:-1]
     code_B = [code[part.code_B] for part, code in zip(parts, np.split(code_of.reshape(-1), ends), strict=True)]
-    return Labels(name_K=name_K, code_B=np.concatenate(code_B).astype(np.int32))
+    return Labels(names=names, code_B=np.concatenate(code_B).astype(np.int32))
 
 
 def concatenate_index(parts: Sequence[CellIndex]) -> CellIndex:

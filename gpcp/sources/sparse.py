@@ -1,11 +1,7 @@
-"""Cells as stores hold them: a sparse matrix, a table of measured sets, and covariates as codes.
+"""Sparse cells: ``SparseCells``, and the interfaces and base class of sources that give them.
 
-Dimension key: ``B`` cells of a block, ``N`` cells of a source, ``G`` genes of the vocabulary, ``S`` measured sets,
-``W`` bytes that hold G bits.
-
-What cells are read, kept, queued and cached as; :class:`gpcp.core.cells.CellBatch` is what they become when a model,
-or a
-person, looks at them. A value that is not stored is 0 where the cell's set measures the gene, and nothing elsewhere.
+Cells are read, kept, queued and cached in this form; :class:`gpcp.core.cells.CellBatch` is their dense form. A value
+that is not stored is 0 where the cell's set measures the gene, and nothing elsewhere.
 """
 
 from abc import ABC, abstractmethod
@@ -206,7 +202,7 @@ class IndexedSource(ABC):
 
 @runtime_checkable
 class PerhapsIndexed(CellSource, Protocol):
-    """A source that stands before another one, and is indexed if that is."""
+    """A source that wraps another one, and is indexed if that is."""
 
     def indexed(self) -> IndexedCells | None:
         """The same cells as an indexed source, or None."""
@@ -214,7 +210,7 @@ class PerhapsIndexed(CellSource, Protocol):
 
 
 def indexed(cells: CellSource) -> IndexedCells | None:
-    """A source as an indexed one, if it is or stands before one; None otherwise."""
+    """A source as an indexed one, if it is or wraps one; None otherwise."""
     if isinstance(cells, PerhapsIndexed):
         return cells.indexed()
     return cells if isinstance(cells, IndexedCells) else None

@@ -1,10 +1,6 @@
-"""Some of a source's cells, or some of its genes, as a source again; indexed if the source is.
+"""Some cells or some genes of a source as a source again, and a split by cell for training and scoring.
 
-Dimension key: ``B`` cells of a batch, ``N`` cells kept, ``G`` genes, ``W`` bytes that hold G bits.
-
-A source of cells split in two by cell, so that no cell that is scored was trained on.
-
-Dimension key: ``B`` cells of a batch, ``N`` all cells of a source, ``T`` cell types.
+A subset of an indexed source is indexed. No cell that is scored was trained on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -214,22 +210,21 @@ def split_cells(source: CellSource, held_out_share: float, seed: int) -> CellSpl
     cell_id_N, type_N = _names_and_types(source)
     rng = stream(seed, "real cells", "split")
     held_N = np.zeros(len(cell_id_N), dtype=np.bool_)
-    types_T = np.unique(type_N)
-    for cell_type in types_T:
+    types = np.unique(type_N)
+    for cell_type in types:
         rows = np.flatnonzero(type_N == cell_type)
         n_held = min(round(held_out_share * len(rows)), len(rows) - 1)
         held_N[rng.choice(rows, size=n_held, replace=False)] = True
     if not held_N.any():
         raise InputError(
-            f"no cell would be held out: {held_out_share} of each of {len(types_T)} cell types, {len(cell_id_N)} cells "
+            f"no cell would be held out: {held_out_share} of each of {len(types)} cell types, {len(cell_id_N)} cells "
             "in all, is none; hold out more"
         )
     n_held = int(held_N.sum())
     return CellSplit(
         training=OnlyCells(source, cell_id_N[~held_N]),
         held_out=OnlyCells(source, cell_id_N[held_N]),
-        summary=f"{n_held} of {len(cell_id_N)} cells held out, {held_out_share:.0%} of each of {len(types_T)} "
-        f"cell types",
+        summary=f"{n_held} of {len(cell_id_N)} cells held out, {held_out_share:.0%} of each of {len(types)} cell types",
     )
 
 

@@ -1,4 +1,4 @@
-"""How a model is trained, and what training leaves behind: frozen values and their JSON."""
+"""``FitConfig``, the settings of a training, and ``FitResult``, its history; both with their JSON."""
 
 import math
 from dataclasses import asdict, dataclass, replace
@@ -145,6 +145,6 @@ class FitResult:
     n_steps: int
 
     def save(self, path: Path) -> None:
-        """Write the history as JSON, whole or not at all; a loss that is not finite becomes null."""
+        """Write the history as JSON, atomically; a loss that is not finite becomes null."""
         rows = [row.to_json() for row in self.history]
         write_json(path, {"stopped": self.stopped, "n_steps": self.n_steps, "history": rows})

@@ -1,9 +1,7 @@
-"""``fit``: a transformer and a source of pairs in, a trained transformer and its history out.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``K`` components of a distribution.
+"""``fit``: trains a transformer on a source of pairs, and returns its history.
 
 Lightning Fabric does device, precision and several processes. A checkpoint holds all that decides what follows
-(weights, optimiser, place in the data, random state), so that a resumed run walks the identical loss curve.
+(weights, optimiser, position in the data, random state), so that a resumed run walks the identical loss curve.
 """
 
 import math
@@ -22,7 +20,7 @@ from torch import Tensor
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_with
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
-from gpcp.loading.sharding import epoch_seed, share
+from gpcp.loading.sharding import epoch_seed, shard
 from gpcp.model.batch import ModelBatch, copied_ahead, model_batch
 from gpcp.model.heads.distribution import Mixture
 from gpcp.model.heads.registry import HEADS, gives_distribution
@@ -63,7 +61,7 @@ def fit(
         Its loss enters the history every ``config.evaluate_every`` steps, and decides early stopping.
     checkpoint : Path, optional
         Where a file exists already, training goes on from it; it is written every ``config.checkpoint_every`` steps
-        and at the end, whole or not at all.
+        and at the end, atomically.
     on_step : callable, optional
         Called after every step with the number of steps done and the training loss; what it raises ends training.
     fabric : lightning_fabric.Fabric, optional
@@ -115,7 +113,7 @@ def mean_loss(model: GenePerturbationTransformer, pairs: PairBatch) -> float:
         total, n = total + float(part_total), n + float(part_n)
     model.train(was_training)
     if not n:
-        raise InputError("the pairs score no gene: every gene is told or unmeasured")
+        raise InputError("the pairs score no gene: every gene is perturbed or unmeasured")
     return total / n
 
 
@@ -212,8 +210,8 @@ class _Run:
         """The mean that is answered, and what is to be lowered."""
         weight = self.config.pair_weight
         if self.config.objective == "likelihood":
-            logit_BLK, mean_BLK, log_sd_BLK = self._wrapped.distribution_parameters(batch)
-            said = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
+            logit_BLM, mean_BLM, log_sd_BLM = self._wrapped.distribution_parameters(batch)
+            said = Mixture(logit_BLM=logit_BLM, mean_BLM=mean_BLM, log_sd_BLM=log_sd_BLM)
             return said.mean_BL, masked_nll(said, after_BL, batch.scored_BL, weight)
         prediction_BL: Tensor = self._wrapped(batch)
         return prediction_BL, masked_loss(prediction_BL, after_BL, batch.scored_BL, weight)
@@ -274,16 +272,16 @@ class _Run:
 
     def _learn_units(self) -> None:
         size, seed = self.config.batch_size, epoch_seed(self.config.seed, 0)
-        with closing(share(self.pairs, batch_size=size, seed=seed)) as batches:
+        with closing(shard(self.pairs, batch_size=size, seed=seed)) as batches:
             first = [batch.dense() for batch in islice(batches, -(-_UNITS_PAIRS // size))]
         self.model.learn_units(model_batch(concatenate(first))[0])
 
     def _from_here(self) -> Generator[tuple[ModelBatch, Tensor]]:
-        """Batches of this rank for ever, from the place that the run has reached when the first one is asked for."""
+        """Batches of this rank for ever, from the batch that the run has reached when the first one is asked for."""
         n_ranks, rank = self.fabric.world_size, self.fabric.global_rank
         epoch, n_done = self.epoch, self.batch_of_epoch
         while True:
-            own = share(
+            own = shard(
                 self.pairs,
                 batch_size=self.config.batch_size,
                 seed=epoch_seed(self.config.seed, epoch),

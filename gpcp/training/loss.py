@@ -1,7 +1,4 @@
-"""The masked losses: squared errors, or log densities, of scored genes only, weighted by entry or by pair.
-
-Dimension key: ``B`` pairs, ``L`` state tokens.
-"""
+"""The masked losses: squared errors, or log densities, of scored genes only, weighted by entry or by pair."""
 
 from typing import Literal, get_args
 
@@ -28,7 +25,7 @@ def loss_terms(
     scored_BL : bool, (B, L)
     weight : "entry" or "pair"
         ``"entry"`` counts every scored gene alike. ``"pair"`` counts every pair alike: the mean over its scored
-        genes. Where nearly all genes are told few are left to score, and by entry those pairs, the ones that show
+        genes. Where nearly all genes are perturbed few are left to score, and by entry those pairs, the ones that show
         the direct relations, hardly count.
 
     Returns
@@ -52,7 +49,7 @@ def masked_nll(distribution: Mixture, after_BL: Tensor, scored_BL: Tensor, weigh
     Parameters
     ----------
     distribution : Mixture
-        At every place (B, L). What it says where nothing is scored changes neither value nor gradient.
+        At every position (B, L). Values where nothing is scored change neither loss nor gradient.
     after_BL, scored_BL, weight
         As for :func:`loss_terms`.
     """

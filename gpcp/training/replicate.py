@@ -1,6 +1,4 @@
-"""One configuration trained once, from one seed: what sweeps, comparisons and learning curves are made of.
-
-Dimension key: ``B`` pairs.
+"""One configuration trained once, from one seed: the unit of sweeps, comparisons and learning curves.
 
 The seed decides the initial weights, dropout and, with the number of the epoch, the pairs. Two configurations with the
 same seed therefore see the same pairs in the same order, where their batches are of the same size: their losses are

@@ -1,7 +1,4 @@
-"""Cells in memory, as every kind of source that pairing meets.
-
-Dimension key: ``N`` cells, ``B`` cells of a batch, ``G`` genes.
-"""
+"""Cells in memory, as every kind of source that pairing meets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -92,10 +92,10 @@ def attention(probe: Probe) -> CheckResult:
     batch = invented(probe, "attention", p_perturbed=1 / 3, p_measured=2 / 3)
     with torch.no_grad():
         maps = model.attention_maps(batch)
-    attend_BP = QUERY_FORMS[model.config.query_form](batch).attend_BP
+    attend_BQ = QUERY_FORMS[model.config.query_form](batch).attend_BQ
     worst = deviation(batch.before_BL, batch.before_BL)
     for name, weight_BHQK in maps.items():
-        attend_BK = attend_BP if name.endswith("among_queries") else batch.measured_BL
+        attend_BK = attend_BQ if name.endswith("among_queries") else batch.measured_BL
         # Where no token counts, nothing is attended to.
         total_BHQ = attend_BK.any(dim=1)[:, None, None].to(weight_BHQK).expand(weight_BHQK.shape[:3])
         counted_BHQK = weight_BHQK * attend_BK[:, None, None, :].to(weight_BHQK)

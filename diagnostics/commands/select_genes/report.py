@@ -56,7 +56,7 @@ def _few(notes: Sequence[str]) -> list[str]:
 
 def _source(statistics: GeneStatistics, panel: GenePanel) -> str:
     """How much was read, and of what."""
-    datasets = f", {len(statistics.dataset_K):,} datasets" if statistics.dataset_K else ""
+    datasets = f", {len(statistics.dataset_S):,} datasets" if statistics.dataset_S else ""
     sample = ", a random sample of the source" if statistics.sampled else ""
     head = f"{statistics.n_cells:,} cells{sample}, {len(statistics.vocab):,} genes{datasets}"
     return "\n".join([head, *(line for text in panel.provenance.splitlines() for line in _wrapped(text))])
@@ -102,7 +102,7 @@ def ranked(panel: GenePanel, by: str) -> NDArray[np.int64]:
 def _top(panel: GenePanel, by: str) -> str:
     """The first genes of the panel, by what they were ranked."""
     found = panel.statistics
-    known = bool(found.dataset_K)
+    known = bool(found.dataset_S)
     head = [f"first by {by}", "symbol", "biotype", "measured", "expressed", "mean", "SD", *(["datasets"] * known)]
     rows: list[list[str]] = []
     for token in map(int, ranked(panel, by)[:N_SHOWN]):

@@ -66,8 +66,8 @@ def _rates_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
         marker = "x" if outcome == "diverged" else "o"
         ax.plot(rates, means, marker, color=colour, markersize=5, label=f"{outcome} ({len(rows)})", clip_on=False)
         for rate, row in zip(rates, rows, strict=True):
-            if len(row.loss_S) > 1 and outcome != "diverged":
-                ax.plot([rate, rate], [min(row.loss_S), min(max(row.loss_S), top)], color=colour, linewidth=1.2)
+            if len(row.loss_R) > 1 and outcome != "diverged":
+                ax.plot([rate, rate], [min(row.loss_R), min(max(row.loss_R), top)], color=colour, linewidth=1.2)
     best = result.best
     if best is not None:
         if math.isfinite(result.tie_width):

@@ -47,13 +47,13 @@ def conclusions(result: SweepResult) -> list[str]:
 def _figures(row: SweepRow, result: SweepResult) -> list[str]:
     skill = result.skill(row.loss)
     spread = ""
-    if len(row.loss_S) > 1:
-        spread = _number(math.sqrt(sum((one - row.loss) ** 2 for one in row.loss_S) / (len(row.loss_S) - 1)))
+    if len(row.loss_R) > 1:
+        spread = _number(math.sqrt(sum((one - row.loss) ** 2 for one in row.loss_R) / (len(row.loss_R) - 1)))
     return [
         _number(row.loss) if math.isfinite(row.loss) else "-",
         spread or "-",
         "-" if skill is None else f"{skill:.3f}",
-        f"{len(row.loss_S)}/{result.n_seeds}",
+        f"{len(row.loss_R)}/{result.n_seeds}",
         f"{row.seconds / 60:.1f}",
     ]
 

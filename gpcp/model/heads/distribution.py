@@ -1,14 +1,8 @@
-"""Heads that answer with a distribution: a Gaussian, or a mixture of three.
-
-Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`` genes, ``K`` components.
+"""Heads that predict a distribution of expression: a Gaussian, or a mixture of three.
 
 Their ``forward`` gives the mean. Trained by squared errors of it, they learn no spread; trained by likelihood
 (``FitConfig(objective="likelihood")``) they do. Spreads are kept within :data:`LOG_SD_RANGE` of the gene's units by a
 smooth bound: a likelihood without a floor grows without end where an answer is exact, and a hard floor has no gradient.
-
-``Mixture``: what a distribution head says of every place; one of one component is a Gaussian.
-
-Dimension key: ``B`` cells, ``L`` places, ``K`` components.
 
 Everything is kept as logarithms of what must be positive, and densities are added by logsumexp, so that no weight,
 spread or distance overflows or vanishes. Half precision is left behind before any of that arithmetic.
@@ -36,15 +30,15 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Mixture:
-    """A mixture of Gaussians at every place.
+    """A mixture of Gaussians at every position.
 
     Parameters
     ----------
-    logit_BLK : float, (B, L, K)
+    logit_BLM : float, (B, L, M)
         Weights up to a factor: their softmax over ``K``.
-    mean_BLK : float, (B, L, K)
+    mean_BLM : float, (B, L, M)
         Of each component.
-    log_sd_BLK : float, (B, L, K)
+    log_sd_BLM : float, (B, L, M)
         Logarithm of each component's standard deviation.
 
     Raises
@@ -53,62 +47,62 @@ class Mixture:
         Shapes disagree.
     """
 
-    logit_BLK: Tensor
-    mean_BLK: Tensor
-    log_sd_BLK: Tensor
+    logit_BLM: Tensor
+    mean_BLM: Tensor
+    log_sd_BLM: Tensor
 
     def __post_init__(self) -> None:
-        shape = tuple(self.mean_BLK.shape)
-        for name in ("logit_BLK", "mean_BLK", "log_sd_BLK"):
-            found_BLK: Tensor = getattr(self, name)
-            if tuple(found_BLK.shape) != shape:
+        shape = tuple(self.mean_BLM.shape)
+        for name in ("logit_BLM", "mean_BLM", "log_sd_BLM"):
+            found_BLM: Tensor = getattr(self, name)
+            if tuple(found_BLM.shape) != shape:
                 raise InputError(
-                    f"Mixture.{name} has shape {tuple(found_BLK.shape)}, expected that of its means {shape}"
+                    f"Mixture.{name} has shape {tuple(found_BLM.shape)}, expected that of its means {shape}"
                 )
-            object.__setattr__(self, name, found_BLK.float() if found_BLK.dtype.itemsize < 4 else found_BLK)
+            object.__setattr__(self, name, found_BLM.float() if found_BLM.dtype.itemsize < 4 else found_BLM)
 
     @property
     def parameters(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, means and log spreads, each (B, L, K)."""
-        return self.logit_BLK, self.mean_BLK, self.log_sd_BLK
+        """Logits, means and log spreads, each (B, L, M)."""
+        return self.logit_BLM, self.mean_BLM, self.log_sd_BLM
 
     @property
-    def weight_BLK(self) -> Tensor:
-        """Of each component, (B, L, K); they sum to 1."""
-        return self.logit_BLK.softmax(dim=-1)
+    def weight_BLM(self) -> Tensor:
+        """Of each component, (B, L, M); they sum to 1."""
+        return self.logit_BLM.softmax(dim=-1)
 
     @property
     def mean_BL(self) -> Tensor:
         """Expected value, (B, L)."""
-        return (self.weight_BLK * self.mean_BLK).sum(dim=-1)
+        return (self.weight_BLM * self.mean_BLM).sum(dim=-1)
 
     @property
     def variance_BL(self) -> Tensor:
         """Within components and between them, (B, L)."""
-        between_BLK = (self.mean_BLK - self.mean_BL[..., None]) ** 2
-        return (self.weight_BLK * ((2 * self.log_sd_BLK).exp() + between_BLK)).sum(dim=-1)
+        between_BLM = (self.mean_BLM - self.mean_BL[..., None]) ** 2
+        return (self.weight_BLM * ((2 * self.log_sd_BLM).exp() + between_BLM)).sum(dim=-1)
 
     def log_density(self, value_BL: Tensor) -> Tensor:
         """Natural logarithm of the density at ``value_BL``, (B, L)."""
-        score_BLK = (value_BL[..., None] - self.mean_BLK) * (-self.log_sd_BLK).exp()
-        component_BLK = -0.5 * score_BLK**2 - self.log_sd_BLK - _HALF_LOG_2PI
-        return (self.logit_BLK.log_softmax(dim=-1) + component_BLK).logsumexp(dim=-1)
+        score_BLM = (value_BL[..., None] - self.mean_BLM) * (-self.log_sd_BLM).exp()
+        component_BLM = -0.5 * score_BLM**2 - self.log_sd_BLM - _HALF_LOG_2PI
+        return (self.logit_BLM.log_softmax(dim=-1) + component_BLM).logsumexp(dim=-1)
 
     def in_units(self, scale_BL: Tensor, shift_BL: Tensor) -> "Mixture":
         """Of ``shift + scale x value``; scales are above 0."""
         return Mixture(
-            logit_BLK=self.logit_BLK,
-            mean_BLK=shift_BL[..., None] + scale_BL[..., None] * self.mean_BLK,
-            log_sd_BLK=self.log_sd_BLK + scale_BL.log()[..., None],
+            logit_BLM=self.logit_BLM,
+            mean_BLM=shift_BL[..., None] + scale_BL[..., None] * self.mean_BLM,
+            log_sd_BLM=self.log_sd_BLM + scale_BL.log()[..., None],
         )
 
     def only(self, counts_BL: Tensor) -> "Mixture":
         """The same where ``counts_BL``, a standard Gaussian elsewhere, through which no gradient flows."""
         counts_BL1 = counts_BL[..., None]
         return Mixture(
-            logit_BLK=torch.where(counts_BL1, self.logit_BLK, 0.0),
-            mean_BLK=torch.where(counts_BL1, self.mean_BLK, 0.0),
-            log_sd_BLK=torch.where(counts_BL1, self.log_sd_BLK, 0.0),
+            logit_BLM=torch.where(counts_BL1, self.logit_BLM, 0.0),
+            mean_BLM=torch.where(counts_BL1, self.mean_BLM, 0.0),
+            log_sd_BLM=torch.where(counts_BL1, self.log_sd_BLM, 0.0),
         )
 
 
@@ -131,18 +125,18 @@ class Gaussian(nn.Module):
         """Every gene has an answer of its own."""
         return self.mean.rank
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expected expression, (B, L)."""
-        return self.mean(decoded_BPD, attend_BP, token_BL)
+        return self.mean(decoded_BQD, attend_BQ, token_BL)
 
-    def distribution(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Mixture:
+    def distribution(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Mixture:
         """One component."""
-        mean_BL = self.mean(decoded_BPD, attend_BP, token_BL)
-        log_sd_BL = bounded_log_sd(self.log_sd(decoded_BPD, attend_BP, token_BL))
+        mean_BL = self.mean(decoded_BQD, attend_BQ, token_BL)
+        log_sd_BL = bounded_log_sd(self.log_sd(decoded_BQD, attend_BQ, token_BL))
         return Mixture(
-            logit_BLK=torch.zeros_like(mean_BL)[..., None],
-            mean_BLK=mean_BL[..., None],
-            log_sd_BLK=log_sd_BL[..., None],
+            logit_BLM=torch.zeros_like(mean_BL)[..., None],
+            mean_BLM=mean_BL[..., None],
+            log_sd_BLM=log_sd_BL[..., None],
         )
 
 
@@ -166,21 +160,21 @@ class GaussianMixture(nn.Module):
         """Every gene has an answer of its own."""
         return self.centre.rank
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expected expression, (B, L)."""
-        return self.distribution(decoded_BPD, attend_BP, token_BL).mean_BL.to(decoded_BPD.dtype)
+        return self.distribution(decoded_BQD, attend_BQ, token_BL).mean_BL.to(decoded_BQD.dtype)
 
-    def distribution(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Mixture:
+    def distribution(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Mixture:
         """Three components."""
 
-        def every(maps_K: nn.ModuleList) -> Tensor:
-            return torch.stack([own(decoded_BPD, attend_BP, token_BL) for own in maps_K], dim=-1)
+        def every(maps_M: nn.ModuleList) -> Tensor:
+            return torch.stack([own(decoded_BQD, attend_BQ, token_BL) for own in maps_M], dim=-1)
 
-        centre_BL = self.centre(decoded_BPD, attend_BP, token_BL)
+        centre_BL = self.centre(decoded_BQD, attend_BQ, token_BL)
         return Mixture(
-            logit_BLK=every(self.logit),
-            mean_BLK=centre_BL[..., None] + every(self.apart),
-            log_sd_BLK=bounded_log_sd(every(self.log_sd)),
+            logit_BLM=every(self.logit),
+            mean_BLM=centre_BL[..., None] + every(self.apart),
+            log_sd_BLM=bounded_log_sd(every(self.log_sd)),
         )
 
 

@@ -1,8 +1,6 @@
-"""Heads that answer with one number a gene: from the decoder's tokens to expression.
+"""Heads that predict one number a gene, the mean of its expression, from the decoder's tokens.
 
-Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`` genes of the vocabulary.
-
-What every head takes, gives and promises is said in :mod:`gpcp.model.heads.registry`, which registers these.
+:mod:`gpcp.model.heads.registry` registers these, and describes what every head takes, gives and promises.
 """
 
 from typing import final
@@ -11,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 
-def pooled_queries(decoded_BPD: Tensor, attend_BP: Tensor) -> Tensor:
+def pooled_queries(decoded_BQD: Tensor, attend_BQ: Tensor) -> Tensor:
     """Mean of each cell's queries, (B, D); 0 where a cell has none."""
     # Decided by a mask and not by a product, which would let an infinite padding through as NaN.
-    kept_BPD = torch.where(attend_BP[..., None], decoded_BPD, 0.0)
-    return kept_BPD.sum(dim=1) / attend_BP.sum(dim=1, keepdim=True).clamp(min=1).to(decoded_BPD.dtype)
+    kept_BQD = torch.where(attend_BQ[..., None], decoded_BQD, 0.0)
+    return kept_BQD.sum(dim=1) / attend_BQ.sum(dim=1, keepdim=True).clamp(min=1).to(decoded_BQD.dtype)
 
 
 @final
@@ -32,10 +30,10 @@ class Linear(nn.Module):
         """Every gene has an answer of its own."""
         return self.n_genes
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expression, (B, L)."""
-        del attend_BP, token_BL
-        return self.linear(decoded_BPD)[..., 0]
+        del attend_BQ, token_BL
+        return self.linear(decoded_BQD)[..., 0]
 
 
 @final
@@ -52,10 +50,10 @@ class Mlp(nn.Module):
         """Every gene has an answer of its own."""
         return self.n_genes
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expression, (B, L)."""
-        del attend_BP, token_BL
-        return self.mlp(decoded_BPD)[..., 0]
+        del attend_BQ, token_BL
+        return self.mlp(decoded_BQD)[..., 0]
 
 
 @final
@@ -75,10 +73,10 @@ class PerGene(nn.Module):
         """Every gene has an answer of its own."""
         return self.n_genes
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expression, (B, L)."""
-        del attend_BP
-        return (decoded_BPD * self.weight_GD[token_BL]).sum(dim=-1) + self.bias_G[token_BL]
+        del attend_BQ
+        return (decoded_BQD * self.weight_GD[token_BL]).sum(dim=-1) + self.bias_G[token_BL]
 
 
 @final
@@ -96,9 +94,9 @@ class PerGeneMlp(nn.Module):
         """Every gene has an answer of its own."""
         return self.n_genes
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expression, (B, L)."""
-        return self.own(decoded_BPD, attend_BP, token_BL) + self.shared(decoded_BPD, attend_BP, token_BL)
+        return self.own(decoded_BQD, attend_BQ, token_BL) + self.shared(decoded_BQD, attend_BQ, token_BL)
 
 
 @final
@@ -114,9 +112,9 @@ class Pooled(nn.Module):
         """All answers are one linear map of ``width`` numbers."""
         return min(self.linear.in_features, self.linear.out_features)
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expression, (B, L)."""
-        pooled_BD = pooled_queries(decoded_BPD, attend_BP)
+        pooled_BD = pooled_queries(decoded_BQD, attend_BQ)
         return self.linear(pooled_BD).gather(1, token_BL.expand(len(pooled_BD), -1))
 
 
@@ -141,9 +139,9 @@ class PooledScalar(nn.Module):
         """One number says everything."""
         return 1
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expression, (B, L)."""
-        number_B1 = self.squeeze(pooled_queries(decoded_BPD, attend_BP))
+        number_B1 = self.squeeze(pooled_queries(decoded_BQD, attend_BQ))
         return number_B1 * self.slope_G[token_BL] + self.bias_G[token_BL]
 
 
@@ -169,7 +167,7 @@ class Bilinear(nn.Module):
         """Every gene has an answer of its own."""
         return self.n_genes
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expression, (B, L)."""
-        del attend_BP
-        return (self.gene_GD[token_BL] * self.matrix(decoded_BPD)).sum(dim=-1) + self.bias_G[token_BL]
+        del attend_BQ
+        return (self.gene_GD[token_BL] * self.matrix(decoded_BQD)).sum(dim=-1) + self.bias_G[token_BL]

@@ -1,11 +1,9 @@
-"""Output heads: from the decoder's tokens to one expression a gene, or to a distribution of it.
+"""Output heads: from the decoder's tokens to the expression of each gene, or to a distribution of it.
 
-Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`` genes of the vocabulary.
-
-A head is entered with ``HEADS.register(name)((reads, factory))``, where ``factory(n_genes, width)`` gives a module that
-meets :class:`Head` or :class:`DistributionHead`. ``reads`` says which queries it can answer from: ``"own"`` needs one
-query for every gene, query p at place p, and answers each gene from its own; ``"pooled"`` takes any set of them. What
-stands at places that are no query changes nothing at places that are.
+A head is registered with ``HEADS.register(name)((reads, factory))``, where ``factory(n_genes, width)`` gives a module
+that meets :class:`Head` or :class:`DistributionHead`. ``reads`` says which queries it can answer from: ``"own"`` needs
+one query for every gene, at the gene's own position, and answers each gene from its own; ``"pooled"`` takes any set of
+them. Masked positions must not change the answer at others.
 
 A head of yours runs the contract of ours: register it, and see that ``broken_promises(name)`` of
 :mod:`diagnostics.architecture.head_contract` is empty.
@@ -35,16 +33,16 @@ class Head(Protocol):
         """
         ...
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
         """Expected expression, float (B, L), in the dtype of what is decoded.
 
         Parameters
         ----------
-        decoded_BPD : float, (B, P, D)
-        attend_BP : bool, (B, P)
+        decoded_BQD : float, (B, Q, D)
+        attend_BQ : bool, (B, Q)
             Which of them are queries and not padding.
         token_BL : int64, (B, L) or (1, L)
-            Gene of each place whose expression is wanted.
+            Gene of each position whose expression is wanted.
         """
         ...
 
@@ -53,8 +51,8 @@ class Head(Protocol):
 class DistributionHead(Head, Protocol):
     """A head that also says how sure it is. Its ``forward`` gives the mean, so that it is a head like every other."""
 
-    def distribution(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Mixture:
-        """What ``forward`` gives the mean of, at every place."""
+    def distribution(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Mixture:
+        """What ``forward`` gives the mean of, at every position."""
         ...
 
 

@@ -1,14 +1,8 @@
-"""One pass over any source writes a panel cache, and goes on where a kill stopped it.
-
-Dimension key: ``B`` cells of a block, ``N`` cells of the source, ``G`` genes of the panel, ``E`` stored values.
+"""Builds a panel cache in one pass over any source, and resumes where it was killed.
 
 Work lies in ``<folder>.partial`` as parts of a fixed number of cells. When the source has no more, the parts are joined
-in a folder beside them, which is then renamed into place. The cache needs its own size on disk, and as much again
-while it is built.
-
-The cells of any source in an order that never changes, from any cell on, with the genes of a panel.
-
-Dimension key: ``B`` cells of a block, ``G`` genes of the panel.
+in a folder beside them, which is then renamed. The cache needs its own size on disk, and as much again while it is
+built. Cells are read in an order that never changes, so that a pass can resume at any cell.
 """
 
 import json
@@ -105,7 +99,7 @@ def build_cache(
 
     Returns
     -------
-    PanelCells
+    CachedCells
 
     Raises
     ------
@@ -117,7 +111,7 @@ def build_cache(
     provenance = provenance_of(cells) if provenance is None else provenance
     if (target / MANIFEST).is_file() and not unfinished_of(target).is_dir():
         raise InputError(
-            f"{str(target)!r} is a panel cache already: open it with gpcp.sources.cache.cells.PanelCells, or delete it"
+            f"{str(target)!r} is a panel cache already: open it with gpcp.sources.cache.cells.CachedCells, or delete it"
         )
     return _built(
         cells, target, panel=_panel(cells, genes), provenance=provenance, part_cells=part_cells, on_progress=on_progress

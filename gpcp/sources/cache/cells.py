@@ -1,11 +1,7 @@
 """``CachedCells``: the cells of a panel cache, any of them at once.
 
-Dimension key: ``B`` cells of a batch, ``N`` cells of the cache, ``E`` stored values of a batch, ``G`` genes of the
-panel, ``W`` bytes that hold G bits.
-
 Made by :func:`gpcp.sources.cache.build.build_cache`. Values stay on disk, mapped into memory; what is known of each
-cell, some
-60 bytes, is read when the cache is opened.
+cell, some 60 bytes, is read when the cache is opened.
 """
 
 from collections.abc import Iterator, Sequence
@@ -219,7 +215,7 @@ class CachedCells(IndexedSource):
             expression_BG=expression_BG,
             measured_BG=measured_BG,
             cell_id_B=index.cell_id_B[row_B],
-            covariates={name: labels.name_K[labels.code_B[row_B]] for name, labels in index.covariates.items()},
+            covariates={name: labels.names[labels.code_B[row_B]] for name, labels in index.covariates.items()},
         )
 
 
@@ -239,7 +235,7 @@ def _opened(folder: Path, *, verify: bool) -> _Opened:
             set_B=array["set"],
             covariates={
                 name: Labels(
-                    name_K=read_only(np.array(names, dtype=np.str_)),
+                    names=read_only(np.array(names, dtype=np.str_)),
                     code_B=array[COVARIATE + name],
                 )
                 for name, names in manifest.names.items()

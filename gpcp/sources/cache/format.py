@@ -1,14 +1,8 @@
-"""What the folder of a panel cache holds: plain arrays, and a manifest that says what they are and how they add up.
-
-Dimension key: ``N`` cells, ``G`` genes of the panel, ``S`` measured sets, ``E`` stored values, ``W`` bytes that hold
-G bits.
+"""The format of a panel cache: a folder of plain arrays, and a manifest that describes them with their checksums.
 
 Nothing in the bytes depends on time, on how the cells came in batches, or on how often the building was interrupted:
-two caches of the same cells are the same files.
-
-The arrays of a panel cache: written piece by piece, summed up on the way, and mapped or read back.
-
-Everything is an ``.npy`` file in little-endian bytes, whatever the machine.
+two caches of the same cells are the same files. Arrays are written piece by piece as ``.npy`` files in little-endian
+bytes, whatever the machine, and are mapped or read back.
 """
 
 import io

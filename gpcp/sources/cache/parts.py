@@ -1,14 +1,7 @@
-"""The parts of a cache that is being built, each a file that is there whole or not at all.
+"""The parts of a cache that is being built, each written atomically, and the cache that is joined from them.
 
-Dimension key: ``B`` cells of a part, ``N`` cells of all parts, ``G`` genes of the panel, ``S`` measured sets, ``W``
-bytes that hold G bits, ``K`` names of a covariate.
-
-A part's name is the number of its first cell. What was read before a kill is the longest row of parts that follow one
-another from cell 0; nobody has to remember how long a part was meant to be.
-
-The parts of a cache joined into its arrays.
-
-Dimension key: ``B`` cells of a part, ``N`` cells of the cache, ``G`` genes of the panel, ``W`` bytes that hold G bits.
+A part's name is the number of its first cell. What was read before a kill is the longest run of parts that follow one
+another from cell 0, so that the length of a part need not be kept.
 """
 
 import shutil
@@ -82,7 +75,7 @@ class Part:
             cell_id_B=array["cell_id"],
             measured_SG=array["measured"],
             set_B=array["set"],
-            covariates={name: Labels(name_K=array[_NAMES + name], code_B=array[COVARIATE + name]) for name in names},
+            covariates={name: Labels(names=array[_NAMES + name], code_B=array[COVARIATE + name]) for name in names},
             total_B=array["total"] if "total" in array.files else None,
         )
 
@@ -113,7 +106,7 @@ def write_part(folder: Path, start: int, cells: SparseCells) -> None:
     if index.total_B is not None:
         arrays["total"] = index.total_B
     for name, labels in index.covariates.items():
-        arrays[COVARIATE + name], arrays[_NAMES + name] = labels.code_B, labels.name_K
+        arrays[COVARIATE + name], arrays[_NAMES + name] = labels.code_B, labels.names
     write_with(folder / f"part-{start:012d}.npz", lambda path: np.savez(path, allow_pickle=False, **arrays))
 
 
@@ -153,10 +146,10 @@ def canonical(index: CellIndex) -> CellIndex:
 
 
 def _canonical_labels(labels: Labels) -> Labels:
-    used_K = np.unique(labels.code_B)
-    name_K, place_K = np.unique(labels.name_K[used_K], return_inverse=True)
-    code_B = place_K.reshape(-1)[np.searchsorted(used_K, labels.code_B)].astype(np.int32)
-    return Labels(name_K=name_K, code_B=code_B)
+    used = np.unique(labels.code_B)
+    names, place = np.unique(labels.names[used], return_inverse=True)
+    code_B = place.reshape(-1)[np.searchsorted(used, labels.code_B)].astype(np.int32)
+    return Labels(names=names, code_B=code_B)
 
 
 _ENTRIES = 1 << 24
@@ -193,7 +186,7 @@ def join_parts(parts: Sequence[Part], folder: Path, *, provenance: str) -> None:
         gpcp=__version__,
         provenance=provenance,
         vocab=index.vocab,
-        names={name: tuple(labels.name_K.tolist()) for name, labels in index.covariates.items()},
+        names={name: tuple(labels.names.tolist()) for name, labels in index.covariates.items()},
         sizes=sizes,
         files=files,
     ).write(folder)

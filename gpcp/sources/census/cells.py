@@ -1,10 +1,7 @@
 """``CensusCells``: the cells of a query to CELLxGENE Census, on S3 or on a disk, as a ``CellSource``.
 
-Dimension key: ``B`` cells of a batch, ``N`` cells of the query, ``G`` genes of the vocabulary, ``S`` datasets,
-``K`` names of a covariate.
-
-Of the store, only what the cells are is read at once: about 40 bytes a cell stay in memory. Values are read anew in
-every pass, some thousand cells at a time, by tiledbsoma-ml; the store is open for as long as a pass lasts.
+Only the table of the cells is read at once: about 40 bytes a cell stay in memory. Values are read anew in every pass,
+some thousand cells at a time, by tiledbsoma-ml; the store is open for as long as a pass lasts.
 """
 
 import math
@@ -146,7 +143,7 @@ class CensusCells(IndexedSource):
             self._var_id_G, vocab = _panel(experiment, genes)
             table = read_obs(experiment.obs, found, _columns(experiment.obs))
             self._index = _index(census, experiment, table, vocab, self._var_id_G)
-            assays = self.index.labels("assay").name_K.tolist()
+            assays = self.index.labels("assay").names.tolist()
             layer = layer_of(experiment, assays, has_total=self.index.total_B is not None)
             self._place = ValuesPlace.of(experiment, layer)
             built = built_on(census)
@@ -291,13 +288,13 @@ def _index(census: Any, experiment: Any, table: Any, vocab: GeneVocab, var_id_G:
     dataset, assay = covariates["dataset"], covariates["assay"]
     total_N = None
     if "raw_sum" in table.column_names:
-        counted_K = ~np.isin(assay.name_K, full_length(assay.name_K.tolist()))
+        counted = ~np.isin(assay.names, full_length(assay.names.tolist()))
         raw_sum_N = table["raw_sum"].to_numpy().astype(np.float64)
-        total_N = np.where(counted_K[assay.code_B], raw_sum_N, np.nan)
+        total_N = np.where(counted[assay.code_B], raw_sum_N, np.nan)
     return CellIndex(
         vocab=vocab,
         cell_id_B=table["soma_joinid"].to_numpy().astype(np.int64),
-        measured_SG=presence(census, experiment, dataset.name_K, var_id_G),
+        measured_SG=presence(census, experiment, dataset.names, var_id_G),
         set_B=dataset.code_B,
         covariates=covariates,
         total_B=total_N,
@@ -311,7 +308,7 @@ def _check_measured(index: CellIndex, value_BG: SparseValues) -> None:
     if not measured.all():
         at = int(np.argmin(measured))
         gene = index.vocab.feature_id[int(value_BG.indices[at])]
-        dataset = index.labels("dataset").name_K[int(set_of[at])]
+        dataset = index.labels("dataset").names[int(set_of[at])]
         n_values = int((~measured).sum())
         raise InputError(
             f"X holds a value of gene {gene} in a cell of dataset {dataset!r}, which by the presence matrix did not "
@@ -327,5 +324,5 @@ def _lengths(assays: Sequence[str]) -> str:
 
 def _unmeasured(index: CellIndex) -> list[str]:
     """Datasets that measured nothing of the panel."""
-    nothing = index.labels("dataset").name_K[~index.measured_SG.any(axis=1)].tolist()
+    nothing = index.labels("dataset").names[~index.measured_SG.any(axis=1)].tolist()
     return [f"nothing of the panel was measured in {', '.join(map(repr, nothing[:3]))}"] if nothing else []

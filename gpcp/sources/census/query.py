@@ -1,8 +1,6 @@
-"""Which cells of a Census are asked for: filters that are checked before they are used, and the table of the cells.
+"""Queries to a Census: filters that are checked before they are used, and the table of the cells that meet them.
 
-Dimension key: ``N`` cells, ``K`` names of a covariate.
-
-A Census gives no cell for a category that it does not know, and says nothing. Here every category is looked up among
+A Census gives no cell for a category that it does not know, and no error. Here every category is looked up among
 those of its column, also within a filter in SOMA's own language, and a query without a cell is an error.
 """
 
@@ -200,7 +198,7 @@ def labels_of(column: Any) -> Labels:
     names = [str(name) for name in whole.dictionary.to_pylist()]
     code_N = whole.indices.fill_null(len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
     used, place_N = np.unique(code_N, return_inverse=True)
-    text_K = np.array([*names, ""], dtype=np.str_)[used]
+    texts = np.array([*names, ""], dtype=np.str_)[used]
     # Two entries of a dictionary may be the same text, such as an empty one and no value.
-    name_K, merged = cast("tuple[NDArray[np.str_], NDArray[np.int64]]", np.unique(text_K, return_inverse=True))
-    return Labels(name_K=name_K, code_B=merged.reshape(-1)[place_N.reshape(-1)].astype(np.int32))
+    names, merged = cast("tuple[NDArray[np.str_], NDArray[np.int64]]", np.unique(texts, return_inverse=True))
+    return Labels(names=names, code_B=merged.reshape(-1)[place_N.reshape(-1)].astype(np.int32))

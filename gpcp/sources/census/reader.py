@@ -1,8 +1,5 @@
 """Values of a Census in any order of its cells, and the order of a pass.
 
-Dimension key: ``N`` cells of a query, ``B`` cells of a block, ``C`` chunks of neighbouring cells, ``G`` genes of the
-panel.
-
 tiledbsoma-ml's ``ExperimentDataset`` reads, but does not decide the order: the one it makes depends on the size of its
 I/O batches and is the same in every epoch (its ``set_epoch`` changes nothing). It is given cells that are in order.
 """
@@ -102,10 +99,10 @@ def order_of(n_cells: int, *, seed: int, shuffle_chunk: int) -> NDArray[np.int64
         ``seed`` is negative.
     """
     rng = stream(seed, "census", "cells")
-    start_C = rng.permutation(np.arange(0, n_cells, shuffle_chunk, dtype=np.int64))
-    size_C = np.minimum(shuffle_chunk, n_cells - start_C)
-    first_C = np.cumsum(size_C) - size_C
-    order_N = np.arange(n_cells, dtype=np.int64) + np.repeat(start_C - first_C, size_C)
+    starts = rng.permutation(np.arange(0, n_cells, shuffle_chunk, dtype=np.int64))
+    sizes = np.minimum(shuffle_chunk, n_cells - starts)
+    firsts = np.cumsum(sizes) - sizes
+    order_N = np.arange(n_cells, dtype=np.int64) + np.repeat(starts - firsts, sizes)
     for start in range(0, n_cells, WINDOW_CHUNKS * shuffle_chunk):
         rng.shuffle(order_N[start : start + WINDOW_CHUNKS * shuffle_chunk])
     return order_N

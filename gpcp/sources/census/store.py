@@ -1,9 +1,7 @@
-"""A Census opened, a release on S3 or a copy on a disk, and where its values lie.
-
-Dimension key: ``N`` cells, ``G`` genes, ``D`` datasets.
+"""Opens a Census, a release on S3 or a copy on a disk, and finds where its values lie.
 
 Nothing here waits for minutes: whether the releases can be reached is asked first, with a limit, since
-cellxgene-census itself has none. What goes wrong ends in one line that says where else cells may come from.
+cellxgene-census itself has none. An error is one line that says where else cells may come from.
 """
 
 import json
@@ -210,9 +208,9 @@ def built_on(census: Any) -> str:
 
 
 def presence(
-    census: Any, experiment: Any, dataset_D: NDArray[np.str_], var_id_G: NDArray[np.int64]
+    census: Any, experiment: Any, dataset_S: NDArray[np.str_], var_id_G: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which genes each dataset measured, bool (D, G), from the feature-dataset presence matrix.
+    """Which genes each dataset measured, bool (S, G), from the feature-dataset presence matrix.
 
     Raises
     ------
@@ -224,26 +222,26 @@ def presence(
         raise InputError("the Census has no feature_dataset_presence_matrix: what its datasets measured is not known")
     table = census["census_info"]["datasets"].read(column_names=["soma_joinid", "dataset_id"]).concat().to_pydict()
     row_of = dict(zip(table["dataset_id"], table["soma_joinid"], strict=True))
-    lacking = [name for name in dataset_D.tolist() if name not in row_of]
+    lacking = [name for name in dataset_S.tolist() if name not in row_of]
     if lacking:
         raise InputError(f"cells of dataset {lacking[0]!r} have no row in census_info/datasets: the Census is damaged")
-    row_D = np.array([row_of[name] for name in dataset_D.tolist()], dtype=np.int64)
-    return _present(measurement["feature_dataset_presence_matrix"], row_D, var_id_G)
+    row_S = np.array([row_of[name] for name in dataset_S.tolist()], dtype=np.int64)
+    return _present(measurement["feature_dataset_presence_matrix"], row_S, var_id_G)
 
 
-def _present(matrix: Any, row_D: NDArray[np.int64], var_id_G: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _present(matrix: Any, row_S: NDArray[np.int64], var_id_G: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Some rows and columns of the presence matrix, in the order asked for."""
-    place_D = np.full(int(row_D.max()) + 1, -1, dtype=np.int64)
-    place_D[row_D] = np.arange(len(row_D))
+    place_S = np.full(int(row_S.max()) + 1, -1, dtype=np.int64)
+    place_S[row_S] = np.arange(len(row_S))
     place_G = np.full(max(int(matrix.shape[1]), int(var_id_G.max()) + 1), -1, dtype=np.int64)
     place_G[var_id_G] = np.arange(len(var_id_G))
-    measured_DG = np.zeros((len(row_D), len(var_id_G)), dtype=np.bool_)
-    for table in matrix.read((np.sort(row_D), slice(None))).tables():
-        dataset = place_D[table["soma_dim_0"].to_numpy()]
+    measured_SG = np.zeros((len(row_S), len(var_id_G)), dtype=np.bool_)
+    for table in matrix.read((np.sort(row_S), slice(None))).tables():
+        dataset = place_S[table["soma_dim_0"].to_numpy()]
         gene = place_G[table["soma_dim_1"].to_numpy()]
         wanted = (gene >= 0) & (table["soma_data"].to_numpy() != 0)
-        measured_DG[dataset[wanted], gene[wanted]] = True
-    return measured_DG
+        measured_SG[dataset[wanted], gene[wanted]] = True
+    return measured_SG
 
 
 def genes_of(experiment: Any) -> tuple[NDArray[np.int64], Sequence[str]]:

@@ -1,8 +1,5 @@
 """``H5adCells``: the cells of any AnnData file as a ``CellSource``.
 
-Dimension key: ``B`` cells of a batch, ``N`` cells kept of the file, ``G`` genes of the vocabulary, ``S`` datasets or
-measured sets.
-
 The file is read once, in blocks; what stays in memory is the log expression of the chosen genes as a sparse matrix,
 8 bytes for each value that is not 0. Any cell is given at once, sparse, and made dense when that is asked for.
 """
@@ -151,7 +148,7 @@ class H5adCells(IndexedSource):
                 layer,
                 values=values,
                 genes=found,
-                panel_P=panel_G,
+                columns=panel_G,
                 row_N=row_N,
                 dataset_N=_datasets(labels, len(row_N)).astype(np.int64),
                 refuse_nan=nan == "error",
@@ -160,11 +157,11 @@ class H5adCells(IndexedSource):
         summary += [*read.summary, *found.summary, *dropped]
         sets_SG = None
         if dataset is not None and absent_genes == "unmeasured":
-            sets_SG = read.expressed_SP
-            summary.append(_absence(labels["dataset"].name_K, sets_SG))
+            sets_SG = read.expressed_SG
+            summary.append(_absence(labels["dataset"].names, sets_SG))
         # Without lengths a total turns a log value back into a count; with lengths it would not.
         totals_N = read.total_N if gene_length is None else None
-        self._log_NG, self._index = _indexed(read.log_NP, vocab, row_N, labels, sets_SG, totals_N)
+        self._log_NG, self._index = _indexed(read.log_NG, vocab, row_N, labels, sets_SG, totals_N)
         self.provenance = "; ".join(summary)
 
     def __repr__(self) -> str:

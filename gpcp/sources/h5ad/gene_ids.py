@@ -1,6 +1,4 @@
-"""Which gene each column of an AnnData matrix is: an Ensembl id, and a length where one is asked for.
-
-Dimension key: ``G`` genes of the matrix.
+"""The gene of each column of an AnnData matrix: its Ensembl id, and its length where one is asked for.
 
 ``raw`` often has a bare table of its own: a column that it lacks is taken from ``var``, for the genes that both have.
 """

@@ -1,6 +1,4 @@
-"""What the numbers of a matrix are (counts, log values, scaled values), and log1p(TPM) out of counts.
-
-Dimension key: ``B`` cells, ``G`` genes of the matrix, ``N`` stored values.
+"""The kind of a matrix's values (counts, log values, scaled values), and log1p(TPM) from counts.
 
 A sparse matrix here stores every value that is not 0, NaN too: a NaN means *unmeasured*, nothing else does.
 """
@@ -70,16 +68,16 @@ class ValueTally:
         return "log" if self.highest <= LARGEST_LOG else "linear"
 
 
-def tally(value_N: NDArray[np.float64]) -> ValueTally:
+def tally(value_E: NDArray[np.float64]) -> ValueTally:
     """Tally of some values; NaN are left out."""
-    seen_N = value_N[~np.isnan(value_N) & (value_N != 0)]
-    if not len(seen_N):
+    seen_E = value_E[~np.isnan(value_E) & (value_E != 0)]
+    if not len(seen_E):
         return ValueTally()
     return ValueTally(
-        n_values=len(seen_N),
-        n_whole=int(np.count_nonzero(seen_N == np.rint(seen_N))),
-        lowest=min(0.0, float(seen_N.min())),
-        highest=max(0.0, float(seen_N.max())),
+        n_values=len(seen_E),
+        n_whole=int(np.count_nonzero(seen_E == np.rint(seen_E))),
+        lowest=min(0.0, float(seen_E.min())),
+        highest=max(0.0, float(seen_E.max())),
     )
 
 

@@ -1,9 +1,7 @@
-"""An AnnData file opened for reading: its tables at once, its matrices a block of cells at a time.
+"""Opens an AnnData file: its tables are read at once, its matrices a block of cells at a time.
 
-Dimension key: ``B`` cells of a block, ``G`` genes of the matrix.
-
-Only ``obs``, ``var`` and the matrix that is asked for are read: what lies in ``obsm``, ``uns`` and other layers is
-left on the disk. Files older than AnnData 0.7 have no parts that could be read alone and are loaded whole.
+Only ``obs``, ``var`` and the matrix that is asked for are read: ``obsm``, ``uns`` and other layers stay on the disk.
+Files older than AnnData 0.7 have no parts that could be read alone and are loaded whole.
 """
 
 import warnings
@@ -180,7 +178,7 @@ def _loaded_whole(file: Path) -> H5adFile:
     import anndata  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
     with warnings.catch_warnings():
-        # That the file is old is no news to who is told to read it, and nothing here depends on its age.
+        # A warning that the file is old is dropped: nothing here depends on its age.
         warnings.simplefilter("ignore")
         loaded: Any = anndata.read_h5ad(file)
     matrices: dict[str, Any] = {} if loaded.X is None else {"X": loaded.X}

@@ -1,7 +1,5 @@
 """One pass over a layer of an AnnData file: its values checked, turned into log expression and kept for some genes.
 
-Dimension key: ``B`` cells of a block, ``N`` cells kept, ``G`` genes of the matrix, ``P`` genes kept, ``S`` datasets.
-
 Totals are taken over all genes of the matrix; only then are the genes of the panel picked out.
 """
 
@@ -28,9 +26,9 @@ class LogValues:
 
     Parameters
     ----------
-    log_NP : sparse float32, (N, P)
+    log_NG : sparse float32, (N, G)
         Log expression; NaN where unmeasured.
-    expressed_SP : bool, (S, P)
+    expressed_SG : bool, (S, G)
         True where any cell of the dataset has a value other than 0.
     summary : tuple of str
         What the values are taken to be.
@@ -38,8 +36,8 @@ class LogValues:
         Counts of each cell over all genes of the layer; None where the values were log values.
     """
 
-    log_NP: LogSparse
-    expressed_SP: NDArray[np.bool_]
+    log_NG: LogSparse
+    expressed_SG: NDArray[np.bool_]
     summary: tuple[str, ...]
     total_N: NDArray[np.float64] | None = None
 
@@ -71,7 +69,7 @@ def read_log_values(
     *,
     values: Values,
     genes: MatrixGenes,
-    panel_P: NDArray[np.int64],
+    columns: NDArray[np.int64],
     row_N: NDArray[np.int64],
     dataset_N: NDArray[np.int64],
     refuse_nan: bool,
@@ -80,7 +78,7 @@ def read_log_values(
 
     Parameters
     ----------
-    panel_P : int64, (P,)
+    columns : int64
         Columns to keep.
     row_N : int64, (N,)
         Rows to keep, ascending; the others count for nothing.
@@ -118,15 +116,15 @@ def read_log_values(
             totals.append(np.bincount(row_of, weights=count_of, minlength=len(here_B)).astype(np.float64))
             block_BG, n_zero = log1p_tpm(block_BG, genes.length_G)
             n_empty += n_zero
-        parts.append(block_BG[:, panel_P].astype(np.float32))
+        parts.append(block_BG[:, columns].astype(np.float32))
         n_done += len(here_B)
     _check_whole(file, layer, seen, values, taken_as)
     summary = [_in_words(file, layer, genes, values, taken_as)]
     if n_empty:
         summary.append(f"{n_empty} cells have no count at all and stay 0")
     return LogValues(
-        log_NP=sp.vstack(parts, format="csr"),
-        expressed_SP=expressed_SG[:, panel_P],
+        log_NG=sp.vstack(parts, format="csr"),
+        expressed_SG=expressed_SG[:, columns],
         summary=tuple(summary),
         total_N=np.concatenate(totals) if taken_as == "counts" else None,
     )

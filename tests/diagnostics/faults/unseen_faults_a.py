@@ -205,7 +205,7 @@ def _strongest(model: GenePerturbationTransformer) -> None:
 
 def _unperturbed_queries(batch: ModelBatch) -> Queries:
     """Every gene is a query, and perturbed ones are masked as padding is."""
-    return Queries(place_BP=None, attend_BP=batch.measured_BL & ~batch.perturbed_BL)
+    return Queries(place_BQ=None, attend_BQ=batch.measured_BL & ~batch.perturbed_BL)
 
 
 @layers_fault("a_perturbed_genes_masked",

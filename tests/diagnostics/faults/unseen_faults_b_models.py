@@ -111,11 +111,11 @@ def _heads_cut(model: GenePerturbationTransformer) -> None:
 def _batch_norm(model: GenePerturbationTransformer) -> None:
     """Humbatova et al., wrong layer for the purpose; the momentum of one library read as that of another."""
 
-    def normalised(self: Any, usual: Any, decoded_BPD: Tensor, *rest: Tensor) -> Tensor:
-        if self.training and decoded_BPD[..., 0].numel() > 1:
-            flat = F.batch_norm(decoded_BPD.flatten(0, 1), None, None, training=True)
-            decoded_BPD = flat.view_as(decoded_BPD)
-        return usual(decoded_BPD, *rest)
+    def normalised(self: Any, usual: Any, decoded_BQD: Tensor, *rest: Tensor) -> Tensor:
+        if self.training and decoded_BQD[..., 0].numel() > 1:
+            flat = F.batch_norm(decoded_BQD.flatten(0, 1), None, None, training=True)
+            decoded_BQD = flat.view_as(decoded_BQD)
+        return usual(decoded_BQD, *rest)
 
     reforward(model.out, normalised)
 

@@ -76,7 +76,7 @@ def test_telling_an_unmeasured_gene_is_refused(pairs: PairBatch, data: st.DataOb
     changed = {name: getattr(pairs, name).copy() for name in MATRICES}
     changed["before_BG"][pair, gene] = changed["after_BG"][pair, gene] = 0
     changed["measured_BG"][pair, gene], changed["perturbed_BG"][pair, gene] = False, True
-    expected = rf"perturbed_BG tells the change of gene {pairs.vocab.feature_id[gene]} in pair {pair}, .* is unmeasured"
+    expected = rf"perturbed_BG names gene {pairs.vocab.feature_id[gene]} in pair {pair}, .* is unmeasured"
     with pytest.raises(InputError, match=expected):
         replace(pairs, **changed)
 

@@ -1,4 +1,4 @@
-"""What a predictor is given: told values, and controls whose unmeasured genes cannot be mistaken for zeros."""
+"""What a predictor is given: values of perturbed genes, and controls whose unmeasured genes are no zeros."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_perturbed_values_are_finite(perturbation: Perturbation, value: float, d
     cell, gene = data.draw(st.integers(0, len(perturbation) - 1)), data.draw(st.integers(0, N_GENES - 1))
     perturbed_BG, target_BG = perturbation.perturbed_BG.copy(), perturbation.target_BG.copy()
     perturbed_BG[cell, gene], target_BG[cell, gene] = True, value
-    with pytest.raises(InputError, match=r"Perturbation\.target_BG is not finite at a told gene"):
+    with pytest.raises(InputError, match=r"Perturbation\.target_BG is not finite at a perturbed gene"):
         Perturbation(perturbed_BG=perturbed_BG, target_BG=target_BG)
 
 
@@ -57,7 +57,7 @@ def test_unperturbed_values_are_zero(perturbation: Perturbation, value: float, d
     cell, gene = data.draw(st.integers(0, len(perturbation) - 1)), data.draw(st.integers(0, N_GENES - 1))
     perturbed_BG, target_BG = perturbation.perturbed_BG.copy(), perturbation.target_BG.copy()
     perturbed_BG[cell, gene], target_BG[cell, gene] = False, value
-    with pytest.raises(InputError, match=r"Perturbation\.target_BG is not 0 at a gene that is not told: store 0"):
+    with pytest.raises(InputError, match=r"Perturbation\.target_BG is not 0 at a gene that is not perturbed: store 0"):
         Perturbation(perturbed_BG=perturbed_BG, target_BG=target_BG)
 
 

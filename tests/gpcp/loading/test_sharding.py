@@ -10,7 +10,7 @@ from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairSource
 from gpcp.core.random import stream
 from gpcp.loading.prefetch import Prefetched
-from gpcp.loading.sharding import epoch_seed, n_shared, share
+from gpcp.loading.sharding import epoch_seed, n_sharded, shard
 from tests.gpcp.held_pairs import KINDS, HeldPairs, LateHeldPairs, content, reading_threads
 
 
@@ -36,7 +36,7 @@ def test_together_they_give_the_pass(
         of_worker = [
             content(
                 batch.dense()
-                for batch in share(
+                for batch in shard(
                     source, batch_size=batch_size, seed=5, start=start, rank=rank, n_ranks=n_ranks,
                     worker=worker, n_workers=n_workers, even=even,
                 )
@@ -44,7 +44,7 @@ def test_together_they_give_the_pass(
             for worker in range(n_workers)
         ]  # fmt: skip
         of_rank.append(in_turn(of_worker))
-        wanted = n_shared(n, batch_size=batch_size, start=start, rank=rank, n_ranks=n_ranks, even=even)
+        wanted = n_sharded(n, batch_size=batch_size, start=start, rank=rank, n_ranks=n_ranks, even=even)
         assert len(of_rank[-1]) == wanted
     if even:
         assert len({len(part) for part in of_rank}) == 1
@@ -56,13 +56,13 @@ def test_together_they_give_the_pass(
 @given(st.booleans(), st.integers(0, 20), st.integers(0, 5), st.integers(1, 4), st.integers(0, 3))
 def test_only_one_s_own_batches_are_made_dense(known: bool, n: int, start: int, n_ranks: int, rank: int):
     source, rank = LateHeldPairs(n, known=known), rank % n_ranks
-    own = [batch.dense() for batch in share(source, batch_size=2, seed=0, start=start, rank=rank, n_ranks=n_ranks)]
+    own = [batch.dense() for batch in shard(source, batch_size=2, seed=0, start=start, rank=rank, n_ranks=n_ranks)]
     made = [number for number, _ in source.made_dense]
     assert made == list(range(start + rank, start + n_ranks * len(own), n_ranks))
 
 
 def test_a_share_left_early_ends_the_pass_though_a_traceback_holds_it():
-    batches = share(Prefetched(HeldPairs(20), depth=1), batch_size=1, seed=0, n_ranks=2)
+    batches = shard(Prefetched(HeldPairs(20), depth=1), batch_size=1, seed=0, n_ranks=2)
     assert len(list(islice(batches, 3))) == 3
     assert len(reading_threads()) == 1
     batches.close()
@@ -72,8 +72,8 @@ def test_a_share_left_early_ends_the_pass_though_a_traceback_holds_it():
 def test_a_source_that_promises_too_much_is_refused_rather_than_waited_for():
     promised = Promises(HeldPairs(5), 9)
     with pytest.raises(InputError, match=r"promises 9 pairs and ends before batch 3 of 2: n_pairs has to be"):
-        list(share(promised, batch_size=2, seed=0, rank=1, n_ranks=2))
-    assert len(list(share(promised, batch_size=2, seed=0))) == 3
+        list(shard(promised, batch_size=2, seed=0, rank=1, n_ranks=2))
+    assert len(list(shard(promised, batch_size=2, seed=0))) == 3
 
 
 class Promises:

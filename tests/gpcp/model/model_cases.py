@@ -1,7 +1,4 @@
-"""Every combination of the model's parts, and random batches for them, in float64.
-
-Dimension key: ``B`` pairs, ``L`` tokens.
-"""
+"""Every combination of the model's parts, and random batches for them, in float64."""
 
 import torch
 from hypothesis import strategies as st

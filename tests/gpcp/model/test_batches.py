@@ -1,4 +1,4 @@
-"""Pairs become tokens and come back, and the model is shown nothing that is not told."""
+"""Pairs become tokens and come back, and the model is shown no change of a gene that is not perturbed."""
 
 import numpy as np
 import pytest

@@ -170,7 +170,7 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
 
 
 def test_the_seed_cannot_tell_one_gene_of_another() -> None:
-    """With every gene a query and none attending to another, what is told of one gene reaches that gene alone."""
+    """With every gene a query and none attending to another, the change of one gene reaches that gene alone."""
     model, batch = GenePerturbationTransformer(preset("seed", N_GENES)).double(), full_batch()
     batch = batch.to(torch.device("cpu"), torch.float64)
     moved_BL = model(changed(batch, target_BL=batch.target_BL + 1)) - model(batch)

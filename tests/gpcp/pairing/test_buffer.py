@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gpcp.pairing.streaming
 from gpcp.core.pairs import concatenate
-from gpcp.pairing.buffer import PairingBuffer, Waiting
+from gpcp.pairing.buffer import BufferLimits, PairingBuffer
 from gpcp.pairing.jaccard import packed
 from gpcp.pairing.rules import KeyedCells, PairRule
 from tests.gpcp.held_cells import FIRST
@@ -134,13 +134,13 @@ def test_the_best_of_two_is_one_of_the_two_oldest_that_may_be_met():
     expressed = packed(np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1]], dtype=np.bool_))
     cells = KeyedCells(
         rule=PairRule(match_on=(), differ_on=("donor",)),
-        key_LB=np.zeros((1, 4), dtype=np.int64),
+        level_keys=np.zeros((1, 4), dtype=np.int64),
         label_CB=np.array([[0, 0, 0, 1]]),
         set_B=np.zeros(4, dtype=np.int64),
         measured_SW=packed(np.ones((1, 4), dtype=np.bool_)),
         word_BW=expressed,
     )
     for best_of, partner in ((1, 0), (2, 1), (3, 2)):
-        buffer = PairingBuffer(cells, Waiting(best_of=best_of), np.arange(4))
+        buffer = PairingBuffer(cells, BufferLimits(best_of=best_of), np.arange(4))
         buffer.arrive(0)
         assert buffer.pair_PT.tolist() == [[partner, 3]]

@@ -27,7 +27,7 @@ def bytes_of(pairs: PairBatch) -> bytes:
 
 
 def check_pairs(case: Case, pairs: PairBatch) -> None:
-    """Keys and differences hold; what is measured, given and told is right."""
+    """Keys and differences hold; what is measured, given and perturbed is right."""
     source, options = case.held, case.options
     before, after = pairs.before_id_B - FIRST, pairs.after_id_B - FIRST
     for one, other in zip(before.tolist(), after.tolist(), strict=True):

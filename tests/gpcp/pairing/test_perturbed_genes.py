@@ -1,4 +1,4 @@
-"""What is told: random sets of uniform size, by the seed and the number of the pair alone."""
+"""Perturbed genes: random sets of uniform size, by the seed and the number of the pair alone."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def test_perturbed_sets_are_random_sets_of_uniform_size():
     assert (np.abs(sizes[1:4] - 20_000 / 3) < 355).all()
     assert (np.abs(n_perturbed.sum(axis=0)[[0, 1, 3, 4]] - 10_000) < 355).all()
     assert not n_perturbed[:, 2].any()
-    # Which gene is told says nothing of the next: of the sets of two, each of the six is as frequent.
+    # One perturbed gene carries no information on the next: of the sets of two, each of the six is as frequent.
     pairs = Counter(tuple(np.flatnonzero(row)) for row in n_perturbed[n_perturbed.sum(axis=1) == 2])
     assert len(pairs) == 6
     assert all(abs(n - sizes[2] / 6) < 5 * np.sqrt(sizes[2] / 6) for n in pairs.values())
@@ -48,7 +48,7 @@ def test_sizes_are_clipped_and_ties_perturbed_in_full(measured: NDArray[np.bool_
     assert (np.minimum(lo, most) <= n_perturbed).all()
     assert (n_perturbed <= np.minimum(hi, most)).all()
     for row in range(4):
-        # None that is told has a higher number than one that is measured and not told.
+        # No perturbed gene has a higher number than one that is measured and not perturbed.
         highest = max(tied[row, :n_genes][perturbed[row]].tolist(), default=-1)
         assert all(number >= highest for number in tied[row, :n_genes][measured[row] & ~perturbed[row]].tolist())
 
@@ -78,7 +78,7 @@ def test_pairs_beyond_a_chunk_are_perturbed_as_those_within():
     )
     np.testing.assert_array_equal(part, whole[250:])
     other = perturbed_bits(side, side, (1, 69), seed=4, number_P=np.arange(600))
-    # 70 genes, 1 to 69 told: two draws that agree are no accident, but sets of one gene have only 70 values.
+    # 70 genes, 1 to 69 perturbed: two draws that agree are no accident, but sets of one gene have only 70 values.
     assert (other == whole).all(axis=1).sum() < 5
 
 

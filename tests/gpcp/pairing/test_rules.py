@@ -31,7 +31,7 @@ def test_numbers_are_equal_where_names_are(case: Case, cut: int):
         for one in range(n):
             for other in range(n):
                 same = case.key(one, names) == case.key(other, names)
-                assert (found.key_LB[level, one] == found.key_LB[level, other]) == same
+                assert (found.level_keys[level, one] == found.level_keys[level, other]) == same
     usable = [len(case.held.measured(row)) >= rule.min_shared for row in range(n)]
     assert found.usable_B.tolist() == usable
     rows = np.flatnonzero(usable)

@@ -16,7 +16,7 @@ FIELDS = ("before_BG", "after_BG", "measured_BG", "perturbed_BG", "before_id_B",
 
 @st.composite
 def sparse_pairs(draw: st.DrawFn) -> tuple[SparsePairs, np.ndarray]:
-    """Pairs, and what is told in each."""
+    """Pairs, and the perturbed genes of each."""
     vocab, n_pairs = draw(vocabs()), draw(st.integers(0, 5))
     sides = sparse_cells(vocab=vocab, covariates=("donor",), min_cells=n_pairs, max_cells=n_pairs)
     before, after = draw(sides), draw(sides)
@@ -57,7 +57,7 @@ def test_what_is_no_pair_is_refused(one: SparseCells, other: SparseCells):
     n_perturbed = np.zeros((len(one), -(-len(one.vocab) // 8)), dtype=np.uint8)
     with pytest.raises(InputError, match=rf"{len(one)} cells before, 1 after"):
         SparsePairs(before=one, after=one.rows(slice(0, 1)), perturbed_BW=n_perturbed)
-    with pytest.raises(InputError, match="told genes of shape"):
+    with pytest.raises(InputError, match="perturbed genes of shape"):
         SparsePairs(before=one, after=one, perturbed_BW=n_perturbed[:1])
     if one.vocab != other.vocab:
         with pytest.raises(InputError, match="different vocabularies"):

@@ -18,7 +18,7 @@ def statistics_of(counts: list[tuple[int, int]], *, n_cells: int, names: list[st
         n_nonzero_G=n_expressed,
         mean_nonzero_G=np.where(n_expressed > 0, 1.0 + np.arange(len(counts)), 0.0),
         squares_nonzero_G=np.where(n_expressed > 1, 0.1 * n_expressed, 0.0),
-        measured_KG=np.zeros((0, len(counts)), dtype=np.bool_),
+        measured_SG=np.zeros((0, len(counts)), dtype=np.bool_),
     )
 
 
@@ -42,18 +42,18 @@ def statistics(draw: st.DrawFn, *, min_genes: int = 2, max_genes: int = 12) -> G
         n_nonzero_G=found.n_nonzero_G,
         mean_nonzero_G=found.mean_nonzero_G / draw(st.sampled_from([1.0, 3.0])),
         squares_nonzero_G=found.squares_nonzero_G,
-        dataset_K=tuple(names),
-        measured_KG=np.array(bits, dtype=np.bool_).reshape(len(names), n_genes),
+        dataset_S=tuple(names),
+        measured_SG=np.array(bits, dtype=np.bool_).reshape(len(names), n_genes),
         sampled=draw(st.booleans()),
     )
 
 
 def same(one: GeneStatistics, other: GeneStatistics) -> bool:
     """Whether two are equal to the byte."""
-    arrays = ("n_measured_G", "n_expressed_G", "n_nonzero_G", "measured_KG", "mean_nonzero_G", "squares_nonzero_G")
-    return (one.vocab, one.n_cells, one.dataset_K, one.sampled) == (
+    arrays = ("n_measured_G", "n_expressed_G", "n_nonzero_G", "measured_SG", "mean_nonzero_G", "squares_nonzero_G")
+    return (one.vocab, one.n_cells, one.dataset_S, one.sampled) == (
         other.vocab,
         other.n_cells,
-        other.dataset_K,
+        other.dataset_S,
         other.sampled,
     ) and all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in arrays)

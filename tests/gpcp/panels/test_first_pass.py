@@ -21,7 +21,7 @@ from gpcp.sources.sparse import SparseCells
 from tests.gpcp.panels.selection_cases import same
 from tests.strategies import LARGEST, cell_batches, vocabs
 
-COUNTS = ("n_measured_G", "n_expressed_G", "n_nonzero_G", "measured_KG")
+COUNTS = ("n_measured_G", "n_expressed_G", "n_nonzero_G", "measured_SG")
 MOMENTS = ("mean_nonzero_G", "squares_nonzero_G")
 
 
@@ -81,11 +81,11 @@ def check_against_dense(found: GeneStatistics, cells: CellBatch) -> None:
         np.testing.assert_allclose(found.mean_G[gene], here.mean(), rtol=1e-12, atol=1e-14 * LARGEST)
         np.testing.assert_allclose(found.variance_G[gene], here.var(), rtol=1e-9, atol=1e-14 * LARGEST**2)
     datasets = cells.covariates.get("dataset", np.zeros(0, dtype=np.str_))
-    assert found.dataset_K == tuple(sorted(set(datasets.tolist())))
-    for name, measured_G in zip(found.dataset_K, found.measured_KG, strict=True):
+    assert found.dataset_S == tuple(sorted(set(datasets.tolist())))
+    for name, measured_G in zip(found.dataset_S, found.measured_SG, strict=True):
         np.testing.assert_array_equal(measured_G, measured[datasets == name].any(axis=0))
-    if found.dataset_K:
-        np.testing.assert_array_equal(found.n_datasets_G, found.measured_KG.sum(axis=0))
+    if found.dataset_S:
+        np.testing.assert_array_equal(found.n_datasets_G, found.measured_SG.sum(axis=0))
 
 
 @given(cells=cell_batches(min_cells=1, max_cells=12), block=st.integers(1, 13), seed=st.integers(0, 99))
@@ -176,7 +176,7 @@ def sparse_cells(n_cells: int, n_genes: int, *, seed: int = 0) -> SparseCells:
         cell_id_B=np.arange(n_cells, dtype=np.int64),
         measured_SG=measured,
         set_B=code,
-        covariates={"dataset": Labels(name_K=np.array(["d0", "d1", "d2", "absent"]), code_B=code)},
+        covariates={"dataset": Labels(names=np.array(["d0", "d1", "d2", "absent"]), code_B=code)},
     )
     return SparseCells(index=index, value_BG=sp.csr_array(value.astype(np.float32)))
 
@@ -189,7 +189,7 @@ def test_sparse_cells_stay_sparse():
     assert set(source.given) == {300, 100}
     assert not found.sampled
     assert (found.measured_error_G == 0).all()
-    assert found.dataset_K == ("d0", "d1", "d2")
+    assert found.dataset_S == ("d0", "d1", "d2")
 
 
 def test_all_cells_are_read_in_turn():
@@ -279,7 +279,7 @@ def test_bad_use():
 
 def test_statistics_that_contradict_themselves():
     found = gene_statistics(Held(sparse_cells(5, 3).dense()))
-    fields = {name: getattr(found, name) for name in (*COUNTS, *MOMENTS, "vocab", "dataset_K", "n_cells")}
+    fields = {name: getattr(found, name) for name in (*COUNTS, *MOMENTS, "vocab", "dataset_S", "n_cells")}
     for name, value, message in (
         ("n_measured_G", np.full(3, 6), "gene g0 is measured in more cells than there are"),
         ("n_expressed_G", np.array([0, -1, 0]), "gene g1 is expressed in a negative number"),
@@ -288,7 +288,7 @@ def test_statistics_that_contradict_themselves():
         ("squares_nonzero_G", np.array([0, 0, -1.0]), "gene g2 is of an impossible variance"),
         ("mean_nonzero_G", np.array([np.nan, 0, 0]), "mean that is not finite"),
         ("n_measured_G", np.zeros(2, dtype=np.int64), r"has shape \(2,\), expected \(3,\)"),
-        ("measured_KG", np.zeros((1, 3), dtype=np.bool_), "measured_KG has shape"),
+        ("measured_SG", np.zeros((1, 3), dtype=np.bool_), "measured_SG has shape"),
     ):
         with pytest.raises(InputError, match=message):
             GeneStatistics(**{**fields, name: value})

@@ -35,7 +35,7 @@ def swept(
 
 def row(slot: int, loss_s: tuple[float, ...], outcome: str = "finished", **values: Any) -> SweepRow:
     return SweepRow(
-        slot=slot, values=values, outcome=outcome, loss_S=loss_s, n_parameters=1, n_steps=1, seconds=1.0 + slot
+        slot=slot, values=values, outcome=outcome, loss_R=loss_s, n_parameters=1, n_steps=1, seconds=1.0 + slot
     )
 
 

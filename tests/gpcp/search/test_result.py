@@ -23,7 +23,7 @@ def test_what_ties_is_within_the_seeds_noise_and_what_does_not_is_beyond(all_los
     assert best is not None
     assert best.loss == min(one.loss for one in rows)
     better = sorted(rows, key=lambda one: one.loss)[: math.ceil(len(rows) / 2)]
-    pooled = math.sqrt(np.mean([np.var(one.loss_S, ddof=1) for one in better]))
+    pooled = math.sqrt(np.mean([np.var(one.loss_R, ddof=1) for one in better]))
     width = 2 * math.sqrt(2) * pooled / math.sqrt(3)
     assert found.tie_width == pytest.approx(width)
     ties = {one.slot for one in found.ties}

@@ -17,7 +17,7 @@ class Killed(BaseException):
 
 
 def _content(result: SweepResult) -> list[object]:
-    return [(row.slot, row.values, row.outcome, row.loss_S) for row in result.rows]
+    return [(row.slot, row.values, row.outcome, row.loss_R) for row in result.rows]
 
 
 @pytest.mark.parametrize("after", [1, 4, 8])
@@ -38,7 +38,7 @@ def test_a_sweep_that_was_interrupted_ends_like_one_that_was_not(tmp_path: Path,
     assert _content(resumed) == _content(whole)
     assert len(resumed.rows) == CONFIG.n_trials
     # No training was done twice.
-    assert n_first + n_done + 1_000 == sum(max(1, len(row.loss_S)) for row in whole.rows)
+    assert n_first + n_done + 1_000 == sum(max(1, len(row.loss_R)) for row in whole.rows)
 
 
 def test_more_trials_go_on_from_those_that_are_there(tmp_path: Path):
@@ -56,7 +56,7 @@ def test_every_trial_has_the_same_seeds(tmp_path: Path):
     finished = tuple(CONFIG.seeds)
     assert all(one == finished[: len(one)] for one in seeds)
     alike = [row for row in found.rows if row.values == found.rows[0].values and row.outcome == "finished"]
-    assert len({row.loss_S for row in alike}) == 1
+    assert len({row.loss_R for row in alike}) == 1
     assert len(set(SweepConfig(seed=1).seeds) & set(SweepConfig(seed=2).seeds)) == 0
 
 
@@ -97,10 +97,10 @@ def test_a_rate_that_wins_nothing_is_given_up_after_one_seed_and_a_worse_one_aft
     config = SweepConfig(n_trials=3, n_seeds=4, n_epochs=3, epoch_pairs=1_000)
     found = swept(tmp_path / "a.journal", "learning_rate=1e-8..1", config=config, first=first)
     best, flat, worse = found.rows
-    assert (best.outcome, len(best.loss_S)) == ("finished", 4)
-    assert (flat.outcome, len(flat.loss_S)) == ("flat", 1)
-    assert all(one > other for one, other in zip(worse.loss_S, best.loss_S, strict=False))
-    assert (worse.outcome, len(worse.loss_S)) == ("worse", 3)
+    assert (best.outcome, len(best.loss_R)) == ("finished", 4)
+    assert (flat.outcome, len(flat.loss_R)) == ("flat", 1)
+    assert all(one > other for one, other in zip(worse.loss_R, best.loss_R, strict=False))
+    assert (worse.outcome, len(worse.loss_R)) == ("worse", 3)
 
 
 def test_points_that_are_given_come_first_then_the_spread_then_tpe(tmp_path: Path):

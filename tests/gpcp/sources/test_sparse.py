@@ -61,7 +61,7 @@ def test_rows_are_rows(cells: SparseCells, data: st.DataObject):
     # What rows() leaves unchecked would pass the checks.
     SparseCells(index=part.index, value_BG=part.value_BG)
     for labels in part.index.covariates.values():
-        Labels(name_K=labels.name_K, code_B=labels.code_B)
+        Labels(names=labels.names, code_B=labels.code_B)
     with pytest.raises(ValueError, match="read-only"):
         part.index.set_B[:] = 0
 
@@ -155,14 +155,14 @@ def test_an_impossible_index_is_refused(other: dict[str, Any], message: str):
 
 def test_labels():
     labels = Labels.of(np.array(["b", "a", "b"]))
-    assert labels.name_K.tolist() == ["a", "b"]
+    assert labels.names.tolist() == ["a", "b"]
     assert labels.text_B.tolist() == ["b", "a", "b"]
     both = concatenate_labels([labels, Labels.of(np.array(["c", "a"]))])
     assert both.text_B.tolist() == ["b", "a", "b", "c", "a"]
     with pytest.raises(InputError, match="goes from 0 to 2, but there are 2 names"):
-        Labels(name_K=np.array(["a", "b"]), code_B=np.array([0, 2], dtype=np.int32))
+        Labels(names=np.array(["a", "b"]), code_B=np.array([0, 2], dtype=np.int32))
     with pytest.raises(InputError, match="give a row of str"):
-        Labels(name_K=np.array([1, 2]), code_B=np.array([0], dtype=np.int32))  # pyright: ignore[reportArgumentType]
+        Labels(names=np.array([1, 2]), code_B=np.array([0], dtype=np.int32))  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match=r"no covariate 'donor' \(it gives: none\)"):
         index().labels("donor")
 

@@ -27,7 +27,7 @@ CONFIG = FitConfig(n_steps=12, batch_size=16, warmup_steps=2, evaluate_every=3, 
 
 
 class ChainPairs:
-    """Gene 0 is told and gene 1 follows it, after = 2 x told; gene 2 is left as it was, and unmeasured now and then."""
+    """Gene 0 is perturbed and gene 1 follows it, after = 2 x its value; gene 2 stays, and is unmeasured at times."""
 
     def __init__(self, n_pairs: int) -> None:
         self.n_pairs = n_pairs

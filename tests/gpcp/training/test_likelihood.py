@@ -36,7 +36,7 @@ SD = 0.5
 
 
 class NoisyChain:
-    """Gene 0 is told and gene 1 follows it with noise of SD .5; gene 2 is unmeasured in half of the pairs."""
+    """Gene 0 is perturbed and gene 1 follows it with noise of SD .5; gene 2 is unmeasured in half of the pairs."""
 
     def __init__(self, n_pairs: int) -> None:
         self.n_pairs = n_pairs
@@ -87,8 +87,8 @@ def test_the_closed_form_and_what_is_not_scored(said: Mixture, weight: PairWeigh
     usual = [one_BLK.clone().requires_grad_() for one_BLK in said.parameters]
     outcomes = []
     for parameters, values_BL in ((usual, after_BL), (poisoned, torch.where(scored_BL, after_BL, math.nan))):
-        logit_BLK, mean_BLK, log_sd_BLK = parameters
-        one = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
+        logit_BLM, mean_BLM, log_sd_BLM = parameters
+        one = Mixture(logit_BLM=logit_BLM, mean_BLM=mean_BLM, log_sd_BLM=log_sd_BLM)
         loss = masked_nll(one, values_BL, scored_BL, weight)
         outcomes.append((float(loss.detach()), torch.autograd.grad(loss, parameters)))
     assert outcomes[0][0] == outcomes[1][0]

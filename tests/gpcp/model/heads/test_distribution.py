@@ -18,17 +18,17 @@ def mixtures(draw: st.DrawFn) -> Mixture:
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 4)))
     scale = draw(st.sampled_from([0.1, 1.0, 4.0]))
     logit, mean, log_sd = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3))
-    return Mixture(logit_BLK=scale * logit, mean_BLK=scale * mean, log_sd_BLK=log_sd)
+    return Mixture(logit_BLM=scale * logit, mean_BLM=scale * mean, log_sd_BLM=log_sd)
 
 
 @given(said=mixtures(), value=st.floats(-20, 20))
 def test_the_density_is_the_weighted_sum_of_gaussians(said: Mixture, value: float) -> None:
-    weight_BLK = said.weight_BLK.numpy()
-    component_BLK = norm.logpdf(value, said.mean_BLK.numpy(), said.log_sd_BLK.exp().numpy())
-    expected_BL = logsumexp(component_BLK, b=weight_BLK, axis=-1)
+    weight_BLM = said.weight_BLM.numpy()
+    component_BLM = norm.logpdf(value, said.mean_BLM.numpy(), said.log_sd_BLM.exp().numpy())
+    expected_BL = logsumexp(component_BLM, b=weight_BLM, axis=-1)
     found_BL = said.log_density(torch.full(said.mean_BL.shape, value, dtype=torch.float64)).numpy()
     np.testing.assert_allclose(found_BL, expected_BL, rtol=1e-9, atol=1e-9)  # rounding of sums of large exponents
-    np.testing.assert_allclose(weight_BLK.sum(axis=-1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(weight_BLM.sum(axis=-1), 1.0, rtol=1e-12)
 
 
 @given(said=mixtures())
@@ -36,10 +36,10 @@ def test_mass_mean_and_variance_by_quadrature(said: Mixture) -> None:
     # Trapezia over +- 12 of the widest spread beyond the outermost means, at a tenth of the narrowest: for Gaussians
     # the error falls faster than any power of the step, so that 1e-6 is far above it.
     first = Mixture(
-        logit_BLK=said.logit_BLK[:1, :1], mean_BLK=said.mean_BLK[:1, :1], log_sd_BLK=said.log_sd_BLK[:1, :1]
+        logit_BLM=said.logit_BLM[:1, :1], mean_BLM=said.mean_BLM[:1, :1], log_sd_BLM=said.log_sd_BLM[:1, :1]
     )
-    sd_K = first.log_sd_BLK.exp().numpy().ravel()
-    mean_K = first.mean_BLK.numpy().ravel()
+    sd_K = first.log_sd_BLM.exp().numpy().ravel()
+    mean_K = first.mean_BLM.numpy().ravel()
     value_N = np.arange(mean_K.min() - 12 * sd_K.max(), mean_K.max() + 12 * sd_K.max(), sd_K.min() / 10)
     density_N = np.exp(first.log_density(torch.as_tensor(value_N)[:, None])[:, 0].numpy())
     mean = float(first.mean_BL)
@@ -62,14 +62,14 @@ def test_other_units_change_the_density_by_the_scale(said: Mixture, scale: float
 
 
 def test_far_values_and_lopsided_weights_stay_numbers_with_gradients() -> None:
-    logit_BLK = torch.tensor([[[500.0, -500.0, 0.0]]], requires_grad=True)
-    mean_BLK = torch.tensor([[[0.0, 1.0, -1.0]]], requires_grad=True)
-    log_sd_BLK = torch.tensor([[[-5.0, 5.0, 0.0]]], requires_grad=True)
-    said = Mixture(logit_BLK=logit_BLK, mean_BLK=mean_BLK, log_sd_BLK=log_sd_BLK)
+    logit_BLM = torch.tensor([[[500.0, -500.0, 0.0]]], requires_grad=True)
+    mean_BLM = torch.tensor([[[0.0, 1.0, -1.0]]], requires_grad=True)
+    log_sd_BLM = torch.tensor([[[-5.0, 5.0, 0.0]]], requires_grad=True)
+    said = Mixture(logit_BLM=logit_BLM, mean_BLM=mean_BLM, log_sd_BLM=log_sd_BLM)
     density_BL = said.log_density(torch.tensor([[1e4]]))
     density_BL.sum().backward()
     assert density_BL.isfinite().all()
-    for parameter in (logit_BLK, mean_BLK, log_sd_BLK):
+    for parameter in (logit_BLM, mean_BLM, log_sd_BLM):
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
 
@@ -81,10 +81,10 @@ def test_half_precision_is_left_and_double_is_kept() -> None:
         (torch.float64, torch.float64),
     ):
         zero_BLK = torch.zeros((1, 1, 2), dtype=dtype)
-        assert Mixture(logit_BLK=zero_BLK, mean_BLK=zero_BLK, log_sd_BLK=zero_BLK).mean_BL.dtype == kept
+        assert Mixture(logit_BLM=zero_BLK, mean_BLM=zero_BLK, log_sd_BLM=zero_BLK).mean_BL.dtype == kept
 
 
 def test_parts_that_disagree_are_refused() -> None:
     zero_BLK = torch.zeros((1, 2, 3))
-    with pytest.raises(InputError, match="log_sd_BLK has shape"):
-        Mixture(logit_BLK=zero_BLK, mean_BLK=zero_BLK, log_sd_BLK=zero_BLK[..., :1])
+    with pytest.raises(InputError, match="log_sd_BLM has shape"):
+        Mixture(logit_BLM=zero_BLK, mean_BLM=zero_BLK, log_sd_BLM=zero_BLK[..., :1])

@@ -45,8 +45,8 @@ class _Own(nn.Module):
     def rank(self) -> int:
         return self.n_genes
 
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        return self.linear(decoded_BPD)[..., 0]
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
+        return self.linear(decoded_BQD)[..., 0]
 
 
 class _NoRank(nn.Module):
@@ -56,26 +56,26 @@ class _NoRank(nn.Module):
 
 
 class _ReadsPadding(Pooled):  # pyright: ignore[reportGeneralTypeIssues]
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        return super().forward(decoded_BPD, torch.ones_like(attend_BP), token_BL)
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
+        return super().forward(decoded_BQD, torch.ones_like(attend_BQ), token_BL)
 
 
 class _OverTheBatch(_Own):
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        answer_BL = super().forward(decoded_BPD, attend_BP, token_BL)
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
+        answer_BL = super().forward(decoded_BQD, attend_BQ, token_BL)
         return answer_BL - answer_BL.mean(dim=0)
 
 
 class _ByPosition(_Own):
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        answer_BL = super().forward(decoded_BPD, attend_BP, token_BL)
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
+        answer_BL = super().forward(decoded_BQD, attend_BQ, token_BL)
         return answer_BL * (1 + torch.arange(answer_BL.shape[1]))
 
 
 class _OverTheGenes(_Own):
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        answer_BL = super().forward(decoded_BPD, attend_BP, token_BL)
-        return answer_BL - torch.where(attend_BP, answer_BL, 0.0).mean(dim=1, keepdim=True)
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
+        answer_BL = super().forward(decoded_BQD, attend_BQ, token_BL)
+        return answer_BL - torch.where(attend_BQ, answer_BL, 0.0).mean(dim=1, keepdim=True)
 
 
 class _Silent(_Own):
@@ -85,8 +85,8 @@ class _Silent(_Own):
 
 
 class _Single(_Own):
-    def forward(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Tensor:
-        return super().forward(decoded_BPD, attend_BP, token_BL).float()
+    def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:
+        return super().forward(decoded_BQD, attend_BQ, token_BL).float()
 
 
 class _Boasts(_Own):
@@ -96,9 +96,9 @@ class _Boasts(_Own):
 
 
 class _OtherMean(_Own):
-    def distribution(self, decoded_BPD: Tensor, attend_BP: Tensor, token_BL: Tensor) -> Mixture:
-        mean_BLK = self.forward(decoded_BPD, attend_BP, token_BL)[..., None]
-        return Mixture(logit_BLK=mean_BLK * 0, mean_BLK=mean_BLK + 1, log_sd_BLK=mean_BLK)
+    def distribution(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Mixture:
+        mean_BLM = self.forward(decoded_BQD, attend_BQ, token_BL)[..., None]
+        return Mixture(logit_BLM=mean_BLM * 0, mean_BLM=mean_BLM + 1, log_sd_BLM=mean_BLM)
 
 
 @contextmanager
@@ -139,8 +139,8 @@ def test_a_head_of_ones_own_runs_the_same_contract() -> None:
 
 def test_the_bottleneck_says_one_number_whatever_it_is_perturbed() -> None:
     head = HEADS["pooled_scalar"][1](5, 8).double()
-    query_BPD = torch.randn((40, 3, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    answer_BL = head(query_BPD, torch.ones((40, 3), dtype=torch.bool), torch.arange(5)[None])
+    query_BQD = torch.randn((40, 3, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    answer_BL = head(query_BQD, torch.ones((40, 3), dtype=torch.bool), torch.arange(5)[None])
     apart_BL = (answer_BL - answer_BL[:1]).detach()
     size_L = torch.linalg.svdvals(apart_BL)
     assert float(size_L[1]) < 1e-12 * float(size_L[0])

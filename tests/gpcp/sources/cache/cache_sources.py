@@ -93,8 +93,8 @@ def made_cells(n_cells: int, *, n_genes: int = 9, seed: int = 0) -> SparseCells:
         measured_SG=measured_SG,
         set_B=set_B,
         covariates={
-            "dataset": Labels(name_K=words[::-1], code_B=set_B),
-            "cell_type": Labels(name_K=words, code_B=rng.integers(3, size=n_cells).astype(np.int32)),
+            "dataset": Labels(names=words[::-1], code_B=set_B),
+            "cell_type": Labels(names=words, code_B=rng.integers(3, size=n_cells).astype(np.int32)),
         },
         total_B=np.where(rng.random(n_cells) < 0.1, np.nan, rng.gamma(1.0, 1e4, size=n_cells)),
     )
@@ -111,9 +111,9 @@ def perturbed_otherwise(cells: SparseCells, rng: np.random.Generator) -> SparseC
     set_B = place[rng.integers(2, size=len(cells)), index.set_B].astype(np.int32)
     covariates: dict[str, Labels] = {}
     for name, labels in reversed(list(index.covariates.items())):
-        order = rng.permutation(len(labels.name_K) + 1)
-        name_K = np.append(labels.name_K, "a name without a cell")[order]
-        covariates[name] = Labels(name_K=name_K, code_B=np.argsort(order)[labels.code_B].astype(np.int32))
+        order = rng.permutation(len(labels.names) + 1)
+        names = np.append(labels.names, "a name without a cell")[order]
+        covariates[name] = Labels(names=names, code_B=np.argsort(order)[labels.code_B].astype(np.int32))
     full_BG = measured_SG[set_B] & (rng.random(value_BG.shape) < 0.5) | (value_BG.toarray() != 0)
     row, column = np.nonzero(full_BG)
     indptr = np.append(0, np.cumsum(full_BG.sum(axis=1)))

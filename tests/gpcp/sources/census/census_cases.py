@@ -1,7 +1,5 @@
 """A small Census on disk whose every value is known beforehand, and what a reader of it should say.
 
-Dimension key: ``N`` cells in the order of joinids, ``G`` genes, ``S`` datasets.
-
 Three datasets measure different genes, one of them with a full-length assay; cells have several types, tissues and
 diseases, some two at once; some are repetitions.
 """

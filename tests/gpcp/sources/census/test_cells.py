@@ -1,7 +1,4 @@
-"""``CensusCells``: its values are those in the store, its order is its own, and a damaged store is refused.
-
-Dimension key: ``N`` cells in the order of joinids, ``B`` cells of a batch, ``G`` genes.
-"""
+"""``CensusCells``: its values are those in the store, its order is its own, and a damaged store is refused."""
 
 import gc
 import pickle

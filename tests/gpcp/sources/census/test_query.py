@@ -1,7 +1,4 @@
-"""Filters of a Census: the cells they leave are those that a look at every cell leaves, and a wrong one is refused.
-
-Dimension key: ``N`` cells.
-"""
+"""Filters of a Census: the cells they leave are those that a look at every cell leaves, and a wrong one is refused."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -164,4 +161,4 @@ def test_labels_are_the_texts_of_a_column(entries: list[str], codes: list[int | 
     for one in (column, column.cast(pa.large_string())):
         labels = labels_of(one)
         assert labels.text_B.tolist() == expected
-        assert labels.name_K.tolist() == sorted(set(expected))
+        assert labels.names.tolist() == sorted(set(expected))

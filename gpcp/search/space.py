@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.fields import parse_field, parse_fields, replace_fields
 from gpcp.model.config import ModelConfig
 from gpcp.model.heads.registry import HEADS
 from gpcp.training.config import FitConfig
+from gpcp.training.fields import parse_field, parse_fields, replace_fields
 
 Value = float | int | str | bool | None
 JOINT = "query_form+head"
@@ -170,7 +170,7 @@ def _value_of(name: str, text: str) -> Value:
 
 
 def settings_of(texts: Iterable[str]) -> dict[str, Value]:
-    """Values of fields that are not varied, from texts ``NAME=VALUE``; see :func:`gpcp.core.fields.parse_fields`."""
+    """Values of what is not varied, from texts ``NAME=VALUE``; see :func:`gpcp.training.fields.parse_fields`."""
     return parse_fields(texts, ModelConfig, FitConfig, names=_USUAL)
 
 

@@ -12,7 +12,6 @@ from typing import Any, final
 
 from diagnostics.runs.experiment import WORLD, Experiment, changes
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.fields import parse_fields, replace_fields
 from gpcp.core.files import existing_file
 from gpcp.core.registry import Registry
 from gpcp.model.config import ModelConfig, preset
@@ -20,6 +19,7 @@ from gpcp.model.embedding import VALUE_EMBEDDINGS
 from gpcp.model.heads.registry import HEADS, gives_distribution
 from gpcp.model.queries import QUERY_FORMS
 from gpcp.training.config import FitConfig
+from gpcp.training.fields import parse_fields, replace_fields
 from simulators.scm.regimes import regime_of
 
 PARTS: Mapping[str, Registry[Any]] = {

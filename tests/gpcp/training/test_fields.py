@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpcp.core.errors import InputError
-from gpcp.core.fields import parse_field, parse_fields, replace_fields
 from gpcp.model.config import ModelConfig
 from gpcp.training.config import FitConfig
+from gpcp.training.fields import parse_field, parse_fields, replace_fields
 
 CONFIGS = (ModelConfig, FitConfig)
 DEFAULTS: dict[str, Any] = {

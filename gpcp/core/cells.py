@@ -1,7 +1,7 @@
 """Cells: ``CellBatch``, the dense form in which every source gives them, and the protocol ``CellSource``.
 
 ``measured`` (could have been seen; a property of the dataset) is not ``expressed`` (value > 0): an unmeasured gene
-holds 0, and ``measured_BG`` says that this 0 is no value.
+holds 0, and ``measured_BG`` is False there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

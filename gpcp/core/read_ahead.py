@@ -21,7 +21,7 @@ from gpcp.core.pairs import PairBatch, PairsToCome
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrefetchStats:
-    """Who has waited for whom in a pass so far; times are seconds on the wall clock.
+    """How long reader and consumer of a pass have waited so far; times are seconds on the wall clock.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def shard(
     rank, n_ranks, worker, n_workers : int
     even : bool
         Every rank gets the same number: what is left after the last whole round of ranks, fewer than ``n_ranks``
-        batches, is nobody's. Otherwise each batch is somebody's, and the first ranks may have one more.
+        batches, is dropped. Otherwise every batch has a rank, and the first ranks may have one more.
 
     Raises
     ------

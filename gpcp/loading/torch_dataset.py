@@ -41,7 +41,7 @@ class PairDataset(IterableDataset[PairBatch]):
         With the epoch it decides the pass, as in :func:`gpcp.training.fit.fit`.
     even : bool
         Give every rank equally many batches, as training over several processes needs: fewer than ``n_ranks`` batches
-        at the end of a pass are nobody's. Otherwise the ranks together give every pair once.
+        at the end of a pass are dropped. Otherwise the ranks together give every pair once.
     rank, n_ranks : int, optional
         By default those of ``torch.distributed`` where it is initialised, or else ``RANK`` and ``WORLD_SIZE`` as
         ``torchrun`` sets them, or else 0 and 1; looked up here, once.

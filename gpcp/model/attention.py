@@ -101,7 +101,7 @@ class Residual(nn.Module):
         maps: Maps | None = None,
         name: str = "",
     ) -> Tensor:
-        """Add what the sublayer says, (B, L, D); an attention sublayer without memory attends to its own tokens."""
+        """Add the output of the sublayer, (B, L, D); an attention sublayer without memory attends to its own tokens."""
         inner_BLD = self.norm(token_BLD) if self.norm_name == "pre" else token_BLD
         if isinstance(self.sublayer, MultiHeadAttention):
             attended_BKD = inner_BLD if memory_BKD is None else memory_BKD

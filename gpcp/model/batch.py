@@ -27,7 +27,7 @@ from gpcp.core.read_ahead import closed
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ModelBatch:
-    """Tokens, their values and their masks; every mask says True where the entry counts.
+    """Tokens, their values and their masks; every mask is True where the entry counts.
 
     Parameters
     ----------

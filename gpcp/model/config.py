@@ -116,7 +116,7 @@ PRESETS: Registry[Preset] = Registry("preset")
 
 @PRESETS.register("default")
 def default(n_genes: int) -> ModelConfig:
-    """The author's idea, repaired: each gene asks, queries know who they are and talk to each other."""
+    """The author's idea, repaired: every gene is a query with an identity, and queries attend to each other."""
     return ModelConfig(n_genes=n_genes)
 
 

@@ -118,7 +118,7 @@ class GenePerturbationTransformer(nn.Module):
 
     @property
     def gives_distribution(self) -> bool:
-        """Whether its head says more than a mean."""
+        """Whether its head predicts a distribution."""
         return gives_distribution(self.config.head)
 
     def distribution(self, batch: ModelBatch) -> Mixture:

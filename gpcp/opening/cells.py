@@ -1,4 +1,4 @@
-"""Sources of cells by name, ``SCHEME:PLACE``: one word on a command line says where cells come from.
+"""Sources of cells by name, ``SCHEME:PLACE``: the form in which commands name where cells come from.
 
 ``h5ad:FILE``, ``census:VERSION-OR-FOLDER`` and ``cache:FOLDER`` are here; a package above registers its own with
 ``SCHEMES.register(name)(Scheme(...))``, and options of its own with ``OPTIONS.register(name)(Option(...))``.

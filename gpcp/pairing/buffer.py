@@ -93,7 +93,7 @@ class PairingBuffer:
     n_held : int
         The first so many rows wait already.
     n_due : int
-        The first so many of these have waited ``max_age`` and found nobody.
+        The first so many of these have waited ``max_age`` without a partner.
 
     Attributes
     ----------
@@ -275,6 +275,6 @@ class PairingBuffer:
         while not self._waits[self._oldest]:
             self._oldest += 1
         row = self._oldest
-        # Who is overdue has nobody to meet among those that wait.
+        # An overdue cell has no partner among those that wait.
         if row < self._due or not self._leave_with(self._relaxed(row), row, now):
             self._take(row)

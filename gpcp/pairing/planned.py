@@ -119,7 +119,7 @@ class Planning:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pairs of cells that follow each other in a random order, and the rows left over.
 
-        Those of the fullest key first, then of each next one who is left over.
+        Those of the fullest key first, then of each next key those that are left over.
         """
         made: list[NDArray[np.int64]] = []
         for level in reversed(range(len(self._cells.level_keys))):

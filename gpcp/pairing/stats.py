@@ -32,7 +32,7 @@ class PairingStats:
         Cells in pairs, two for each pair.
     n_left_over : int
         Cells without a partner: those that wait, until the pass ends; those that were given up because too many
-        waited; and those that nobody came for, after it.
+        waited; and those without a partner, after it.
     n_filtered : int
         Cells that could be in no pair, since they were measured for fewer than ``min_shared`` genes.
     n_relaxed : int

@@ -19,7 +19,7 @@ from gpcp.core.genes import GeneVocab
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class GeneStatistics:
-    """What a pass over cells says of each gene. Two of them of different cells are merged by ``+``.
+    """Counts and moments of each gene over a pass. Two of them of different cells are merged by ``+``.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ class SweepResult:
 
     @property
     def tie_width(self) -> float:
-        """Difference of losses below which two trials tie; NaN where one seed says nothing of it."""
+        """Difference of losses below which two trials tie; NaN where each has one seed."""
         return tie_width(self.seed_sd, self.n_seeds)
 
     @property

@@ -173,7 +173,7 @@ class SweepStore:
     def claim(
         self, sampler: Callable[[int], optuna.samplers.BaseSampler], pruner: optuna.pruners.BasePruner
     ) -> optuna.Trial | None:
-        """The first trial that nobody runs, as this worker's own; None where there is none.
+        """The first trial that no worker runs, claimed for this one; None where there is none.
 
         Parameters
         ----------

@@ -176,7 +176,7 @@ def planned(
 
 
 def work(store: SweepStore, task: Task, seed: int, on_seed: Callable[[], None] | None = None) -> None:
-    """Claim and run trials until none is left that nobody runs."""
+    """Claim and run trials until every trial is done or run by another worker."""
 
     def sampler(slot: int) -> optuna.samplers.BaseSampler:
         # A seed for each slot: what a resumed sweep tries does not depend on where it was interrupted.

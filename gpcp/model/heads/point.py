@@ -58,7 +58,7 @@ class Mlp(nn.Module):
 
 @final
 class PerGene(nn.Module):
-    """A linear map of its own for every gene: no gene has to find out who it is before it can learn."""
+    """A linear map of its own for every gene, so that no gene's identity has to be learnt first."""
 
     def __init__(self, n_genes: int, width: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class PooledScalar(nn.Module):
 
     @property
     def rank(self) -> int:
-        """One number says everything."""
+        """The rank is 1."""
         return 1
 
     def forward(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Tensor:

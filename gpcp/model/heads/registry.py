@@ -49,7 +49,7 @@ class Head(Protocol):
 
 @runtime_checkable
 class DistributionHead(Head, Protocol):
-    """A head that also says how sure it is. Its ``forward`` gives the mean, so that it is a head like every other."""
+    """A head that predicts a distribution. Its ``forward`` gives the mean, so that it is a head like every other."""
 
     def distribution(self, decoded_BQD: Tensor, attend_BQ: Tensor, token_BL: Tensor) -> Mixture:
         """What ``forward`` gives the mean of, at every position."""

@@ -218,7 +218,7 @@ def _after(blocks: Iterator[SparseCells], last: SparseCells, work: Path) -> Iter
 
 
 def _n_cells(cells: CellSource) -> int | None:
-    """How many cells a source has, if it says so."""
+    """How many cells a source has, if known."""
     if isinstance(cells, IndexedCells):
         return len(cells.index)
     return cast("int | None", getattr(cells, "n_cells", None))

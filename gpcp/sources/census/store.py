@@ -1,7 +1,7 @@
 """Opens a Census, a release on S3 or a copy on a disk, and finds where its values lie.
 
 Nothing here waits for minutes: whether the releases can be reached is asked first, with a limit, since
-cellxgene-census itself has none. An error is one line that says where else cells may come from.
+cellxgene-census itself has none. An error is one line that names where else cells may come from.
 """
 
 import json

@@ -229,7 +229,7 @@ def _indexed(
     sets_SG: NDArray[np.bool_] | None,
     total_N: NDArray[np.float64] | None,
 ) -> tuple[SparseValues, CellIndex]:
-    """Values without NaN, which says that a gene was not measured in a cell, and what is known of every cell."""
+    """Values without the NaN of unmeasured genes, and what is known of every cell."""
     log_NG.sum_duplicates()
     set_N = np.zeros(len(row_N), dtype=np.int32) if sets_SG is None else _datasets(labels, len(row_N)).copy()
     measured_SG = np.ones((1, len(vocab)), dtype=np.bool_) if sets_SG is None else sets_SG

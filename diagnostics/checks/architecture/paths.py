@@ -110,7 +110,7 @@ def _pull(probe: Probe, model: nn.Module, batch: ModelBatch, number: int) -> Non
     parts = [probe.subject.predict(model, batch)[batch.measured_BL]]
     if isinstance(model, GenePerturbationTransformer) and model.gives_distribution:
         distribution = model.distribution(batch)
-        parts += [value_BLK[batch.measured_BL].flatten() for value_BLK in distribution.parameters]
+        parts += [value_BLM[batch.measured_BL].flatten() for value_BLM in distribution.parameters]
     answer = torch.cat(parts)
     weight = torch.as_tensor(probe.rng("weights of answers", number).standard_normal(answer.numel())).to(answer)
     if answer.requires_grad:

@@ -83,8 +83,8 @@ def test_the_closed_form_and_what_is_not_scored(said: Mixture, weight: PairWeigh
     assert float(masked_nll(said, after_BL, scored_BL, weight)) == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
     # NaN where nothing is scored, in what is said and in what is stored: neither the value nor a gradient moves.
-    poisoned = [torch.where(scored_BL[..., None], one_BLK, math.nan).requires_grad_() for one_BLK in said.parameters]
-    usual = [one_BLK.clone().requires_grad_() for one_BLK in said.parameters]
+    poisoned = [torch.where(scored_BL[..., None], one_BLM, math.nan).requires_grad_() for one_BLM in said.parameters]
+    usual = [one_BLM.clone().requires_grad_() for one_BLM in said.parameters]
     outcomes = []
     for parameters, values_BL in ((usual, after_BL), (poisoned, torch.where(scored_BL, after_BL, math.nan))):
         logit_BLM, mean_BLM, log_sd_BLM = parameters
@@ -92,9 +92,9 @@ def test_the_closed_form_and_what_is_not_scored(said: Mixture, weight: PairWeigh
         loss = masked_nll(one, values_BL, scored_BL, weight)
         outcomes.append((float(loss.detach()), torch.autograd.grad(loss, parameters)))
     assert outcomes[0][0] == outcomes[1][0]
-    for usual_BLK, poisoned_BLK in zip(outcomes[0][1], outcomes[1][1], strict=True):
-        assert torch.equal(usual_BLK, poisoned_BLK)
-        assert (poisoned_BLK[~scored_BL] == 0).all()
+    for usual_BLM, poisoned_BLM in zip(outcomes[0][1], outcomes[1][1], strict=True):
+        assert torch.equal(usual_BLM, poisoned_BLM)
+        assert (poisoned_BLM[~scored_BL] == 0).all()
 
 
 @pytest.mark.parametrize("head", DISTRIBUTIONS)
@@ -117,8 +117,8 @@ def test_the_model_s_distribution_has_its_answer_as_mean_whatever_the_order(
     assert (said.variance_BL > 0).all()
     kept_BL = measured_BL[:, order_L]
     torch.testing.assert_close(moved.variance_BL[kept_BL], said.variance_BL[:, order_L][kept_BL], rtol=1e-9, atol=1e-12)
-    for one_BLK, other_BLK in zip(said.parameters, without.parameters, strict=True):
-        torch.testing.assert_close(one_BLK[measured_BL], other_BLK[measured_BL], rtol=1e-10, atol=1e-10)
+    for one_BLM, other_BLM in zip(said.parameters, without.parameters, strict=True):
+        torch.testing.assert_close(one_BLM[measured_BL], other_BLM[measured_BL], rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.slow

@@ -80,11 +80,11 @@ def test_half_precision_is_left_and_double_is_kept() -> None:
         (torch.float16, torch.float32),
         (torch.float64, torch.float64),
     ):
-        zero_BLK = torch.zeros((1, 1, 2), dtype=dtype)
-        assert Mixture(logit_BLM=zero_BLK, mean_BLM=zero_BLK, log_sd_BLM=zero_BLK).mean_BL.dtype == kept
+        zero_BLM = torch.zeros((1, 1, 2), dtype=dtype)
+        assert Mixture(logit_BLM=zero_BLM, mean_BLM=zero_BLM, log_sd_BLM=zero_BLM).mean_BL.dtype == kept
 
 
 def test_parts_that_disagree_are_refused() -> None:
-    zero_BLK = torch.zeros((1, 2, 3))
+    zero_BLM = torch.zeros((1, 2, 3))
     with pytest.raises(InputError, match="log_sd_BLM has shape"):
-        Mixture(logit_BLM=zero_BLK, mean_BLM=zero_BLK, log_sd_BLM=zero_BLK[..., :1])
+        Mixture(logit_BLM=zero_BLM, mean_BLM=zero_BLM, log_sd_BLM=zero_BLM[..., :1])

@@ -1,6 +1,6 @@
 """The contract of output heads, checked for any registered head by its name.
 
-Dimension key: ``B`` cells, ``P`` queries, ``L`` state tokens, ``D`` width, ``G`` genes.
+For a head of one's own::
 
     HEADS.register("mine")(("own", Mine))
     assert broken_promises("mine") == []

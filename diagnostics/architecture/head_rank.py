@@ -1,7 +1,5 @@
 """The output rank of a head: the dimension of the affine span of its predictions, measured.
 
-Dimension key: ``N`` predictions, ``P`` queries, ``D`` width, ``G`` genes.
-
 Measured in double precision at generic weights and generic queries, so that a rank that is possible is seen: the
 predictions' singular values about their mean. A skip connection is no part of a head; it adds to each gene's
 prediction a multiple of the gene's own value before, whatever the perturbation.
@@ -38,7 +36,7 @@ def generic_head(name: str, n_genes: int, width: int, *, seed: int = 0) -> torch
 
 
 def output_rank(name: str, n_genes: int, width: int, *, seed: int = 0) -> int:
-    """Dimension of the affine span of a head's predictions, (N, G), over generic queries, one for every gene.
+    """Dimension of the affine span of a head's predictions, (B, G), over generic queries, one for every gene.
 
     Parameters
     ----------
@@ -56,9 +54,9 @@ def output_rank(name: str, n_genes: int, width: int, *, seed: int = 0) -> int:
     n_answers = 4 * max(n_genes, width) + 16
     head = generic_head(name, n_genes, width, seed=seed)
     rng = stream(seed, "generic queries", name)
-    query_NPD = torch.as_tensor(rng.standard_normal((n_answers, n_genes, width)))
-    attend_NP = torch.ones((n_answers, n_genes), dtype=torch.bool)
+    query_BQD = torch.as_tensor(rng.standard_normal((n_answers, n_genes, width)))
+    attend_BQ = torch.ones((n_answers, n_genes), dtype=torch.bool)
     with torch.no_grad():
-        answer_NG = head(query_NPD, attend_NP, torch.arange(n_genes)[None]).numpy()
-    size_G = np.linalg.svd(answer_NG - answer_NG.mean(axis=0), compute_uv=False)
+        answer_BG = head(query_BQD, attend_BQ, torch.arange(n_genes)[None]).numpy()
+    size_G = np.linalg.svd(answer_BG - answer_BG.mean(axis=0), compute_uv=False)
     return int((size_G > _RELATIVE * size_G[0]).sum()) if size_G[0] > 0 else 0

@@ -1,7 +1,5 @@
 """Share of counting noise in the squared change of pairs, by splitting each cell's counts in two.
 
-Dimension key: ``B`` cells, ``P`` pairs or cells of one side of them, ``G`` genes, ``K`` sums, ``R`` replicates.
-
 A Poisson count split binomially gives two independent Poisson counts of half the mean: two shallow measurements of one
 and the same cell. So, with halves 1 and 2 of cells ``i`` and ``j`` of a pair, each normalised anew,
 
@@ -80,12 +78,12 @@ def counting_noise(sampled: SampledPairs, rng: np.random.Generator) -> CountingN
     shares, scored_PG = gamma_shares([before, after]), sampled.pairs.scored_BG[rows_P]
     step = max(1, _BLOCK_ENTRIES // scored_PG.shape[1])
     blocks = [slice(start, start + step) for start in range(0, len(rows_P), step)]
-    sum_PK = np.concatenate(
+    sum_PV = np.concatenate(
         [_block_sums(before.rows(block), after.rows(block), scored_PG[block], shares, rng) for block in blocks]
     )
-    if not (sum_PK.sum(axis=0) > 0).all():
+    if not (sum_PV.sum(axis=0) > 0).all():
         return _not_applicable("no scored entry of these pairs has a count to split")
-    half, full = bootstrap(sum_PK, _shares_of_noise, rng)
+    half, full = bootstrap(sum_PV, _shares_of_noise, rng)
     return CountingNoise(
         half_depth=half,
         full_depth=full,
@@ -94,9 +92,9 @@ def counting_noise(sampled: SampledPairs, rng: np.random.Generator) -> CountingN
     )
 
 
-def _shares_of_noise(total_RK: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shares_of_noise(total_RV: NDArray[np.float64]) -> NDArray[np.float64]:
     """At half depth and at full depth, (R, 2), from sums in the order of :func:`_block_sums`."""
-    within, across, model_full, model_half, full = total_RK.T
+    within, across, model_full, model_half, full = total_RV.T
     tiny = 1e-300
     deeper = model_full / np.maximum(model_half, tiny)
     return np.column_stack([within / np.maximum(across, tiny), within * deeper / np.maximum(full, tiny)])

@@ -1,8 +1,5 @@
 """Decomposition of the squared change of pairs into contexts, depth, regression to the mean, and the rest.
 
-Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``Q`` regressors and the target, ``S`` parts, ``L`` labels of a
-covariate, ``K`` sets of pairs: all of them, and all but one group, ``V`` values.
-
 For one gene, write ``x = c + e``: the part of a cell's context (type, dataset, ..., depth), and the cell's own part.
 Then ``delta = (c_after - c_before) + (e_after - e_before)``. Projected in turn, each on the span of all that came
 before it:
@@ -86,7 +83,7 @@ class _Regressors:
     ----------
     part_of : dict of str to float64 (P, any)
         Of each part, in order.
-    own_PL : float64, (P, L)
+    own_PF : float64, (P, F)
         Contexts of the cell before.
     depth_summary : str
     log_total : bool
@@ -94,7 +91,7 @@ class _Regressors:
     """
 
     part_of: Mapping[str, NDArray[np.float64]]
-    own_PL: NDArray[np.float64]
+    own_PF: NDArray[np.float64]
     depth_summary: str
     log_total: bool
 
@@ -117,22 +114,22 @@ def decompose(sampled: SampledPairs, rng: np.random.Generator) -> Parts:
     names = (*known.part_of, *((DEPTH,) if not known.log_total and sampled.cells.of_counts else ()), REGRESSION)
     group_P = rng.permutation(len(sampled)) % min(N_GROUPS, len(sampled))
     n_rows = int(group_P.max()) + 2
-    square_KS, alone_K, n_K = np.zeros((n_rows, len(names) + 1)), np.zeros(n_rows), np.zeros(n_rows)
+    square_RV, alone_R, n_R = np.zeros((n_rows, len(names) + 1)), np.zeros(n_rows), np.zeros(n_rows)
     scored_PG = sampled.pairs.scored_BG
     for gene in np.flatnonzero(scored_PG.any(axis=0)).tolist():
         rows_P = np.flatnonzero(scored_PG[:, gene])
-        column_PQ, step_Q = _columns(sampled, known, gene, rows_P)
-        gram_KQQ, n_gene_K = _left_out(column_PQ, group_P[rows_P], n_rows - 1)
-        square_KS += adjusted(*sequential_squares(gram_KQQ, step_Q, len(names)), n_gene_K)
-        short = np.array([0, len(step_Q) - 1, len(step_Q)])
-        simple = sequential_squares(gram_KQQ[:, short][:, :, short], np.array([0, 1]), 2)
-        alone_K += adjusted(*simple, n_gene_K)[:, 1]
-        n_K += n_gene_K
-    total_K = square_KS.sum(axis=1)
-    if not n_K[0] or not total_K.all():
+        column_PF, step_F = _columns(sampled, known, gene, rows_P)
+        gram_RFF, n_gene_R = _left_out(column_PF, group_P[rows_P], n_rows - 1)
+        square_RV += adjusted(*sequential_squares(gram_RFF, step_F, len(names)), n_gene_R)
+        short = np.array([0, len(step_F) - 1, len(step_F)])
+        simple = sequential_squares(gram_RFF[:, short][:, :, short], np.array([0, 1]), 2)
+        alone_R += adjusted(*simple, n_gene_R)[:, 1]
+        n_R += n_gene_R
+    total_R = square_RV.sum(axis=1)
+    if not n_R[0] or not total_R.all():
         raise InputError("no scored entry of these pairs changes: there is nothing to take apart")
-    value_KV = np.column_stack([total_K / n_K, alone_K / total_K, square_KS / total_K[:, None]])
-    mean_square, alone, *shares = jackknife(value_KV[0], value_KV[1:])
+    value_RV = np.column_stack([total_R / n_R, alone_R / total_R, square_RV / total_R[:, None]])
+    mean_square, alone, *shares = jackknife(value_RV[0], value_RV[1:])
     return Parts(
         mean_square=mean_square,
         share_of=dict(zip((*names, REMAINS), shares, strict=True)),
@@ -142,61 +139,61 @@ def decompose(sampled: SampledPairs, rng: np.random.Generator) -> Parts:
 
 
 def sequential_squares(
-    gram_KQQ: NDArray[np.float64], step_Q: NDArray[np.int64], n_steps: int
+    gram_RFF: NDArray[np.float64], step_F: NDArray[np.int64], n_steps: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Squares of a target explained by each step in turn, by Cholesky elimination of Gram matrices.
 
     Parameters
     ----------
-    gram_KQQ : float64, (K, Q, Q)
+    gram_RFF : float64, (R, F, F)
         Of the regressors, in order, and then the target.
-    step_Q : int64, (Q - 1,)
+    step_F : int64, (F - 1,)
         To which step each regressor belongs, ascending.
     n_steps : int
 
     Returns
     -------
-    square_KS : float64, (K, n_steps + 1)
+    square_RV : float64, (R, n_steps + 1)
         The last is what no regressor explains; a row sums to the target's squares.
-    df_KS : float64, (K, n_steps)
+    df_RV : float64, (R, n_steps)
         Regressors of each step that were new.
     """
-    gram_KQQ = gram_KQQ.copy()
-    n_K, target = len(gram_KQQ), gram_KQQ.shape[1] - 1
-    size_KQ = np.diagonal(gram_KQQ, axis1=1, axis2=2).copy()
-    square_KS, df_KS = np.zeros((n_K, n_steps + 1)), np.zeros((n_K, n_steps))
-    for q, step in enumerate(step_Q.tolist()):
-        pivot_K = gram_KQQ[:, q, q]
-        new_K = pivot_K > _TOLERANCE * size_KQ[:, q]
-        row_KQ = np.where(new_K, 1 / np.sqrt(np.where(new_K, pivot_K, 1.0)), 0.0)[:, None] * gram_KQQ[:, q]
-        square_KS[:, step] += row_KQ[:, target] ** 2
-        df_KS[:, step] += new_K
-        gram_KQQ -= row_KQ[:, :, None] * row_KQ[:, None, :]
-    square_KS[:, -1] = np.maximum(gram_KQQ[:, target, target], 0.0)
-    return square_KS, df_KS
+    gram_RFF = gram_RFF.copy()
+    n_R, target = len(gram_RFF), gram_RFF.shape[1] - 1
+    size_RF = np.diagonal(gram_RFF, axis1=1, axis2=2).copy()
+    square_RV, df_RV = np.zeros((n_R, n_steps + 1)), np.zeros((n_R, n_steps))
+    for q, step in enumerate(step_F.tolist()):
+        pivot_R = gram_RFF[:, q, q]
+        new_R = pivot_R > _TOLERANCE * size_RF[:, q]
+        row_RF = np.where(new_R, 1 / np.sqrt(np.where(new_R, pivot_R, 1.0)), 0.0)[:, None] * gram_RFF[:, q]
+        square_RV[:, step] += row_RF[:, target] ** 2
+        df_RV[:, step] += new_R
+        gram_RFF -= row_RF[:, :, None] * row_RF[:, None, :]
+    square_RV[:, -1] = np.maximum(gram_RFF[:, target, target], 0.0)
+    return square_RV, df_RV
 
 
 def adjusted(
-    square_KS: NDArray[np.float64], df_KS: NDArray[np.float64], n_K: NDArray[np.float64]
+    square_RV: NDArray[np.float64], df_RV: NDArray[np.float64], n_R: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Squares without what so many regressors explain of noise, (K, S); a row keeps its sum.
+    """Squares without what so many regressors explain of noise, (R, V); a row keeps its sum.
 
     A gene with no more rows than regressors is not informative: all of it remains.
     """
-    left_K = n_K - df_KS.sum(axis=1)
-    enough_K = left_K > 0
-    variance_K = square_KS[:, -1] / np.where(enough_K, left_K, 1.0)
-    part_KS = np.where(enough_K[:, None], square_KS[:, :-1] - df_KS * variance_K[:, None], 0.0)
-    return np.column_stack([part_KS, square_KS.sum(axis=1) - part_KS.sum(axis=1)])
+    left_R = n_R - df_RV.sum(axis=1)
+    enough_R = left_R > 0
+    variance_R = square_RV[:, -1] / np.where(enough_R, left_R, 1.0)
+    part_RV = np.where(enough_R[:, None], square_RV[:, :-1] - df_RV * variance_R[:, None], 0.0)
+    return np.column_stack([part_RV, square_RV.sum(axis=1) - part_RV.sum(axis=1)])
 
 
 def indicators(labels: Labels) -> NDArray[np.float64]:
-    """One column for each of the commonest labels and one for the others, float64 (B, L)."""
-    n_L = np.bincount(labels.code_B, minlength=len(labels.names))
-    common = np.argsort(-n_L, kind="stable")[:MOST_LABELS]
-    position_L = np.full(len(n_L), min(len(common), MOST_LABELS), dtype=np.int64)
-    position_L[common] = np.arange(len(common))
-    return np.eye(len(common) + 1)[position_L[labels.code_B]]
+    """One column for each of the commonest labels and one for the others, float64 (B, F)."""
+    n_of_label = np.bincount(labels.code_B, minlength=len(labels.names))
+    common = np.argsort(-n_of_label, kind="stable")[:MOST_LABELS]
+    column_of_label = np.full(len(n_of_label), min(len(common), MOST_LABELS), dtype=np.int64)
+    column_of_label[common] = np.arange(len(common))
+    return np.eye(len(common) + 1)[column_of_label[labels.code_B]]
 
 
 def _regressors(sampled: SampledPairs) -> _Regressors:
@@ -206,25 +203,25 @@ def _regressors(sampled: SampledPairs) -> _Regressors:
     for name in CONTEXTS:
         if name not in cells.index.covariates:
             continue
-        indicator_BL = indicators(cells.index.covariates[name])
-        part_of[name] = _varying(indicator_BL[after_P] - indicator_BL[before_P])
-        own.append(indicator_BL[before_P])
+        indicator_BF = indicators(cells.index.covariates[name])
+        part_of[name] = _varying(indicator_BF[after_P] - indicator_BF[before_P])
+        own.append(indicator_BF[before_P])
     total_B = cells.index.total_B
     known = cells.of_counts and total_B is not None and bool((total_B > 0).all())
     summary = "depth is the log number of the other genes expressed: total counts are not known of every cell"
     if not cells.of_counts:
         summary = "values below 0 are no counts: there is no measure of depth"
     elif known and total_B is not None:
-        basis_BL = _powers(np.log(total_B))
-        part_of[DEPTH] = basis_BL[after_P] - basis_BL[before_P]
-        own.append(basis_BL[before_P])
+        basis_BF = _powers(np.log(total_B))
+        part_of[DEPTH] = basis_BF[after_P] - basis_BF[before_P]
+        own.append(basis_BF[before_P])
         summary = "depth is the log total of counts"
-    own_PL = _varying(np.hstack(own)) if own else np.zeros((len(sampled), 0))
-    return _Regressors(part_of=part_of, own_PL=own_PL, depth_summary=summary, log_total=known)
+    own_PF = _varying(np.hstack(own)) if own else np.zeros((len(sampled), 0))
+    return _Regressors(part_of=part_of, own_PF=own_PF, depth_summary=summary, log_total=known)
 
 
-def _varying(column_PL: NDArray[np.float64]) -> NDArray[np.float64]:
-    return column_PL[:, (column_PL != column_PL[:1]).any(axis=0)]
+def _varying(column_PF: NDArray[np.float64]) -> NDArray[np.float64]:
+    return column_PF[:, (column_PF != column_PF[:1]).any(axis=0)]
 
 
 def _powers(depth_B: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -236,11 +233,11 @@ def _powers(depth_B: NDArray[np.float64]) -> NDArray[np.float64]:
 def _columns(
     sampled: SampledPairs, known: _Regressors, gene: int, rows_P: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Regressors of one gene and then its delta, (rows, Q), and the step of each regressor; ``before`` comes last."""
+    """Regressors of one gene and then its delta, (rows, F), and the step of each regressor; ``before`` comes last."""
     before_P = sampled.pairs.before_BG[rows_P, gene].astype(np.float64)
     after_P = sampled.pairs.after_BG[rows_P, gene].astype(np.float64)
-    steps = [part_PL[rows_P] for part_PL in known.part_of.values()]
-    own = [known.own_PL[rows_P]]
+    steps = [part_PF[rows_P] for part_PF in known.part_of.values()]
+    own = [known.own_PF[rows_P]]
     if not known.log_total and sampled.cells.of_counts:
         n_before_P = sampled.cells.n_expressed_B[sampled.before_row_P[rows_P]] - (before_P > 0)
         n_after_P = sampled.cells.n_expressed_B[sampled.after_row_P[rows_P]] - (after_P > 0)
@@ -248,18 +245,18 @@ def _columns(
         steps.append(basis[len(rows_P) :] - basis[: len(rows_P)])
         own.append(basis[: len(rows_P)])
     steps.append(np.hstack([*own, before_P[:, None]]))
-    step_Q = np.repeat(np.arange(len(steps)), [part.shape[1] for part in steps])
-    return np.hstack([*steps, (after_P - before_P)[:, None]]), step_Q
+    step_F = np.repeat(np.arange(len(steps)), [part.shape[1] for part in steps])
+    return np.hstack([*steps, (after_P - before_P)[:, None]]), step_F
 
 
 def _left_out(
-    column_PQ: NDArray[np.float64], group_P: NDArray[np.int64], n_groups: int
+    column_PF: NDArray[np.float64], group_P: NDArray[np.int64], n_groups: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gram matrices of all rows and then without each group, (K, Q, Q), and their numbers of rows."""
+    """Gram matrices of all rows and then without each group, (R, F, F), and their numbers of rows."""
     order_P = np.argsort(group_P, kind="stable")
-    n_group_K = np.bincount(group_P, minlength=n_groups)
-    parts = np.split(column_PQ[order_P], np.cumsum(n_group_K)[:-1])
-    gram_KQQ = np.stack([part.T @ part for part in parts])
-    all_QQ = gram_KQQ.sum(axis=0)
-    n_K = np.concatenate([[len(group_P)], len(group_P) - n_group_K]).astype(np.float64)
-    return np.concatenate([all_QQ[None], all_QQ - gram_KQQ]), n_K
+    n_group_R = np.bincount(group_P, minlength=n_groups)
+    parts = np.split(column_PF[order_P], np.cumsum(n_group_R)[:-1])
+    gram_RFF = np.stack([part.T @ part for part in parts])
+    all_FF = gram_RFF.sum(axis=0)
+    n_R = np.concatenate([[len(group_P)], len(group_P) - n_group_R]).astype(np.float64)
+    return np.concatenate([all_FF[None], all_FF - gram_RFF]), n_R

@@ -1,7 +1,4 @@
-"""Shares of the loss's entries by where the gene is expressed: in both cells, in one, in neither.
-
-Dimension key: ``P`` pairs, ``G`` genes.
-"""
+"""Shares of the loss's entries by where the gene is expressed: in both cells, in one, in neither."""
 
 from dataclasses import dataclass
 from typing import final

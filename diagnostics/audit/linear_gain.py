@@ -1,7 +1,5 @@
 """Gain of the best linear predictor on unseen cells, and the smallest gain that would have been detected.
 
-Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``T`` cell types, ``S`` measured sets.
-
 *Baseline*: the better, on held-out pairs, of the mean change and of ``mean - before``.
 *Gain*: share of the baseline's loss that a linear predictor takes away. Part of it is free: ``before`` alone, all its
 genes together, predicts how it will regress to the mean of its type.
@@ -161,10 +159,10 @@ def _held_out(cells: InMemoryCells, seed: int) -> NDArray[np.bool_]:
     type_B = key_codes(cells.index, names)
     number_B = stream(seed, "audit", "held out").random(len(cells))
     order_B = np.lexsort((number_B, type_B))
-    n_T = np.bincount(type_B)
+    n_of_type = np.bincount(type_B)
     rank_B = np.empty(len(cells), dtype=np.int64)
-    rank_B[order_B] = np.arange(len(cells)) - np.repeat(np.cumsum(n_T) - n_T, n_T)
-    return rank_B < np.rint(HELD_OUT_SHARE * n_T)[type_B]
+    rank_B[order_B] = np.arange(len(cells)) - np.repeat(np.cumsum(n_of_type) - n_of_type, n_of_type)
+    return rank_B < np.rint(HELD_OUT_SHARE * n_of_type)[type_B]
 
 
 def _passes(source: PairSource, n_pairs: int, seed: int, *, most_passes: int) -> PairBatch:
@@ -272,9 +270,9 @@ def _varies(cells: InMemoryCells) -> NDArray[np.bool_]:
     typed = _typed(cells)
     code_B = typed.index.labels("cell_type").code_B
     value_BG = typed.value_BG.toarray().astype(np.float64)
-    n_T = np.maximum(np.bincount(code_B), 1)
-    member_TB = (np.arange(len(n_T))[:, None] == code_B).astype(np.float64)
-    residual_BG = value_BG - ((member_TB @ value_BG) / n_T[:, None])[code_B]
+    n_of_type = np.maximum(np.bincount(code_B), 1)
+    is_of_type = (np.arange(len(n_of_type))[:, None] == code_B).astype(np.float64)
+    residual_BG = value_BG - ((is_of_type @ value_BG) / n_of_type[:, None])[code_B]
     return np.sqrt((residual_BG**2).mean(axis=0)) > 1e-5
 
 

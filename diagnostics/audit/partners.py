@@ -1,7 +1,5 @@
 """Effect of matching: the chosen pairs against random partners of the same key, and of any key.
 
-Dimension key: ``B`` cells, ``P`` pairs, ``G`` genes, ``S`` measured sets, ``K`` sums, ``R`` replicates.
-
 The same cells get other partners: the cells ``after`` are permuted, among the pairs of one key or among all. So the
 three differ in which cells are paired and in nothing else.
 """
@@ -119,7 +117,7 @@ def _sums(sampled: SampledPairs, given_P: NDArray[np.int64]) -> NDArray[np.float
     held = sampled.cells.held
     rows_P = sampled.after_row_P[given_P]
     measured_SG = held.index.measured_SG
-    out_PK = np.empty((len(given_P), 3))
+    out_PV = np.empty((len(given_P), 3))
     step = max(1, 2_000_000 // len(held.vocab))
     for start in range(0, len(given_P), step):
         which = slice(start, start + step)
@@ -128,17 +126,17 @@ def _sums(sampled: SampledPairs, given_P: NDArray[np.int64]) -> NDArray[np.float
         before_PG, after_PG = before.value_BG.toarray() * both_PG, after.value_BG.toarray() * both_PG
         n_both = ((before_PG > 0) & (after_PG > 0)).sum(axis=1)
         n_either = ((before_PG > 0) | (after_PG > 0)).sum(axis=1)
-        out_PK[which, 0] = ((after_PG - before_PG).astype(np.float64) ** 2).sum(axis=1)
-        out_PK[which, 1] = both_PG.sum(axis=1)
+        out_PV[which, 0] = ((after_PG - before_PG).astype(np.float64) ** 2).sum(axis=1)
+        out_PV[which, 1] = both_PG.sum(axis=1)
         # Two cells that express nothing agree.
-        out_PK[which, 2] = np.where(n_either > 0, n_both / np.maximum(n_either, 1), 1.0)
-    return out_PK
+        out_PV[which, 2] = np.where(n_either > 0, n_both / np.maximum(n_either, 1), 1.0)
+    return out_PV
 
 
-def _statistic(total_RK: NDArray[np.float64]) -> NDArray[np.float64]:
-    n_R = total_RK[:, 0]
-    square = [total_RK[:, 1 + 3 * i] / np.maximum(total_RK[:, 2 + 3 * i], 1) for i in range(3)]
-    jaccard = [total_RK[:, 3 + 3 * i] / n_R for i in range(3)]
+def _statistic(total_RV: NDArray[np.float64]) -> NDArray[np.float64]:
+    n_R = total_RV[:, 0]
+    square = [total_RV[:, 1 + 3 * i] / np.maximum(total_RV[:, 2 + 3 * i], 1) for i in range(3)]
+    jaccard = [total_RV[:, 3 + 3 * i] / n_R for i in range(3)]
     key = 1 - square[1] / np.maximum(square[2], 1e-300)
     choice = 1 - square[0] / np.maximum(square[1], 1e-300)
     return np.column_stack([*square, *jaccard, key, choice])

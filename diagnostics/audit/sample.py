@@ -1,7 +1,4 @@
-"""The pairs of an audit, with their cells.
-
-Dimension key: ``P`` pairs.
-"""
+"""The pairs of an audit, with their cells."""
 
 from dataclasses import dataclass
 from typing import final

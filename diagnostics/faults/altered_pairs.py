@@ -1,7 +1,4 @@
-"""Sources of pairs made of other sources: altered block by block, always the same, or slow.
-
-Dimension key: ``B`` pairs.
-"""
+"""Sources of pairs made of other sources: altered block by block, always the same, or slow."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,4 @@
-"""Faults planted in the data: in the source, the split and the collation.
-
-Dimension key: ``B`` pairs, ``G`` genes, ``L`` state tokens.
-"""
+"""Faults planted in the data: in the source, the split and the collation."""
 
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Decorators that register faults, by the part that they alter.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 Each takes a name, what it plants, the checks that may name it (without a family: that of the part) and, by name, what
 else :func:`diagnostics.faults.fault.fault` takes.
 """

@@ -1,7 +1,4 @@
-"""Healthy subjects of many kinds, and the two usual tests of whether a model learns.
-
-Dimension key: ``B`` pairs, ``G`` genes, ``L`` state tokens.
-"""
+"""Healthy subjects of many kinds, and the two usual tests of whether a model learns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tests that a planted fault is present: the altered part gives other results than the healthy one on the same input.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
-
 These look at the part that a fault alters, never at the findings of the checks.
 """
 

@@ -1,7 +1,4 @@
-"""Faults planted in the loss: what it counts, what it compares with, and its gradient.
-
-Dimension key: ``B`` pairs, ``L`` state tokens.
-"""
+"""Faults planted in the loss: what it counts, what it compares with, and its gradient."""
 
 import torch
 from torch import Tensor

@@ -1,8 +1,5 @@
 """Faults planted in the model: inputs that it ignores, inputs that it should not read, and paths that are cut.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``P`` queries, ``D`` width, ``H`` heads,
-``G`` genes of the vocabulary.
-
 A patched forward takes the layer's own arguments, and so has no types to check.
 """
 

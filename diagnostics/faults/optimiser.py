@@ -1,7 +1,4 @@
-"""Faults planted in the optimiser and in the training step.
-
-Dimension key: ``B`` pairs, ``L`` state tokens; parameters have shapes of their own.
-"""
+"""Faults planted in the optimiser and in the training step."""
 
 import copy
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The source ``synthetic:``: cells of a known world, in its own units or as UMI counts, and pairs of its regimes.
 
-Dimension key: ``B`` cells, ``G`` genes.
-
 To import this module is to register it.
 """
 

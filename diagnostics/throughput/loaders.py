@@ -1,7 +1,5 @@
 """Two ways to read batches: by the training loop itself, or ahead of it in a thread or in workers.
 
-Dimension key: ``G`` genes of the vocabulary.
-
 A source of pairs is read ahead by :class:`gpcp.loading.prefetch.Prefetched`, any other iterable by
 :mod:`gpcp.core.read_ahead`, on
 which that rests; or both ways are given, such as PyTorch's ``DataLoader`` without workers and with some.

@@ -1,7 +1,5 @@
 """Times of each batch of a pass (requested, received, done), and the formulas of wait share and overlap.
 
-Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own, ``E`` changes of the queue.
-
 Two numbers decide whether input limits a run, since each misses a case. The *wait share* is the time blocked in
 ``next()``; where reader and model compete for the same cores it is small although the steps are slow. The
 *input-bound share* compares a step with one on a batch that is there already; it sees both.
@@ -34,10 +32,10 @@ class PassTimes:
 
     Parameters
     ----------
-    asked_N, got_N, done_N : float64, (N,)
+    asked_s, got_s, done_s : float64, (n_batches,)
         When the consumer asked for a batch, had it, and had done its step. Without a step, done is got. The step of the
         last batch is not timed, and need not be done.
-    read_from_K, read_to_K : float64, (K,)
+    read_from_s, read_to_s : float64, (n_reads,)
         When a thread of its own began and ended reading a batch; empty where the consumer reads for itself.
     n_pairs : int
         Pairs of the batches after the first.
@@ -56,11 +54,11 @@ class PassTimes:
         There are fewer than two batches, or times run backwards.
     """
 
-    asked_N: NDArray[np.float64]
-    got_N: NDArray[np.float64]
-    done_N: NDArray[np.float64]
-    read_from_K: NDArray[np.float64]
-    read_to_K: NDArray[np.float64]
+    asked_s: NDArray[np.float64]
+    got_s: NDArray[np.float64]
+    done_s: NDArray[np.float64]
+    read_from_s: NDArray[np.float64]
+    read_to_s: NDArray[np.float64]
     n_pairs: int = 0
     cores_used: float = math.nan
     idle_cores: float | None = None
@@ -68,20 +66,20 @@ class PassTimes:
     device_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.asked_N) == len(self.got_N) == len(self.done_N) >= 2:
-            raise InputError(f"a pass of {len(self.done_N)} batches cannot be timed: it needs at least 2")
-        order = np.stack([self.asked_N, self.got_N, self.done_N], axis=1).ravel()
+        if not len(self.asked_s) == len(self.got_s) == len(self.done_s) >= 2:
+            raise InputError(f"a pass of {len(self.done_s)} batches cannot be timed: it needs at least 2")
+        order = np.stack([self.asked_s, self.got_s, self.done_s], axis=1).ravel()
         if not np.isfinite(order).all() or (np.diff(order) < 0).any():
             raise InputError("times run backwards: a batch is asked for, comes, and is done with before the next")
 
     def __len__(self) -> int:
-        return len(self.done_N)
+        return len(self.done_s)
 
     @property
     def window_s(self) -> float:
         """From when the first batch was read to when the last one was had: a read and a step for each batch but one."""
-        first = self.read_to_K[0] if len(self.read_to_K) else self.got_N[0]
-        return float(self.got_N[-1] - min(first, self.got_N[0]))
+        first = self.read_to_s[0] if len(self.read_to_s) else self.got_s[0]
+        return float(self.got_s[-1] - min(first, self.got_s[0]))
 
     @property
     def batch_s(self) -> float:
@@ -89,37 +87,37 @@ class PassTimes:
         return self.window_s / (len(self) - 1)
 
     @property
-    def wait_N(self) -> NDArray[np.float64]:
-        """How long each batch was waited for, float64 (N,)."""
-        return self.got_N - self.asked_N
+    def wait_s(self) -> NDArray[np.float64]:
+        """How long each batch was waited for, float64 (n_batches,)."""
+        return self.got_s - self.asked_s
 
     @property
     def wait_share(self) -> float:
         """Share of the time after the first batch that was spent blocked in ``next()``."""
-        return float(self.wait_N[1:].sum()) / self.window_s if self.window_s > 0 else 0.0
+        return float(self.wait_s[1:].sum()) / self.window_s if self.window_s > 0 else 0.0
 
     @property
     def first_batch_s(self) -> float:
         """How long the first batch was waited for, which nothing can hide."""
-        return float(self.wait_N[0])
+        return float(self.wait_s[0])
 
     def n_stalls(self, stall_s: float) -> int:
         """Waits after the first batch that were longer than ``stall_s``."""
-        return int((self.wait_N[1:] > stall_s).sum())
+        return int((self.wait_s[1:] > stall_s).sum())
 
     def queued(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """When the number of batches that lie ready changed, and to what; empty without a thread that reads."""
-        time_E = np.concatenate([self.read_to_K, self.got_N])
-        change_E = np.concatenate([np.ones(len(self.read_to_K)), -np.ones(len(self.got_N))]).astype(np.int64)
-        if not len(self.read_to_K):
-            return time_E[:0], change_E[:0]
+        time_s = np.concatenate([self.read_to_s, self.got_s])
+        change = np.concatenate([np.ones(len(self.read_to_s)), -np.ones(len(self.got_s))]).astype(np.int64)
+        if not len(self.read_to_s):
+            return time_s[:0], change[:0]
         # At the same moment a batch is put before it is taken.
-        order = np.lexsort((-change_E, time_E))
-        return time_E[order], np.cumsum(change_E[order])
+        order = np.lexsort((-change, time_s))
+        return time_s[order], np.cumsum(change[order])
 
     def to_json(self) -> dict[str, Any]:
         """The figures of the pass and, for drawing another timeline, its times in seconds to a microsecond."""
-        names = ("asked_N", "got_N", "done_N", "read_from_K", "read_to_K")
+        names = ("asked_s", "got_s", "done_s", "read_from_s", "read_to_s")
         return {
             "seconds_a_batch": self.batch_s,
             "wait_share": self.wait_share,

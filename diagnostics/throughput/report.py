@@ -1,7 +1,5 @@
 """Summary of rounds of timed passes: shares with intervals, whether reading ahead helps, and if not, why.
 
-Dimension key: ``R`` rounds, ``N`` batches of a pass.
-
 A gain is claimed only where the interval of ``T_sync - T_async`` over rounds lies above 0, and is no more than a thread
 can hide. Otherwise the report says that none was shown, and looks for the reason in what else was measured.
 """
@@ -94,7 +92,7 @@ class RowFigures:
             cores_used=statistics.median(one.cores_used for one in passes),
             idle_cores=statistics.median(idle) if idle else None,
             first_batch_s=statistics.median(one.first_batch_s for one in passes),
-            longest_wait_s=statistics.median(float(one.wait_N[1:].max()) for one in passes),
+            longest_wait_s=statistics.median(float(one.wait_s[1:].max()) for one in passes),
             n_stalls=statistics.median(one.n_stalls(stall_s) for one in passes),
             device_share=sum(busy) / window_s if len(busy) == len(passes) and window_s > 0 else None,
         )
@@ -324,7 +322,7 @@ def _ideal_s(times: StageTimes) -> float:
     pairs = zip(times.passes["drain"], times.passes["cached"], strict=True)
     return statistics.median(
         prefetched_pass(
-            drain.wait_N.tolist(), np.diff(cached.done_N, prepend=cached.got_N[0]).tolist(), depth=times.depth
+            drain.wait_s.tolist(), np.diff(cached.done_s, prepend=cached.got_s[0]).tolist(), depth=times.depth
         ).batch_s
         for drain, cached in pairs
     )

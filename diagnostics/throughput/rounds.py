@@ -1,7 +1,5 @@
 """Rounds of timed passes: the loader alone, the model on a cached batch, synchronous and prefetched training.
 
-Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own.
-
 Every round makes the four passes over the same batches, in the order A B C D, the next in the order D C B A, and so on:
 a slow minute of the machine does not fall on one row, and what is compared is compared within a round. The outermost
 iterator is timed and nothing inside it, so that any loader and any step can be measured; torch is not needed.
@@ -79,15 +77,15 @@ class _Pass(Generic[T]):
             asked = done
 
     def result(self, began: float, reads: ReadTimes, device_s: float | None) -> PassTimes:
-        asked_N, got_N, done_N = (np.array(self.times, dtype=np.float64).reshape(-1, 3) - began).T
+        asked_s, got_s, done_s = (np.array(self.times, dtype=np.float64).reshape(-1, 3) - began).T
         read = np.array(reads.spans, dtype=np.float64).reshape(-1, 2) - began
         first, last = self.clocks
         return PassTimes(
-            asked_N=asked_N,
-            got_N=got_N,
-            done_N=done_N,
-            read_from_K=read[:, 0],
-            read_to_K=read[:, 1],
+            asked_s=asked_s,
+            got_s=got_s,
+            done_s=done_s,
+            read_from_s=read[:, 0],
+            read_to_s=read[:, 1],
             n_pairs=sum(self.n_pairs[1:]),
             cores_used=used_between(first, last),
             idle_cores=idle_between(first, last),

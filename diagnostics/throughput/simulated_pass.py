@@ -1,7 +1,5 @@
 """A pass in virtual time: reader, queue and model with given stage times, and no other cost.
 
-Dimension key: ``N`` batches of a pass.
-
 It follows :mod:`gpcp.core.read_ahead` step by step: the reader waits for room before it reads, so that one batch more
 than
 ``depth`` is under way. No clock is read: the ceiling of what a thread can do, and a reference for tests.
@@ -18,12 +16,12 @@ from gpcp.core.errors import InputError
 _NONE = np.zeros(0)
 
 
-def synchronous_pass(read_N: Sequence[float], step_N: Sequence[float]) -> PassTimes:
+def synchronous_pass(read_s: Sequence[float], step_s: Sequence[float]) -> PassTimes:
     """Each batch is read when it is asked for.
 
     Parameters
     ----------
-    read_N, step_N : sequence of float
+    read_s, step_s : sequence of float
         Seconds of reading each batch, and of the step on it.
 
     Raises
@@ -31,16 +29,16 @@ def synchronous_pass(read_N: Sequence[float], step_N: Sequence[float]) -> PassTi
     InputError
         They do not have the same length, or are fewer than two.
     """
-    read, step = _checked(read_N, step_N)
+    read, step = _checked(read_s, step_s)
     done = np.cumsum(read + step)
     asked = done - (read + step)
     # The sums are rounded: a pass does not run backwards by the last bit.
     asked[1:] = done[:-1]
     got = np.clip(asked + read, asked, done)
-    return PassTimes(asked_N=asked, got_N=got, done_N=done, read_from_K=_NONE, read_to_K=_NONE)
+    return PassTimes(asked_s=asked, got_s=got, done_s=done, read_from_s=_NONE, read_to_s=_NONE)
 
 
-def prefetched_pass(read_N: Sequence[float], step_N: Sequence[float], *, depth: int) -> PassTimes:
+def prefetched_pass(read_s: Sequence[float], step_s: Sequence[float], *, depth: int) -> PassTimes:
     """A thread reads ahead into a queue of ``depth`` batches, and has a processor to itself.
 
     Raises
@@ -48,7 +46,7 @@ def prefetched_pass(read_N: Sequence[float], step_N: Sequence[float], *, depth: 
     InputError
         As :func:`synchronous_pass`, or ``depth`` is below 1.
     """
-    read, step = _checked(read_N, step_N)
+    read, step = _checked(read_s, step_s)
     if depth < 1:
         raise InputError(f"depth is {depth}: it must be at least 1")
     n = len(read)
@@ -60,11 +58,11 @@ def prefetched_pass(read_N: Sequence[float], step_N: Sequence[float], *, depth: 
         asked[i] = done[i - 1] if i else 0.0
         got[i] = max(asked[i], laid[i])
         done[i] = got[i] + step[i]
-    return PassTimes(asked_N=asked, got_N=got, done_N=done, read_from_K=begun, read_to_K=laid)
+    return PassTimes(asked_s=asked, got_s=got, done_s=done, read_from_s=begun, read_to_s=laid)
 
 
-def _checked(read_N: Sequence[float], step_N: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    read, step = np.asarray(read_N, dtype=np.float64), np.asarray(step_N, dtype=np.float64)
+def _checked(read_s: Sequence[float], step_s: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    read, step = np.asarray(read_s, dtype=np.float64), np.asarray(step_s, dtype=np.float64)
     if len(read) != len(step):
         raise InputError(f"{len(read)} reads and {len(step)} steps: give one of both for each batch")
     return read, step

@@ -1,7 +1,5 @@
 """Checks that the model distinguishes perturbed genes from each other, and reads each of several.
 
-Dimension key: ``B`` pairs, ``R`` genes evaluated, a row each, ``L`` state tokens.
-
 One cell, in which all genes evaluated have one value; in each row another is perturbed. Two genes whose rows agree at
 all third genes are one gene to the model, as they are where tokens wrap around a table that is too short.
 """
@@ -40,14 +38,14 @@ def distinguishes_genes(probe: Probe) -> CheckResult:
         return CheckResult(
             outcome="not_applicable", message="one gene's part in a prediction is lost in single precision"
         )
-    batch, position_R = _one_cell(probe)
-    n_genes = len(position_R)
+    batch, position_B = _one_cell(probe)
+    n_genes = len(position_B)
     if n_genes < 3:
         return CheckResult(outcome="not_applicable", message="it takes three genes to distinguish two by a third")
-    same_RR = _twins(probe, perturbed(batch, position_R, np.full(n_genes, probe.value_range[1])), position_R)
-    n_twins, n_pairs = int(same_RR.sum()), n_genes * (n_genes - 1) // 2
-    ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][position_R]]
-    named = [f"{ids[one]} and {ids[other]}" for one, other in np.argwhere(same_RR)[:2]]
+    same_BB = _twins(probe, perturbed(batch, position_B, np.full(n_genes, probe.value_range[1])), position_B)
+    n_twins, n_pairs = int(same_BB.sum()), n_genes * (n_genes - 1) // 2
+    ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][position_B]]
+    named = [f"{ids[one]} and {ids[other]}" for one, other in np.argwhere(same_BB)[:2]]
     return verdict(
         good=not n_twins,
         message=f"{n_twins} of {n_pairs} pairs of genes are one gene to the model when perturbed: {', '.join(named)}"
@@ -62,34 +60,34 @@ def distinguishes_genes(probe: Probe) -> CheckResult:
 def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
     """One cell in every row, and the positions of the genes evaluated, which share a value a quarter below the top."""
     drawn = invented(probe, "told apart", n_pairs=1)
-    position_R = np.sort(probe.rng("told apart").permutation(drawn.before_BL.shape[1])[:MOST_GENES])
+    position_B = np.sort(probe.rng("told apart").permutation(drawn.before_BL.shape[1])[:MOST_GENES])
     lo, hi = probe.value_range
     value_BL = drawn.before_BL.clone()
-    value_BL[:, torch.as_tensor(position_R, device=value_BL.device)] = 0.25 * lo + 0.75 * hi
+    value_BL[:, torch.as_tensor(position_B, device=value_BL.device)] = 0.25 * lo + 0.75 * hi
     one = replace(drawn, before_BL=value_BL)
     wide = {
-        field.name: getattr(one, field.name).expand(len(position_R), -1).clone()
+        field.name: getattr(one, field.name).expand(len(position_B), -1).clone()
         for field in fields(ModelBatch)
         if field.name != "token_BL"
     }
-    return replace(one, **wide), position_R
+    return replace(one, **wide), position_B
 
 
-def _twins(probe: Probe, batch: ModelBatch, position_R: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Pairs of rows that agree at all third genes under every draw of weights, each once, bool (R, R)."""
-    rows = np.arange(len(position_R))
-    same_RR = np.triu(np.ones((len(rows), len(rows)), dtype=np.bool_), k=1)
+def _twins(probe: Probe, batch: ModelBatch, position_B: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pairs of rows that agree at all third genes under every draw of weights, each once, bool (B, B)."""
+    rows = np.arange(len(position_B))
+    same_BB = np.triu(np.ones((len(rows), len(rows)), dtype=np.bool_), k=1)
     for draw in range(3):
-        answer_RL = probe.answer(batch, probe.generic(draw)).double().cpu().numpy()
-        slack = _SLACK * float(np.abs(answer_RL[np.isfinite(answer_RL)]).max(initial=0.0))
-        gap_RRL = np.abs(answer_RL[:, None] - answer_RL[None])
+        answer_BL = probe.answer(batch, probe.generic(draw)).double().cpu().numpy()
+        slack = _SLACK * float(np.abs(answer_BL[np.isfinite(answer_BL)]).max(initial=0.0))
+        gap_BBL = np.abs(answer_BL[:, None] - answer_BL[None])
         # The two genes themselves are left out: one of them is perturbed in one row, the other in the other.
-        gap_RRL[rows, :, position_R] = 0
-        gap_RRL[:, rows, position_R] = 0
-        same_RR &= gap_RRL.max(axis=2) <= slack
-        if not same_RR.any():
+        gap_BBL[rows, :, position_B] = 0
+        gap_BBL[:, rows, position_B] = 0
+        same_BB &= gap_BBL.max(axis=2) <= slack
+        if not same_BB.any():
             break
-    return same_RR
+    return same_BB
 
 
 @check(

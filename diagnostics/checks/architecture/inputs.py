@@ -1,7 +1,5 @@
 """Checks of what the untrained model reads and must not read: masks, expression and the perturbation.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 At generic weights: what does not change a prediction there is not connected, and no training will connect it. Each
 row of a batch varies a gene of its own, so that one pass checks many.
 """

@@ -1,7 +1,4 @@
-"""Checks of invariances: to the order of genes, other cells of the batch, padding, saving and loading, and the mode.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` predictions for measured genes.
-"""
+"""Checks of invariances: to the order of genes, other cells of the batch, padding, saving and loading, and the mode."""
 
 import copy
 import math
@@ -209,7 +206,7 @@ def _settled(probe: Probe, model: nn.Module, batch: ModelBatch) -> float:
     with without_dropout(model):
         for _ in range(_PASSES - 1):
             probe.answer(batch, model)
-        trained_N = probe.answer(batch, model)[batch.measured_BL].cpu().numpy()
-    evaluated_N = probe.answer(batch, model.eval())[batch.measured_BL].cpu().numpy()
-    size, spread = float(np.sqrt(np.mean((evaluated_N - trained_N) ** 2))), float(np.std(trained_N))
+        trained_E = probe.answer(batch, model)[batch.measured_BL].cpu().numpy()
+    evaluated_E = probe.answer(batch, model.eval())[batch.measured_BL].cpu().numpy()
+    size, spread = float(np.sqrt(np.mean((evaluated_E - trained_E) ** 2))), float(np.std(trained_E))
     return size / spread if spread > 0 and math.isfinite(size) else LARGEST

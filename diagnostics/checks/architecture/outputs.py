@@ -1,7 +1,4 @@
-"""Checks of the outputs' range and of the attention weights' sums.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``H`` heads, ``Q`` querying and ``K`` attended tokens, ``P`` queries.
-"""
+"""Checks of the outputs' range and of the attention weights' sums."""
 
 import numpy as np
 import torch

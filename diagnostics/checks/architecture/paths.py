@@ -1,8 +1,4 @@
-"""Checks of paths through the model: gradients to every parameter, and information from gene to gene.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``J`` genes evaluated, ``I`` genes varied,
-``K`` components of a distribution.
-"""
+"""Checks of paths through the model: gradients to every parameter, and information from gene to gene."""
 
 import copy
 from dataclasses import replace
@@ -186,7 +182,7 @@ def identity(probe: Probe) -> CheckResult:
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
 def rank(probe: Probe) -> CheckResult:
-    """Rank of the derivatives of some genes' predictions by the inputs of others, float64 (J, I): 1 is a bottleneck.
+    """Rank of the derivatives of some genes' predictions by the inputs of others: 1 is a bottleneck.
 
     A gene's own input is left out, since a shortcut for it would hide what is between genes.
     """
@@ -194,13 +190,13 @@ def rank(probe: Probe) -> CheckResult:
     n_positions = batch.before_BL.shape[1]
     if n_positions < 4:
         return CheckResult(outcome="not_applicable", message="it takes four genes: two to predict and two to vary")
-    evaluated_J = np.sort(probe.rng("asked").permutation(n_positions)[: min(_N_EVALUATED, n_positions // 2)])
+    evaluated = np.sort(probe.rng("asked").permutation(n_positions)[: min(_N_EVALUATED, n_positions // 2)])
     batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
-    batch.perturbed_BL[:, evaluated_J] = False
+    batch.perturbed_BL[:, evaluated] = False
     found = 0
     for draw in range(3):
         # Where most predictions have no derivatives, as under a ReLU, another draw of weights gives some.
-        found = max(found, _rank(probe, _slopes(probe, probe.generic(draw), batch, evaluated_J)))
+        found = max(found, _rank(probe, _slopes(probe, probe.generic(draw), batch, evaluated)))
         if found > 1:
             break
     if not found:
@@ -209,37 +205,37 @@ def rank(probe: Probe) -> CheckResult:
         )
     return verdict(
         good=found > 1,
-        message=f"other genes reach the predictions for {len(evaluated_J)} genes through {found} independent "
+        message=f"other genes reach the predictions for {len(evaluated)} genes through {found} independent "
         f"{'numbers' if found > 1 else 'number'} at least",
         next_step="widen what lies between the genes: pooling to a scalar only lets all predictions move together",
         statistic=float(found), null=1.0, tolerance=1.0, n=len(batch),
     )  # fmt: skip
 
 
-def _rank(probe: Probe, slope_BJI: NDArray[np.float64] | None) -> int:
+def _rank(probe: Probe, slopes: NDArray[np.float64] | None) -> int:
     """The largest of all pairs; 0 where there are no derivatives, or none that is finite."""
-    if slope_BJI is None or not slope_BJI.any() or not np.isfinite(slope_BJI).all():
+    if slopes is None or not slopes.any() or not np.isfinite(slopes).all():
         return 0
-    singular_BJ = np.linalg.svd(slope_BJI, compute_uv=False)
+    singular = np.linalg.svd(slopes, compute_uv=False)
     slack = _RANK_SLACK if probe.exact_dtype == torch.float64 else 1e-4
-    return int((singular_BJ > slack * singular_BJ[:, :1]).sum(axis=1).max())
+    return int((singular > slack * singular[:, :1]).sum(axis=1).max())
 
 
 def _slopes(
-    probe: Probe, model: nn.Module, batch: ModelBatch, evaluated_J: NDArray[np.int64]
+    probe: Probe, model: nn.Module, batch: ModelBatch, evaluated: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """Derivatives of the chosen predictions by before and target of all other genes, (B, J, 2 I)."""
+    """Derivatives of the chosen predictions by before and target of all other genes, (B, evaluated, 2 varied)."""
     inputs = [batch.before_BL.clone().requires_grad_(), batch.target_BL.clone().requires_grad_()]
     answer_BL = probe.subject.predict(model, replace(batch, before_BL=inputs[0], target_BL=inputs[1]))
     if not answer_BL.requires_grad:
         return None
-    other_I = np.setdiff1d(np.arange(answer_BL.shape[1]), evaluated_J)
+    others = np.setdiff1d(np.arange(answer_BL.shape[1]), evaluated)
     rows: list[Tensor] = []
-    for position in evaluated_J.tolist():
-        slopes = cast(
+    for position in evaluated.tolist():
+        gradients = cast(
             "tuple[Tensor | None, ...]",
             torch.autograd.grad(answer_BL[:, position].sum(), inputs, retain_graph=True, allow_unused=True),
         )
-        rows.append(torch.cat([torch.zeros_like(batch.before_BL) if one is None else one for one in slopes], dim=1))
-    both_I = np.concatenate((other_I, answer_BL.shape[1] + other_I))
-    return torch.stack(rows, dim=1).double().cpu().numpy()[:, :, both_I]
+        rows.append(torch.cat([torch.zeros_like(batch.before_BL) if one is None else one for one in gradients], dim=1))
+    columns = np.concatenate((others, answer_BL.shape[1] + others))
+    return torch.stack(rows, dim=1).double().cpu().numpy()[:, :, columns]

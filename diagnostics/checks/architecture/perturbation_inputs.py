@@ -1,7 +1,5 @@
 """Checks that the untrained model reads the perturbation: its presence, gene, size and sign.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 Each row of a batch perturbs a gene of its own. Unperturbed genes are evaluated, since only they are scored.
 """
 

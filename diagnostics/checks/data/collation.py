@@ -1,7 +1,5 @@
 """Checks of collation: whether the model's input holds the pairs' values and masks, and nothing of the target.
 
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``L`` state tokens, ``N`` measured positions.
-
 Everything goes through the subject's own ``collate``, and is compared with the pairs gene by gene.
 """
 
@@ -56,18 +54,18 @@ class Arrived:
         shape = tuple(batch.before_BL.shape)
         token_BL = batch.token_BL.cpu().expand(shape).numpy()
         measured_BL = batch.measured_BL.cpu().numpy()
-        row_N, column_N = np.nonzero(measured_BL)
-        gene_N = token_BL[row_N, column_N]
+        row_E, column_E = np.nonzero(measured_BL)
+        gene_E = token_BL[row_E, column_E]
         n_BG = np.zeros((shape[0], n_genes), dtype=np.int64)
-        np.add.at(n_BG, (row_N, gene_N), 1)
+        np.add.at(n_BG, (row_E, gene_E), 1)
 
         def at_genes(value_BL: Tensor) -> Floats:
             value_BG = np.full((shape[0], n_genes), np.nan)
-            value_BG[row_N, gene_N] = value_BL.detach().cpu().double().numpy()[row_N, column_N]
+            value_BG[row_E, gene_E] = value_BL.detach().cpu().double().numpy()[row_E, column_E]
             return value_BG
 
         perturbed_BG = np.zeros((shape[0], n_genes), dtype=np.bool_)
-        perturbed_BG[row_N, gene_N] = batch.perturbed_BL.cpu().numpy()[row_N, column_N]
+        perturbed_BG[row_E, gene_E] = batch.perturbed_BL.cpu().numpy()[row_E, column_E]
         return cls(
             measured_BG=n_BG > 0,
             perturbed_BG=perturbed_BG,

@@ -1,7 +1,4 @@
-"""Checks of the pairs' contents: units, genes that never vary, entries that are always 0, copies of the target.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
-"""
+"""Checks of the pairs' contents: units, genes that never vary, entries that are always 0, copies of the target."""
 
 import numpy as np
 from numpy.typing import NDArray

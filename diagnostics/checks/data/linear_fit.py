@@ -1,7 +1,4 @@
-"""The linear reference of the checks: ridge, and ridge with squares, compared with an input-free baseline.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary or of a part of it, ``F`` features.
-"""
+"""The linear reference of the checks: ridge, and ridge with squares, compared with an input-free baseline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,4 @@
-"""Checks of a source's passes: a seed decides a pass, another seed gives another, and a pass repeats no pair.
-
-Dimension key: ``B`` pairs of a pass, ``N`` distances between equal pairs.
-"""
+"""Checks of a source's passes: a seed decides a pass, another seed gives another, and a pass repeats no pair."""
 
 from itertools import islice
 
@@ -69,12 +66,12 @@ def same_position_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
     lags = [position_of[code] - position for position, code in enumerate(second) if code in position_of]
     if not lags:
         return 0.0, 0
-    lag_N, n_N = np.unique(lags, return_counts=True)
-    best = int(n_N.argmax())
+    lag, count = np.unique(lags, return_counts=True)
+    best = int(count.argmax())
     # Of a shifted pass the end is not seen: what can be compared is shorter by the shift.
-    comparable = max(1, min(len(other_B), len(one_B) - abs(int(lag_N[best]))))
+    comparable = max(1, min(len(other_B), len(one_B) - abs(int(lag[best]))))
     enough = comparable >= FEWEST
-    return (float(n_N[best]) / comparable if enough else 0.0), int(lag_N[best])
+    return (float(count[best]) / comparable if enough else 0.0), int(lag[best])
 
 
 @check(
@@ -173,9 +170,9 @@ def _rhythm(code_B: Codes) -> str:
         if code in last:
             gaps.append(position - last[code])
         last[code] = position
-    gap_N, n_N = np.unique(gaps, return_counts=True)
-    regular = bool(len(gaps)) and int(n_N.max()) > len(gaps) / 2
-    return f", most again after {int(gap_N[n_N.argmax()])}" if regular else ""
+    gap, count = np.unique(gaps, return_counts=True)
+    regular = bool(len(gaps)) and int(count.max()) > len(gaps) / 2
+    return f", most again after {int(gap[count.argmax()])}" if regular else ""
 
 
 @check(

@@ -1,7 +1,4 @@
-"""Checks of how cells are related: the two of a pair, training and held-out cells, pairs and their world.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``N`` cells.
-"""
+"""Checks of how cells are related: the two of a pair, training and held-out cells, pairs and their world."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Checks of the signal in the pairs: ridge on a model's inputs against an input-free baseline, on unseen pairs.
 
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary or of a part of it.
-
 What matters is measured one thing at a time, by taking it away from the fitted ridge on unseen pairs: the whole
 perturbation; *which* genes are perturbed, their doses kept; how much, the genes kept. Shuffling all would miss labels
 that had been shuffled alone.

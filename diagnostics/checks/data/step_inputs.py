@@ -1,7 +1,5 @@
 """Checks of a custom training step's inputs to the model: the pairs that it is given, and nothing of the target.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 The arguments of the step's first call of the model are captured by a forward hook.
 """
 

@@ -1,7 +1,4 @@
-"""Naming of a wrong transformation: the first usual mistake that turns the right values into those found.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
-"""
+"""Naming of a wrong transformation: the first usual mistake that turns the right values into those found."""
 
 from collections.abc import Callable, Mapping
 

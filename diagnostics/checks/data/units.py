@@ -1,7 +1,5 @@
 """Which units some cells are in: counts, logarithms, logarithms of logarithms, or a world's own.
 
-Dimension key: ``B`` cells, ``G`` genes, ``N`` values that are not 0.
-
 ``log1p`` of counts per some number leaves a lattice: within a cell, ``expm1`` of the values are whole multiples of the
 smallest one. After a second ``log1p`` it takes two ``expm1`` to see it, and no value can be above
 ``log1p(log1p(1e6)) = 2.70``.
@@ -61,22 +59,22 @@ class Units:
 
 def units_of(value_BG: NDArray[np.floating], measured_BG: NDArray[np.bool_]) -> Units:
     """Of the measured values of some cells."""
-    value_N = value_BG[measured_BG].astype(np.float64)
-    seen, nonzero_N = tally(value_N), value_N[value_N != 0]
+    value_E = value_BG[measured_BG].astype(np.float64)
+    seen, nonzero_E = tally(value_E), value_E[value_E != 0]
     twice: bool | None = False
     if seen.kind == "log" and seen.highest <= LARGEST_LOG_LOG:
-        twice = _twice(value_BG, measured_BG, nonzero_N, len(value_N))
+        twice = _twice(value_BG, measured_BG, nonzero_E, len(value_E))
     return Units(
         kind=seen.kind,
         lowest=seen.lowest,
         highest=seen.highest,
-        mean_size=float(np.abs(nonzero_N).mean()) if len(nonzero_N) else 0.0,
+        mean_size=float(np.abs(nonzero_E).mean()) if len(nonzero_E) else 0.0,
         twice=twice,
     )
 
 
 def _twice(
-    value_BG: NDArray[np.floating], measured_BG: NDArray[np.bool_], nonzero_N: NDArray[np.float64], n_values: int
+    value_BG: NDArray[np.floating], measured_BG: NDArray[np.bool_], nonzero_E: NDArray[np.float64], n_values: int
 ) -> bool | None:
     """Whether small fractions are logarithms of logarithms: by their lattice, else by their range."""
     rows_BG = np.where(measured_BG, value_BG, 0)[:_LATTICE_CELLS].astype(np.float64)
@@ -84,10 +82,10 @@ def _twice(
         return False
     if on_lattice(rows_BG, lambda value: np.expm1(np.expm1(value))):
         return True
-    counted = len(nonzero_N) >= ENOUGH_VALUES and len(nonzero_N) <= (1 - SPARSE) * n_values
+    counted = len(nonzero_E) >= ENOUGH_VALUES and len(nonzero_E) <= (1 - SPARSE) * n_values
     if not counted:
         return False
-    return True if np.quantile(nonzero_N, 0.01) > SMALLEST_LOG_LOG else None
+    return True if np.quantile(nonzero_E, 0.01) > SMALLEST_LOG_LOG else None
 
 
 def on_lattice(value_BG: NDArray[np.float64], inverse: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> bool:
@@ -104,8 +102,8 @@ def on_lattice(value_BG: NDArray[np.float64], inverse: Callable[[NDArray[np.floa
         ratio = inverse(seen) / inverse(seen.min(keepdims=True))
         ratio = ratio[(ratio > 1.3) & (ratio < 8.5)]
         gaps.append(np.abs(ratio - np.rint(ratio)))
-    gap_N = np.concatenate(gaps) if gaps else np.zeros(0)
-    return len(gap_N) >= 50 and float(gap_N.mean()) < 0.25 / 4
+    gap_E = np.concatenate(gaps) if gaps else np.zeros(0)
+    return len(gap_E) >= 50 and float(gap_E.mean()) < 0.25 / 4
 
 
 def member_units(pairs: PairBatch) -> tuple[Units, Units]:

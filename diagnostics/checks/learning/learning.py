@@ -1,7 +1,5 @@
 """Checks of a short training: whether the model learns, from which inputs, how much, and what limits it.
 
-Dimension key: ``B`` pairs, ``G`` genes evaluated.
-
 Everything is evaluated on unseen pairs, paired with an input-free baseline and a linear fit on the same ones. A model
 may sit on a plateau for hundreds of steps and be healthy: where a first training shows nothing a longer one is made,
 and what is still short of the linear fit then is put down to the model only if it is next to nothing.

@@ -1,7 +1,5 @@
 """Learning-rate range test: a few dozen steps at each of some decades, then between the best and its neighbours.
 
-Dimension key: ``B`` pairs, ``R`` rates.
-
 Rates are absolute: a range about the given rate would not find that it is off by four decades. Every rate begins at
 the same weights and sees the same batches, and is judged by the squared error on the same pairs, whatever loss the
 model is trained by. A rate's *gain* is how far that error falls.

@@ -1,7 +1,4 @@
-"""Check that the model can memorise (overfit) a few pairs: what it cannot fit of sixteen, it cannot fit of many.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary.
-"""
+"""Check that the model can memorise (overfit) a few pairs: what it cannot fit of sixteen, it cannot fit of many."""
 
 import math
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """One short training for several checks: at the range test's rate, by the subject's own step, on unseen pairs.
 
-Dimension key: ``B`` pairs, ``G`` genes evaluated, ``R`` predictions of one pair.
-
 The rate rises over a tenth of the steps and falls along a half cosine afterwards, whatever was given: what a constant
 rate leaves is its own noise. Where one source serves for training and judging, pairs are kept that hold cells of one
 side only (:class:`diagnostics.checks.engine.cell_ids.Sides`).

@@ -1,7 +1,4 @@
-"""Check that the loss depends on every direction in which predictions can be wrong, not only on their mean, say.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``K`` draws, ``N`` scored positions.
-"""
+"""Check that the loss depends on every direction in which predictions can be wrong, not only on their mean, say."""
 
 from dataclasses import replace
 
@@ -25,7 +22,7 @@ _RANK_SLACK = 1e-9
     cause="bug", kind="exact", needs=("loss",), explained_by=("loss.finite", "loss.every_scored"),
 )  # fmt: skip
 def every_direction(probe: Probe) -> CheckResult:
-    """The rank of the loss's gradients at random predictions, float64 (K, N), is the number of predictions.
+    """The rank of the loss's gradients at random predictions, float64 (R, E), is the number of predictions.
 
     A loss of each cell's mean has a gradient at every prediction and is least at the target, yet predictions may err
     in all ways that leave the mean as it is; likewise a loss of the batch's mean. What no gradient ever points to is
@@ -40,22 +37,22 @@ def every_direction(probe: Probe) -> CheckResult:
         return CheckResult(
             outcome="not_applicable", message="the pairs score too few genes each to distinguish a loss from its mean"
         )
-    row_N, position_N = (np.array(index) for index in zip(*positions, strict=True))
+    row_E, position_E = (np.array(index) for index in zip(*positions, strict=True))
     rng, size = probe.rng("directions of the loss"), (case.prediction_BL - case.after_BL).abs().max()
-    slope_KN = np.empty((n + _MORE_DRAWS, n))
-    for slope_N in slope_KN:
+    slope_RE = np.empty((n + _MORE_DRAWS, n))
+    for slope_E in slope_RE:
         sign_BL = rng.choice([-1.0, 1.0], scored.shape) * rng.uniform(0.5, 1.0, scored.shape)
         miss_BL = torch.as_tensor(sign_BL).to(case.after_BL) * size
         _, gradient_BL = replace(case, prediction_BL=case.after_BL + miss_BL).loss_and_gradient(probe)
-        slope_N[:] = gradient_BL.cpu().numpy()[row_N, position_N]
-    largest_N = np.abs(slope_KN).max(axis=0)
-    if not (np.isfinite(slope_KN).all() and largest_N.all()):
+        slope_E[:] = gradient_BL.cpu().numpy()[row_E, position_E]
+    largest_E = np.abs(slope_RE).max(axis=0)
+    if not (np.isfinite(slope_RE).all() and largest_E.all()):
         return CheckResult(
             outcome="not_applicable", message="some derivatives are 0 or not finite: see the checks before"
         )
-    singular = np.linalg.svd(slope_KN / largest_N, compute_uv=False)
+    singular = np.linalg.svd(slope_RE / largest_E, compute_uv=False)
     rank = int((singular > _RANK_SLACK * singular[0]).sum())
-    message = f"the gradients at {len(slope_KN)} random predictions span {rank} of the {n} directions of their errors"
+    message = f"the gradients at {len(slope_RE)} random predictions span {rank} of the {n} directions of their errors"
     next_step = "compare entry by entry before anything is averaged: the mean of squared errors, not the square of a "
     next_step += "mean error"
     if n - n_pairs <= rank < n:

@@ -1,7 +1,5 @@
 """Checks of the loss without a model: what it counts, where it is least, and what must not change it.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 It is evaluated on invented predictions for real pairs, in float64. Only the last check uses a model.
 """
 

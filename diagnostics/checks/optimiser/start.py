@@ -1,7 +1,4 @@
-"""Check that the untrained model's predictions are of the size of the targets.
-
-Dimension key: ``B`` pairs, ``L`` state tokens.
-"""
+"""Check that the untrained model's predictions are of the size of the targets."""
 
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import LARGEST, verdict

@@ -1,7 +1,5 @@
 """Checks of a step's length and direction: learning rate, first step, moments, weight decay and descent.
 
-Dimension key: ``N`` entries of every parameter, one after the other.
-
 The same step is taken twice from the same weights, once with every gradient's sign turned: half the sum of the two
 moves is independent of the gradient (decay), half their difference is what follows it.
 """
@@ -65,10 +63,10 @@ def learning_rate(probe: Probe) -> CheckResult:
 
 
 def _parts(probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """A first step's part without the gradient, its part that follows the gradient, and the gradient, each (N,)."""
+    """A first step's part without the gradient, its part that follows the gradient, and the gradient, each (E,)."""
     along, against = one_step(probe), one_step(probe, sign=-1.0)
-    gradient_N = flat(along.gradient, list(probe.exact_model.parameters()))
-    return (along.move_N + against.move_N) / 2, (along.move_N - against.move_N) / 2, gradient_N
+    gradient_E = flat(along.gradient, list(probe.exact_model.parameters()))
+    return (along.move_E + against.move_E) / 2, (along.move_E - against.move_E) / 2, gradient_E
 
 
 @check(
@@ -87,23 +85,23 @@ def first_step(probe: Probe) -> CheckResult:
     with probe.trial("first step") as (model, optimizer):
         rate_of = {id(one): float(group["lr"]) for group in optimizer.param_groups for one in group["params"]}
         parameters = list(model.parameters())
-        rate_N = flat([torch.full_like(one, rate_of.get(id(one), 0.0)) for one in parameters], parameters)
+        rate_E = flat([torch.full_like(one, rate_of.get(id(one), 0.0)) for one in parameters], parameters)
         known = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
     if not known:
         return CheckResult(outcome="not_applicable", message="the optimiser is none of Adam's kind")
-    _, moved_N, gradient_N = _parts(probe)
-    pulled_N = (np.abs(gradient_N) > _NOT_TINY * np.abs(gradient_N).max()) & (rate_N > 0)
-    if not bool(pulled_N.any()):
+    _, moved_E, gradient_E = _parts(probe)
+    pulled_E = (np.abs(gradient_E) > _NOT_TINY * np.abs(gradient_E).max()) & (rate_E > 0)
+    if not bool(pulled_E.any()):
         return CheckResult(
             outcome="not_applicable", message="no parameter has both a gradient and a learning rate above 0"
         )
-    ratio = float(np.median(np.abs(moved_N[pulled_N]) / rate_N[pulled_N]))
+    ratio = float(np.median(np.abs(moved_E[pulled_E]) / rate_E[pulled_E]))
     good = _FIRST_STEP[0] <= ratio <= _FIRST_STEP[1]
     return verdict(
         good=good, message=f"the first step is {ratio:.3g} times as long as the learning rate implies",
         next_step="set eps back to 1e-8 (a large one makes Adam's steps as small as the gradient), and look whether "
         "the rate that is set is the rate that is used",
-        statistic=ratio, null=1.0, tolerance=_FIRST_STEP[0], n=int(pulled_N.sum()),
+        statistic=ratio, null=1.0, tolerance=_FIRST_STEP[0], n=int(pulled_E.sum()),
     )  # fmt: skip
 
 
@@ -147,8 +145,8 @@ def moments(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def decay(probe: Probe) -> CheckResult:
     """The length, over all weights, of a step's part without the gradient against its part that follows it."""
-    decayed_N, moved_N, _ = _parts(probe)
-    gone, moved = float(np.linalg.norm(decayed_N)), float(np.linalg.norm(moved_N))
+    decayed_E, moved_E, _ = _parts(probe)
+    gone, moved = float(np.linalg.norm(decayed_E)), float(np.linalg.norm(moved_E))
     if moved == 0 and gone == 0:
         return CheckResult(outcome="not_applicable", message="a step moves nothing")
     share = gone / (gone + moved)
@@ -157,7 +155,7 @@ def decay(probe: Probe) -> CheckResult:
         good=share <= most,
         message=f"{share:.1%} of a step's length is decay, whatever the gradient",
         next_step="lower weight_decay: weights are pulled to 0 faster than they can learn",
-        statistic=share, null=0.0, tolerance=most, n=len(moved_N),
+        statistic=share, null=0.0, tolerance=most, n=len(moved_E),
     )  # fmt: skip
 
 
@@ -168,17 +166,17 @@ def decay(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def descends(probe: Probe) -> CheckResult:
     """The derivative of the exact loss along the step, so that a rate that is too large is no matter of sign."""
-    _, moved_N, _ = _parts(probe)
+    _, moved_E, _ = _parts(probe)
     parameters = list(probe.exact_model.parameters())
-    slope_N = flat(true_gradient(probe), parameters)
-    length = float(np.linalg.norm(moved_N) * np.linalg.norm(slope_N))
+    slope_E = flat(true_gradient(probe), parameters)
+    length = float(np.linalg.norm(moved_E) * np.linalg.norm(slope_E))
     if length == 0:
         return CheckResult(outcome="not_applicable", message="a step moves nothing, or the loss has no gradient")
-    cosine = float(moved_N @ slope_N) / length
+    cosine = float(moved_E @ slope_E) / length
     return verdict(
         good=cosine < 0,
         message=f"a step goes {'down' if cosine < 0 else 'up'} the loss of its own batch (cosine {cosine:.2g} with its "
         "gradient)",
         next_step="look at the sign of the loss and at the optimiser's maximize",
-        statistic=cosine, null=-1.0, tolerance=0.0, n=len(moved_N),
+        statistic=cosine, null=-1.0, tolerance=0.0, n=len(moved_E),
     )  # fmt: skip

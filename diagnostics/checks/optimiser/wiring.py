@@ -1,7 +1,5 @@
 """Checks that the training step updates every parameter along the gradient of the loss.
 
-Dimension key: ``B`` pairs, ``L`` state tokens, ``N`` entries of every parameter, one after the other.
-
 A step is taken on a few pairs without dropout, and put back. Its gradients are read where autograd has just added
 them up, whether the step clears them afterwards or not, so that any custom training step can be checked.
 """
@@ -40,12 +38,12 @@ class Step:
     ----------
     gradient : tuple of Tensor or None
         Of each parameter, as autograd left it.
-    move_N : float64, (N,)
+    move_E : float64, (E,)
         Weights after minus weights before.
     """
 
     gradient: tuple[Tensor | None, ...]
-    move_N: NDArray[np.float64]
+    move_E: NDArray[np.float64]
 
 
 @contextmanager
@@ -112,12 +110,12 @@ def one_step(probe: Probe, *, sign: float = 1.0) -> Step:
         # One that exists may have a state: its first step is what is measured.
         optimizer.state.clear()
         parameters = list(model.parameters())
-        before_N = flat(parameters, parameters)
+        before_E = flat(parameters, parameters)
         with _watched(model, sign=sign) as seen:
             probe.subject.step(model, optimizer, probe.few)
         return Step(
             gradient=tuple(seen.get(name) for name, _ in model.named_parameters()),
-            move_N=flat(parameters, parameters) - before_N,
+            move_E=flat(parameters, parameters) - before_E,
         )
 
 
@@ -248,18 +246,18 @@ def cleared(probe: Probe) -> CheckResult:
     with probe.trial("cleared", dropout=False) as (model, optimizer), without_dropout(model):
         parameters = list(model.parameters())
         kept = [one.detach().clone() for one in parameters]
-        found_N: list[NDArray[np.float64]] = []
+        found_E: list[NDArray[np.float64]] = []
         for _ in range(2):
             with _watched(model) as seen:
                 probe.subject.step(model, optimizer, probe.few)
-            found_N.append(flat([seen.get(name) for name, _ in model.named_parameters()], parameters))
+            found_E.append(flat([seen.get(name) for name, _ in model.named_parameters()], parameters))
             with torch.no_grad():
                 for one, value in zip(parameters, kept, strict=True):
                     one.copy_(value)
-    size = float(np.linalg.norm(found_N[0]))
+    size = float(np.linalg.norm(found_E[0]))
     if not size > 0:
         return CheckResult(outcome="not_applicable", message="the training step has no gradient to clear")
-    growth = float(found_N[0] @ found_N[1]) / size**2
+    growth = float(found_E[0] @ found_E[1]) / size**2
     left = abs(growth - 1)
     return verdict(
         good=left <= _HALF_PRECISION,

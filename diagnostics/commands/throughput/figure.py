@@ -61,9 +61,9 @@ def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, 
 def shown_s(synchronous: PassTimes, prefetched: PassTimes) -> float:
     """Seconds that are shown: some steps of both and the longest read twice, or all that there is."""
     first_s = max(synchronous.first_batch_s, prefetched.first_batch_s)
-    long_s = float(synchronous.wait_N[1:].max())
+    long_s = float(synchronous.wait_s[1:].max())
     wanted_s = first_s + max(_N_STEPS * synchronous.batch_s, 2.5 * long_s)
-    return min(wanted_s, max(float(synchronous.got_N[-1]), float(prefetched.got_N[-1])))
+    return min(wanted_s, max(float(synchronous.got_s[-1]), float(prefetched.got_s[-1])))
 
 
 def _bars(
@@ -75,30 +75,30 @@ def _bars(
 
 
 def _n_done(one: PassTimes, until_s: float) -> str:
-    n_done = int((one.done_N[:-1] <= until_s).sum())
+    n_done = int((one.done_s[:-1] <= until_s).sum())
     return f"{n_done} steps done in the time shown; {1e3 * one.batch_s:.3g} ms a batch"
 
 
 def _plain_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
     # Who waits for its own reading reads.
-    _bars(ax, 1, one.asked_N, one.got_N, _READ, "reads")
-    _bars(ax, 0, one.got_N[:-1], one.done_N[:-1], _STEP, "steps")
+    _bars(ax, 1, one.asked_s, one.got_s, _READ, "reads")
+    _bars(ax, 0, one.got_s[:-1], one.done_s[:-1], _STEP, "steps")
     ax.set_yticks([1, 0], ["reading", "model"], fontsize=SMALL)
     ax.set_ylim(-0.6, 1.6)
     ax.set_title(f"synchronous: {_n_done(one, until_s)}", loc="left", fontsize=TITLE)
 
 
 def _ahead_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
-    if len(one.read_from_K):
-        _bars(ax, 2, one.read_from_K, one.read_to_K, _READ, "reads")
-    time_E, queued_E = one.queued()
-    shown_E = queued_E[time_E <= until_s]
+    if len(one.read_from_s):
+        _bars(ax, 2, one.read_from_s, one.read_to_s, _READ, "reads")
+    time_s, queued_E = one.queued()
+    shown_E = queued_E[time_s <= until_s]
     most = max(1, int(shown_E.max(initial=0)))
     ax.fill_between(
-        time_E, 0.64 + 0 * queued_E, 0.64 + 0.72 * queued_E / most, step="post", color="#bdbdbd", label="lies ready"
+        time_s, 0.64 + 0 * queued_E, 0.64 + 0.72 * queued_E / most, step="post", color="#bdbdbd", label="lies ready"
     )
-    _bars(ax, 0, one.got_N[:-1], one.done_N[:-1], _STEP, "steps")
-    _bars(ax, 0, one.asked_N, one.got_N, _WAIT, "the model waits, or makes a batch ready")
+    _bars(ax, 0, one.got_s[:-1], one.done_s[:-1], _STEP, "steps")
+    _bars(ax, 0, one.asked_s, one.got_s, _WAIT, "the model waits, or makes a batch ready")
     ax.set_yticks([2, 1, 0], ["reader's thread", f"queue, up to {most}", "model"], fontsize=SMALL)
     ax.set_ylim(-0.6, 2.6)
     ax.set_title(f"prefetched: {_n_done(one, until_s)}", loc="left", fontsize=TITLE)

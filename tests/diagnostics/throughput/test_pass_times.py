@@ -32,13 +32,13 @@ def random_stages(draw: st.DrawFn) -> tuple[list[float], list[float]]:
     return draw(lists), draw(lists)
 
 
-def efficiency(read_N: list[float], step_N: list[float], depth: int) -> float:
+def efficiency(read_s: list[float], step_s: list[float], depth: int) -> float:
     """Over the reads and steps that a pass is timed over: all reads but the first, all steps but the last."""
     return overlap_efficiency(
-        data_s=sum(read_N[1:]) / (len(read_N) - 1),
-        model_s=sum(step_N[:-1]) / (len(step_N) - 1),
-        synchronous_s=synchronous_pass(read_N, step_N).batch_s,
-        prefetched_s=prefetched_pass(read_N, step_N, depth=depth).batch_s,
+        data_s=sum(read_s[1:]) / (len(read_s) - 1),
+        model_s=sum(step_s[:-1]) / (len(step_s) - 1),
+        synchronous_s=synchronous_pass(read_s, step_s).batch_s,
+        prefetched_s=prefetched_pass(read_s, step_s, depth=depth).batch_s,
     )
 
 
@@ -84,24 +84,24 @@ def test_a_queue_as_deep_as_the_rule_says_hides_a_reader_that_reads_blocks(
     # Each block begins with a long read; the others of it are no longer than a step; reading is no slower on average.
     short = rest * step
     burst = min(burst_ms / 1000, block * step - (block - 1) * short)
-    read_N = ([burst] + [short] * (block - 1)) * n_blocks + [burst]
-    longest = max(read_N[1:])
+    read_s = ([burst] + [short] * (block - 1)) * n_blocks + [burst]
+    longest = max(read_s[1:])
     depth = depth_for(longest, step)
     assert depth * step >= longest
-    ahead = prefetched_pass(read_N, [step] * len(read_N), depth=depth)
-    assert ahead.wait_N[1:].max() == pytest.approx(0, abs=1e-9)
+    ahead = prefetched_pass(read_s, [step] * len(read_s), depth=depth)
+    assert ahead.wait_s[1:].max() == pytest.approx(0, abs=1e-9)
     assert ahead.n_stalls(1e-6) == 0
 
 
 def test_a_queue_shallower_than_the_rule_stalls_once_a_block():
     # Blocks of 8 batches, 0.8 s to read one, steps of 0.1 s: 8 deep.
-    read_N, step_N = ([0.8] + [0.0] * 7) * 4, [0.1] * 32
+    read_s, step_s = ([0.8] + [0.0] * 7) * 4, [0.1] * 32
     assert depth_for(0.8, 0.1) == 8
-    assert prefetched_pass(read_N, step_N, depth=8).n_stalls(0.01) == 0
+    assert prefetched_pass(read_s, step_s, depth=8).n_stalls(0.01) == 0
     # The queue lasts 0.5 s of each 0.8.
-    shallow = prefetched_pass(read_N, step_N, depth=5)
+    shallow = prefetched_pass(read_s, step_s, depth=5)
     assert shallow.n_stalls(0.01) == 3
-    assert shallow.wait_N[8] == pytest.approx(0.3)
+    assert shallow.wait_s[8] == pytest.approx(0.3)
 
 
 @given(st.floats(1e-6, 10), st.floats(1e-6, 10))
@@ -154,10 +154,10 @@ def pass_on_one_processor(read: float, step: float, n: int, depth: int, turns: l
         else:
             got.append(now)
             to_step = step
-    laid_K = np.array(laid)
-    done_N = np.array([*done, got[-1]])
+    laid_s = np.array(laid)
+    done_s = np.array([*done, got[-1]])
     return PassTimes(
-        asked_N=np.array(asked[:n]), got_N=np.array(got), done_N=done_N, read_from_K=laid_K - read, read_to_K=laid_K
+        asked_s=np.array(asked[:n]), got_s=np.array(got), done_s=done_s, read_from_s=laid_s - read, read_to_s=laid_s
     )
 
 
@@ -170,11 +170,11 @@ def test_stages_that_share_one_processor_show_no_gain(read: float, step: float, 
 
 def test_shares_of_a_pass_by_hand():
     times = PassTimes(
-        asked_N=np.array([0.0, 3.0, 6.0]),
-        got_N=np.array([1.0, 4.0, 6.5]),
-        done_N=np.array([3.0, 6.0, 6.5]),
-        read_from_K=NOTHING,
-        read_to_K=NOTHING,
+        asked_s=np.array([0.0, 3.0, 6.0]),
+        got_s=np.array([1.0, 4.0, 6.5]),
+        done_s=np.array([3.0, 6.0, 6.5]),
+        read_from_s=NOTHING,
+        read_to_s=NOTHING,
         n_pairs=20,
     )
     assert times.window_s == 5.5
@@ -193,11 +193,11 @@ def test_shares_of_a_pass_by_hand():
 def test_times_that_cannot_be_are_refused(got: list[float], summary: str):
     with pytest.raises(InputError, match=summary):
         PassTimes(
-            asked_N=np.array([0.0, 1.5][: len(got)]),
-            got_N=np.array(got),
-            done_N=np.array([1.5, 2.0][: len(got)]),
-            read_from_K=NOTHING,
-            read_to_K=NOTHING,
+            asked_s=np.array([0.0, 1.5][: len(got)]),
+            got_s=np.array(got),
+            done_s=np.array([1.5, 2.0][: len(got)]),
+            read_from_s=NOTHING,
+            read_to_s=NOTHING,
         )
 
 

@@ -88,7 +88,7 @@ def test_no_gain_is_claimed_unless_its_interval_says_so(noise_R: list[float]):
     times = rounds(0.02, 0.02, luck_R=[1.0] * len(noise_R), read_cores=1.0, idle=0.0)
     passes = dict(times.passes)
     passes["prefetched"] = tuple(
-        replace(one, asked_N=one.asked_N * scale, got_N=one.got_N * scale, done_N=one.done_N * scale)
+        replace(one, asked_s=one.asked_s * scale, got_s=one.got_s * scale, done_s=one.done_s * scale)
         for one, scale in zip(times.passes["synchronous"], [1 + noise for noise in noise_R], strict=True)
     )
     report = report_of(replace(times, passes=passes))
@@ -129,7 +129,7 @@ def test_more_than_a_thread_can_hide_is_not_its_gain():
     times = rounds(0.0005, 0.02)
     passes = dict(times.passes)
     passes["prefetched"] = tuple(
-        replace(one, asked_N=0.9 * one.asked_N, got_N=0.9 * one.got_N, done_N=0.9 * one.done_N)
+        replace(one, asked_s=0.9 * one.asked_s, got_s=0.9 * one.got_s, done_s=0.9 * one.done_s)
         for one in times.passes["synchronous"]
     )
     report = report_of(replace(times, passes=passes))

@@ -85,10 +85,10 @@ def test_a_round_of_a_real_source_makes_a_report():
     assert [one.row for one in report.rows] == list(ROWS)
     assert report.n_rounds == 2
     for one in times.passes["prefetched"]:
-        assert len(one.read_from_K) == 8
+        assert len(one.read_from_s) == 8
         assert one.late_s is not None
     for one in times.passes["synchronous"]:
-        assert len(one.read_from_K) == 0
+        assert len(one.read_from_s) == 0
 
 
 def test_any_iterable_is_read_ahead_by_a_thread_or_by_itself():

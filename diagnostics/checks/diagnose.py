@@ -1,7 +1,4 @@
-"""``diagnose``: why a model does not learn, from the model, its pairs and as much of its training as is given.
-
-Dimension key: ``B`` pairs, ``L`` state tokens.
-"""
+"""``diagnose``: why a model does not learn, from the model, its pairs and as much of its training as is given."""
 
 import inspect
 from collections.abc import Callable, Sequence

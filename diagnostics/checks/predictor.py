@@ -1,6 +1,4 @@
-"""``check_predictor``: what every :class:`gpcp.core.predictors.Predictor` must do, for the tests of whoever writes one.
-
-Dimension key: ``B`` cells, ``G`` genes.
+"""The contract of predictors, ``check_predictor``, for the tests of any :class:`gpcp.core.predictors.Predictor`.
 
 In the manner of scikit-learn's ``parametrize_with_checks``::
 
@@ -66,7 +64,7 @@ class Asked:
         )
 
     def scored_BG(self, control_BG: NDArray[np.float32] | None = None) -> NDArray[np.bool_]:
-        """Measured and not told: what is ever scored."""
+        """Measured and not perturbed: what is ever scored."""
         control_BG = self.control_BG if control_BG is None else control_BG
         return ~np.isnan(control_BG) & ~self.perturbation.perturbed_BG
 
@@ -89,7 +87,7 @@ def check_predictor(
         ``vocab -> Predictor``: the same predictor for the same genes in another order. Without it the order of genes
         is not asked about.
     seed : int
-        Decides the cells and what is told.
+        Decides the cells and the perturbations.
 
     Raises
     ------
@@ -103,7 +101,7 @@ def check_predictor(
     n_genes = len(predictor.vocab)
     if n_genes < 3:
         raise InputError(
-            f"the predictor knows {n_genes} genes: three are needed, one to tell, one to hide, one to score"
+            f"the predictor knows {n_genes} genes: three are needed, one to perturb, one to hide, one to score"
         )
     rng = stream(seed, "check predictor")
     if control_BG is None:
@@ -111,7 +109,7 @@ def check_predictor(
     if control_BG.ndim != 2 or control_BG.shape[1] != n_genes or len(control_BG) < 2 or np.isnan(control_BG).any():
         raise InputError(f"control_BG has shape {control_BG.shape}: give two cells or more of {n_genes} measured genes")
     perturbed_BG = rng.random(control_BG.shape) < 0.3
-    # A gene told and two scored in every cell.
+    # A gene perturbed and two scored in every cell.
     perturbed_BG[:, 0], perturbed_BG[:, 1:3] = True, False
     asked = Asked(
         predictor=predictor,
@@ -132,7 +130,7 @@ def _bound(one: Callable[[Asked], None], asked: Asked) -> Callable[[], None]:
 
 
 def perturbed(perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.float32]) -> Perturbation:
-    """A perturbation that tells some values."""
+    """A perturbation of some genes."""
     return Perturbation(
         perturbed_BG=perturbed_BG, target_BG=np.where(perturbed_BG, value_BG, np.float32(0)).astype(np.float32)
     )
@@ -192,7 +190,7 @@ def unmeasured_genes(asked: Asked) -> None:
     control_BG = asked.control_BG.copy()
     control_BG[:, 1] = np.nan
     control_BG[0, 2:] = np.where(asked.perturbation.perturbed_BG[0, 2:], control_BG[0, 2:], np.nan)
-    # Two genes of the first cell stay: one told, one scored.
+    # Two genes of the first cell stay: one perturbed, one scored.
     control_BG[0, 2] = asked.control_BG[0, 2]
     try:
         answer_BG = asked.answer(control_BG)
@@ -203,11 +201,11 @@ def unmeasured_genes(asked: Asked) -> None:
 
 
 def no_gene_perturbed(asked: Asked) -> None:
-    """A perturbation that tells nothing is a question too."""
+    """A perturbation of no gene is a valid input, too."""
     nothing_BG = np.zeros(asked.control_BG.shape, dtype=np.bool_)
     answer_BG = asked.answer(perturbation=perturbed(nothing_BG, asked.control_BG))
     bad = int((~np.isfinite(answer_BG)).sum())
-    assert not bad, f"with nothing told, {bad} answers are not finite"
+    assert not bad, f"with no gene perturbed, {bad} answers are not finite"
 
 
 def gene_order(asked: Asked) -> None:

@@ -1,10 +1,6 @@
-"""What a model in training says of some pairs, in evaluation mode and batch by batch, and its squared errors.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
+"""Predictions of a model in training, in evaluation mode and batch by batch, and their squared errors.
 
 How much of some pairs' deviations is more than one number a pair, spread over the genes.
-
-Dimension key: ``B`` pairs, ``G`` genes.
 """
 
 from dataclasses import replace
@@ -59,7 +55,7 @@ def judged_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> Errors | 
 
 
 def perturbed_otherwise(pairs: PairBatch, perturbed: Perturbation) -> PairBatch:
-    """The pairs with something else told: only their cells before and what is told are to be read."""
+    """The pairs with another perturbation: only their cells before and the perturbation are to be read."""
     perturbed_BG = perturbed.perturbed_BG & pairs.measured_BG
     after_BG = np.where(perturbed_BG, perturbed.target_BG, pairs.after_BG).astype(np.float32)
     return replace(pairs, after_BG=after_BG, perturbed_BG=perturbed_BG)

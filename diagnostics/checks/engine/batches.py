@@ -1,6 +1,4 @@
-"""Batches invented for one question, and batches altered in one respect.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
+"""Invented batches, and batches altered in one respect.
 
 Values are drawn between the least and the greatest of the pairs' own, so that no model meets what it need not know.
 """
@@ -16,7 +14,7 @@ from diagnostics.checks.engine.probe import Probe
 from gpcp.model.batch import ModelBatch
 
 MOST_TOKENS = 256
-"""Genes of an invented batch: as many of a larger vocabulary tell as much, at a cost that does not grow with it."""
+"""Genes of an invented batch: as many of a larger vocabulary show as much, at a cost that does not grow with it."""
 
 
 def invented(
@@ -40,7 +38,7 @@ def invented(
     token_L = np.sort(rng.choice(n_genes, size=min(n_genes, MOST_TOKENS), replace=False))
     shape = (probe.n_exact if n_pairs is None else n_pairs, len(token_L))
     measured_BL = _some(shape, p_measured, rng)
-    # Told genes are drawn among the measured ones.
+    # Perturbed genes are drawn among the measured ones.
     perturbed_BL = measured_BL & _some(shape, p_perturbed, rng)
     drawn = ModelBatch(
         token_BL=torch.as_tensor(token_L[None].astype(np.int64)),
@@ -75,7 +73,7 @@ def at(batch: ModelBatch, place_B: NDArray[np.int64]) -> Tensor:
 
 
 def perturbed(batch: ModelBatch, place_B: NDArray[np.int64], target_B: NDArray[np.float64]) -> ModelBatch:
-    """The batch with one more gene told in each row."""
+    """The batch with one more perturbed gene in each row."""
     chosen_BL = at(batch, place_B)
     target_B1 = torch.as_tensor(target_B).to(batch.target_BL)[:, None]
     return replace(

@@ -1,6 +1,4 @@
-"""How much trial training a model can be given: pairs a step by its genes, steps by what one of them costs.
-
-No dimension key: nothing here is an array.
+"""Budget of trial trainings: pairs a step by the number of genes, steps by the time of one step.
 
 Steps are halved until they fit a budget, so that two runs on one machine make the same number of them unless they sit
 at an edge.

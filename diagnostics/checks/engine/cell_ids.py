@@ -1,7 +1,4 @@
-"""Which cells the members of some pairs are: pairs that share one are neither counted nor split as strangers.
-
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``N`` cells (both members of every pair).
-"""
+"""Identities of the cells of pairs: pairs that share a cell are neither counted nor split as independent."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -84,7 +81,7 @@ class Sides:
     ----------
     names : CellNames
     apart : bool
-        Whether cells have to be told apart: held-out pairs of another source, or of fresh cells, are left whole.
+        Whether cells have to be distinguished: held-out pairs of another source, or of fresh cells, are left whole.
     """
 
     names: CellNames
@@ -112,7 +109,7 @@ def names_of(probe: Probe) -> CellNames:
 
 
 def sides_of(probe: Probe) -> Sides:
-    """Whether and how the cells of a subject are told apart.
+    """Whether and how the cells of a subject are distinguished.
 
     One source that serves for both gives the same cells again, in other pairs: what was fitted on them is judged on
     others only if the cells themselves are split.

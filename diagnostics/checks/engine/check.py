@@ -1,7 +1,4 @@
-"""``Check``: one question of the cascade, and the finding that answers it.
-
-No dimension key: nothing here is an array.
-"""
+"""A check: one question of the cascade and the function whose finding answers it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

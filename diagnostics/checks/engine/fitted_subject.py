@@ -1,7 +1,5 @@
 """A transformer as :func:`gpcp.training.fit.fit` trains it, as a subject: its units, its loss, its optimiser, its step.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 All is as in ``fit`` but the schedule of the rate, which the checks vary themselves.
 """
 
@@ -41,7 +39,7 @@ def fitted_subject(
     Parameters
     ----------
     model : nn.Module
-        A transformer learns the units of the first pairs, unless it is told not to.
+        A transformer learns the units of the first pairs, unless that is switched off.
     pairs : PairSource or None
     config : FitConfig
     learn_units : bool

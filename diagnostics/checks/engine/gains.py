@@ -1,7 +1,5 @@
 """Gains in loss with their standard errors, and whether one is too small to be worth a model.
 
-Dimension key: ``B`` pairs, ``C`` cells, ``N`` members of pairs, two of each.
-
 Pairs that share a cell are not independent: residuals are summed over each cell before they are squared, as is usual
 for dyads (Fafchamps and Gubert 2007). Where no cell occurs twice this is the ordinary standard error.
 """
@@ -82,19 +80,19 @@ def sum_error(residual_B: NDArray[np.floating], cells: Cells | None = None) -> f
     if cells is None:
         return sqrt(alone)
     _, code_N = np.unique(np.concatenate(cells), return_inverse=True)
-    sum_C = np.bincount(code_N, weights=np.concatenate((residual_B, residual_B)))
-    return sqrt(max(alone, float((sum_C**2).sum()) - alone))
+    sum_of_cell = np.bincount(code_N, weights=np.concatenate((residual_B, residual_B)))
+    return sqrt(max(alone, float((sum_of_cell**2).sum()) - alone))
 
 
 def judged(gain: Gain, *, what: str, matters: str, next_step: str, n: int, smallest: float = SMALLEST) -> CheckResult:
     """A gain held against the smallest of interest: too small beyond chance, clear, or neither."""
     p = gain.p_below(smallest)
     outcome = "fail" if p < ALPHA else "pass" if gain.clear else "inconclusive"
-    shown = f"{what} {gain} of the loss of knowing nothing"
+    shown = f"{what} {gain} of the loss of the input-free baseline"
     message = {
         "fail": f"{shown}: less than {smallest:.1%}, beyond chance; {matters}",
         "pass": shown,
-        "inconclusive": f"{shown}: too few pairs to tell it from nothing or from {smallest:.1%}",
+        "inconclusive": f"{shown}: too few pairs to distinguish it from nothing or from {smallest:.1%}",
     }[outcome]
     return CheckResult(
         outcome=outcome,

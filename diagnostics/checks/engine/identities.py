@@ -1,6 +1,4 @@
-"""Two answers held against each other: equal up to rounding, or not.
-
-Dimension key: ``B`` pairs, ``L`` state tokens.
+"""Comparison of two predictions: equal up to rounding, or not.
 
 An identity's only slack is rounding, and what moves must move by more than it: one bound serves both.
 """
@@ -62,7 +60,7 @@ def deviation(one_BL: Tensor, other_BL: Tensor, where_BL: Tensor | None = None) 
     finite = one.isfinite() & other.isfinite()
     largest = float((one - other).abs().max()) if bool(finite.all()) else LARGEST
     scale = float(torch.cat((one[finite], other[finite], one.new_zeros(1))).abs().max())
-    # Answers of 0 leave the smallest number that is told from 0.
+    # Answers of 0 leave the smallest number that is distinguished from 0.
     tolerance = _SLACK.get(one.dtype, 1e-2) * max(scale, math.ulp(0.0))
     return Deviation(largest=largest, tolerance=tolerance, n=int(one.numel()))
 

@@ -1,6 +1,4 @@
-"""``Probe``: the pairs, the exact copy of the model and the trial trainings that the checks of one subject share.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
+"""The probe of a subject: the pairs, the exact copy of the model and the trial trainings that the checks of one subject share.
 
 Each is made when it is first asked for, and only once. Everything random comes from streams named by their purpose, so
 that no check's answer depends on which others ran.
@@ -139,7 +137,7 @@ class Probe:
         rng = self.rng("masked")
         few = self.few
         measured_BG = few.measured_BG & (rng.random(few.measured_BG.shape) < 2 / 3)
-        # Two genes of each pair stay as they were, so that something is told and something is scored.
+        # Two genes of each pair stay as they were, so that some genes are perturbed and some scored.
         for pair in range(len(few)):
             perturbed = np.flatnonzero(few.perturbed_BG[pair])
             scored = np.flatnonzero(few.scored_BG[pair])
@@ -172,7 +170,7 @@ class Probe:
                 self.subject.predict(trial, batch.to(self.device, torch.float64))
         except (RuntimeError, TypeError):
             # A float32 tensor made inside the model does not multiply with float64 ones. What fails in single
-            # precision as well will be told by the check that asks.
+            # precision as well is reported by the check that needs it.
             return torch.float32
         return torch.float64
 
@@ -319,10 +317,10 @@ class Probe:
 
 
 def _random_pairs(vocab: GeneVocab, n_pairs: int, rng: np.random.Generator) -> PairBatch:
-    """Pairs of standard normal values, half of the genes told."""
+    """Pairs of standard normal values, half of the genes perturbed."""
     shape = (n_pairs, len(vocab))
     perturbed_BG = rng.random(shape) < 0.5
-    # One gene told and one scored in every pair.
+    # One gene perturbed and one scored in every pair.
     perturbed_BG[:, 0], perturbed_BG[:, -1] = True, False
     number_B = np.arange(n_pairs, dtype=np.int64)
     return PairBatch(

@@ -1,6 +1,4 @@
-"""``Subject``: what is diagnosed, part by part, so that each part can be asked alone and a fault planted in it.
-
-Dimension key: ``B`` pairs, ``L`` state tokens, ``G`` genes of the vocabulary.
+"""The subject of a diagnosis, part by part, so that each part can be tested alone and a fault planted in it.
 
 A part that is not given is not judged: its checks are not applicable, and say so. The model that is given is worked on
 in place and put back as it was, since a training step of one's own holds on to that very object.
@@ -147,8 +145,8 @@ class Subject:
     def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
         """One update; the loss before it."""
         if self.training_step is not None:
-            said = self.training_step(model, optimizer, pairs)
-            return float(said.detach() if isinstance(said, Tensor) else said)
+            loss = self.training_step(model, optimizer, pairs)
+            return float(loss.detach() if isinstance(loss, Tensor) else loss)
         optimizer.zero_grad()
         loss = self.composed_loss(model, pairs)
         # torch's own stubs leave a part of its signature open.

@@ -1,7 +1,4 @@
-"""The weights of anyone's model: drawn anew, without dropout, read as one vector, and those that it does not know of.
-
-Dimension key: ``N`` entries of every parameter, one after the other.
-"""
+"""Weights of any model: drawn anew, without dropout, as one vector, and those that it does not register."""
 
 import copy
 from collections.abc import Generator, Iterable, Iterator
@@ -22,7 +19,7 @@ def with_generic_weights(model: nn.Module, rng: np.random.Generator) -> nn.Modul
     """A copy whose parameters are all drawn: normal, as wide as keeps a sum over inputs near 1.
 
     What is 1 throughout, as a norm's scale is, is drawn around 1. Buffers stay as they are, but for the units of our
-    own transformer, by which genes of equal values would be told apart though nothing else does.
+    own transformer, by which genes of equal values would be distinguished though nothing else does.
     """
     drawn = copy.deepcopy(model)
     with torch.no_grad():

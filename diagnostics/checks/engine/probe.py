@@ -1,4 +1,4 @@
-"""The probe of a subject: the pairs, the exact copy of the model and the trial trainings that the checks of one subject share.
+"""The probe of a subject: its pairs, the exact copy of its model and the trial trainings that checks share.
 
 Each is made when it is first asked for, and only once. Everything random comes from streams named by their purpose, so
 that no check's answer depends on which others ran.

@@ -3,8 +3,8 @@
 Dimension key: ``B`` pairs, ``C`` cells, ``G`` genes of the vocabulary, ``F`` the genes but one.
 
 Every baseline gives a matrix whose entry [i, j] speaks of i -> j and whose magnitude ranks. The usual methods pool
-the cells before and after, as is done in practice, and know nothing of who was told; an unmeasured value is set to
-the mean of its gene. What the regime allows is read by :func:`classical`.
+the cells before and after, as is done in practice, and do not know which genes were perturbed; an unmeasured value is
+set to the mean of its gene. What the regime allows is read by :func:`classical`.
 """
 
 import time
@@ -121,8 +121,9 @@ def graphical_lasso(regime: Regime, pairs: PairBatch, rng: np.random.Generator) 
 def ridge(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArray[np.float64]:
     """Coefficients of ridge, in standardised units, penalty by generalised cross-validation.
 
-    Matched: each gene on all others, over the pooled cells. Otherwise: each gene's value after on the told values
-    (0 where nothing is told), over the pairs that do not tell it: total effects, blurred by what else was told.
+    Matched: each gene on all others, over the pooled cells. Otherwise: each gene's value after on the given values
+    (0 where nothing is perturbed), over the pairs that do not perturb it: total effects, blurred by what else was
+    perturbed.
     """
     del rng
     n_genes = len(pairs.vocab)
@@ -146,7 +147,7 @@ def ridge(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArray
 def genie3(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArray[np.float64]:
     """Importance of gene i in a random forest that predicts gene j from all others (Huynh-Thu et al., 2010).
 
-    Cells after in which j was told are left out; at most :data:`FOREST_CELLS` cells, drawn by ``rng``.
+    Cells after in which j was perturbed are left out; at most :data:`FOREST_CELLS` cells, drawn by ``rng``.
     """
     del regime
     cell_CG = pooled_cells(pairs)
@@ -169,26 +170,28 @@ def classical(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDA
 
     ``matched``: partial correlation, whose support is the moral graph.
 
-    ``counterfactual``: where j is not told, ``delta_j = sum_i W_ij delta_i`` without any noise, because that of the
-    two cells cancels: least squares on these pairs gives W exactly.
+    ``counterfactual``: where j is not perturbed, ``delta_j = sum_i W_ij delta_i`` without any noise, because that of
+    the two cells cancels: least squares on these pairs gives W exactly.
 
-    ``interventional``: where j is not told, ``x_j = c_j + sum_i W_ij x_i + e_j``. Least squares is biased, because
-    children of j that are not told contain ``e_j``. Who is told what, however, was drawn without looking at any
-    noise, so the told values z_k (0 where k is not told) are instruments: ``E[(z_k, 1) e_j] = 0`` gives as many
-    equations as unknowns, ``W_j = (Z'X)^-1 Z'x_j``. In causal order ``E[z_k x_i]`` is triangular with the variances
-    of the told values on its diagonal, so a solution exists. With one gene told at a time it is the inverse of the
-    total effects, with all but one least squares, and in between it uses every pair.
+    ``interventional``: where j is not perturbed, ``x_j = c_j + sum_i W_ij x_i + e_j``. Least squares is biased, because
+    children of j that are not perturbed contain ``e_j``. Which genes are perturbed, however, was drawn without looking
+    at any noise, so the given values z_k (0 where k is not perturbed) are instruments: ``E[(z_k, 1) e_j] = 0`` gives as
+    many equations as unknowns, ``W_j = (Z'X)^-1 Z'x_j``. In causal order ``E[z_k x_i]`` is triangular with the
+    variances of the given values on its diagonal, so a solution exists. With one gene perturbed at a time it is the
+    inverse of the total effects, with all but one least squares, and in between it uses every pair.
 
     Raises
     ------
     NotApplicableError
-        A gene is unmeasured in some pair, or some gene is never told while another is not.
+        A gene is unmeasured in some pair, or some gene is never perturbed while another is not.
     """
     if regime == "matched":
         return partial_correlation(regime, pairs, rng)
     if not pairs.measured_BG.all():
         gene = pairs.vocab.feature_id[int(np.argmin(pairs.measured_BG.all(axis=0)))]
-        raise NotApplicableError(f"gene {gene} is unmeasured in some pairs: its parents cannot be told from its noise")
+        raise NotApplicableError(
+            f"gene {gene} is unmeasured in some pairs: its parents cannot be distinguished from its noise"
+        )
     n_genes = len(pairs.vocab)
     weight_GG = np.zeros((n_genes, n_genes))
     value_BG = (pairs.delta_BG if regime == "counterfactual" else pairs.after_BG).astype(np.float64)
@@ -199,7 +202,7 @@ def classical(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDA
         never_G = ~pairs.perturbed_BG[rows_B].any(axis=0) & others
         if never_G.any():
             missing, gene = pairs.vocab.genes([int(np.argmax(never_G)), j])
-            raise NotApplicableError(f"gene {missing} is never told while {gene} is not: give more pairs")
+            raise NotApplicableError(f"gene {missing} is never perturbed while {gene} is not: give more pairs")
         x_BF, y_B = value_BG[rows_B][:, others], value_BG[rows_B, j]
         if regime == "interventional":
             z_BF = perturbed_BG[rows_B][:, others]

@@ -1,11 +1,11 @@
 """The Gaussian law that a predictor of matched cells behaves as if it believed in, read from its answers.
 
 Dimension key: ``B`` questions, ``G`` genes, ``U`` genes that a question asks about,
-``T`` genes that it tells.
+``T`` genes that it gives.
 
-A law with precision P and mean m answers ``E[x_U | x_T] = m_U - P_UU^-1 P_UT (x_T - m_T)`` to every set T that is told.
-P is fitted to the answers by least squares over many sets at once, so it is symmetric by construction and errors of
-single slopes average out, where all-but-one uses one size of set and a slope for each direction.
+A law with precision P and mean m answers ``E[x_U | x_T] = m_U - P_UU^-1 P_UT (x_T - m_T)`` to every set T that is
+given. P is fitted to the answers by least squares over many sets at once, so it is symmetric by construction and errors
+of single slopes average out, where all-but-one uses one size of set and a slope for each direction.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class _Answers:
     asked_BU : int64, (B, U)
         Tokens asked about.
     given_BG : float64, (B, G)
-        Told values, 0 where asked.
+        Given values, 0 where asked.
     answer_BU : float64, (B, U)
     """
 
@@ -47,7 +47,7 @@ def implied_partial(
 ) -> NDArray[np.float64]:
     """Partial correlations of the Gaussian law that best agrees with a predictor's answers.
 
-    Each question tells a cell the values of another one at a random set of genes, from half of them to all but one.
+    Each question gives a cell the values of another one at a random set of genes, from half of them to all but one.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _loss(
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """Mean squared gap between the law's answers and the predictor's, and its slopes in root and mean.
 
-    With v = x_T - m_T (0 at asked genes), z = -P_UU^-1 P_UT v and a = P_UU^-1 (m_U + z - answer) (both 0 at told
+    With v = x_T - m_T (0 at asked genes), z = -P_UU^-1 P_UT v and a = P_UU^-1 (m_U + z - answer) (both 0 at perturbed
     genes), ``d loss = -2 a' dP (v + z) + 2 a' P dm``; P = R R' turns a slope S in P into ``(S + S') R``.
     """
     precision_GG = root_GG @ root_GG.T

@@ -3,8 +3,8 @@
 Dimension key: ``B`` pairs, ``L`` places of a batch, ``G`` genes, ``H`` heads, ``Q`` querying and ``K`` attended
 tokens, ``P`` queries of the decoder.
 
-Entry [i, j] speaks of i -> j. A gradient is an effect of what is told, between *total* and *direct* according to how
-many genes the pairs tell. Attention is no effect at all: it says where a gene looked, without sign or unit.
+Entry [i, j] speaks of i -> j. A gradient is an effect of the perturbation, between *total* and *direct* according to
+how many genes the pairs perturb. Attention is no effect at all: it says where a gene looked, without sign or unit.
 """
 
 from collections.abc import Generator, Iterator, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def gradient_readout(
     model: "GenePerturbationTransformer", pairs: PairBatch, *, times_input: bool = False, batch_size: int = 256
 ) -> NDArray[np.float64]:
-    """Slope of each prediction in each told value, by backpropagation.
+    """Slope of each prediction in each given value, by backpropagation.
 
     Parameters
     ----------
@@ -37,18 +37,18 @@ def gradient_readout(
     pairs : PairBatch
         Like those that it was trained on; one backward pass for each gene and ``batch_size`` pairs.
     times_input : bool
-        Multiply each slope with the change that was told, and average magnitudes: how much i moved j, unsigned.
+        Multiply each slope with the change that was given, and average magnitudes: how much i moved j, unsigned.
     batch_size : int
 
     Returns
     -------
     float64, (G, G)
-        Mean over the pairs that tell i and score j; the diagonal is 0.
+        Mean over the pairs that perturb i and score j; the diagonal is 0.
 
     Raises
     ------
     InputError
-        No pair tells some gene and scores some other.
+        No pair perturbs some gene and scores some other.
     """
     import torch
 
@@ -73,7 +73,7 @@ def gradient_readout(
                 n_GG[:, gene] += np.bincount(token_BL[counts_BL], minlength=n_genes)
     if (n_GG == 0).any():
         perturbed, scored = pairs.vocab.genes(np.argwhere(n_GG == 0)[0])
-        raise InputError(f"no pair tells {perturbed} and scores {scored}: give more pairs")
+        raise InputError(f"no pair perturbs {perturbed} and scores {scored}: give more pairs")
     return sum_GG / n_GG
 
 
@@ -91,7 +91,7 @@ def attention_by_layer(
     -------
     mapping of str to float64, (G, G)
         Mean over heads and over the pairs in which j asks and i can be attended to; 0 where there is none, as for
-        a gene that is never told in a model whose queries are the told genes. The diagonal is 0.
+        a gene that is never perturbed in a model whose queries are the perturbed genes. The diagonal is 0.
     """
     import torch
 

@@ -1,9 +1,9 @@
 """Read an effect matrix out of any ``Predictor``, by asking it what would happen.
 
-Dimension key: ``B`` control cells, ``G`` genes, ``N`` variants of what they are told, ``S`` up
+Dimension key: ``B`` control cells, ``G`` genes, ``N`` variants of their perturbation, ``S`` up
 and down.
 
-``effect_GG[i, j]`` is the effect of i on j, per unit by which i is told to change. *Total*: nothing else is held, so
+``effect_GG[i, j]`` is the effect of i on j, per unit by which i is set to change. *Total*: nothing else is held, so
 the change has run through the whole network; its diagonal is 1. *Direct*: every other gene is held; its diagonal is
 0. *Partial*: a partial correlation, symmetric and without units. In the matched regime "held" means known, so direct
 effects are regression coefficients there.
@@ -28,7 +28,7 @@ Effect = Literal["total", "direct", "partial"]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Question:
-    """What every call of one read-out shares; NaN where a control is unmeasured or nothing can be told."""
+    """What every call of one read-out shares; NaN where a control is unmeasured or nothing can be perturbed."""
 
     control_BG: NDArray[np.float32]
     perturbed_BG: NDArray[np.float32]
@@ -68,7 +68,7 @@ def _slope(
     shift_NBG: NDArray[np.float32] | np.float32,
     width: np.float32,
 ) -> NDArray[np.float64]:
-    """Central differences (N, B, G): each told value at ``centre + shift`` and at ``centre - shift``, over 2 width."""
+    """Central differences (N, B, G): each given value at ``centre + shift`` and at ``centre - shift``, over 2 width."""
     n_variants, n_cells, n_genes = perturbed_NBG.shape
     target_SNBG = np.stack((centre_NBG + shift_NBG, centre_NBG - shift_NBG))
     target_BG = np.where(perturbed_NBG, target_SNBG, np.float32(0)).reshape(-1, n_genes)
@@ -87,7 +87,7 @@ def _mean_over_cells(sum_GG: NDArray[np.float64], n_GG: NDArray[np.int64], predi
     if (n_GG == 0).any():
         i, j = (int(k) for k in np.argwhere(n_GG == 0)[0])
         genes = predictor.vocab.genes([i, j])
-        raise InputError(f"no control cell can tell {genes[0]} and see {genes[1]}: give cells that measure both")
+        raise InputError(f"no control cell can perturb {genes[0]} and see {genes[1]}: give cells that measure both")
     return sum_GG / n_GG
 
 
@@ -111,7 +111,7 @@ def single_gene_response(
     covariates: Covariates | None = None,
     batch_size: int = 4096,
 ) -> NDArray[np.float64]:
-    """Total effects: tell one gene alone, ``dose`` above and below its mean over the control cells.
+    """Total effects: perturb one gene alone, ``dose`` above and below its mean over the control cells.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def all_but_one(
     covariates: Covariates | None = None,
     batch_size: int = 4096,
 ) -> NDArray[np.float64]:
-    """Direct effects: tell every gene but j, and move one told value at a time.
+    """Direct effects: perturb every gene but j, and change one given value at a time.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def all_but_one(
     step : float
         Half the width of the central difference, in the units of expression.
     told_BG : float, (B, G), optional
-        The values told, NaN where none can be; by default each cell is told those of the next one, as in a pair of
+        The values given, NaN where none can be; by default each cell is given those of the next one, as in a pair of
         independent cells.
     covariates : mapping of str to (B,) arrays of str, optional
     batch_size : int
@@ -181,7 +181,7 @@ def all_but_one(
     Returns
     -------
     float64, (G, G)
-        [i, j]: mean over cells of the slope of j's prediction in the value told for i; the diagonal is 0.
+        [i, j]: mean over cells of the slope of j's prediction in the value given for i; the diagonal is 0.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def all_but_one(
     value_BG = np.where(can_perturb_BG, question.perturbed_BG, 0)
     n_genes = seen_BG.shape[1]
     self_GG = np.eye(n_genes, dtype=np.bool_)
-    # Every (i, j) with i != j, those of one j together: their told genes are the same.
+    # Every (i, j) with i != j, those of one j together: their perturbed genes are the same.
     of_j, of_i = np.nonzero(~self_GG)
     sum_GG = np.zeros((n_genes, n_genes))
     n_GG = self_GG.astype(np.int64)

@@ -1,8 +1,8 @@
-"""How many pairs the theory asks for before a graph of G genes can be read by the statistician, to leading order.
+"""Number of pairs that the classical estimator needs to recover a graph of G genes, to leading order.
 
 Dimension key: ``B`` pairs, ``G`` genes, ``F`` the genes but one.
 
-In a linear world the statistician's estimate of an entry is Gaussian about the truth for many pairs, with a variance
+In a linear world the classical estimate of an entry is Gaussian about the truth for many pairs, with a variance
 ``v / n``. The largest of ``m`` such entries that are no edges is about ``sqrt(2 ln 2m)`` standard errors in size
 (Cramér, Mathematical Methods of Statistics, 1946, chapter 28: the largest of 2m standard Gaussians), so an edge of
 size w stands above all of them once ``n = 2 ln(2m) v / w^2``. What is said is the n at which nine edges of ten do: the
@@ -30,7 +30,7 @@ def theory_pairs(made: World, regime: str, sample: PairBatch) -> float | None:
     """The number of pairs by the rule of this module.
 
     ``counterfactual``: noise cancels, so that every gene is a linear system of G - 1 unknowns, which needs as many
-    pairs that do not tell it: ``(G - 1) / P(untold)``.
+    pairs that do not perturb it: ``(G - 1) / P(unperturbed)``.
 
     ``interventional``: see :func:`instrument_variance` for v, and :func:`used_up` for what the unknowns use up.
 
@@ -68,9 +68,9 @@ def theory_pairs(made: World, regime: str, sample: PairBatch) -> float | None:
 def instrument_variance(sd_G: NDArray[np.float64], sample: PairBatch) -> NDArray[np.float64]:
     """``n`` times the variance of every entry of the instruments' estimate for many pairs, (G, G); diagonal 0.
 
-    ``W_j = (Z'X)^-1 Z'y`` over the ``n P(untold)`` pairs that do not tell gene j has the covariance
-    ``sd_j^2 Q / (n P(untold))`` with ``Q = M^-1 S M^-T``, ``M = E[z x']`` and ``S = E[z z']`` (Wooldridge, Econometric
-    Analysis of Cross Section and Panel Data, 2010, chapter 5).
+    ``W_j = (Z'X)^-1 Z'y`` over the ``n P(unperturbed)`` pairs that do not perturb gene j has the covariance
+    ``sd_j^2 Q / (n P(unperturbed))`` with ``Q = M^-1 S M^-T``, ``M = E[z x']`` and ``S = E[z z']`` (Wooldridge,
+    Econometric Analysis of Cross Section and Panel Data, 2010, chapter 5).
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def used_up(sample: PairBatch) -> float:
     """Pairs that are used up before the instruments' estimate has a variance: the mean over genes.
 
     With few pairs ``Z'X / n`` is itself noisy: ``M (I + E)``, where the rows of E have the covariance Q and its columns
-    that of u, the part of x that the told values do not explain, divided by the pairs left beside G - 1 unknowns. The
+    that of u, the part of x that the given values do not explain, divided by the pairs left beside G - 1 unknowns. The
     circle that holds the eigenvalues of such a matrix has the squared radius ``r^2 = tr(Q cov u) / (n' - G + 1)``, and
     the mean square of ``(I + E)^-1`` is ``1 / (1 - r^2)`` (Ginibre, 1965; Chalker and Mehlig, 1998). The variance
     is then ``sd^2 Q / (n' - (G - 1) - tr(Q cov u))``, as if so many pairs were missing.
@@ -105,7 +105,7 @@ def used_up(sample: PairBatch) -> float:
 
 
 def _moments(sample: PairBatch, j: int) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Q and the covariance of u, (F, F) each, over the pairs that do not tell gene j, and the share of these."""
+    """Q and the covariance of u, (F, F) each, over the pairs that do not perturb gene j, and the share of these."""
     others_G = np.arange(len(sample.vocab)) != j
     rows_B = ~sample.perturbed_BG[:, j]
     x_BF = sample.after_BG[rows_B][:, others_G].astype(np.float64)

@@ -161,7 +161,7 @@ def test_what_does_not_apply_says_so() -> None:
         after_BG=pairs.after_BG * measured_BG,
     )
     few = replace(pairs, perturbed_BG=pairs.perturbed_BG & (np.arange(5) != 3))
-    for bad, summary in ((hidden, "ENSSIMG00000000002 is unmeasured"), (few, "ENSSIMG00000000003 is never told")):
+    for bad, summary in ((hidden, "ENSSIMG00000000002 is unmeasured"), (few, "ENSSIMG00000000003 is never perturbed")):
         estimated = estimate("classical", "interventional", bad, rng=np.random.default_rng(0))
         assert estimated.score_GG is None
         assert summary in estimated.summary

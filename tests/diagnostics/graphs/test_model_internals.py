@@ -130,7 +130,7 @@ def test_read_outs_leave_the_mode_as_it_was_and_see_no_dropout() -> None:
 def test_genes_that_no_pair_tells_are_named() -> None:
     pairs = drawn(60)
     perturbed_BG = pairs.perturbed_BG & (np.arange(N_GENES) != 2)
-    with pytest.raises(InputError, match="no pair tells ENSSIMG00000000002 and scores ENSSIMG00000000000"):
+    with pytest.raises(InputError, match="no pair perturbs ENSSIMG00000000002 and scores ENSSIMG00000000000"):
         gradient_readout(model_of(), replace(pairs, perturbed_BG=perturbed_BG))
 
 

@@ -131,7 +131,7 @@ def test_unmeasured_genes_are_never_perturbed_nor_counted() -> None:
 def test_two_genes_that_no_cell_measures_together_are_named(name: str) -> None:
     predictor, control_BG = drawn(3, 2, 4)
     control_BG[0, 1] = control_BG[1, 2] = np.nan
-    with pytest.raises(InputError, match="no control cell can tell ENSSIMG00000000001 and see ENSSIMG00000000002"):
+    with pytest.raises(InputError, match="no control cell can perturb ENSSIMG00000000001 and see ENSSIMG00000000002"):
         read_out(name, predictor, control_BG, perturbed_BG=control_BG)
 
 

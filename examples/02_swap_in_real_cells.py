@@ -30,7 +30,7 @@ def main(path: str = FILE, cell_type: str = "bulk_labels") -> None:
     panel = choose_panel(split.training, N_GENES)
     training, held_out_cells = OnlyGenes(split.training, panel.genes), OnlyGenes(split.held_out, panel.genes)
     pairs = Paired(training)
-    # Held-out cells are few: meet them in other pairs, with other genes told, again and again.
+    # Held-out cells are few: pair them anew, with other perturbed genes, again and again.
     passes = (Paired(held_out_cells).pairs(batch_size=1000, seed=seed) for seed in range(20))
     held_out = concatenate(batch for one_pass in passes for batch in one_pass)
 

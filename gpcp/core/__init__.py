@@ -8,7 +8,7 @@ in words.
 ``B``   pairs or cells of a batch or a block
 ``C``   covariates in which the cells of a pair differ
 ``D``   width: the numbers that stand for one token inside a model
-``E``   stored entries of a sparse matrix, or scored entries, one after the other
+``E``   entries one after the other: stored ones of a sparse matrix, scored ones, weights
 ``F``   features: the numbers that enter a model for one token
 ``G``   genes of a vocabulary or of a matrix
 ``H``   attention heads

@@ -330,3 +330,16 @@ class EndingRuns:
             self.progress.reach(self._n_runs - n_left - 1, found=True)
         self._heard = True
         self.progress.report(self._n_runs - n_left, summary)
+
+    def step(self, index: int, n_done: int, loss: float) -> None:
+        """Take note of the loss of a run that goes on.
+
+        Parameters
+        ----------
+        index : int
+            Place of the run among all.
+        n_done : int
+            Its training steps so far.
+        loss : float
+        """
+        self.progress.reach(self.progress.done, f"run {index + 1}, step {n_done:,}: loss {loss:.4g}")

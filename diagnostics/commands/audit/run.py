@@ -37,7 +37,7 @@ class Column:
 
     Parameters
     ----------
-    name, says : str
+    name, summary : str
     genes : tuple of str
     paired : HowPaired or None
         None for the default, which the cells decide.

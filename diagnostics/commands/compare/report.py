@@ -102,7 +102,7 @@ def _ranks(ceilings: RankCeilings) -> str:
         for bound in [ceilings.bounds.get(rank)]
     ]
     return fill(
-        "Least loss found of answers of a rank, whatever says them (alternating least squares on the exact answer; "
+        "Least loss found of answers of a rank, whatever gives them (alternating least squares on the exact answer; "
         f"gene means{' and skip' if ceilings.skip else ''} free): " + ", ".join(shown) + "."
     )
 

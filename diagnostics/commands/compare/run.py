@@ -53,6 +53,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             workers=arguments.jobs or os.cpu_count() or 1,
             scheduler=arguments.scheduler,
             on_run=shown,
+            on_step=progress.step,
         )
     result = compared(_entries(plan, records, rank_of), ceilings, reference=arguments.reference)
     about = _about(plan, arguments)

@@ -1,4 +1,4 @@
-"""What the page of a verdict draws: losses, the ladder of rates, gradients by layer, and what masks let through.
+"""The figures of the diagnosis: losses, the learning-rate range test, gradients by layer, and what masks let through.
 
 Dimension key: ``B`` pairs, ``L`` state tokens.
 
@@ -33,7 +33,7 @@ class Shown:
 
     Parameters
     ----------
-    title, says : str
+    title, message : str
         What it is, and how it is read.
     svg : str
         The drawing; empty where there is nothing to draw, and ``message`` tells why.
@@ -57,7 +57,7 @@ def figures_of(probe: Probe, report: Report, *, compute: bool = True) -> tuple[S
     """
     del report
     drawers: Mapping[str, Callable[[Probe], Shown]] = {
-        "Loss, between knowing nothing and the best answer": losses,
+        "Loss, between the input-free baseline and the best answer": losses,
         "Learning rates": rates,
         **({"Gradients by layer": gradients, "What reaches the answer": reached} if compute else {}),
     }
@@ -73,17 +73,17 @@ def _drawn(title: str, draw: Callable[[Probe], Shown], probe: Probe) -> Shown:
 
 
 def losses(probe: Probe) -> Shown:
-    """Knowing nothing, a linear fit, the trained model and the exact answer on the same held-out pairs."""
+    """The input-free baseline, a linear fit, the trained model and the exact answer on the same held-out pairs."""
     training: ShortTraining | None = probe.made("short training")
     fit: LinearFit | None = probe.made("linear fit")
     levels: dict[str, float] = {}
     if training is not None:
-        levels[f"knowing nothing ({training.fit.baseline_name})"] = training.baseline.loss
+        levels[f"input-free baseline ({training.fit.baseline_name})"] = training.baseline.loss
         levels[training.fit.name] = training.linear.errors.loss
         if training.model is not None:
             levels[f"the model, {training.n_steps} steps"] = training.model.errors.loss
     elif fit is not None:
-        levels[f"knowing nothing ({fit.baseline_name})"] = fit.baseline.loss
+        levels[f"input-free baseline ({fit.baseline_name})"] = fit.baseline.loss
         levels[fit.name] = fit.errors.loss
     exact = probe.made("exact answer")
     if levels and exact is not None:
@@ -101,10 +101,10 @@ def losses(probe: Probe) -> Shown:
 
 
 def rates(probe: Probe) -> Shown:
-    """The ladder, its usable interval and its suggestion."""
+    """The learning-rate range test, its usable interval and its suggestion."""
     range_test: RangeTest | None = probe.made("range_test")
     if range_test is None or range_test.start is None or not range_test.points:
-        return Shown(title="", message="no ladder of rates was climbed: no check that trains has run")
+        return Shown(title="", message="no learning-rate range test was made: no check that trains has run")
     given = given_rate(probe)
     low, high = range_test.usable
     point_of = {point.rate: (point.loss if math.isfinite(point.loss) else None) for point in range_test.points}
@@ -184,9 +184,9 @@ def reached(probe: Probe) -> Shown:
     drawn_BL = drawn_BL.to(batch.before_BL.device, batch.before_BL.dtype)
     altered: dict[str, ModelBatch] = {
         "unmeasured expression (must be 0)": _before(batch, ~batch.measured_BL, drawn_BL),
-        "targets of untold genes (must be 0)": _target(batch, ~batch.perturbed_BL, drawn_BL),
+        "targets of unperturbed genes (must be 0)": _target(batch, ~batch.perturbed_BL, drawn_BL),
         "measured expression": _before(batch, batch.measured_BL, drawn_BL),
-        "targets of told genes": _target(batch, batch.perturbed_BL, drawn_BL),
+        "targets of perturbed genes": _target(batch, batch.perturbed_BL, drawn_BL),
     }
     changes = {name: _change(probe, batch, usual_BL, other) for name, other in altered.items()}
     if not bool((~batch.measured_BL).any()):

@@ -64,6 +64,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
             scheduler=arguments.scheduler,
             cost=lambda run: run.n_steps * capacity_of(run)[1],
             on_run=tell,
+            on_step=progress.step,
         )
     found, shown, figures = (_genes if arguments.genes else _curves)(runs, ordered, out)
     content = {
@@ -246,5 +247,6 @@ def _head(runs: Sequence[Experiment]) -> str:
     rates = ", ".join(f"{rate:g}" for rate in sorted({run.learning_rate for run in runs}))
     whose = f"{len(seeds)} seeds, each a world, its pairs and a model's beginning"
     budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
-    asked = f"{names}, {first.regime}, {n_perturbed} genes told; {whose}; preset {first.preset}; {budget}; rate {rates}"
+    asked = f"{names}, {first.regime}, {n_perturbed} genes perturbed; {whose}"
+    asked += f"; preset {first.preset}; {budget}; rate {rates}"
     return fill(asked)

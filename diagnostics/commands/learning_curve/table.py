@@ -35,7 +35,7 @@ _THEORY = (
 
 _WORDS: Mapping[str, str] = {
     "nothing is left": "nothing is left to win: the model is within .01 of skill of the exact answer",
-    "neither": "neither: each rung surely wins less than .01 of skill; what is missing is not to be had by one rung",
+    "neither": "neither: each of them surely wins less than .01 of skill; one of them alone is not enough",
     "open": "open: the seeds do not decide; give more of them",
 }
 
@@ -106,11 +106,11 @@ def _rows(curves: Curves, columns: Sequence[tuple[str, str]], *, spread: bool) -
 
 
 def answer_text(curves: Curves, place: Place, field: str) -> str:
-    """What every rung wins from where one stands, and the answer."""
+    """What more pairs, a bigger model or more steps win from here, and the answer."""
     answer = answer_at(curves, place, field)
     where = f"{place.n_pairs:,} pairs, {field} {place.capacity}, {place.n_steps:,} steps"
     if answer is None:
-        return f"More data, or a bigger model? From {where} no rung can be compared: give more than one number of pairs"
+        return f"More data, or a bigger model? From {where} nothing can be compared: give more than one number of pairs"
     left = interval(answer.left)
     lines = [
         fill(f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:"),
@@ -124,7 +124,7 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
 
 
 def _leaning(answer: Answer) -> str:
-    """What is not decided: beside a rung that is named, or, where none is, what looks best and what is ruled out."""
+    """What is not decided: beside a gain that is named, or, where none is, what looks best and what is ruled out."""
     if answer.undecided:
         verb = "is" if len(answer.undecided) == 1 else "are"
         return f" ({' and '.join(answer.undecided)} {verb} neither shown to win nor shown to win less)"
@@ -137,7 +137,7 @@ def _leaning(answer: Answer) -> str:
 
 
 def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
-    """The same answer, in short, at all other points with a rung above them."""
+    """The same answer, in short, at all other points that have more above them."""
     lines: list[str] = []
     for n_pairs in curves.pairs:
         for capacity in curves.capacities:

@@ -1,7 +1,7 @@
 """From measured runs to verdicts: did it learn, did the graph come out, did the answer leak in.
 
-The marks are fixed here, before any run, and are shares of the way that can be gone at all: from the baseline's loss
-to the Bayes risk, and from the base rate's AUPRC to that of the exact law through the same read-out.
+The thresholds are fixed here, before any run, and are shares of the way that can be gone at all: from the baseline's
+loss to the Bayes risk, and from the base rate's AUPRC to that of the exact law through the same read-out.
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,10 @@ LEAK_Z = 4.0
 def thresholds_text() -> str:
     """What passes, for ``--help`` and the foot of the table."""
     lines = ["what passes, for every seed:"]
-    for regime, mark in THRESHOLDS.items():
+    for regime, threshold in THRESHOLDS.items():
         lines.append(
-            f"  {regime:<15} skill >= {mark.skill:.2f}; AUPRC >= {mark.recovery:.0%} of the way to its ceiling"
+            f"  {regime:<15} skill >= {threshold.skill:.2f}; "
+            f"AUPRC >= {threshold.recovery:.0%} of the way to its ceiling"
         )
     lines.append(
         f"  real cells      loss >= {REAL_THRESHOLD.skill:.0%} of the way to the best linear predictor; AUPRC > null"
@@ -88,7 +89,7 @@ def _leak(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
         name=f"{regime}: no leak",
         outcome="pass" if not leaks else "fail" if worst.bayes_is_exact else "inconclusive",
         message=summary,
-        next_step="look for the told answer among the inputs: masks, targets, held-out pairs seen in training"
+        next_step="look for the answer among the inputs: masks, targets, held-out pairs seen in training"
         if leaks
         else "",
         statistic=z,
@@ -99,22 +100,23 @@ def _leak(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
 
 
 def _learns(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
-    mark = THRESHOLDS[regime].skill
+    threshold = THRESHOLDS[regime].skill
     worst = min(rows, key=lambda row: row.skill or 0.0)
     skill = worst.skill or 0.0
     summary = (
-        f"skill {_spread([row.skill or 0.0 for row in rows])} over {_seeds(rows)}, mark {mark:.2f}: the worst loss, "
-        f"{worst.loss:.4f}, lies between {worst.baseline_loss:.4f}, which knows nothing, and {worst.bayes_risk:.4f}, "
-        f"which is exact; ridge on the same information reaches skill {worst.ridge_skill or 0.0:.3f}"
+        f"skill {_spread([row.skill or 0.0 for row in rows])} over {_seeds(rows)}, threshold {threshold:.2f}: "
+        f"the worst loss, {worst.loss:.4f}, lies between {worst.baseline_loss:.4f}, the input-free baseline, and "
+        f"{worst.bayes_risk:.4f}, the exact one; ridge on the same information reaches skill "
+        f"{worst.ridge_skill or 0.0:.3f}"
     )
     return CheckResult(
         name=f"{regime}: learns",
-        outcome="pass" if skill >= mark else "fail",
+        outcome="pass" if skill >= threshold else "fail",
         message=summary,
-        next_step="" if skill >= mark else _why_not(worst),
+        next_step="" if skill >= threshold else _why_not(worst),
         statistic=skill,
         null=0.0,
-        tolerance=mark,
+        tolerance=threshold,
         ceiling=1.0,
         baseline=0.0,
         n=len(rows),
@@ -153,7 +155,7 @@ def _next_step(record: RunRecord) -> str:
     skill, ridge, late = record.skill or 0.0, record.ridge_skill or 0.0, record.late_gain or 0.0
     if not_getting_through(record):
         cause = "by the limits of its architecture above" if record.limits else "suspect masks or attention"
-        return f"what is told does not reach the answers, {cause}"
+        return f"the perturbation does not reach the answers, {cause}"
     if record.loss > record.baseline_loss * 1.02:
         return "the loss ended above the baseline: lower --lr, or there are too few pairs and they were memorised"
     if late > 0.02:
@@ -167,10 +169,10 @@ def _next_step(record: RunRecord) -> str:
 
 
 def _recovers(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
-    mark = THRESHOLDS[regime].recovery
+    threshold = THRESHOLDS[regime].recovery
     worst = min(rows, key=recovery)
     share = recovery(worst)
-    passed = share >= mark and worst.auprc > worst.null_95
+    passed = share >= threshold and worst.auprc > worst.null_95
     shd = "" if worst.shd is None else f"; SHD {_spread_int([row.shd or 0 for row in rows])} of {worst.n_true} edges"
     summary = (
         f"AUPRC of {worst.target} edges {_spread([row.auprc for row in rows])} over {_seeds(rows)}, read from "
@@ -188,7 +190,7 @@ def _recovers(regime: str, rows: Sequence[RunRecord]) -> CheckResult:
         else "the loss is good and the graph is not: compare the other read-outs of the table",
         statistic=share,
         null=(worst.null_95 - worst.base_rate) / max((worst.ceiling_auprc or 1.0) - worst.base_rate, 1e-9),
-        tolerance=mark,
+        tolerance=threshold,
         ceiling=1.0,
         baseline=0.0,
         n=len(rows),
@@ -204,7 +206,7 @@ def _learns_real(rows: Sequence[RunRecord]) -> CheckResult:
         outcome="pass" if passed else "fail",
         message=f"the loss went {_spread([share_of_linear(row) for row in rows])} of the way from the baseline "
         f"({worst.baseline_loss:.4f}) to the best linear predictor ({linear_loss(worst):.4f}) over {_seeds(rows)}, "
-        f"mark {REAL_THRESHOLD.skill:.2f}; 1 equals it, more beats it",
+        f"threshold {REAL_THRESHOLD.skill:.2f}; 1 equals it, more beats it",
         next_step="" if passed else "fewer genes or more cells; then a smaller --lr and more --steps",
         statistic=share,
         null=0.0,
@@ -261,12 +263,12 @@ def _spread_int(values: Sequence[int]) -> str:
 
 
 def not_getting_through(record: RunRecord) -> bool:
-    """Whether what is told of one gene hardly moves the answers to others."""
+    """Whether perturbing one gene hardly moves the answers to others."""
     return record.response_ratio is not None and record.response_ratio < _FAINT
 
 
 _FAINT = 0.1
-"""Share of the exact answer's size below which a model says hardly anything."""
+"""Share of the exact answer's size below which an answer counts as nearly constant."""
 
 
 def evidence(record: RunRecord) -> tuple[str, ...]:
@@ -279,13 +281,13 @@ def evidence(record: RunRecord) -> tuple[str, ...]:
         )
     if not_getting_through(record):
         seen.append(
-            f"telling one gene moves the other genes' answers {record.response_ratio:.3f} times as much as the exact "
-            "law: what is told does not get through"
+            f"perturbing one gene moves the other genes' answers {record.response_ratio:.3f} times as much as the "
+            "exact law: the perturbation does not get through"
         )
     free = 1 - record.mean_loss / record.mean_delta_loss
     if record.skill is not None and record.skill < 0.05 and free > 0.05:
         seen.append(
             f"the loss stands on the plateau of 'mean - x', which explains {free:.0%} of the change's mean square "
-            "without knowing anything: a loss that fell that far has learnt nothing yet"
+            "without the input: a loss that fell that far has learnt nothing yet"
         )
     return tuple(seen)

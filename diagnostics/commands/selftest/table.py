@@ -1,7 +1,4 @@
-"""What the selftest found: the sensitivity matrix, and rates with their intervals.
-
-No dimension key: nothing here is an array.
-"""
+"""What the selftest found: the sensitivity matrix, and rates with their intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,4 @@
-"""What ``throughput`` does with its arguments: open the source, time the rounds, show and write what they say.
-
-No dimension key: nothing here is an array.
-"""
+"""What ``throughput`` does with its arguments: open the source, time the rounds, show and write what they say."""
 
 import argparse
 import time

@@ -1,7 +1,4 @@
-"""The report of ``throughput`` in words: its table, its verdict, and what to do.
-
-No dimension key: nothing here is an array.
-"""
+"""The report of ``throughput`` in words: its table, its verdict, and what to do."""
 
 from diagnostics.cli.text import fill
 from diagnostics.cli.text import table as aligned

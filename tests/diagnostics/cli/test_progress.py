@@ -174,6 +174,7 @@ def test_coarse_stages_have_a_line_for_each_part():
 def test_runs_are_told_of_as_they_end():
     stream, clock = io.StringIO(), Clock()
     with EndingRuns(10, unit="trainings", roughly_s=240, stream=stream, clock=clock, ticking=False) as runs:
+        runs.step(9, 20, 1.25)
         clock.now_s = 3.0
         # Five were found finished.
         runs.ended(4, "linear, seed 0: loss 0.71")
@@ -181,6 +182,16 @@ def test_runs_are_told_of_as_they_end():
         "    0 s  runs: 0 of 10 trainings, 10 left; all of them take roughly 4 min",
         "    3 s  runs: 6 of 10 trainings, 4 left, about 12 s; last: linear, seed 0: loss 0.71",
     ]
+
+
+def test_the_loss_of_a_run_that_goes_on_is_shown():
+    stream, clock = io.StringIO(), Clock()
+    with EndingRuns(2, unit="trainings", stream=stream, clock=clock, ticking=False) as runs:
+        clock.now_s = 12.0
+        runs.step(1, 1200, 0.7312345)
+    assert stream.getvalue().splitlines()[-1] == (
+        "   12 s  runs: 0 of 2 trainings, 2 left; run 2, step 1,200: loss 0.7312"
+    )
 
 
 class Job:

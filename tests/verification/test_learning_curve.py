@@ -133,7 +133,7 @@ def test_the_sample_size_of_a_graph(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert asked(tmp_path, *few) == 0
     out = capsys.readouterr().out
     assert "Pairs at which the AUPRC of the graph reaches 0.9" in out
-    assert "statistician: pairs grow as genes^g" in out or "statistician: no growth" in out
+    assert "classical: pairs grow as genes^g" in out or "classical: no growth" in out
     found = results(tmp_path)
     assert [one["n_genes"] for one in found["genes"]] == [4, 6]
     assert {run["world"] for run in found["runs"]} == {"scale_free/4", "scale_free/6"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from diagnostics.cli.parser import INTERRUPTED
 from diagnostics.cli.text import show, width
 from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
-from diagnostics.commands.recover_graph.plan import carry_out, plan_of
+from diagnostics.commands.recover_graph.plan import Plan, carry_out, plan_of
 from diagnostics.commands.recover_graph.progress import RunsProgress
 from diagnostics.commands.recover_graph.report import report_page
 from diagnostics.commands.recover_graph.table import header, table
@@ -61,8 +61,21 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         print("\nrecover_graph: interrupted; the same command with --resume goes on from here", file=sys.stderr)
         return INTERRUPTED
     report = Report(results=verdicts(records), world=plan.world, seed=tuple(sorted({r.seed for r in records})))
-    done = zip(records, plan.jobs, strict=True)
-    runs = [load_arrays(record, out / job.name) for record, job in done]
+    _show_and_write(arguments, given, plan, records, report, start_s)
+    return report.exit_code
+
+
+def _show_and_write(
+    arguments: argparse.Namespace,
+    given: Sequence[str],
+    plan: Plan,
+    records: Sequence[RunRecord],
+    report: Report,
+    start_s: float,
+) -> None:
+    """Draw the figures, write all files, print the table."""
+    out: Path = arguments.out
+    runs = [load_arrays(record, out / job.name) for record, job in zip(records, plan.jobs, strict=True)]
     figures = draw_all(runs, out)
     shown = screen(records, report)
     command = ["python", "-m", "diagnostics", "recover-graph", *given]
@@ -85,7 +98,6 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     write_text(out / "report.html", report_page(runs, report, command=command, seconds=seconds))
     show(shown)
     print(f"\n{seconds:.0f} s; report.html, table.txt, results.json and {len(figures)} figures in {out}/")
-    return report.exit_code
 
 
 def screen(records: Sequence[RunRecord], report: Report) -> str:

@@ -37,10 +37,10 @@ def test_a_comparison_and_what_is_finished_is_not_done_again(tmp_path: Path, cap
     first = capsys.readouterr()
     assert first.err.count("last: ") == 2
     for shown in (
-        "nothing known",
+        "input-free baseline",
         "ridge",
         "exact answer",
-        "rank needed",
+        "rank that is needed",
         "Is `out` losing information?",
         "Bonferroni",
     ):

@@ -2,7 +2,7 @@
 
 import sys
 
-from diagnostics.commands.recover_graph.command import main
+from diagnostics.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["recover-graph", *sys.argv[1:]]))

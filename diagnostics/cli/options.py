@@ -1,57 +1,256 @@
-"""Options that several commands have, each declared once: where cells come from, how they become pairs."""
+"""Options that verbs share, each declared once, as frozen values that a request is composed of."""
 
-import argparse
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, final
 
-from diagnostics.cli.parser import positive, share, whole
-from gpcp.opening.cells import OPTIONS, SCHEMES
-from gpcp.opening.pairs import MAX_CELLS
+from cyclopts import Group, Parameter
 
-KINDS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
-    {"text": str, "positive": positive, "whole": whole, "share": share}
-)
-"""From an option's text to its value, by :attr:`gpcp.opening.cells.Option.kind`."""
+# Registers the scheme `synthetic:`.
+import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from diagnostics.cli.values import FLAG, KINDS, MANY, POSITIVE, RANGE, SEEDS, WHOLE
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.files import check_file, check_folder
+from gpcp.opening.cells import OPTIONS, SCHEMES, scheme_and_place, source_options
+from gpcp.opening.pairs import MAX_CELLS, OpenedPairs, PairOptions, open_pairs
+from gpcp.pairing.rules import KEYS, PairRule
+
+DATA = Group("Data", sort_key=1)
+PAIRS = Group("Pairs", sort_key=20)
+MODEL = Group("Model and training", sort_key=30)
+RUNS = Group("Runs", sort_key=40)
+OUTPUT = Group("Output", sort_key=50)
+
+REGIMES = ("counterfactual", "interventional", "matched")
+
+CommandLine: TypeAlias = Annotated[tuple[str, ...], Parameter(parse=False)]
+"""What was typed; a verb takes it beside its request."""
 
 
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--source`` and every option of sources to a command.
-
-    The values are given on to :func:`open_cells` by :func:`source_options`; ``--genes`` is its ``genes``.
-    """
-    group = parser.add_argument_group("the cells")
-    ways = "; ".join(f"{name}:{SCHEMES[name].summary}" for name in SCHEMES)
-    group.add_argument("--source", metavar="KIND:PLACE", help=f"where cells come from: {ways}")
-    group.add_argument("--genes", metavar="FILE", help="keep the genes of this panel, or of this list of ids")
-    groups = {name: parser.add_argument_group(f"{name} sources") for name in SCHEMES if SCHEMES[name].options}
-    for option in OPTIONS:
-        what = OPTIONS[option]
-        taker = next((name for name in groups if option in SCHEMES[name].options), None)
-        add = (group if taker is None else groups[taker]).add_argument
-        flag = f"--{option.replace('_', '-')}"
-        if not what.metavar:
-            # None unless it is given, as with every other option.
-            add(flag, action="store_const", const=True, help=what.summary)
-        elif what.many:
-            add(flag, action="append", metavar=what.metavar, type=KINDS[what.kind], help=what.summary)
+def _source_options() -> type:
+    """The dataclass of ``--source``, ``--genes`` and every option that a kind of source has registered."""
+    kinds = "; ".join(f"{name}:{SCHEMES[name].summary}" for name in SCHEMES)
+    about = {
+        "source": Annotated[
+            str | None, Parameter(group=DATA, metavar="KIND:PLACE", help=f"where the data come from: {kinds}")
+        ],
+        "genes": Annotated[
+            str | None,
+            Parameter(group=DATA, metavar="FILE", help="keep the genes of this panel, or of this list of ids"),
+        ],
+    }
+    groups = {name: Group(f"{name} sources", sort_key=2 + place) for place, name in enumerate(SCHEMES)}
+    for name in OPTIONS:
+        option = OPTIONS[name]
+        group = next((groups[scheme] for scheme in SCHEMES if name in SCHEMES[scheme].options), DATA)
+        kind, bounds = KINDS[option.kind]
+        shown = Parameter(group=group, help=option.summary, show_default=False)
+        if not option.metavar:
+            about[name] = Annotated[bool | None, FLAG, shown]
+        elif option.many:
+            about[name] = Annotated[tuple[kind, ...] | None, MANY, bounds, shown, Parameter(metavar=option.metavar)]
         else:
-            add(flag, metavar=what.metavar, type=KINDS[what.kind], help=what.summary)
+            about[name] = Annotated[kind | None, bounds, shown, Parameter(metavar=option.metavar)]
+    body = {"__module__": __name__, "__annotations__": about, "given": source_options, **dict.fromkeys(about)}
+    made = dataclass(frozen=True, kw_only=True, slots=True)(type("SourceOptions", (), body))
+    return Parameter(name="*")(made)
 
 
-def add_pair_arguments(parser: argparse.ArgumentParser, *, stored: bool = False) -> None:
-    """Add what :class:`PairOptions` holds to a command; ``stored``: one that keeps no cells."""
-    add = parser.add_argument_group("the pairs").add_argument
-    regimes = "counterfactual, interventional or matched (default interventional)"
-    add("--regime", metavar="NAME", help=f"of a simulated world: {regimes}")
-    add(
-        "--n-perturbed",
-        metavar="N",
-        type=positive,
-        nargs=2,
-        help="fewest and most genes told (default: 1 to all but one)",
+if TYPE_CHECKING:
+
+    @final
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class SourceOptions:
+        """Where data come from, with the options that kinds of sources have registered as further fields.
+
+        Parameters
+        ----------
+        source : str, optional
+            ``KIND:PLACE``.
+        genes : str, optional
+            File of a panel, or of ids.
+        """
+
+        source: str | None = None
+        genes: str | None = None
+
+        def given(self) -> Mapping[str, Any]:
+            """The further options that were given, as :func:`gpcp.opening.cells.open_cells` takes them."""
+            ...
+
+else:
+    SourceOptions = _source_options()
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairChoice:
+    """How cells become pairs, or which pairs a world makes."""
+
+    regime: Annotated[
+        str | None,
+        Parameter(group=PAIRS, metavar="NAME", help=f"of a simulated world: {', '.join(REGIMES)} (interventional)"),
+    ] = None
+    n_perturbed: Annotated[
+        tuple[int, int] | None,
+        RANGE,
+        Parameter(group=PAIRS, help="perturbed genes of a pair, N to M (default: 1 to all but one)"),
+    ] = None
+    match_on: Annotated[
+        tuple[str, ...] | None,
+        MANY,
+        Parameter(
+            group=PAIRS,
+            metavar="NAME",
+            help=f"what both cells share: {', '.join(KEYS)} (default cell_type, where it is known)",
+        ),
+    ] = None
+    differ_on: Annotated[
+        tuple[str, ...], MANY, Parameter(group=PAIRS, metavar="NAME", help="what they differ in, such as disease")
+    ] = ()
+
+    def options(self, *, max_cells: int | None) -> PairOptions:
+        """As :func:`gpcp.opening.pairs.open_pairs` takes them.
+
+        Raises
+        ------
+        InputError
+            The regime is unknown, or the keys exclude each other.
+        """
+        if self.regime is not None and self.regime not in REGIMES:
+            raise InputError(f"--regime is {self.regime!r}; {nearest(self.regime, REGIMES)}")
+        PairRule(match_on=self.match_on or (), differ_on=self.differ_on)
+        return PairOptions(
+            regime=self.regime,
+            n_perturbed=self.n_perturbed,
+            match_on=self.match_on,
+            differ_on=self.differ_on,
+            max_cells=max_cells,
+        )
+
+    def given(self) -> list[str]:
+        """Names of the options that were given."""
+        names = ("regime", "n_perturbed", "match_on", "differ_on")
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputOptions:
+    """Where results go, and what is shown meanwhile."""
+
+    out: Annotated[
+        Path | None, Parameter(group=OUTPUT, metavar="DIR", help="folder of results (default runs/VERB)")
+    ] = None
+    json: Annotated[
+        Path | None, Parameter(group=OUTPUT, metavar="FILE", help="write everything that was measured to this file too")
+    ] = None
+    quiet: Annotated[bool, FLAG, Parameter(group=OUTPUT, help="no progress; the result alone")] = False
+
+    def folder(self, verb: str) -> Path:
+        """The folder of results, ``runs/VERB`` by default, checked together with the JSON file.
+
+        Raises
+        ------
+        InputError
+            Nothing can be written there.
+        """
+        folder = Path("runs") / verb if self.out is None else self.out
+        check_folder(folder)
+        check_file(self.json, "--json")
+        return folder
+
+
+MaxCells: TypeAlias = Annotated[int, POSITIVE, Parameter(group=DATA, help=f"cells to read (default {MAX_CELLS:,})")]
+Seed: TypeAlias = Annotated[int, WHOLE, Parameter(group=RUNS, help="decides every draw")]
+Seeds: TypeAlias = Annotated[
+    tuple[int, ...], SEEDS, Parameter(group=RUNS, help="N for the seeds 0 to N-1, A-B, or the seeds themselves")
+]
+Workers: TypeAlias = Annotated[
+    int | None, POSITIVE, Parameter(group=RUNS, help="processes that share the work (default: one for each core)")
+]
+Scheduler: TypeAlias = Annotated[
+    str | None,
+    Parameter(group=RUNS, metavar="ADDRESS", help="of a Dask cluster that does the work instead (gpcp[cluster])"),
+]
+Fresh: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        group=RUNS, negative="--resume", show_default=False, help="do all anew (default: --resume what is finished)"
+    ),
+]
+Preset: TypeAlias = Annotated[str, Parameter(group=MODEL, metavar="NAME", help="architecture: default, seed, ...")]
+Steps: TypeAlias = Annotated[int | None, POSITIVE, Parameter(group=MODEL, help="training steps")]
+BatchSize: TypeAlias = Annotated[int | None, POSITIVE, Parameter(group=MODEL, help="pairs a step")]
+LearningRate: TypeAlias = Annotated[float | None, Parameter(group=MODEL, metavar="RATE", help="learning rate")]
+Settings: TypeAlias = Annotated[
+    tuple[str, ...],
+    MANY,
+    Parameter(
+        name="--set",
+        group=MODEL,
+        metavar="NAME=VALUE",
+        help="a field of ModelConfig or FitConfig, such as skip=false or dropout=0.1",
+    ),
+]
+
+
+def pairs_asked(source: SourceOptions, pairs: PairChoice, *, max_cells: int | None, seed: int) -> OpenedPairs:
+    """The pairs of ``--source``: of a world by its regime, or of cells matched two by two.
+
+    Parameters
+    ----------
+    source : SourceOptions
+    pairs : PairChoice
+    max_cells : int or None
+        Cells to read once and keep; None keeps none, so that every pass reads the source itself.
+    seed : int
+        Which cells are read, where there are more.
+
+    Raises
+    ------
+    InputError
+        No source is named; as the source itself; or an option is given that has no meaning for it.
+    """
+    return open_pairs(
+        named(source), pairs.options(max_cells=max_cells), genes=source.genes, seed=seed, **source.given()
     )
-    add("--match-on", metavar="NAME", nargs="*", help="what two cells share (default cell_type, where it is known)")
-    add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
-    if not stored:
-        add("--max-cells", metavar="N", type=positive, default=MAX_CELLS, help=f"cells to read (default {MAX_CELLS:,})")
+
+
+def named(source: SourceOptions) -> str:
+    """The text of ``--source``.
+
+    Raises
+    ------
+    InputError
+        It was not given.
+    """
+    if source.source is None:
+        raise InputError("--source is missing: name where the data come from, such as --source synthetic:scale_free/20")
+    return source.source
+
+
+def world_of(source: SourceOptions, *, takes: tuple[str, ...] = ()) -> str:
+    """The world of ``--source synthetic:WORLD``, ``scale_free/20`` by default.
+
+    Parameters
+    ----------
+    source : SourceOptions
+    takes : tuple of str
+        The options of sources that have a meaning here.
+
+    Raises
+    ------
+    InputError
+        Another kind of source is named, or an option that has no meaning here.
+    """
+    scheme, world = scheme_and_place(source.source or "synthetic:scale_free/20")
+    if scheme != "synthetic":
+        raise InputError(f"--source {source.source}: a known world is needed, such as synthetic:scale_free/20")
+    for name in [*source.given(), *(["genes"] if source.genes else [])]:
+        if name not in takes:
+            raise InputError(f"--{name.replace('_', '-')} has no meaning for pairs of a world: leave it out")
+    return world

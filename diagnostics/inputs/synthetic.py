@@ -30,6 +30,7 @@ def synthetic(
     genes: tuple[str, ...] | None = None,
     n_cells: int = N_CELLS,
     world_seed: int = 0,
+    network: str | None = None,
     library_size: float | None = None,
     **assay: Any,
 ) -> CellSource:
@@ -41,6 +42,8 @@ def synthetic(
         See :func:`simulators.worlds.world`.
     genes : tuple of str, optional
     n_cells, world_seed : int
+    network : str, optional
+        Regulator-target table of a world ``network/GENES``.
     library_size : float, optional
         With it the cells are sequenced: log1p(TPM) of so many counts; without it they are in the world's own units.
     **assay
@@ -51,7 +54,7 @@ def synthetic(
     InputError
         The world is unknown, or something of an assay is given without ``library_size``.
     """
-    made = world(place, seed=world_seed)
+    made = world(place, seed=world_seed, network=network)
     if library_size is None:
         for name in assay:
             raise InputError(f"--{name.replace('_', '-')} is of sequenced cells: give --library-size too")
@@ -70,6 +73,7 @@ def synthetic_pairs(
     genes: Sequence[str] | str | None = None,
     n_cells: int = N_CELLS,
     world_seed: int = 0,
+    network: str | None = None,
     **options: Any,
 ) -> OpenedPairs | None:
     """Pairs of the world of a name by a regime; None where its cells are sequenced, and then matched.
@@ -86,7 +90,7 @@ def synthetic_pairs(
             raise InputError(f"{flag} is for cells that are matched: give --library-size too, or leave it out")
     if genes is not None:
         raise InputError("--genes is for sources of cells: give --library-size too, or leave it out")
-    made = world(place, seed=world_seed)
+    made = world(place, seed=world_seed, network=network)
     for name in options:
         raise InputError(f"--{name.replace('_', '-')} is of sequenced cells: give --library-size too")
     regime = regime_of(pair_options.regime or "interventional")
@@ -103,12 +107,13 @@ SCHEMES.register("synthetic")(
     Scheme(
         summary="WORLD, cells of a simulated world such as scale_free/20",
         cells=synthetic,
-        options=("n_cells", "world_seed", "library_size", *_ASSAY_OPTIONS),
+        options=("n_cells", "world_seed", "network", "library_size", *_ASSAY_OPTIONS),
     )
 )
 for _name, _option in {
     "n_cells": Option(metavar="N", kind="positive", summary=f"cells of the population (default {N_CELLS:,})"),
     "world_seed": Option(metavar="N", kind="whole", summary="seed of the world and of its assay (default 0)"),
+    "network": Option(metavar="FILE", summary="regulator-target table of a world network/GENES"),
     "library_size": Option(
         metavar="N",
         kind="positive",

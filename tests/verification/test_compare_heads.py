@@ -8,12 +8,14 @@ import json
 
 import pytest
 
-from diagnostics.commands.compare.command import main
 from gpcp.core.intervals import paired_difference
+from tests.diagnostics.commands.verbs import calling
+
+main = calling("compare")
 
 pytestmark = pytest.mark.slow
 
-WORDS = ["--world", "scale_free/10", "--seeds", "4", "--steps", "120"]
+WORDS = ["--source", "synthetic:scale_free/10", "--seeds", "4", "--steps", "120"]
 
 
 @pytest.mark.parametrize("reference", [[], ["--reference", "linear"]])

@@ -12,17 +12,19 @@ from typing import Any
 
 import pytest
 
-from diagnostics.commands.learning_curve.command import main
 from diagnostics.commands.learning_curve.points import curves_of
 from diagnostics.commands.learning_curve.runs import N_HELD_OUT, carry_out
 from diagnostics.runs.execute import Ended, execute
 from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import ResultStore
+from tests.diagnostics.commands.verbs import calling, with_changes
+
+main = calling("learning-curve")
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["--world", "scale_free/5", "--pairs", "40", "160", "--capacity", "width=4", "8", "--steps", "6",
-         "--batch-size", "16", "--seeds", "2", "--jobs", "1"]  # fmt: skip
+SMALL = ["--source", "synthetic:scale_free/5", "--pairs", "40", "160", "--capacity", "width=4", "8", "--steps", "6",
+         "--batch-size", "16", "--seeds", "2", "--workers", "1"]  # fmt: skip
 
 RUN = Experiment(
     source="synthetic:chain/4",
@@ -38,7 +40,7 @@ RUN = Experiment(
 
 
 def asked(out: Path, *more: str) -> int:
-    return main([*SMALL, "--out", str(out), *more])
+    return main([*with_changes(SMALL, more), "--out", str(out)])
 
 
 def results(out: Path) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def test_finished_trainings_are_kept_and_a_torn_one_is_done_again(
 
 
 def test_worker_processes_leave_no_trace(finished: Path, tmp_path: Path):
-    few = ["--pairs", "40", "--capacity", "width=4", "--seeds", "2", "--quiet", "--jobs", "2"]
+    few = ["--pairs", "40", "--capacity", "width=4", "--seeds", "2", "--quiet", "--workers", "2"]
     assert main([*SMALL, *few, "--out", str(tmp_path)]) == 0
     skills = {(run["seed"], run["n_steps"]): run["skill"] for run in results(tmp_path)["runs"]}
     others = {
@@ -129,7 +131,7 @@ def test_worker_processes_leave_no_trace(finished: Path, tmp_path: Path):
 
 
 def test_the_sample_size_of_a_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    few = ["--genes", "4", "6", "--capacity", "width=8", "--pairs", "64", "512", "--quiet"]
+    few = ["--graph-genes", "4", "6", "--capacity", "width=8", "--pairs", "64", "512", "--quiet"]
     assert asked(tmp_path, *few) == 0
     out = capsys.readouterr().out
     assert "Pairs at which the AUPRC of the graph reaches 0.9" in out
@@ -146,7 +148,7 @@ def test_the_sample_size_of_a_graph(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_trainings_that_diverge_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    wild = ["--lr", "1e30", "--pairs", "40", "--capacity", "width=4", "--preset", "seed", "--quiet"]
+    wild = ["--learning-rate", "1e30", "--pairs", "40", "--capacity", "width=4", "--preset", "seed", "--quiet"]
     code = asked(tmp_path, *wild)
     out = capsys.readouterr().out
     n_lost = sum(run["skill"] is None for run in results(tmp_path)["runs"])
@@ -155,7 +157,7 @@ def test_trainings_that_diverge_are_left_out_and_said(tmp_path: Path, capsys: py
 
 
 def test_of_several_rates_a_point_takes_the_best_on_validation_pairs(tmp_path: Path):
-    assert asked(tmp_path, "--lr", "1e-6", "1e-2", "--pairs", "160", "--capacity", "width=8", "--quiet") == 0
+    assert asked(tmp_path, "--learning-rate", "1e-6", "1e-2", "--pairs", "160", "--capacity", "width=8", "--quiet") == 0
     runs = results(tmp_path)["runs"]
     curves = curves_of(runs)
     for at in curves.records.values():
@@ -191,16 +193,38 @@ def test_an_interrupt_keeps_what_is_done_and_waits_for_nothing(tmp_path: Path):
 
 def test_few_pairs_call_for_more_data(tmp_path: Path):
     # 100 pairs of 6 genes, gone through hundreds of times: memorised, whatever the width; 1,600 are enough.
-    asks = ["--world", "scale_free/6", "--pairs", "100", "1600", "--capacity", "width=16", "32", "--steps", "300"]
-    assert main([*asks, "--seeds", "3", "--quiet", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    asks = [
+        "--source",
+        "synthetic:scale_free/6",
+        "--pairs",
+        "100",
+        "1600",
+        "--capacity",
+        "width=16",
+        "32",
+        "--steps",
+        "300",
+    ]
+    assert main([*asks, "--seeds", "3", "--quiet", "--workers", "1", "--out", str(tmp_path)]) == 0
     found = results(tmp_path)
     assert found["answer"]["verdict"] == "more data"
     assert "memorises" in (tmp_path / "table.txt").read_text(encoding="utf-8")
 
 
 def test_a_model_one_number_wide_calls_for_a_bigger_one(tmp_path: Path):
-    asks = ["--world", "scale_free/6", "--pairs", "4000", "16000", "--capacity", "width=1", "16", "--steps", "300"]
-    assert main([*asks, "--seeds", "3", "--quiet", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    asks = [
+        "--source",
+        "synthetic:scale_free/6",
+        "--pairs",
+        "4000",
+        "16000",
+        "--capacity",
+        "width=1",
+        "16",
+        "--steps",
+        "300",
+    ]
+    assert main([*asks, "--seeds", "3", "--quiet", "--workers", "1", "--out", str(tmp_path)]) == 0
     found = results(tmp_path)
     assert found["answer"]["verdict"] == "bigger model"
     assert "capacity or steps" in (tmp_path / "table.txt").read_text(encoding="utf-8")

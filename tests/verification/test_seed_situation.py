@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from diagnostics.commands.diagnose.command import main as diagnostics
-from diagnostics.commands.select_genes.command import main as select_genes
+from tests.diagnostics.commands.verbs import calling
+
+diagnostics = calling("diagnose")
+select_genes = calling("select-genes")
+
 
 pytestmark = pytest.mark.slow
 

@@ -1,119 +1,115 @@
-"""``python -m diagnostics audit``: is it my data? What the change between paired cells is made of.
+"""``gpcp audit``: is it my data? What the change between paired cells is made of."""
 
-The command line alone: what is asked is checked before anything is read.
-"""
+from dataclasses import dataclass
+from typing import Annotated, final
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from cyclopts import Group, Parameter
 
-# Registers the scheme `synthetic:`.
-import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
-import gpcp
 from diagnostics.audit.verdicts import thresholds_text
-from diagnostics.cli.options import add_source_arguments
-from diagnostics.cli.parser import Parser, exit_code_of, positive, whole
+from diagnostics.cli.app import verb
+from diagnostics.cli.options import (
+    DATA,
+    PAIRS,
+    CommandLine,
+    MaxCells,
+    OutputOptions,
+    PairChoice,
+    Seed,
+    SourceOptions,
+    named,
+)
+from diagnostics.cli.values import MANY, POSITIVE
 from gpcp.core.errors import InputError, nearest
-from gpcp.pairing.rules import KEYS, PairRule
+from gpcp.opening.pairs import MAX_CELLS
+from gpcp.pairing.rules import PairRule
 from gpcp.panels.panel import ORDERS
 
-_EXAMPLES = """examples:
+_NOTES = """examples:
   the first hundred genes of a file against its hundred most variable
-    python -m diagnostics audit --source h5ad:cells.h5ad --cell-type-key cell_type
+    gpcp audit --source h5ad:cells.h5ad --cell-type-key cell_type
   a panel chosen before, patients against controls of one cell type and dataset
-    python -m diagnostics audit --source census:2025-11-08 --tissue blood \\
+    gpcp audit --source census:2025-11-08 --tissue blood \\
         --panel panel.json --match-on cell_type dataset --differ-on disease
   simulated cells, sequenced to 5,000 counts
-    python -m diagnostics audit --source synthetic:scale_free/20 --library-size 5000
+    gpcp audit --source synthetic:scale_free/20 --library-size 5000
 
 """
 
+_PANEL = Group("Chosen panel", sort_key=18)
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    made = Parser(
-        prog="python -m diagnostics audit",
-        description="How much of the change between paired cells is regression to the mean, counting noise, depth,\n"
-        "dataset or cell type; what is measured and expressed; what matching buys; and what the best\n"
-        "linear predictor can gain on cells it has not seen. The author's setting, the first hundred\n"
-        "protein-coding genes, stands beside the chosen panel.",
-        epilog=_EXAMPLES + thresholds_text() + "\nexit code: 0 ran, 1 ran and the pairs cannot teach, 2 bad use, "
-        "130 interrupted",
+app = verb(
+    "audit",
+    about="How much of the change between paired cells is regression to the mean, counting noise, depth, dataset or "
+    "cell type; what is measured and expressed; what matching buys; and what the best linear predictor can "
+    "gain on cells it has not seen. The first hundred protein-coding genes stand beside the chosen panel.",
+    notes=_NOTES + thresholds_text() + "\nexit code: 0 ran, 1 ran and the pairs cannot teach, 2 bad use, "
+    "130 interrupted",
+)
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Which cells, which genes of them, and how they are paired."""
+
+    source: SourceOptions = SourceOptions()
+    max_cells: MaxCells = MAX_CELLS
+    panel: Annotated[
+        str | None, Parameter(group=_PANEL, metavar="FILE", help="genes of gpcp select-genes, or one id a line")
+    ] = None
+    n_genes: Annotated[
+        int | None, POSITIVE, Parameter(group=_PANEL, help="else: so many genes (default: 100, or all that there are)")
+    ] = None
+    by: Annotated[str, Parameter(group=_PANEL, metavar="ORDER", help=f"ranked by one of {', '.join(ORDERS)}")] = (
+        "variance"
     )
-    made.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
-    add_source_arguments(made)
-    add = made.add_argument_group("the chosen panel").add_argument
-    add("--panel", metavar="FILE", help="genes of diagnostics.commands.select_genes.command, or one id a line")
-    add("--n-genes", metavar="N", type=positive, help="else: so many genes (default: 100, or all that there are)")
-    orders = ", ".join(ORDERS)
-    add("--by", metavar="ORDER", default="variance", help=f"ranked by one of {orders} (default variance)")
-    add("--gene-table", metavar="FILE", help="CSV of genes with their biotypes, where the source does not give them")
-    add = made.add_argument_group("the pairs of the chosen panel").add_argument
-    names = ", ".join(KEYS)
-    add("--match-on", metavar="NAME", nargs="*", help=f"what both cells share: {names} (default cell_type)")
-    add("--differ-on", metavar="NAME", nargs="+", default=[], help="what they differ in, such as disease")
-    add("--prefer-on", metavar="NAME", nargs="+", default=[], help="what they share if it can be had")
-    add("--best-of", metavar="K", type=positive, default=1, help="most alike of K candidates (default 1: any)")
-    add(
-        "--n-perturbed",
-        metavar="N",
-        type=positive,
-        nargs=2,
-        help="fewest and most genes told (default: 1 to all but one)",
-    )
-    add = made.add_argument_group("size and output").add_argument
-    add("--max-cells", metavar="N", type=positive, default=40_000, help="cells to read (default 40,000)")
-    add("--max-pairs", metavar="N", type=positive, default=20_000, help="pairs to measure (default 20,000)")
-    add("--seed", metavar="N", type=whole, default=0, help="decides the sample, the pairs, every draw (default 0)")
-    place = "audit.txt, audit.json, audit.png (default runs/audit_pairs)"
-    add("--out", metavar="DIR", type=Path, default=Path("runs/audit_pairs"), help=place)
-    add("--quiet", action="store_true", help="no progress; the table and the verdict alone")
-    return made
+    gene_table: Annotated[
+        str | None,
+        Parameter(
+            group=_PANEL, metavar="FILE", help="CSV of genes with their biotypes, where the source does not give them"
+        ),
+    ] = None
+    pairs: PairChoice = PairChoice()
+    prefer_on: Annotated[
+        tuple[str, ...], MANY, Parameter(group=PAIRS, metavar="NAME", help="what they share if it can be had")
+    ] = ()
+    best_of: Annotated[int, POSITIVE, Parameter(group=PAIRS, metavar="K", help="most alike of K candidates")] = 1
+    max_pairs: Annotated[int, POSITIVE, Parameter(group=DATA, help="pairs to measure")] = 20_000
+    seed: Seed = 0
+    output: OutputOptions = OutputOptions()
 
 
-def _checked(argv: Sequence[str]) -> argparse.Namespace:
-    arguments = parser().parse_args(argv)
-    if arguments.source is None:
-        raise InputError("--source is missing: name the cells, such as --source h5ad:cells.h5ad")
-    if arguments.by not in ORDERS:
-        raise InputError(f"--by is {arguments.by!r}; {nearest(arguments.by, ORDERS)}")
-    if arguments.panel is not None and arguments.n_genes is not None:
-        raise InputError("--panel and --n-genes both say which genes: give one of them")
-    PairRule(
-        match_on=("cell_type",) if arguments.match_on is None else tuple(arguments.match_on),
-        differ_on=tuple(arguments.differ_on),
-        prefer_on=tuple(arguments.prefer_on),
-    )
-    if arguments.n_perturbed is not None:
-        arguments.n_perturbed = tuple(arguments.n_perturbed)
-    return arguments
+def check(request: Request) -> None:
+    """Refuse what cannot be done, as far as it can be known before anything is read.
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0 ran, 1 ran and the pairs cannot teach, 2 bad use, 130 interrupted.
+    Raises
+    ------
+    InputError
+        A name is unknown, or options exclude each other.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
+    named(request.source)
+    if request.by not in ORDERS:
+        raise InputError(f"--by is {request.by!r}; {nearest(request.by, ORDERS)}")
+    if request.panel is not None and request.n_genes is not None:
+        raise InputError("--panel and --n-genes both say which genes: give one of them")
+    if request.pairs.regime is not None:
+        raise InputError(
+            "--regime is for pairs that a world makes; an audit looks at cells matched two by two: leave it out"
+        )
+    match_on = request.pairs.match_on
+    PairRule(
+        match_on=("cell_type",) if match_on is None else match_on,
+        differ_on=request.pairs.differ_on,
+        prefer_on=request.prefer_on,
+    )
 
-    def run() -> int:
-        arguments = _checked(given)
-        # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
-        from diagnostics.commands.audit.run import execute
 
-        return execute(arguments, given)
+@app.default
+def audit(*, request: Request = Request(), command_line: CommandLine = ()) -> int:
+    """Audit the pairs of some cells."""
+    check(request)
+    # Heavy imports come after the arguments are checked, so that --help and a wrong option answer at once.
+    from diagnostics.commands.audit.run import execute
 
-    return exit_code_of("audit_pairs", run, interrupted="nothing has been written")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return execute(request, command_line)

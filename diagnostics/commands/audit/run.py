@@ -1,22 +1,22 @@
 """What ``audit`` does with its arguments: choose two panels, read the cells, measure, show and write."""
 
-import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from diagnostics.audit.audit import STAGES, HowPaired, PanelAudit, audit_panel
 from diagnostics.audit.verdicts import can_teach, findings, verdict
+from diagnostics.cli.options import named
 from diagnostics.cli.progress import Stages
+from diagnostics.commands.audit.command import Request
 from diagnostics.commands.audit.figure import draw
 from diagnostics.commands.audit.table import screen
 from diagnostics.results.report import versions
-from gpcp.core.files import check_folder, to_json, write_json, write_text
-from gpcp.opening.cells import open_annotation, open_cells, source_options
+from gpcp.core.files import to_json, write_json, write_text
+from gpcp.opening.cells import open_annotation, open_cells
 from gpcp.panels.annotation import GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import GenePanel, choose_genes, first_genes
@@ -49,7 +49,7 @@ class Column:
     paired: HowPaired | None
 
 
-def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def execute(request: Request, command_line: Sequence[str]) -> int:
     """Audit, show and write; 0 where the chosen panel's pairs can teach, else 1.
 
     Raises
@@ -58,32 +58,28 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been written then.
     """
     start_s = time.perf_counter()
-    out: Path = arguments.out
-    check_folder(out)
-    options = source_options(arguments)
-    asked = None if arguments.panel is None else read_genes(arguments.panel)
-    source = open_cells(arguments.source, genes=arguments.genes, **options)
-    with Stages(2 + 2 * len(STAGES), quiet=arguments.quiet) as stages:
+    out, quiet = request.output.folder("audit"), request.output.quiet
+    text, options = named(request.source), request.source.given()
+    asked = None if request.panel is None else read_genes(request.panel)
+    source = open_cells(text, genes=request.source.genes, **options)
+    with Stages(2 + 2 * len(STAGES), quiet=quiet) as stages:
         stages("first pass")
         statistics = gene_statistics(
-            source, seed=arguments.seed, max_cells=arguments.max_cells, on_progress=stages.within("cells")
+            source, seed=request.seed, max_cells=request.max_cells, on_progress=stages.within("cells")
         )
-        columns = columns_of(arguments, statistics, asked, _notes(arguments, options))
+        columns = columns_of(request, statistics, asked, _notes(request, text, options))
         stages("reading cells")
         union = sorted({gene for column in columns for gene in column.genes})
-        cells = sample_cells(source, union, max_cells=arguments.max_cells, seed=arguments.seed)
-        audits = [_audit(column, cells, arguments, stages) for column in columns]
+        cells = sample_cells(source, union, max_cells=request.max_cells, seed=request.seed)
+        audits = [_audit(column, cells, request, stages) for column in columns]
     provenance: str = getattr(source, "provenance", "")
-    title = (
-        f"{arguments.source}: {len(cells):,} cells{'' if cells.whole else ', a random sample'}, "
-        f"{len(source.vocab):,} genes"
-    )
+    title = f"{text}: {len(cells):,} cells{'' if cells.whole else ', a random sample'}, {len(source.vocab):,} genes"
     shown = screen(audits, title=title + (f"; {provenance}" if provenance else ""))
     content: dict[str, Any] = {
-        "command": ["python", "-m", "diagnostics", "audit", *given],
+        "command": list(command_line),
         "versions": versions(),
-        "seed": arguments.seed,
-        "source": arguments.source,
+        "seed": request.seed,
+        "source": text,
         "provenance": provenance,
         "panels": [
             {
@@ -99,14 +95,16 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     }
     draw(audits, out / "audit.png")
     write_text(out / "audit.txt", shown + "\n")
-    write_json(out / "audit.json", content)
+    for path in (out / "audit.json", request.output.json):
+        if path is not None:
+            write_json(path, content)
     print(shown)
     print(f"\n{time.perf_counter() - start_s:.0f} s; audit.txt, audit.json and audit.png in {out}/")
     return 0 if can_teach(audits[-1]) else 1
 
 
 def columns_of(
-    arguments: argparse.Namespace, statistics: GeneStatistics, asked: Sequence[str] | None, notes: GeneAnnotation
+    request: Request, statistics: GeneStatistics, asked: Sequence[str] | None, notes: GeneAnnotation
 ) -> list[Column]:
     """The author's setting and the chosen panel; one column where both are the same."""
     among = notes.of_biotype() if notes.biotype_of else None
@@ -115,14 +113,14 @@ def columns_of(
     n_first = min(N_AUTHOR, len(known))
     first = first_genes(statistics, n_genes=n_first, among=among)
     first_summary = f"the first {n_first} {kind} in the source's order"
-    paired = _paired(arguments)
+    paired = _paired(request)
     if asked is None:
-        chosen = _chosen(arguments, statistics, among)
+        chosen = _chosen(request, statistics, among)
         genes, summary = chosen.feature_id, chosen.chosen_by
     else:
         # Asked for by name: unknown ones are refused with the nearest.
         statistics.vocab.tokens(asked)
-        genes, summary = tuple(asked), f"the {len(asked)} genes of {str(arguments.panel)!r}"
+        genes, summary = tuple(asked), f"the {len(asked)} genes of {str(request.panel)!r}"
     same = set(genes) == set(first.feature_id)
     if same and paired is None:
         return [Column(name=BOTH, summary=first_summary, genes=first.feature_id, paired=None)]
@@ -130,45 +128,46 @@ def columns_of(
     return [author, Column(name=CHOSEN, summary=summary, genes=genes, paired=paired)]
 
 
-def _chosen(arguments: argparse.Namespace, statistics: GeneStatistics, among: frozenset[str] | None) -> GenePanel:
+def _chosen(request: Request, statistics: GeneStatistics, among: frozenset[str] | None) -> GenePanel:
     """The genes of largest variance, or as ``--by`` says, that enough cells express."""
     usable = statistics.expressed_share_G >= MIN_EXPRESSED
     n_usable = int((usable & (np.isin(statistics.vocab.feature_id, list(among)) if among else usable)).sum())
-    n_genes = arguments.n_genes or max(2, min(N_AUTHOR, n_usable))
+    n_genes = request.n_genes or max(2, min(N_AUTHOR, n_usable))
     return choose_genes(
-        statistics, n_genes=n_genes, among=among, by=arguments.by, min_expressed=MIN_EXPRESSED, min_measured=0.5
+        statistics, n_genes=n_genes, among=among, by=request.by, min_expressed=MIN_EXPRESSED, min_measured=0.5
     )
 
 
-def _notes(arguments: argparse.Namespace, options: dict[str, Any]) -> GeneAnnotation:
+def _notes(request: Request, text: str, options: Mapping[str, Any]) -> GeneAnnotation:
     """Kinds of genes, from a table that was given or from the source."""
-    if arguments.gene_table is not None:
-        return notes_of_table(arguments.gene_table)
-    return open_annotation(arguments.source, **options)
+    if request.gene_table is not None:
+        return notes_of_table(request.gene_table)
+    return open_annotation(text, **options)
 
 
-def _paired(arguments: argparse.Namespace) -> HowPaired | None:
+def _paired(request: Request) -> HowPaired | None:
     """How the chosen panel is paired; None where nothing was asked."""
-    other = (arguments.differ_on, arguments.prefer_on, arguments.n_perturbed)
-    if arguments.match_on is None and not any(other) and arguments.best_of == 1:
+    pairs = request.pairs
+    other = (pairs.differ_on, request.prefer_on, pairs.n_perturbed)
+    if pairs.match_on is None and not any(other) and request.best_of == 1:
         return None
     return HowPaired(
-        match_on=MATCH if arguments.match_on is None else tuple(arguments.match_on),
-        differ_on=tuple(arguments.differ_on),
-        prefer_on=tuple(arguments.prefer_on),
-        best_of=arguments.best_of,
-        n_perturbed=arguments.n_perturbed,
+        match_on=MATCH if pairs.match_on is None else pairs.match_on,
+        differ_on=pairs.differ_on,
+        prefer_on=request.prefer_on,
+        best_of=request.best_of,
+        n_perturbed=pairs.n_perturbed,
     )
 
 
-def _audit(column: Column, cells: InMemoryCells, arguments: argparse.Namespace, stages: "Stages") -> PanelAudit:
+def _audit(column: Column, cells: InMemoryCells, request: Request, stages: "Stages") -> PanelAudit:
     default = HowPaired(match_on=tuple(name for name in MATCH if name in cells.index.covariates))
     return audit_panel(
         cells.genes(column.genes),
         column.paired or default,
         name=column.name,
         panel_summary=column.summary,
-        max_pairs=arguments.max_pairs,
-        seed=arguments.seed,
+        max_pairs=request.max_pairs,
+        seed=request.seed,
         on_stage=lambda stage: stages(f"{column.name}: {stage}"),
     )

@@ -3,13 +3,14 @@
 No dimension key: nothing here is an array.
 """
 
-import argparse
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
+from diagnostics.cli.options import world_of
+from diagnostics.commands.compare.command import Request
 from diagnostics.runs.experiment import WORLD, Experiment, changes
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
@@ -46,7 +47,7 @@ class Plan:
         Field of ModelConfig that differs.
     configs : mapping of str to (ModelConfig, FitConfig)
         By the name of the part.
-    n_seeds : int
+    seeds : tuple of int
     notes : tuple of str
         What was chosen for the user.
     """
@@ -54,7 +55,7 @@ class Plan:
     data: Experiment
     part: str
     configs: Mapping[str, tuple[ModelConfig, FitConfig]]
-    n_seeds: int
+    seeds: tuple[int, ...]
     notes: tuple[str, ...]
 
     @property
@@ -62,7 +63,7 @@ class Plan:
         """Trainings with the name of their part, seed by seed, so that an interrupted comparison has whole seeds."""
         return tuple(
             (name, replace(self._run(model, fit), replicate=number))
-            for number in range(self.n_seeds)
+            for number in self.seeds
             for name, (model, fit) in self.configs.items()
         )
 
@@ -72,7 +73,7 @@ class Plan:
         return replace(run, changed=changes(model, fit, since=run.configs(model.n_genes)))
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
+def plan_of(request: Request) -> Plan:
     """What the arguments ask for.
 
     Raises
@@ -80,9 +81,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     InputError
         A name or a value is no good, options exclude each other, or parts do not fit together.
     """
-    part, names = _part_of(arguments)
-    data, n_genes = _data(arguments)
-    base, fit, given = _bases(arguments, n_genes, part)
+    part, names = _part_of(request)
+    data, n_genes = _data(request)
+    base, fit, given = _bases(request, n_genes, part)
     notes: list[str] = []
     if part == "query_form" and "head" not in given and HEADS[base.head][0] == "own":
         base = replace(base, head="pooled")
@@ -94,8 +95,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     names = names or list(PARTS[part])
     if len(names) < 2:
         raise InputError(f"--{part.replace('_', '-')}s names {names[0]!r} alone: give two or more, or none for all")
-    if arguments.reference is not None and arguments.reference not in names:
-        raise InputError(f"--reference {arguments.reference!r} is not compared; {nearest(arguments.reference, names)}")
+    if request.reference is not None and request.reference not in names:
+        raise InputError(f"--reference {request.reference!r} is not compared; {nearest(request.reference, names)}")
     configs: dict[str, tuple[ModelConfig, FitConfig]] = {}
     for name in names:
         varied: dict[str, Any] = {part: name}
@@ -109,11 +110,11 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
             )
     if part == "head" and any(fit.objective == "likelihood" for _, fit in configs.values()):
         notes.append("heads that give a distribution are trained by likelihood and measured by their mean")
-    return Plan(data=data, part=part, configs=configs, n_seeds=arguments.seeds, notes=tuple(notes))
+    return Plan(data=data, part=part, configs=configs, seeds=request.seeds, notes=tuple(notes))
 
 
-def _part_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
-    asked = {part: names for part in PARTS if (names := getattr(arguments, f"{part}s")) is not None}
+def _part_of(request: Request) -> tuple[str, list[str]]:
+    asked = {part: names for part in PARTS if (names := getattr(request, f"{part}s")) is not None}
     if len(asked) > 1:
         options = " and ".join(f"--{part.replace('_', '-')}s" for part in asked)
         raise InputError(f"{options} exclude each other: one part is compared at a time, others are fixed by --set")
@@ -125,25 +126,27 @@ def _part_of(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     return part, names
 
 
-def _data(arguments: argparse.Namespace) -> tuple[Experiment, int]:
+def _data(request: Request) -> tuple[Experiment, int]:
     options, digest = (), ""
-    if arguments.network is not None:
-        path = existing_file(arguments.network, what="regulator-target table")
+    name = world_of(request.source, takes=("network",))
+    network: str | None = request.source.given().get("network")
+    if network is not None:
+        path = existing_file(network, what="regulator-target table")
         options = (("network", str(path)),)
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     usual = FitConfig()
     data = Experiment(
-        source=f"{WORLD}:{arguments.world}",
+        source=f"{WORLD}:{name}",
         options=options,
         stamp=digest,
-        regime=regime_of(arguments.regime),
-        n_perturbed=arguments.n_perturbed,
+        regime=regime_of(request.regime),
+        n_perturbed=request.n_perturbed,
         n_held_out=N_HELD_OUT,
-        preset=arguments.preset,
-        n_steps=arguments.steps,
+        preset=request.preset,
+        n_steps=request.steps,
         batch_size=usual.batch_size,
         learning_rate=usual.learning_rate,
-        seed=arguments.seed,
+        seed=request.seed,
     )
     made = data.world()
     # Raises where so many genes cannot be perturbed.
@@ -151,12 +154,12 @@ def _data(arguments: argparse.Namespace) -> tuple[Experiment, int]:
     return replace(data, source=f"{WORLD}:{made.name}"), made.graph.n_genes
 
 
-def _bases(arguments: argparse.Namespace, n_genes: int, part: str) -> tuple[ModelConfig, FitConfig, frozenset[str]]:
+def _bases(request: Request, n_genes: int, part: str) -> tuple[ModelConfig, FitConfig, frozenset[str]]:
     """Both configurations before the part is put in, and which of their fields were set."""
-    n_steps: int = arguments.steps
-    model = preset(arguments.preset, n_genes)
+    n_steps: int = request.steps
+    model = preset(request.preset, n_genes)
     fit = FitConfig().lasting(n_steps)
-    given = parse_fields(arguments.set, ModelConfig, FitConfig, example="NAME=VALUE, such as skip=false")
+    given = parse_fields(request.set, ModelConfig, FitConfig, example="NAME=VALUE, such as skip=false")
     for name in given:
         if name in _FIXED or name == part:
             other = "--steps" if name == "n_steps" else "another option, or what is compared"

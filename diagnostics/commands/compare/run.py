@@ -1,14 +1,13 @@
 """What ``compare`` does with its arguments: plan, train, judge, show and write."""
 
-import argparse
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from diagnostics.architecture.head_rank import output_rank
 from diagnostics.architecture.static_limits import limits
 from diagnostics.cli.progress import EndingRuns
+from diagnostics.commands.compare.command import Request
 from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
 from diagnostics.commands.compare.report import contents, draw, screen
@@ -17,10 +16,10 @@ from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import Record, ResultStore
-from gpcp.core.files import check_file, check_folder, write_json, write_text
+from gpcp.core.files import write_json, write_text
 
 
-def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def execute(request: Request, command_line: Sequence[str]) -> int:
     """Plan, train, judge, show and write; the exit code.
 
     Raises
@@ -29,15 +28,16 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been trained or written then.
     """
     start_s = time.perf_counter()
-    out: Path = arguments.out
-    check_folder(out)
-    check_file(arguments.json)
-    plan = plan_of(arguments)
+    out = request.output.folder("compare")
+    plan = plan_of(request)
+    store = ResultStore(out / "trainings.jsonl")
+    if request.fresh:
+        store.drop({run.key for _, run in plan.runs})
     rank_of = {name: output_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())
     ceilings = ceilings_of(data_of(plan.data), skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
 
-    with EndingRuns(len(plan.runs), unit="trainings", quiet=arguments.quiet) as progress:
+    with EndingRuns(len(plan.runs), unit="trainings", quiet=request.output.quiet) as progress:
 
         def shown(ended: Ended) -> None:
             if not ended.resumed:
@@ -49,18 +49,18 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         records = execute_runs(
             [run for _, run in plan.runs],
             train,
-            ResultStore(out / "trainings.jsonl"),
-            workers=arguments.jobs or os.cpu_count() or 1,
-            scheduler=arguments.scheduler,
+            store,
+            workers=request.workers or os.cpu_count() or 1,
+            scheduler=request.scheduler,
             on_run=shown,
             on_step=progress.step,
         )
-    result = compared(_entries(plan, records, rank_of), ceilings, reference=arguments.reference)
-    about = _about(plan, arguments)
+    result = compared(_entries(plan, records, rank_of), ceilings, reference=request.reference)
+    about = _about(plan, request)
     text = screen(result, ceilings, part=plan.part, about=about, notes=plan.notes)
     draw(result, ceilings, out / "compared.png", title=about.partition("; every")[0])
     content = {
-        "command": ["python", "-m", "diagnostics", "compare", *given],
+        "command": list(command_line),
         "part": plan.part,
         "about": about,
         **contents(result, ceilings),
@@ -70,7 +70,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         },
         "seconds": time.perf_counter() - start_s,
     }
-    for path in (out / "compared.json", arguments.json):
+    for path in (out / "compared.json", request.output.json):
         if path is not None:
             write_json(path, content)
     write_text(out / "compared.txt", text + "\n")
@@ -96,15 +96,15 @@ def _entries(plan: Plan, records: Sequence[Record], rank_of: dict[str, int]) -> 
     ]
 
 
-def _about(plan: Plan, arguments: argparse.Namespace) -> str:
+def _about(plan: Plan, request: Request) -> str:
     data = plan.data
     least, most = data.n_perturbed or (1, next(iter(plan.configs.values()))[0].n_genes - 1)
     n_perturbed = f"{least}" if least == most else f"{least} to {most}"
     _, fit = next(iter(plan.configs.values()))
-    changed = f", {', '.join(arguments.set)}" if arguments.set else ""
+    changed = f", {', '.join(request.set)}" if request.set else ""
     return (
-        f"{data.place}, {data.regime}, {n_perturbed} perturbed, preset {arguments.preset}{changed}, "
-        f"{fit.n_steps} steps of "
-        f"{fit.batch_size} pairs, {plan.n_seeds} seeds; every {plan.part.replace('_', ' ')} sees the same pairs in the "
-        f"same order and is measured on the same {data.n_held_out} held-out pairs"
+        f"{data.place}, {data.regime}, {n_perturbed} perturbed, preset {request.preset}{changed}, "
+        f"{fit.n_steps} steps of {fit.batch_size} pairs, {len(plan.seeds)} seeds; "
+        f"every {plan.part.replace('_', ' ')} sees the same pairs in the same order "
+        f"and is measured on the same {data.n_held_out} held-out pairs"
     )

@@ -1,6 +1,5 @@
 """What ``diagnose`` does with its arguments: build the subject, ask every check, show and write."""
 
-import argparse
 import sys
 import time
 from collections import Counter
@@ -11,9 +10,12 @@ from diagnostics.checks.cascade import all_checks, chosen, missing
 from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.check import Check
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.cli.parser import INTERRUPTED
+from diagnostics.checks.engine.subject import Subject
+from diagnostics.cli.app import INTERRUPTED
+from diagnostics.cli.options import pairs_asked
 from diagnostics.cli.progress import Progress
 from diagnostics.cli.text import cut, fill, show, width
+from diagnostics.commands.diagnose.command import Request
 from diagnostics.commands.diagnose.figures import figures_of
 from diagnostics.commands.diagnose.page import page
 from diagnostics.inputs.subjects import subject_named
@@ -31,7 +33,7 @@ def list_checks() -> int:
     return 0
 
 
-def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def execute(request: Request, command_line: Sequence[str]) -> int:
     """Diagnose, show and write.
 
     Returns
@@ -44,46 +46,67 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     InputError
         Something asked for cannot be done; nothing has been written then.
     """
-    checks = chosen(arguments.only)
-    check_file(arguments.json, "--json")
-    check_file(arguments.html, "--html")
+    checks = chosen(request.only)
+    check_file(request.json, "--json")
+    check_file(request.html, "--html")
     start_s = time.perf_counter()
-    subject = subject_named(arguments)
-    probe = Probe(subject, seed=arguments.seed)
+    subject = subject_asked(request)
+    probe = Probe(subject, seed=request.seed)
     lacking = Counter(parts for check in checks if (parts := missing(check, subject)))
-    with Lines([check for check in checks if not missing(check, subject)], quiet=arguments.quiet) as lines:
-        report = diagnose(subject, only=arguments.only, stop_early=arguments.stop_early, on_check=lines, probe=probe)
+    with Lines([check for check in checks if not missing(check, subject)], quiet=request.quiet) as lines:
+        report = diagnose(subject, only=request.only, stop_early=request.stop_early, on_check=lines, probe=probe)
     seconds = time.perf_counter() - start_s
-    if not arguments.quiet:
+    if not request.quiet:
         for parts, n_checks in lacking.items():
             print(f"n/a   {n_checks} more checks need {' and '.join(parts)}: not given")
     card = Card.of(report, {check.name: check.question for check in checks})
     print(f"{subject.name}: {len(report.results) - lacking.total()} checks in {seconds:.1f} s")
     show(card.text(width=width()))
-    _write(arguments, given, report, card, checks, probe, seconds)
+    _write(request, command_line, report, card, checks, probe, seconds)
     if report.interrupted:
         print("diagnostics: interrupted; what was found by then is above", file=sys.stderr)
         return INTERRUPTED
     return 1 if report.diagnosis is not None or card.errors else 0
 
 
+def subject_asked(request: Request) -> Subject:
+    """The subject of a request: its pairs, its model, its training.
+
+    Raises
+    ------
+    InputError
+        A name is unknown, a file cannot be read, or parts do not fit together.
+    """
+    pairs = None
+    if request.source.source is not None:
+        pairs = pairs_asked(request.source, request.pairs, max_cells=request.max_cells, seed=request.seed)
+    return subject_named(
+        pairs,
+        model=request.model,
+        n_genes=request.n_genes,
+        checkpoint=request.checkpoint,
+        learning_rate=request.learning_rate,
+        seed=request.seed,
+    )
+
+
 def _write(
-    arguments: argparse.Namespace,
-    given: Sequence[str],
+    request: Request,
+    command_line: Sequence[str],
     report: Report,
     card: Card,
     checks: Sequence[Check],
     probe: Probe,
     seconds: float,
 ) -> None:
-    command = ["python", "-m", "diagnostics", *given]
-    if arguments.json is not None:
-        write_json(arguments.json, contents(report, card, command, seconds))
-    if arguments.html is not None:
+    command = list(command_line)
+    if request.json is not None:
+        write_json(request.json, contents(report, card, command, seconds))
+    if request.html is not None:
         # After Ctrl-C nothing more is computed: the page has what is there.
         figures = figures_of(probe, report, compute=not report.interrupted)
         questions = {check.name: check.question for check in checks}
-        write_text(arguments.html, page(report, card, figures, questions, command=command, seconds=seconds))
+        write_text(request.html, page(report, card, figures, questions, command=command, seconds=seconds))
 
 
 def contents(report: Report, card: Card, command: Sequence[str], seconds: float) -> Mapping[str, Any]:

@@ -1,14 +1,15 @@
 """What ``learning-curve`` does with its arguments: plan the trainings, do them, show and write what came out."""
 
-import argparse
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diagnostics.cli.options import world_of
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.cli.text import fill
+from diagnostics.commands.learning_curve.command import Request
 from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
 from diagnostics.commands.learning_curve.genes_needed import genes_needed
 from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, curves_of, fits_of, standing_place
@@ -19,7 +20,7 @@ from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import WORLD, Experiment, steps_for
 from diagnostics.runs.store import Record, ResultStore
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.files import check_file, check_folder, to_json, write_json, write_text
+from gpcp.core.files import to_json, write_json, write_text
 from simulators.worlds import world
 
 N_STEPS, BATCH_SIZE = 600, 64
@@ -35,7 +36,7 @@ _LONGER = 2
 """How many times the steps a longer training has."""
 
 
-def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def execute(request: Request, command_line: Sequence[str]) -> int:
     """Plan, run, show and write; the exit code.
 
     Raises
@@ -44,13 +45,16 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been trained or written then.
     """
     start_s = time.perf_counter()
-    out: Path = arguments.out
-    check_folder(out)
-    check_file(arguments.json)
-    runs = genes_runs(arguments) if arguments.genes else curve_runs(arguments)
+    out = request.output.folder("learning_curve")
+    runs = genes_runs(request) if request.graph_genes else curve_runs(request)
     check(runs)
-    n_jobs = arguments.jobs or os.cpu_count() or 1
-    with EndingRuns(len(runs), unit="trainings", quiet=arguments.quiet, roughly_s=_cost_s(runs, n_jobs)) as progress:
+    store = ResultStore(out / "runs.jsonl")
+    if request.fresh:
+        store.drop({run.key for run in runs})
+    n_jobs = request.workers or os.cpu_count() or 1
+    with EndingRuns(
+        len(runs), unit="trainings", quiet=request.output.quiet, roughly_s=_cost_s(runs, n_jobs)
+    ) as progress:
 
         def tell(ended: Ended) -> None:
             if not ended.resumed:
@@ -59,22 +63,22 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         ordered = execute_runs(
             runs,
             carry_out,
-            ResultStore(out / "runs.jsonl"),
+            store,
             workers=n_jobs,
-            scheduler=arguments.scheduler,
+            scheduler=request.scheduler,
             cost=lambda run: run.n_steps * capacity_of(run)[1],
             on_run=tell,
             on_step=progress.step,
         )
-    found, shown, figures = (_genes if arguments.genes else _curves)(runs, ordered, out)
+    found, shown, figures = (_genes if request.graph_genes else _curves)(runs, ordered, out)
     content = {
-        "command": ["python", "-m", "diagnostics", "learning-curve", *given],
+        "command": list(command_line),
         "seconds": time.perf_counter() - start_s,
         **found,
         "runs": [{name: value for name, value in record.items() if name != "key"} for record in ordered],
         "figures": [path.name for path in figures],
     }
-    for path in (out / "results.json", arguments.json):
+    for path in (out / "results.json", request.output.json):
         if path is not None:
             write_json(path, content)
     write_text(out / "table.txt", shown + "\n")
@@ -84,12 +88,7 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     return 1 if all(record["skill"] is None for record in ordered) else 0
 
 
-def _seeds(arguments: argparse.Namespace) -> range:
-    """Each a world, its pairs and a model's beginning."""
-    return range(arguments.seed, arguments.seed + arguments.seeds)
-
-
-def curve_runs(arguments: argparse.Namespace) -> list[Experiment]:
+def curve_runs(request: Request) -> list[Experiment]:
     """A training for every number of pairs, capacity, rate and seed, and the longer ones where the answer is given.
 
     Raises
@@ -97,25 +96,25 @@ def curve_runs(arguments: argparse.Namespace) -> list[Experiment]:
     InputError
         The world cannot be made, or an option is no good.
     """
-    made = world(arguments.world, seed=0)
-    field, values = _capacity(arguments, made.graph.n_genes)
-    pairs = sorted(set(arguments.pairs or PAIRS))
+    made = world(world_of(request.source), seed=0)
+    field, values = _capacity(request, made.graph.n_genes)
+    pairs = sorted(set(request.pairs or PAIRS))
     runs = [
-        _run(arguments, made.name, seed, n_pairs, field, value, rate, _steps(arguments, made.graph.n_genes))
-        for seed in _seeds(arguments)
+        _run(request, made.name, seed, n_pairs, field, value, rate, _steps(request, made.graph.n_genes))
+        for seed in request.seeds
         for n_pairs in pairs
         for value in values
-        for rate in _rates(arguments)
+        for rate in _rates(request)
     ]
     stands = ([0, *pairs])[-2] or pairs[-1], ([0, *values])[-2] or values[-1]
     return runs + [
-        _run(arguments, made.name, seed, *stands[:1], field, stands[1], rate, _LONGER * runs[0].n_steps)
-        for seed in _seeds(arguments)
-        for rate in _rates(arguments)
+        _run(request, made.name, seed, *stands[:1], field, stands[1], rate, _LONGER * runs[0].n_steps)
+        for seed in request.seeds
+        for rate in _rates(request)
     ]
 
 
-def genes_runs(arguments: argparse.Namespace) -> list[Experiment]:
+def genes_runs(request: Request) -> list[Experiment]:
     """A training for every number of genes, of pairs and seed, with one capacity.
 
     Raises
@@ -124,25 +123,25 @@ def genes_runs(arguments: argparse.Namespace) -> list[Experiment]:
         More than one capacity is given, or a world cannot be made.
     """
     runs: list[Experiment] = []
-    for n_genes in sorted(set(arguments.genes)):
-        family, _, rest = str(arguments.world).partition("/")
+    for n_genes in sorted(set(request.graph_genes)):
+        family, _, rest = world_of(request.source).partition("/")
         made = world("/".join([family, str(n_genes), *rest.split("/")[1:]]), seed=0)
-        field, values = _capacity(arguments, n_genes)
-        if len(values) > 1 and arguments.capacity is None:
+        field, values = _capacity(request, n_genes)
+        if len(values) > 1 and not request.capacity:
             values = values[-1:]
         if len(values) > 1:
-            raise InputError(f"--genes asks about one model, but --capacity names {len(values)}: give one value")
+            raise InputError(f"--graph-genes asks about one model, but --capacity names {len(values)}: give one value")
         runs += [
-            _run(arguments, made.name, seed, n_pairs, field, values[0], rate, _steps(arguments, n_genes))
-            for seed in _seeds(arguments)
-            for n_pairs in sorted(set(arguments.pairs or GENES_PAIRS))
-            for rate in _rates(arguments)
+            _run(request, made.name, seed, n_pairs, field, values[0], rate, _steps(request, n_genes))
+            for seed in request.seeds
+            for n_pairs in sorted(set(request.pairs or GENES_PAIRS))
+            for rate in _rates(request)
         ]
     return runs
 
 
 def _run(
-    arguments: argparse.Namespace,
+    request: Request,
     name: str,
     seed: int,
     n_pairs: int,
@@ -153,27 +152,27 @@ def _run(
 ) -> Experiment:
     return Experiment(
         source=f"{WORLD}:{name}",
-        regime=arguments.regime,
+        regime=request.regime,
         seed=seed,
-        n_perturbed=arguments.n_perturbed,
+        n_perturbed=request.n_perturbed,
         n_pairs=n_pairs,
         n_held_out=N_HELD_OUT,
-        preset=arguments.preset,
+        preset=request.preset,
         changed=((field, value),),
         n_steps=n_steps,
-        batch_size=arguments.batch_size,
+        batch_size=request.batch_size,
         learning_rate=rate,
     )
 
 
-def _capacity(arguments: argparse.Namespace, n_genes: int) -> tuple[str, list[int]]:
+def _capacity(request: Request, n_genes: int) -> tuple[str, list[int]]:
     """Field and values, ascending: those asked for, or the preset's own width and half of it."""
     from gpcp.model.config import preset
 
-    if arguments.capacity is None:
-        width = preset(arguments.preset, n_genes).width
+    if not request.capacity:
+        width = preset(request.preset, n_genes).width
         return "width", [width // 2, width]
-    text = " ".join(arguments.capacity).replace(",", " ")
+    text = " ".join(request.capacity).replace(",", " ")
     field, equals, values = text.partition("=")
     field = field.strip()
     if not equals or field not in CAPACITIES:
@@ -185,14 +184,14 @@ def _capacity(arguments: argparse.Namespace, n_genes: int) -> tuple[str, list[in
     return field, sorted({int(one) for one in values.split()})
 
 
-def _steps(arguments: argparse.Namespace, n_genes: int) -> int:
-    return arguments.steps or steps_for(n_genes, N_STEPS)
+def _steps(request: Request, n_genes: int) -> int:
+    return request.steps or steps_for(n_genes, N_STEPS)
 
 
-def _rates(arguments: argparse.Namespace) -> list[float]:
+def _rates(request: Request) -> list[float]:
     from gpcp.training.config import FitConfig
 
-    return sorted(set(arguments.lr or [FitConfig().learning_rate]))
+    return sorted(set(request.learning_rates or [FitConfig().learning_rate]))
 
 
 def _cost_s(runs: Sequence[Experiment], n_jobs: int) -> float:

@@ -1,123 +1,129 @@
-"""``python -m diagnostics.recover_graph``: train on a known world, read the graph out, say how much was learnt.
+"""``gpcp recover-graph``: train on a known world, read the graph out, say how much was learnt."""
 
-The command line alone: what is asked is checked to the end before anything is trained or written.
-"""
+from dataclasses import dataclass
+from typing import Annotated, final
 
-import argparse
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from cyclopts import Parameter
 
-import gpcp
-from diagnostics.cli.parser import Parser, exit_code_of, number_range, positive, whole
+from diagnostics.cli.app import verb
+from diagnostics.cli.options import (
+    DATA,
+    PAIRS,
+    REGIMES,
+    BatchSize,
+    CommandLine,
+    Fresh,
+    LearningRate,
+    OutputOptions,
+    Preset,
+    Scheduler,
+    Seeds,
+    SourceOptions,
+    Steps,
+    Workers,
+)
+from diagnostics.cli.values import MANY, POSITIVE, RANGE
 from diagnostics.commands.recover_graph.verdicts import thresholds_text
+from gpcp.core.errors import InputError
 
-_EXAMPLES = """examples:
+_NOTES = """examples:
   three regimes, three seeds, 20 genes, in less than 4 minutes on 2 cores
-    python -m diagnostics.recover_graph
+    gpcp recover-graph
   another world, one regime
-    python -m diagnostics.recover_graph --world erdos_renyi/10/hill --regime interventional
+    gpcp recover-graph --world erdos_renyi/10/hill --regime interventional
   an architecture that cannot learn, and why
-    python -m diagnostics.recover_graph --preset seed --seed 0
-  one gene told a pair
-    python -m diagnostics.recover_graph --n-perturbed 1 --regime interventional
+    gpcp recover-graph --preset seed --seeds 1
+  one perturbed gene a pair
+    gpcp recover-graph --n-perturbed 1 --regime interventional
   a module of a real network
-    python -m diagnostics.recover_graph --world network/50 --network regulator_target.tsv
+    gpcp recover-graph --world network/50 --network regulator_target.tsv
   real cells
-    python -m diagnostics.recover_graph --cells cells.h5ad --cell-type-key cell_type
+    gpcp recover-graph --cells cells.h5ad --cell-type-key cell_type
+
+worlds: FAMILY/GENES[/MECHANISM][/NOISE][/SCALING]; families: erdos_renyi, scale_free, modular, chain, fork, collider,
+network; mechanisms: linear, tanh, hill, interaction; scalings: iscm, raw, standardised
+presets: default, seed, seed_perturbed
 
 """
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m diagnostics.recover_graph",
-        description="Train a model on a world whose graph is known, read the graph out of it, and show every number\n"
-        "between what knowing nothing scores and what the exact answer scores.",
-        epilog=_EXAMPLES + thresholds_text() + "\nexit code: 0 pass, 1 fail, 2 bad use, 130 interrupted",
-    )
-    parser.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
-    _add_world_options(parser.add_argument_group("the data: a simulated world").add_argument)
-    _add_cell_options(parser.add_argument_group("the data: real cells instead").add_argument)
-    _add_training_options(parser.add_argument_group("the model and its training").add_argument)
-    _add_output_options(parser.add_argument_group("output").add_argument)
-    return parser
+app = verb(
+    "recover-graph",
+    about="Trains a model on a world whose graph is known, reads the graph out of it, and shows every number between "
+    "what an input-free baseline scores and what the exact answer scores.",
+    notes=_NOTES + thresholds_text() + "\nexit code: 0 pass, 1 fail, 2 bad use, 130 interrupted",
+)
 
 
-def _add_world_options(add: Callable[..., object]) -> None:
-    add(
-        "--world",
-        metavar="NAME",
-        help="FAMILY/GENES[/MECHANISM][/NOISE][/SCALING], default scale_free/20; families: erdos_renyi, scale_free, "
-        "modular, chain, fork, collider, network; mechanisms: linear, tanh, hill, interaction; scalings: iscm, raw, "
-        "standardised",
-    )
-    add("--network", metavar="FILE", help="regulator-target table for a world network/GENES")
-    regimes = "counterfactual, interventional or matched; repeat it for several (default: all three)"
-    add("--regime", action="append", metavar="NAME", help=regimes)
-    add(
-        "--n-perturbed",
-        metavar="N[-M]",
-        type=number_range,
-        help="genes told a pair, N to M (default: 1 to all but one)",
-    )
-    add("--dose-sd", metavar="SD", type=float, help="SD of the values that interventions set (default 2)")
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Which data, which pairs of them, which model, and how it is trained."""
+
+    source: SourceOptions = SourceOptions()
+    world: Annotated[
+        str | None,
+        Parameter(group=DATA, metavar="NAME", help="short for --source synthetic:NAME (default scale_free/20)"),
+    ] = None
+    cells: Annotated[
+        str | None, Parameter(group=DATA, metavar="FILE.h5ad", help="short for --source h5ad:FILE.h5ad")
+    ] = None
+    n_genes: Annotated[
+        int | None, POSITIVE, Parameter(group=DATA, help="of real cells: the N genes of largest variance (default 20)")
+    ] = None
+    regimes: Annotated[
+        tuple[str, ...],
+        MANY,
+        Parameter(
+            name="--regime", group=PAIRS, metavar="NAME", help=f"of a world: {', '.join(REGIMES)} (default: all three)"
+        ),
+    ] = ()
+    n_perturbed: Annotated[
+        tuple[int, int] | None,
+        RANGE,
+        Parameter(group=PAIRS, help="perturbed genes of a pair, N to M (default: 1 to all but one)"),
+    ] = None
+    dose_sd: Annotated[
+        float | None,
+        Parameter(group=PAIRS, metavar="SD", help="of a world: SD of the values that interventions set (default 2)"),
+    ] = None
+    preset: Preset = "default"
+    steps: Steps = None
+    batch_size: BatchSize = None
+    learning_rate: LearningRate = None
+    seeds: Seeds = (0, 1, 2)
+    workers: Workers = None
+    scheduler: Scheduler = None
+    fresh: Fresh = False
+    output: OutputOptions = OutputOptions()
+
+    @property
+    def text(self) -> str:
+        """The source as ``KIND:PLACE``, whichever way it was given."""
+        if self.cells is not None:
+            return f"h5ad:{self.cells}"
+        return self.source.source or f"synthetic:{self.world or 'scale_free/20'}"
 
 
-def _add_cell_options(add: Callable[..., object]) -> None:
-    add("--cells", metavar="FILE.h5ad", help="train on matched pairs of these cells")
-    add("--cell-type-key", metavar="COLUMN", help="column of obs with cell types: a pair is of one type")
-    add("--gene-id-key", metavar="COLUMN", help="column of var with Ensembl ids (default: the one with most)")
-    layers = "X, raw or a layer's name (default: the first that looks like counts or log values)"
-    add("--layer", metavar="NAME", help=layers)
-    add("--values", metavar="KIND", help="what the values are: auto, counts or log (default auto)")
-    add("--nan", metavar="KIND", help="NaN in the file: error, or unmeasured (default error)")
-    add("--n-genes", metavar="N", type=positive, help="keep the N genes of largest variance (default 20)")
+def check(request: Request) -> None:
+    """Refuse what cannot be done, as far as it can be known before anything is read.
 
-
-def _add_training_options(add: Callable[..., object]) -> None:
-    add("--preset", default="default", metavar="NAME", help="architecture: default, seed, seed_perturbed")
-    add("--steps", metavar="N", type=positive, help="training steps (default: by preset and regime)")
-    add("--batch-size", metavar="N", type=positive, help="pairs a step (default: by preset and regime)")
-    add("--lr", metavar="RATE", type=float, help="learning rate (default: by preset and regime)")
-    seeds = "each seed is a world, its data and a model's beginning (default 0 1 2)"
-    add("--seed", metavar="N", type=whole, nargs="+", default=[0, 1, 2], help=seeds)
-
-
-def _add_output_options(add: Callable[..., object]) -> None:
-    place = "figures, results, checkpoints and histories (default runs/recover_graph)"
-    add("--out", metavar="DIR", type=Path, default=Path("runs/recover_graph"), help=place)
-    add("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
-    add("--jobs", metavar="N", type=positive, help="worker processes (default: one for each core)")
-    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the runs instead")
-    add("--resume", action="store_true", help="keep finished runs of the same settings, continue others")
-    add("--quiet", action="store_true", help="no progress; the table and the verdict alone")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0 pass, 1 fail, 2 bad use, 130 interrupted.
+    Raises
+    ------
+    InputError
+        The data are named twice.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-
-    def run() -> int:
-        arguments = _parser().parse_args(given)
-        # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
-        from diagnostics.commands.recover_graph.run import execute
-
-        return execute(arguments, given)
-
-    return exit_code_of("recover_graph", run, interrupted="nothing has been trained")
+    given = {"--source": request.source.source, "--world": request.world, "--cells": request.cells}
+    named = [flag for flag, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)} both say where the data come from: give one of them")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.default
+def recover_graph(*, request: Request = Request(), command_line: CommandLine = ()) -> int:
+    """Recover the graph of a world, or compare with the partial correlations of real cells."""
+    check(request)
+    # Heavy imports come after the arguments are checked, so that --help and a wrong option answer at once.
+    from diagnostics.commands.recover_graph.run import execute
+
+    return execute(request, command_line)

@@ -3,15 +3,15 @@
 Dimension key: ``G`` genes.
 """
 
-import argparse
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from diagnostics.cli.options import world_of
+from diagnostics.commands.recover_graph.command import Request
 from diagnostics.commands.recover_graph.recover import check, recover
 from diagnostics.commands.recover_graph.training import N_HELD_OUT, N_STEPS
 from diagnostics.results.run_record import RunRecord
@@ -21,7 +21,7 @@ from diagnostics.runs.folder import begin_folder
 from diagnostics.runs.store import Record
 from gpcp.core.errors import InputError
 from gpcp.core.files import existing_file
-from gpcp.opening.cells import stamp_of
+from gpcp.opening.cells import scheme_and_place, stamp_of
 from gpcp.training.config import FitConfig
 from simulators.graphs.families import find_cycle
 from simulators.graphs.networks import read_network
@@ -29,9 +29,6 @@ from simulators.scm.regimes import Regime, regime_of
 
 _LADDER: tuple[Regime, ...] = ("counterfactual", "interventional", "matched")
 """From the regime that needs no statistics to the one that shows no cause."""
-
-_WORLD_OPTIONS = ("world", "network", "regime", "dose-sd")
-_CELL_OPTIONS = ("cell-type-key", "gene-id-key", "layer", "values", "nan", "n-genes")
 
 
 @final
@@ -50,7 +47,7 @@ class Plan:
     jobs: tuple[Experiment, ...]
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
+def plan_of(request: Request) -> Plan:
     """The runs that the arguments ask for, each of them checked.
 
     Raises
@@ -58,42 +55,45 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     InputError
         An option does not go with the others, or as the checks of the runs.
     """
-    seeds: list[int] = list(dict.fromkeys(arguments.seed))
-    foreign = _WORLD_OPTIONS if arguments.cells else _CELL_OPTIONS
-    for option in foreign:
-        if getattr(arguments, option.replace("-", "_")) is not None:
-            other = "leave it out, or leave out --cells" if arguments.cells else "give --cells, or leave it out"
-            raise InputError(f"--{option} is for {'simulated worlds' if arguments.cells else 'real cells'}: {other}")
-    return _cells_plan(arguments, seeds) if arguments.cells else _world_plan(arguments, seeds)
+    if scheme_and_place(request.text)[0] == WORLD:
+        if request.n_genes is not None:
+            raise InputError("--n-genes is for real cells: a world names its number of genes, such as scale_free/20")
+        return _world_plan(request)
+    for flag, value in (("--regime", request.regimes), ("--dose-sd", request.dose_sd)):
+        if value:
+            raise InputError(f"{flag} is for simulated worlds: leave it out; cells are matched two by two")
+    return _cells_plan(request)
 
 
-def _world_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
-    asked = {regime_of(regime) for regime in arguments.regime or _LADDER}
+def _world_plan(request: Request) -> Plan:
+    asked = {regime_of(regime) for regime in request.regimes or _LADDER}
+    name = world_of(replace(request.source, source=request.text), takes=("network",))
+    network: str | None = request.source.given().get("network")
     first = Experiment(
-        source=f"{WORLD}:{arguments.world or 'scale_free/20'}",
-        options=() if arguments.network is None else (("network", arguments.network),),
-        n_perturbed=arguments.n_perturbed,
-        dose_sd=2.0 if arguments.dose_sd is None else arguments.dose_sd,
-        seed=seeds[0],
-        **_training(arguments, "matched", 2),
+        source=f"{WORLD}:{name}",
+        options=() if network is None else (("network", network),),
+        n_perturbed=request.n_perturbed,
+        dose_sd=2.0 if request.dose_sd is None else request.dose_sd,
+        seed=request.seeds[0],
+        **_training(request, "matched", 2),
     )
     made = first.world()
     n_genes = made.graph.n_genes
-    if arguments.network is not None:
-        _refuse_cycles(arguments.network, n_genes)
-        first = replace(first, stamp=hashlib.sha256(Path(arguments.network).read_bytes()).hexdigest())
+    if network is not None:
+        _refuse_cycles(network, n_genes)
+        first = replace(first, stamp=hashlib.sha256(Path(network).read_bytes()).hexdigest())
     jobs = [
         replace(
             first,
             source=f"{WORLD}:{made.name}",
             regime=regime,
             seed=seed,
-            n_perturbed=arguments.n_perturbed or (1, n_genes - 1),
-            **_training(arguments, regime, n_genes),
+            n_perturbed=request.n_perturbed or (1, n_genes - 1),
+            **_training(request, regime, n_genes),
         )
         for regime in _LADDER
         if regime in asked
-        for seed in seeds
+        for seed in request.seeds
     ]
     for job in jobs:
         check(job)
@@ -119,39 +119,43 @@ def _refuse_cycles(table: str, n_genes: int) -> None:
         )
 
 
-def _cells_plan(arguments: argparse.Namespace, seeds: Sequence[int]) -> Plan:
+def _cells_plan(request: Request) -> Plan:
     from diagnostics.commands.recover_graph.cells import N_GENES, check_cells
 
-    path = existing_file(arguments.cells, what="AnnData file")
-    if arguments.cell_type_key is None:
-        raise InputError("--cells needs --cell-type-key, the column of obs with cell types: pairs are of one type")
-    source, n_genes = f"h5ad:{path}", arguments.n_genes or N_GENES
-    given = {name: getattr(arguments, name) for name in ("cell_type_key", "gene_id_key", "layer", "values", "nan")}
+    scheme, place = scheme_and_place(request.text)
+    if scheme == "h5ad":
+        existing_file(place, what="AnnData file")
+        if "cell_type_key" not in request.source.given():
+            raise InputError(
+                "an AnnData file needs --cell-type-key, the column of obs with cell types: pairs are of one type"
+            )
+    source, n_genes = f"{scheme}:{place}", request.n_genes or N_GENES
     jobs = [
         Experiment(
             source=source,
-            options=tuple(sorted((name, value) for name, value in given.items() if value is not None)),
+            options=tuple(sorted(request.source.given().items())),
+            genes=request.source.genes,
             stamp=stamp_of(source),
             n_genes=n_genes,
-            n_perturbed=arguments.n_perturbed or (1, n_genes - 1),
+            n_perturbed=request.n_perturbed or (1, n_genes - 1),
             seed=seed,
-            **_training(arguments, "matched", n_genes),
+            **_training(request, "matched", n_genes),
         )
-        for seed in seeds
+        for seed in request.seeds
     ]
     for job in jobs:
         check_cells(job)
-    return Plan(world=path.name, jobs=tuple(jobs))
+    return Plan(world=place.rpartition("/")[2] or place, jobs=tuple(jobs))
 
 
-def _training(arguments: argparse.Namespace, regime: str, n_genes: int) -> dict[str, Any]:
+def _training(request: Request, regime: str, n_genes: int) -> dict[str, Any]:
     """What was asked of the training, and the usual where nothing was."""
     usual = FitConfig()
     return {
-        "preset": arguments.preset,
-        "n_steps": arguments.steps or steps_for(n_genes, N_STEPS[regime]),
-        "batch_size": arguments.batch_size or usual.batch_size,
-        "learning_rate": usual.learning_rate if arguments.lr is None else arguments.lr,
+        "preset": request.preset,
+        "n_steps": request.steps or steps_for(n_genes, N_STEPS[regime]),
+        "batch_size": request.batch_size or usual.batch_size,
+        "learning_rate": usual.learning_rate if request.learning_rate is None else request.learning_rate,
         "n_held_out": N_HELD_OUT,
     }
 

@@ -1,15 +1,14 @@
 """What ``recover-graph`` does with its arguments: plan the runs, do them, show and write what came out."""
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
-from diagnostics.cli.parser import INTERRUPTED
+from diagnostics.cli.app import INTERRUPTED
 from diagnostics.cli.text import show, width
+from diagnostics.commands.recover_graph.command import Request
 from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
 from diagnostics.commands.recover_graph.plan import Plan, carry_out, plan_of
 from diagnostics.commands.recover_graph.progress import RunsProgress
@@ -22,10 +21,10 @@ from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.folder import keep_results
 from diagnostics.runs.store import ResultStore
-from gpcp.core.files import check_file, check_folder, write_json, write_text
+from gpcp.core.files import write_json, write_text
 
 
-def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def execute(request: Request, command_line: Sequence[str]) -> int:
     """Plan, run, show and write; the exit code.
 
     Raises
@@ -34,14 +33,12 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been trained or written then.
     """
     start_s = time.perf_counter()
-    out: Path = arguments.out
-    check_folder(out)
-    check_file(arguments.json)
-    plan = plan_of(arguments)
+    out = request.output.folder("recover_graph")
+    plan = plan_of(request)
     store = ResultStore(out / "runs.jsonl")
-    keep_results(plan.jobs, store, out, resume=arguments.resume)
+    keep_results(plan.jobs, store, out, resume=not request.fresh)
     try:
-        with RunsProgress(plan.jobs, quiet=arguments.quiet) as progress:
+        with RunsProgress(plan.jobs, quiet=request.output.quiet) as progress:
 
             def on_run(ended: Ended) -> None:
                 progress.done(ended.index, RunRecord.from_json(ended.record), resumed=ended.resumed)
@@ -50,15 +47,15 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
                 plan.jobs,
                 partial(carry_out, out=out),
                 store,
-                workers=arguments.jobs or os.cpu_count() or 1,
-                scheduler=arguments.scheduler,
+                workers=request.workers or os.cpu_count() or 1,
+                scheduler=request.scheduler,
                 cost=lambda run: run.n_steps,
                 on_run=on_run,
                 on_step=progress.step,
             )
             records = [RunRecord.from_json(record) for record in found]
     except KeyboardInterrupt:
-        print("\nrecover_graph: interrupted; the same command with --resume goes on from here", file=sys.stderr)
+        print("\ngpcp recover-graph: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     report = Report(results=verdicts(records), world=plan.world, seed=tuple(sorted({r.seed for r in records})))
     _show_and_write(arguments, given, plan, records, report, start_s)
@@ -83,14 +80,14 @@ def _show_and_write(
         "command": command,
         "versions": report.versions,
         "world": plan.world,
-        "preset": arguments.preset,
+        "preset": request.preset,
         "verdict": "pass" if report.passed else "fail",
         "seconds": time.perf_counter() - start_s,
         "regimes": [record.to_json() for record in records],
         "report": report.to_json(),
         "figures": [path.name for path in figures],
     }
-    for path in (out / "results.json", arguments.json):
+    for path in (out / "results.json", request.output.json):
         if path is not None:
             write_json(path, content)
     write_text(out / "table.txt", shown + "\n")

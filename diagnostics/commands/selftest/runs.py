@@ -1,20 +1,13 @@
 """The runs of the selftest: a planted fault or a healthy subject each, diagnosed."""
 
-import argparse
 import json
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import final
 
 import gpcp
-from diagnostics.cli.progress import EndingRuns
-from diagnostics.commands.selftest.table import figures, markdown, met
-from diagnostics.runs.execute import Ended, OnStep
-from diagnostics.runs.execute import execute as execute_runs
-from diagnostics.runs.store import Record, ResultStore
-from gpcp.core.errors import InputError
-from gpcp.core.files import write_text
+from diagnostics.runs.execute import OnStep
+from diagnostics.runs.store import Record
 
 HABITS_EVERY = 5
 """Of the worlds every so many is asked the two habits, too: they cost as much as the checks."""
@@ -81,46 +74,3 @@ def carry_out(run: Run, on_step: OnStep) -> Record:
         "seconds": round(seconds, 2),
         **habits,
     }
-
-
-def execute(arguments: argparse.Namespace) -> int:
-    """Plan, run, show and write; the exit code.
-
-    Raises
-    ------
-    InputError
-        A fault or a check does not exist, or there is nothing to run; nothing has been run then.
-    """
-    from diagnostics.checks.cascade import chosen
-    from diagnostics.faults.catalogue import FAULTS, fault_named
-
-    only = tuple(arguments.only)
-    chosen(only)
-    names = [fault_named(name).name for name in arguments.faults] or list(FAULTS)
-    out: Path = arguments.out
-    existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
-    if not existing.is_dir():
-        raise InputError(f"--out: {existing} is a file, not a folder; name another place")
-    runs = [Run(fault=name, seed=seed, only=only) for name in names for seed in range(arguments.seeds)]
-    runs += [Run(fault="", seed=number, only=only) for number in range(arguments.healthy)]
-
-    with EndingRuns(len(runs), unit="subjects", quiet=arguments.quiet) as progress:
-
-        def shown(ended: Ended) -> None:
-            if not ended.resumed:
-                what, record = runs[ended.index].name, ended.record
-                progress.ended(ended.n_left, f"{what}: {record['diagnosis'] or 'no alarm'} ({record['seconds']:.0f} s)")
-
-        records = execute_runs(
-            runs,
-            carry_out,
-            ResultStore(out / "runs.jsonl"),
-            workers=arguments.jobs,
-            scheduler=arguments.scheduler,
-            on_run=shown,
-        )
-    found = figures(records, FAULTS)
-    text = markdown(records, FAULTS)
-    write_text(out / "selftest.md", text)
-    print(json.dumps(found, indent=2) if arguments.json else text)
-    return 0 if met(found) else 1

@@ -1,9 +1,9 @@
 """What ``sweep`` does with its arguments: plan, run in one process or several, show and write.
 
-Worker processes are given the command's arguments and make everything anew from them, as another machine does.
+Worker processes are given the command's request and make everything anew from them, as another machine does.
 """
 
-import argparse
+import json
 import multiprocessing
 import os
 import sys
@@ -16,17 +16,18 @@ from typing import Any, final
 
 import torch
 
-import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
-from diagnostics.cli.parser import INTERRUPTED
+from diagnostics.cli.app import INTERRUPTED
+from diagnostics.cli.options import named, pairs_asked
 from diagnostics.cli.progress import Progress
 from diagnostics.commands.sweep.advice import RateAdvice, advise, named_losses
+from diagnostics.commands.sweep.command import Request
 from diagnostics.commands.sweep.figures import draw_all
 from diagnostics.commands.sweep.table import screen
 from gpcp.core.errors import InputError
-from gpcp.core.files import check_file, check_folder, write_json, write_text
+from gpcp.core.files import write_json, write_text
 from gpcp.model.config import preset
-from gpcp.opening.cells import source_options, stamp_of
-from gpcp.opening.pairs import SplitPairs, open_pairs, pair_options_of, split_pairs
+from gpcp.opening.cells import stamp_of
+from gpcp.opening.pairs import SplitPairs, split_pairs
 from gpcp.panels.panel_file import read_genes
 from gpcp.search.result import RATE, result_of
 from gpcp.search.space import Hyperparameter, Space, Value, configs_of, hyperparameter_of, settings_of, usual_space
@@ -36,6 +37,7 @@ from gpcp.search.trial import Task
 from gpcp.training.config import FitConfig
 
 EPOCH_PAIRS = 8_192
+JOURNAL = "sweep.journal"
 _ADVICE = "_rates"
 _WIDER = 10**0.5
 """How far beyond the ladder's usable rates the sweep looks: its edges should be seen to be worse."""
@@ -43,7 +45,7 @@ _WIDER = 10**0.5
 _POLL_S = 0.5
 
 
-def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
     """Plan, run, show and write; the exit code.
 
     Raises
@@ -52,16 +54,18 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been trained then.
     """
     start_s = time.perf_counter()
-    out: Path = arguments.out
-    check(arguments)
-    with _threads(arguments):
-        job = job_of(arguments, say=not arguments.quiet)
+    quiet = request.output.quiet
+    if request.fresh:
+        (out / JOURNAL).unlink(missing_ok=True)
+    n_workers = request.workers or os.cpu_count() or 1
+    with _threads(request.threads):
+        job = job_of(request, out, say=not quiet)
         try:
-            with _Progress(job.store, job.task, quiet=arguments.quiet) as progress:
-                if arguments.workers == 1:
-                    work(job.store, job.task, arguments.seed, on_seed=progress.shown)
+            with _Progress(job.store, job.task, quiet=quiet) as progress:
+                if n_workers == 1:
+                    work(job.store, job.task, request.seed, on_seed=progress.shown)
                 else:
-                    _work_in_processes(arguments, job, progress)
+                    _work_in_processes(request, out, n_workers, job, progress)
         except KeyboardInterrupt:
             left = job.store.n_left()
             print(f"\nsweep: interrupted, {left} trials left; the same command goes on from here", file=sys.stderr)
@@ -69,8 +73,8 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     result = result_of(job.store, job.task.space)
     figures = draw_all(result, out)
     shown = f"{job.title}\n\n{screen(result)}"
-    content = {"command": ["python", "-m", "diagnostics", "sweep", *given], **result.to_json()}
-    for path in (out / "sweep.json", arguments.json):
+    content = {"command": list(command_line), **result.to_json()}
+    for path in (out / "sweep.json", request.output.json):
         if path is not None:
             write_json(path, content)
     write_text(out / "table.txt", shown + "\n")
@@ -100,23 +104,7 @@ class Job:
     title: str
 
 
-def check(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be done, as far as it can be known before anything is read.
-
-    Raises
-    ------
-    InputError
-        No source is given, a place cannot be written to, or a database cannot be shared by so many workers.
-    """
-    if arguments.source is None:
-        raise InputError("name where pairs come from: --source KIND:PLACE, such as --source synthetic:scale_free/20")
-    check_folder(arguments.out)
-    check_file(arguments.json)
-    if arguments.workers > 1 and str(arguments.storage).startswith("sqlite:"):
-        raise InputError("--storage: SQLite breaks when several processes write: use a journal, or --workers 1")
-
-
-def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
+def job_of(request: Request, out: Path, *, say: bool) -> Job:
     """Everything that the arguments name, made; the sweep planned where it is not.
 
     Raises
@@ -124,66 +112,66 @@ def job_of(arguments: argparse.Namespace, *, say: bool) -> Job:
     InputError
         A name is unknown, parts do not fit together, or the storage holds another sweep of this name.
     """
-    varied = [hyperparameter_of(text) for text in arguments.over or ()]
-    options = source_options(arguments)
-    named = open_pairs(
-        arguments.source, pair_options_of(arguments), genes=arguments.genes, seed=arguments.seed, **options
-    )
-    split = split_pairs(named, n_held_out=arguments.held_out, seed=arguments.seed)
-    config = _config(arguments, split)
-    base = settings_of(arguments.set)
+    varied = [hyperparameter_of(text) for text in request.over]
+    opened = pairs_asked(request.source, request.pairs, max_cells=request.max_cells, seed=request.seed)
+    split = split_pairs(opened, n_held_out=request.held_out, seed=request.seed)
+    config = _config(request, split)
+    base = settings_of(request.set)
     model, fit = configs_of(
-        base, preset(arguments.preset, len(split.training.vocab)), FitConfig(accelerator=accelerator())
+        base, preset(request.preset, len(split.training.vocab)), FitConfig(accelerator=accelerator())
     )
     space = Space(varied or [one for one in usual_space().values() if one.name not in base], model, fit)
-    store = SweepStore(arguments.storage or str(arguments.out / "sweep.journal"), arguments.name)
+    store = SweepStore(request.storage or str(out / JOURNAL), request.name)
     kept = store.settings()
     advice, levels = None, dict[str, float]()
     if kept is None:
         _say(say, "the losses to compare with: baseline, ridge, the exact answer")
-        levels = named_losses(sample_of(split.training, config), split.held_out, named.exact)
-        if not arguments.no_range_test and RATE in space.names:
+        levels = named_losses(sample_of(split.training, config), split.held_out, opened.exact)
+        if not request.no_range_test and RATE in space.names:
             _say(say, "the learning-rate ladder")
-            advice = advise(space.model, space.fit, split.training, arguments.seed)
+            advice = advise(space.model, space.fit, split.training, request.seed)
     elif _ADVICE in kept:
         advice = RateAdvice.from_json(kept[_ADVICE])
-    about = {**_about(arguments), "_name": named.name}
+    about = {**_about(request), "_name": opened.name}
     if advice is not None:
         _say(say, advice.summary)
         about[_ADVICE] = advice.to_json()
-        if RATE not in [text.partition("=")[0] for text in arguments.over or () if "=" in text]:
+        if RATE not in [text.partition("=")[0] for text in request.over if "=" in text]:
             space = _about_the_usable(space, advice)
     first = [] if advice is None else _first(advice)
     task = planned(store, split.training, split.held_out, space, config, first=first, levels=levels, about=about)
-    return Job(store=store, task=task, title=_title(named.name, task, config, advice, split))
+    return Job(store=store, task=task, title=_title(opened.name, task, config, advice, split))
 
 
-def _config(arguments: argparse.Namespace, split: SplitPairs) -> SweepConfig:
-    epoch_pairs = arguments.epoch_pairs or min(EPOCH_PAIRS, split.training.n_pairs or EPOCH_PAIRS)
+def _config(request: Request, split: SplitPairs) -> SweepConfig:
+    epoch_pairs = request.epoch_pairs or min(EPOCH_PAIRS, split.training.n_pairs or EPOCH_PAIRS)
     return SweepConfig(
-        n_trials=arguments.trials,
-        n_seeds=arguments.seeds,
-        n_epochs=arguments.epochs,
+        n_trials=request.trials,
+        n_seeds=request.n_seeds,
+        n_epochs=request.epochs,
         epoch_pairs=epoch_pairs,
-        n_spread=arguments.spread,
-        seed=arguments.seed,
+        n_spread=request.spread,
+        seed=request.seed,
     )
 
 
-def _about(arguments: argparse.Namespace) -> dict[str, Any]:
+def _about(request: Request) -> dict[str, Any]:
     """What else decides the trials: a sweep goes on only where it is the same."""
-    options = source_options(arguments)
-    return {
-        "source": arguments.source,
+    options, text = request.source.given(), named(request.source)
+    about = {
+        "source": text,
         # Copies of one source on several machines have other dates.
-        "files": "" if "://" in str(arguments.storage) else stamp_of(arguments.source),
+        "files": "" if "://" in str(request.storage) else stamp_of(text),
         "options": {name: options[name] for name in sorted(options)},
         "pairs": {
-            name: getattr(arguments, name) for name in ("regime", "n_perturbed", "match_on", "differ_on", "max_cells")
+            **{name: getattr(request.pairs, name) for name in ("regime", "n_perturbed", "match_on", "differ_on")},
+            "max_cells": request.max_cells,
         },
-        "held out": arguments.held_out,
-        "panel": None if arguments.genes is None else list(read_genes(arguments.genes)),
+        "held out": request.held_out,
+        "panel": None if request.source.genes is None else list(read_genes(request.source.genes)),
     }
+    # As the storage keeps it, where a tuple is a list.
+    return json.loads(json.dumps(about))
 
 
 def _about_the_usable(space: Space, advice: RateAdvice) -> Space:
@@ -219,10 +207,10 @@ def _say(say: bool, text: str) -> None:
 
 
 @contextmanager
-def _threads(arguments: argparse.Namespace) -> Generator[None]:
+def _threads(n_threads: int) -> Generator[None]:
     """So many threads of torch as were asked for, for as long as the command lasts."""
     before = torch.get_num_threads()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(n_threads)
     try:
         yield
     finally:
@@ -262,11 +250,11 @@ class _Progress:
         self._progress.reach(len(result.rows) - result.n_unfinished, note, found=found)
 
 
-def _work_in_processes(arguments: argparse.Namespace, job: Job, progress: _Progress) -> None:
+def _work_in_processes(request: Request, out: Path, n_workers: int, job: Job, progress: _Progress) -> None:
     """Let worker processes do the trials; what a worker leaves that dies, this process does."""
     context = multiprocessing.get_context("spawn")
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    workers = [context.Process(target=_worker, args=(arguments,), daemon=True) for _ in range(arguments.workers)]
+    os.environ["OMP_NUM_THREADS"] = str(request.threads)
+    workers = [context.Process(target=_worker, args=(request, out), daemon=True) for _ in range(n_workers)]
     for worker in workers:
         worker.start()
     try:
@@ -281,15 +269,15 @@ def _work_in_processes(arguments: argparse.Namespace, job: Job, progress: _Progr
     failed = [worker.exitcode for worker in workers if worker.exitcode]
     if failed:
         print(f"sweep: {len(failed)} of {len(workers)} workers died (exit code {failed[0]})", file=sys.stderr)
-    work(job.store, job.task, arguments.seed, on_seed=progress.shown)
+    work(job.store, job.task, request.seed, on_seed=progress.shown)
 
 
-def _worker(arguments: argparse.Namespace) -> None:
-    """A worker process: the whole job made anew from the command's arguments."""
-    torch.set_num_threads(arguments.threads)
+def _worker(request: Request, out: Path) -> None:
+    """A worker process: the whole job made anew from the command's request."""
+    torch.set_num_threads(request.threads)
     try:
-        job = job_of(arguments, say=False)
-        work(job.store, job.task, arguments.seed)
+        job = job_of(request, out, say=False)
+        work(job.store, job.task, request.seed)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except InputError as error:

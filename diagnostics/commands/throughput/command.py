@@ -1,116 +1,101 @@
-"""``python -m diagnostics throughput``: whether input limits training, a thread helps, and CPU is to spare.
+"""``gpcp throughput``: whether input limits the training, and whether reading ahead would help."""
 
-The command line alone: what is asked is checked before anything is read.
-"""
+from dataclasses import dataclass
+from typing import Annotated, final
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from cyclopts import Group, Parameter
 
-# Registers the scheme `synthetic:`.
-import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
-import gpcp
-from diagnostics.cli.options import add_pair_arguments, add_source_arguments
-from diagnostics.cli.parser import Parser, exit_code_of, positive, whole
-from gpcp.core.errors import InputError, nearest
-from gpcp.pairing.rules import PairRule
-from simulators.scm.regimes import REGIMES
+from diagnostics.cli.app import verb
+from diagnostics.cli.options import MODEL, CommandLine, OutputOptions, PairChoice, Seed, SourceOptions, named
+from diagnostics.cli.values import FLAG, POSITIVE
+from gpcp.core.errors import InputError
 
-_EXAMPLES = """examples:
+_NOTES = """examples:
   a preset on the pairs of a simulated world, some 30 s
-    python -m diagnostics throughput --source synthetic:scale_free/20
+    gpcp throughput --source synthetic:scale_free/20
   a model of one's own on cells of a file, read as a training reads them
-    python -m diagnostics throughput --source h5ad:cells.h5ad --cell-type-key cell_type --genes panel.json \\
+    gpcp throughput --source h5ad:cells.h5ad --cell-type-key cell_type --genes panel.json \\
         --model my_package.models:build
   blood of the Census; more batches than a block holds, so that more than one read is seen
-    python -m diagnostics throughput --source census:2025-11-08 --tissue blood --genes panel.json --batches 300
+    gpcp throughput --source census:2025-11-08 --tissue blood --genes panel.json --batches 300
 
-Every round makes four passes over the same batches, in an order that turns round with every round: the loader alone
-(drain), the model alone on a batch that is there (cached), both in turn (synchronous), and a thread that reads while
-the model computes (prefetched). Times are from the first batch to the last. Nothing is resumed: what another minute of
-the machine has measured cannot be compared with this one. Files that were read before may lie in the system's own
-cache, and an AnnData file is read when it is opened: of what then is left to read, this measures the time.
+Every round makes four passes over the same batches, in an order that turns round with every round: the
+loader alone (drain), the model alone on a batch that is there (cached), both in turn (synchronous), and a
+thread that reads while the model computes (prefetched). Times are from the first batch to the last. Nothing
+is resumed: what another minute of the machine has measured cannot be compared with this one. Files that
+were read before may lie in the system's own cache, and an AnnData file is read when it is opened: of what
+then is left to read, this measures the time.
 
 exit code: 0 measured, whatever was found; 2 bad use; 130 interrupted"""
 
-_MODEL = (
-    "a preset (default, seed, ...), package.module:factory or path/to/file.py:factory; a factory takes the number of "
-    "genes, or nothing, and gives a torch.nn.Module or a diagnostics.checks.engine.subject.Subject (default: default)"
+_PASSES = Group("Passes", sort_key=35)
+
+app = verb(
+    "throughput",
+    about="Says what share of training is lost to input, what a thread that reads ahead hides of it, what it could "
+    "hide at most, whether processors are idle meanwhile, and how deep a queue should be.",
+    notes=_NOTES,
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    made = Parser(
-        prog="python -m diagnostics throughput",
-        description="Says what share of training is lost to input, what a thread that reads ahead hides of it, what\n"
-        "it could hide at most, whether processors are idle meanwhile, and how deep a queue should be.",
-        epilog=_EXAMPLES,
-    )
-    made.add_argument("--version", action="version", version=f"gpcp {gpcp.__version__}")
-    add_source_arguments(made)
-    add_pair_arguments(made, stored=True)
-    add = made.add_argument_group("the model").add_argument
-    add("--model", metavar="NAME", default="default", help=_MODEL)
-    add("--batch-size", metavar="N", type=positive, default=128, help="pairs a step (default 128)")
-    add("--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default auto: cuda where there is one)")
-    add = made.add_argument_group("what is measured").add_argument
-    add("--batches", metavar="N", type=positive, default=64, help="batches of a pass, at least 3 (default 64)")
-    add("--rounds", metavar="N", type=positive, default=5, help="rounds of four passes, at least 2 (default 5)")
-    add("--depth", metavar="N", type=positive, default=64, help="batches that may lie ready (default 64)")
-    dense = "make batches dense in the reader's thread, not as the model takes them"
-    add("--dense-ahead", action="store_true", help=dense)
-    stall = "a longer wait after the first batch counts as a stall (default 0.05)"
-    add("--stall", metavar="SECONDS", type=float, default=0.05, help=stall)
-    add("--seed", metavar="N", type=whole, default=0, help="decides pairs and weights (default 0)")
-    add = made.add_argument_group("output").add_argument
-    place = "report.txt, results.json, timeline.png (default runs/throughput)"
-    add("--out", metavar="DIR", type=Path, default=Path("runs/throughput"), help=place)
-    add("--json", metavar="FILE", type=Path, help="write everything that was measured to this file too")
-    add("--quiet", action="store_true", help="no progress; the report alone")
-    return made
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What is read, by which model it is used, and how often."""
+
+    source: SourceOptions = SourceOptions()
+    pairs: PairChoice = PairChoice()
+    model: Annotated[
+        str,
+        Parameter(
+            group=MODEL,
+            metavar="NAME",
+            help="a preset (default, seed, ...), package.module:factory or path/to/file.py:factory; a factory takes "
+            "the number of genes, or nothing, and gives a torch.nn.Module or a Subject",
+        ),
+    ] = "default"
+    batch_size: Annotated[int, POSITIVE, Parameter(group=MODEL, help="pairs a step")] = 128
+    device: Annotated[
+        str, Parameter(group=MODEL, metavar="NAME", help="auto, cpu or cuda; auto is cuda where there is one")
+    ] = "auto"
+    batches: Annotated[int, POSITIVE, Parameter(group=_PASSES, help="batches of a pass, at least 3")] = 64
+    rounds: Annotated[int, POSITIVE, Parameter(group=_PASSES, help="rounds of four passes, at least 2")] = 5
+    depth: Annotated[int, POSITIVE, Parameter(group=_PASSES, help="batches that may lie ready")] = 64
+    dense_ahead: Annotated[
+        bool,
+        FLAG,
+        Parameter(group=_PASSES, help="make batches dense in the reader's thread, not as the model takes them"),
+    ] = False
+    stall: Annotated[
+        float, Parameter(group=_PASSES, metavar="SECONDS", help="a longer wait after the first batch is a stall")
+    ] = 0.05
+    seed: Seed = 0
+    output: OutputOptions = OutputOptions()
 
 
-def _checked(argv: Sequence[str]) -> argparse.Namespace:
-    arguments = parser().parse_args(argv)
-    if arguments.source is None:
-        raise InputError("--source is missing: name what is read, such as --source synthetic:scale_free/20")
-    if arguments.regime is not None and arguments.regime not in REGIMES:
-        raise InputError(f"--regime is {arguments.regime!r}; {nearest(arguments.regime, REGIMES)}")
-    for flag, value, least in (("--batches", arguments.batches, 3), ("--rounds", arguments.rounds, 2)):
+def check(request: Request) -> None:
+    """Refuse what cannot be done, as far as it can be known before anything is read.
+
+    Raises
+    ------
+    InputError
+        A name is unknown, or a number is too small.
+    """
+    named(request.source)
+    request.pairs.options(max_cells=None)
+    for flag, value, least in (("--batches", request.batches, 3), ("--rounds", request.rounds, 2)):
         if value < least:
             raise InputError(f"{flag} is {value}: it must be at least {least}, or there is nothing to compare")
-    if not 0 <= arguments.stall < float("inf"):
-        raise InputError(f"--stall is {arguments.stall}: it must be 0 seconds or more")
-    PairRule(match_on=tuple(arguments.match_on or ()), differ_on=tuple(arguments.differ_on))
-    return arguments
+    if not 0 <= request.stall < float("inf"):
+        raise InputError(f"--stall is {request.stall}: it must be 0 seconds or more")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+@app.default
+def throughput(*, request: Request = Request(), command_line: CommandLine = ()) -> int:
+    """Time the loader, the model and both together."""
+    check(request)
+    # Heavy imports come after the arguments are checked, so that --help and a wrong option answer at once.
+    from diagnostics.commands.throughput.run import execute
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        0 measured, 2 bad use, 130 interrupted.
-    """
-    given = list(sys.argv[1:] if argv is None else argv)
-
-    def run() -> int:
-        arguments = _checked(given)
-        # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
-        from diagnostics.commands.throughput.run import execute
-
-        return execute(arguments, given)
-
-    return exit_code_of("throughput", run, interrupted="nothing has been written")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return execute(request, command_line)

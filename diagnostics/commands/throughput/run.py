@@ -1,12 +1,12 @@
 """What ``throughput`` does with its arguments: open the source, time the rounds, show and write what they say."""
 
-import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from diagnostics.cli.options import named
 from diagnostics.cli.progress import Stages
+from diagnostics.commands.throughput.command import Request
 from diagnostics.commands.throughput.figure import draw_timeline
 from diagnostics.commands.throughput.subject import Timed, timed_named
 from diagnostics.commands.throughput.text import advice, banded, screen, verdict
@@ -14,10 +14,10 @@ from diagnostics.results.report import versions
 from diagnostics.throughput.cpu_use import usable_cores
 from diagnostics.throughput.report import OverlapReport, overlap_report
 from diagnostics.throughput.rounds import ROWS, StageTimes, stage_times
-from gpcp.core.files import check_file, check_folder, to_json, write_json, write_text
+from gpcp.core.files import to_json, write_json, write_text
 
 
-def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def execute(request: Request, command_line: Sequence[str]) -> int:
     """Measure, show and write; 0 whatever was found.
 
     Raises
@@ -26,38 +26,36 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been written then.
     """
     start_s = time.perf_counter()
-    out: Path = arguments.out
-    check_folder(out)
-    check_file(arguments.json)
-    with Stages(len(ROWS) * (arguments.rounds + 1), quiet=arguments.quiet, coarse=True) as passes:
-        timed = timed_named(arguments)
+    out = request.output.folder("throughput")
+    with Stages(len(ROWS) * (request.rounds + 1), quiet=request.output.quiet, coarse=True) as passes:
+        timed = timed_named(request)
         times = stage_times(
             timed.ways,
             timed.step,
-            n_batches=arguments.batches,
-            n_rounds=arguments.rounds,
-            seed=arguments.seed,
+            n_batches=request.batches,
+            n_rounds=request.rounds,
+            seed=request.seed,
             device_times=timed.device_times,
             on_pass=passes,
         )
-    report = overlap_report(times, usable_cores=usable_cores(), stall_s=arguments.stall)
-    of_cache = str(arguments.source).startswith("cache:")
-    shown = screen(report, title=_title(timed, arguments), of_cache=of_cache)
+    report = overlap_report(times, usable_cores=usable_cores(), stall_s=request.stall)
+    of_cache = named(request.source).startswith("cache:")
+    shown = screen(report, title=_title(timed, request), of_cache=of_cache)
     draw_timeline(
         times.passes["synchronous"][-1], times.passes["prefetched"][-1], out / "timeline.png", title=timed.name
     )
     content = {
-        "command": ["python", "-m", "diagnostics", "throughput", *given],
+        "command": list(command_line),
         "versions": versions(),
         "name": timed.name,
         "device": timed.device,
         "torch_threads": timed.n_threads,
-        "seed": arguments.seed,
-        "batch_size": arguments.batch_size,
+        "seed": request.seed,
+        "batch_size": request.batch_size,
         **contents(report, times, of_cache=of_cache),
         "seconds": time.perf_counter() - start_s,
     }
-    for path in (out / "results.json", arguments.json):
+    for path in (out / "results.json", request.output.json):
         if path is not None:
             write_json(path, content)
     write_text(out / "report.txt", shown + "\n")
@@ -66,10 +64,10 @@ def execute(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     return 0
 
 
-def _title(timed: Timed, arguments: argparse.Namespace) -> str:
+def _title(timed: Timed, request: Request) -> str:
     threads = timed.n_threads
     where = f"{timed.device}, {threads} thread{'' if threads == 1 else 's'} of torch"
-    return f"{timed.name}\n{where}, batches of {arguments.batch_size} pairs, depth {arguments.depth}"
+    return f"{timed.name}\n{where}, batches of {request.batch_size} pairs, depth {request.depth}"
 
 
 def contents(report: OverlapReport, times: StageTimes, *, of_cache: bool) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Unlike the other commands this one keeps no copy of the cells: the reading itsel
 its cells, as that of an AnnData file does, has read them when it is opened, and its passes go over memory.
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +16,9 @@ from torch import Tensor, nn
 
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Collate, Subject
+from diagnostics.cli.options import pairs_asked
+from diagnostics.commands.throughput.command import Request
 from diagnostics.inputs.models import model_named, users_own
-from diagnostics.inputs.subjects import pairs_of
 from diagnostics.throughput.gpu_clock import DEVICES, DeviceClock
 from diagnostics.throughput.loaders import Ways, ways_of_pairs
 from gpcp.core.errors import InputError, nearest
@@ -59,7 +59,7 @@ class Timed:
     n_threads: int
 
 
-def timed_named(arguments: argparse.Namespace) -> Timed:
+def timed_named(request: Request) -> Timed:
     """The source, the model and the way they are joined that a command's arguments name.
 
     Raises
@@ -67,55 +67,55 @@ def timed_named(arguments: argparse.Namespace) -> Timed:
     InputError
         A name is unknown, a file cannot be read, or parts do not fit together; or the first step fails.
     """
-    named = pairs_of(arguments)
+    named = pairs_asked(request.source, request.pairs, max_cells=None, seed=request.seed)
     pairs, name = named.pairs, named.name
-    made = model_named(arguments.model, len(pairs.vocab), seed=arguments.seed)
+    made = model_named(request.model, len(pairs.vocab), seed=request.seed)
     if isinstance(made, Subject):
-        return _of_users(made, pairs, arguments, name)
-    device = device_named(arguments.device)
-    config = FitConfig(batch_size=arguments.batch_size, seed=arguments.seed, learning_rate=_RATE)
+        return _of_users(made, pairs, request, name)
+    device = device_named(request.device)
+    config = FitConfig(batch_size=request.batch_size, seed=request.seed, learning_rate=_RATE)
     # Batches are collated as they are taken, as in `fit`; the step meets them collated, and on CUDA moved as well.
     subject = fitted_subject(made, pairs, config, collate=cast("Collate", _as_it_is))
     clock = DeviceClock() if device.type == "cuda" else None
     step = _step_of(subject, made.to(device))
     ways = ways_of_pairs(
         pairs,
-        batch_size=arguments.batch_size,
-        depth=arguments.depth,
-        dense_ahead=arguments.dense_ahead,
+        batch_size=request.batch_size,
+        depth=request.depth,
+        dense_ahead=request.dense_ahead,
         prepared=model_batch,
         size=_n_collated,
         placed=partial(copied_ahead, device=device),
     )
-    _try(ways, step, arguments.seed)
+    _try(ways, step, request.seed)
     return Timed(
         ways=ways,
         step=step if clock is None else clock.around(step),
         device_times=None if clock is None else clock.seconds,
-        name=f"{arguments.model} on {name}",
+        name=f"{request.model} on {name}",
         device=str(device),
         n_threads=torch.get_num_threads(),
     )
 
 
-def _of_users(subject: Subject, pairs: PairSource, arguments: argparse.Namespace, name: str) -> Timed:
+def _of_users(subject: Subject, pairs: PairSource, request: Request, name: str) -> Timed:
     """A whole subject of a factory: its own step on dense pairs, on whatever device it has put its model."""
     if subject.model is None:
-        raise InputError(f"{arguments.model} gives a Subject without a model: there is no step to time")
-    if arguments.device != "auto":
-        raise InputError(f"{arguments.model} gives a whole Subject, which is where it put itself: leave --device out")
+        raise InputError(f"{request.model} gives a Subject without a model: there is no step to time")
+    if request.device != "auto":
+        raise InputError(f"{request.model} gives a whole Subject, which is where it put itself: leave --device out")
     first = next(subject.model.parameters(), torch.zeros(0))
     clock = DeviceClock() if first.device.type == "cuda" else None
     step = _step_of(replace(subject, pairs=pairs), subject.model)
     ways = ways_of_pairs(
         pairs,
-        batch_size=arguments.batch_size,
-        depth=arguments.depth,
-        dense_ahead=arguments.dense_ahead,
+        batch_size=request.batch_size,
+        depth=request.depth,
+        dense_ahead=request.dense_ahead,
         prepared=_as_it_is,
         size=len,
     )
-    _try(ways, step, arguments.seed)
+    _try(ways, step, request.seed)
     return Timed(
         ways=ways,
         step=step if clock is None else clock.around(step),

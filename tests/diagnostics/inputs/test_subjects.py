@@ -9,8 +9,7 @@ import torch
 
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.commands.diagnose.command import parser
-from diagnostics.inputs.subjects import subject_named
+from diagnostics.commands.diagnose.run import subject_asked
 from gpcp.core.errors import InputError
 from gpcp.loading.sharding import epoch_seed
 from gpcp.model.config import preset
@@ -20,12 +19,13 @@ from gpcp.training.fit import fit
 from gpcp.training.loss import Objective
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
+from tests.diagnostics.commands.verbs import request_of
 
 PAIRS = SimulatedPairs(scm=world("chain/5").scm, regime="interventional", n_pairs=4_000)
 
 
 def named(*words: str) -> Subject:
-    return subject_named(parser().parse_args(words))
+    return subject_asked(request_of("diagnose", *words))
 
 
 @pytest.mark.parametrize(("head", "objective"), [("per_gene_mlp", "squared"), ("mixture", "likelihood")])

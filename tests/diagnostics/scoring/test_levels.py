@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.commands.compare.runs import N_SAMPLE, Setting, ceilings_of, held_out_of
+from diagnostics.commands.compare.runs import N_SAMPLE, ceilings_of, held_out_of
 from diagnostics.commands.sweep.advice import named_losses
 from diagnostics.graphs.evaluate import ReadOut
 from diagnostics.graphs.scores import score_matrix
+from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.errors import Errors
 from diagnostics.scoring.levels import ExactLoss, Levels, exact_loss, levels_of
 from diagnostics.scoring.model_losses import model_losses
@@ -74,14 +75,15 @@ def test_what_is_won_is_the_difference_of_skills(found: Levels):
 @pytest.mark.parametrize("regime", REGIMES)
 def test_everybody_reads_the_same_levels_from_one_world(regime: Regime, tmp_path: Path):
     """The comparison, the sweep, ``recover-graph`` and its figure, in a world with a closed form."""
-    setting = Setting(
-        world="erdos_renyi/5",
-        network=None,
-        network_digest=None,
+    setting = Experiment(
+        source="synthetic:erdos_renyi/5",
         regime=regime,
         n_perturbed=(1, 4),
         seed=3,
         n_held_out=400,
+        n_steps=1,
+        batch_size=1,
+        learning_rate=1.0,
     )
     made, held_out = held_out_of(setting)
     source = setting.pairs(made, N_SAMPLE)

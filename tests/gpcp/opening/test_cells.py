@@ -1,6 +1,5 @@
 """Sources by name: every scheme, its options, and what is said of names that are none."""
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,10 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from diagnostics.cli.options import add_source_arguments
-from diagnostics.cli.parser import Parser
 from gpcp.core.cells import COVARIATES, CellBatch, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, open_annotation, open_cells, source_options, stamp_of
+from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, open_annotation, open_cells, stamp_of
 from gpcp.opening.pairs import PairOptions, open_pairs
 from gpcp.panels.annotation import GeneAnnotation, annotation_of_census
 from gpcp.sources.cache.build import build_cache
@@ -154,21 +151,6 @@ def test_a_stamp_changes_with_the_files(file: Path, store: Path, tmp_path: Path)
     assert stamp_of("census:stable") == ""
 
 
-def test_the_command_line_names_them_all(file: Path):
-    parser = Parser(prog="p", description="d", epilog="e")
-    add_source_arguments(parser)
-    shown = parser.format_help()
-    assert all(f"--{option.replace('_', '-')}" in shown for option in OPTIONS)
-    assert all(f"{name}:" in shown for name in SCHEMES)
-    arguments = parser.parse_args(
-        ["--source", str(file), "--tissue", "blood", "--tissue", "lung", "--all-cells", "--io-batch-size", "7"]
-    )
-    assert source_options(arguments) == {"tissue": ["blood", "lung"], "all_cells": True, "io_batch_size": 7}
-    assert arguments.source == str(file)
-    assert arguments.genes is None
-    assert source_options(argparse.Namespace()) == {}
-
-
 @dataclass(frozen=True, slots=True)
 class NoCells:
     """A source of a scheme of somebody else's."""
@@ -192,8 +174,5 @@ def test_others_add_their_schemes(monkeypatch: pytest.MonkeyPatch):
     assert open_cells("made:up/20:x", depth=2).vocab.feature_id == ("up/20:x0", "up/20:x1")
     assert open_cells("made:up", genes=["a"]).vocab.feature_id == ("a",)
     assert open_annotation("made:up") == GeneAnnotation()
-    parser = Parser(prog="p", description="d", epilog="e")
-    add_source_arguments(parser)
-    assert source_options(parser.parse_args(["--depth", "3"])) == {"depth": 3}
     with pytest.raises(InputError, match="is registered already"):
         SCHEMES.register("h5ad")(SCHEMES["h5ad"])

@@ -14,9 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from diagnostics.audit.verdicts import NEITHER_THRESHOLD
-from diagnostics.commands.audit.command import main
 from gpcp.pairing.rules import KEYS
 from gpcp.panels.panel import ORDERS
+from tests.diagnostics.commands.verbs import calling
+
+main = calling("audit")
 
 N_CELLS, N_GENES = 600, 12
 GENES = [f"ENSG{i:011d}" for i in range(N_GENES)]
@@ -116,7 +118,7 @@ def test_matching_and_a_panel_that_is_named(tmp_path: Path):
         tmp_path,
         *("--source", cells_file(tmp_path, going_together(), study=study), "--cell-type-key", "kind"),
         *("--dataset-key", "study", "--panel", str(panel)),
-        *("--match-on", "cell_type", "--differ-on", "dataset", "--best-of", "4", "--n-perturbed", "1", "2"),
+        *("--match-on", "cell_type", "--differ-on", "dataset", "--best-of", "4", "--n-perturbed", "1-2"),
     )
     assert code == 0
     author, chosen = found["panels"]
@@ -157,7 +159,7 @@ def test_a_world_in_its_own_units_has_neither_depth_nor_noise(tmp_path: Path):
         (["--source", "synthetic:chian/4"], "nearest: chain"),
         (["--source", "synthetic:chain/4", "--dropout", "0.1"], "--library-size"),
         (["--source", "synthetic:chain/4", "--cell-type-key", "kind"], "--cell-type-key is for h5ad"),
-        (["--source", "synthetic:chain/4", "--dropout", "2"], "0 to 1"),
+        (["--source", "synthetic:chain/4", "--dropout", "2"], "--dropout"),
         (["--source", "synthetic:chain/4", "--match-on", "cell_typ"], "nearest: cell_type"),
         (["--source", "synthetic:chain/4", "--match-on", "disease", "--differ-on", "disease"], "disease"),
         (["--source", "synthetic:chain/4", "--n-cells", "500", "--differ-on", "disease"], "disease"),
@@ -166,9 +168,9 @@ def test_a_world_in_its_own_units_has_neither_depth_nor_noise(tmp_path: Path):
         (["--source", "synthetic:chain/4", "--panel", "nowhere.json"], "nowhere.json"),
         (["--source", "synthetic:chain/4", "--n-cells", "500", "--n-genes", "9"], "n_genes is 9"),
         (["--source", "synthetic:chain/4", "--n-cells", "50"], "an audit needs 40"),
-        (["--source", "synthetic:chain/4", "--n-cells", "0"], "whole number from 1"),
-        (["--source", "synthetic:chain/4", "--n-cells", "500", "--n-perturbed", "3", "2"], "n_perturbed is (3, 2)"),
-        (["--sorce", "synthetic:chain/4"], "nearest: --source"),
+        (["--source", "synthetic:chain/4", "--n-cells", "0"], ">= 1"),
+        (["--source", "synthetic:chain/4", "--n-cells", "500", "--n-perturbed", "3-2"], "runs backwards"),
+        (["--sorce", "synthetic:chain/4"], "Did you mean --source"),
         (["--source", "h5ad:nowhere.h5ad"], "nowhere.h5ad"),
     ],
 )
@@ -178,7 +180,7 @@ def test_bad_use_is_one_line(arguments: list[str], summary: str, tmp_path: Path,
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1, captured.err
-    assert captured.err.startswith("audit_pairs: error: ")
+    assert captured.err.startswith("gpcp audit: error: ")
     assert summary in captured.err
     assert not out.exists(), "nothing is written before everything is measured"
 
@@ -192,13 +194,11 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_help_states_the_thresholds_and_what_there_is(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert ended.value.code == 0
+    assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert max(len(line) for line in shown.splitlines()) <= 100
-    assert f"{NEITHER_THRESHOLD:.0%} of the scored ones" in shown
-    assert "python -m diagnostics audit --source" in shown
+    assert f"{NEITHER_THRESHOLD:.0%} of the scored ones" in " ".join(shown.split())
+    assert "gpcp audit --source" in shown
     assert {*KEYS, *ORDERS, "synthetic", "census", "h5ad"} <= set(re.findall(r"[a-z0-9_]+", shown))
 
 

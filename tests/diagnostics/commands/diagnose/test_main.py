@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.commands.diagnose.command import main
 from diagnostics.results.check_result import CheckResult
+from tests.diagnostics.commands.verbs import calling
 from tests.source_tree import REPO
+
+main = calling("diagnose")
 
 WORLD = ["--source", "synthetic:chain/5"]
 
@@ -99,22 +101,22 @@ def models(tmp_path: Path) -> str:
         ([*WORLD, "--match-on", "donor"], "--library-size"),
         ([*WORLD, "--match-on", "doner"], "nearest: donor"),
         ([*WORLD, "--n-genes", "5"], "leave it out"),
-        ([*WORLD, "--n-perturbed", "4", "9"], "1 .. 4"),
+        ([*WORLD, "--n-perturbed", "4-9"], "1 .. 4"),
         ([*WORLD, "--learning-rate", "1"], "give --model too"),
         ([*WORLD, "--model", "default", "--learning-rate", "-1"], "above 0"),
         ([*WORLD, "--model", "nowhere.py:build"], "there is no file"),
         ([*WORLD, "--model", "no_package_of_this_name:build"], "there is no module"),
         ([*WORLD, "--model", "default", "--checkpoint", "nowhere.ckpt"], "no file of weights"),
         (["--model", "default", "--n-genes", "5", "--regime", "matched"], "give --source too"),
-        (["--jsn", "x"], "nearest: --json"),
-        ([*WORLD, "--seed", "-1"], "whole number from 0"),
+        (["--jsn", "x"], "Did you mean --json"),
+        ([*WORLD, "--seed", "-1"], ">= 0"),
     ],
 )
 def test_bad_use_ends_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("diagnostics: error: ")
+    assert captured.err.startswith("gpcp diagnose: error: ")
     assert captured.err.count("\n") == 1, captured.err
     assert message in captured.err
 

@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from diagnostics.commands.learning_curve.command import main
 from diagnostics.commands.learning_curve.points import Place, curves_of, fits_of, standing_place
 from diagnostics.commands.learning_curve.runs import N_HELD_OUT, configs
 from diagnostics.runs.experiment import Experiment
+from tests.diagnostics.commands.verbs import calling, with_changes
 
-SMALL = ["--world", "scale_free/5", "--pairs", "40", "--capacity", "width=4", "--steps", "4", "--batch-size", "16",
-         "--seeds", "1", "--jobs", "1"]  # fmt: skip
+main = calling("learning-curve")
+
+SMALL = ["--source", "synthetic:scale_free/5", "--pairs", "40", "--capacity", "width=4", "--steps", "4",
+         "--batch-size", "16", "--seeds", "1", "--workers", "1"]  # fmt: skip
 
 
 def asked(out: Path, *more: str) -> int:
-    return main([*SMALL, "--out", str(out), *more])
+    return main([*with_changes(SMALL, more), "--out", str(out)])
 
 
 def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -41,7 +43,7 @@ def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("arguments", "summary"),
     [
-        (["--world", "scale_fre/20"], "nearest: scale_free"),
+        (["--source", "synthetic:scale_fre/20"], "nearest: scale_free"),
         (["--regime", "interventions"], "nearest: interventional"),
         (["--preset", "sead"], "nearest: seed"),
         (["--capacity", "widht=8"], "nearest: width"),
@@ -52,11 +54,11 @@ def test_the_command_prints_writes_and_goes_on_after_a_kill(tmp_path: Path, caps
         (["--capacity", "n_decoder_blocks=0", "1"], "at least 1"),
         (["--n-perturbed", "1-5"], "1 .. 4"),
         (["--n-perturbed", "5-3"], "backwards"),
-        (["--pairs", "0"], "whole number from 1"),
-        (["--lr", "-1"], "learning_rate"),
-        (["--genes", "10", "20", "--capacity", "width=4", "8"], "one model"),
-        (["--genes", "1"], "2 or more"),
-        (["--stepz", "3"], "nearest: --steps"),
+        (["--pairs", "0"], ">= 1"),
+        (["--learning-rate", "-1"], "learning_rate"),
+        (["--graph-genes", "10", "20", "--capacity", "width=4", "8"], "one model"),
+        (["--graph-genes", "1"], "2 or more"),
+        (["--stepz", "3"], "Did you mean --steps"),
     ],
 )
 def test_what_is_no_good_is_refused_before_anything_is_written(
@@ -67,7 +69,7 @@ def test_what_is_no_good_is_refused_before_anything_is_written(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1, captured.err
-    assert captured.err.startswith("learning_curve: error: ")
+    assert captured.err.startswith("gpcp learning-curve: error: ")
     assert summary in captured.err
     assert not out.exists()
 

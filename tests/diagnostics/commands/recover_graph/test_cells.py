@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from diagnostics.commands.recover_graph.cells import TARGET, cells_data_of
-from diagnostics.commands.recover_graph.command import main
 from diagnostics.runs.experiment import Experiment
 from gpcp.opening.cells import open_cells, stamp_of
 from gpcp.sources.cache.build import build_cache
+from tests.diagnostics.commands.verbs import calling
+
+main = calling("recover-graph")
 
 
 def log_file(folder: Path) -> Path:
@@ -62,7 +64,19 @@ def test_no_cell_is_on_both_sides_and_the_graph_comes_from_training_cells(tmp_pa
 
 def test_the_command_reports_and_says_that_it_is_not_causal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    options = ["--cell-type-key", "kind", "--n-genes", "6", "--steps", "60", "--seed", "0", "--jobs", "1", "--quiet"]
+    options = [
+        "--cell-type-key",
+        "kind",
+        "--n-genes",
+        "6",
+        "--steps",
+        "60",
+        "--seeds",
+        "1",
+        "--workers",
+        "1",
+        "--quiet",
+    ]
     code = main(["--cells", str(log_file(tmp_path)), *options, "--out", str(out)])
     shown = capsys.readouterr().out
     assert code in (0, 1)
@@ -92,7 +106,7 @@ def test_the_real_file_needs_no_option_but_its_cell_types(
     shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = shared_data / "cells" / "pbmc68k_reduced.h5ad"
-    options = ["--cell-type-key", "bulk_labels", "--seed", "0", "--steps", "5", "--jobs", "1", "--quiet"]
+    options = ["--cell-type-key", "bulk_labels", "--seeds", "1", "--steps", "5", "--workers", "1", "--quiet"]
     assert main(["--cells", str(path), *options, "--out", str(tmp_path)]) in (0, 1)
     shown = " ".join(capsys.readouterr().out.split())
     assert "layer 'raw' of 'pbmc68k_reduced.h5ad' as log values" in shown

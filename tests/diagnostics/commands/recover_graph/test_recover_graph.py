@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diagnostics.commands.recover_graph.command import main
 from gpcp.core.predictors import control_of
+from tests.diagnostics.commands.verbs import calling
 
-TINY = ["--world", "chain/4", "--steps", "6", "--batch-size", "32", "--jobs", "1", "--quiet"]
+main = calling("recover-graph")
+
+TINY = ["--world", "chain/4", "--steps", "6", "--batch-size", "32", "--workers", "1", "--quiet"]
 
 SCHEMA: dict[str, type | tuple[type, ...]] = {
     "regime": str,
@@ -36,7 +38,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any],
     """One run of the command with two seeds and all regimes: its folder, its JSON, its exit code."""
     folder = tmp_path_factory.mktemp("recover")
     file = folder / "deep" / "report.json"
-    code = main([*TINY, "--seed", "0", "1", "--out", str(folder / "out"), "--json", str(file)])
+    code = main([*TINY, "--seeds", "0-0", "1", "--out", str(folder / "out"), "--json", str(file)])
     return folder / "out", json.loads(file.read_text()), code
 
 
@@ -88,9 +90,9 @@ def test_finished_runs_are_kept_and_the_same_seed_gives_the_same_numbers(
     ran: tuple[Path, dict[str, Any], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, content, _ = ran
-    arguments = [*TINY[:-1], "--regime", "interventional", "--seed", "1"]
+    arguments = [*TINY[:-1], "--regime", "interventional", "--seeds", "1-1"]
     before = (out / "interventional_seed1" / "checkpoint.pt").stat().st_mtime_ns
-    main([*arguments, "--out", str(out), "--resume"])
+    main([*arguments, "--out", str(out)])
     assert "(found finished)" in capsys.readouterr().err
     assert (out / "interventional_seed1" / "checkpoint.pt").stat().st_mtime_ns == before
     main([*arguments, "--out", str(tmp_path)])
@@ -105,7 +107,7 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
 ) -> None:
     from diagnostics.commands.recover_graph.progress import RunsProgress
 
-    arguments = [*TINY, "--regime", "matched", "--seed", "0", "--out", str(tmp_path)]
+    arguments = [*TINY, "--regime", "matched", "--seeds", "0-0", "--out", str(tmp_path)]
 
     def stop(self: RunsProgress, job: int, n_done: int, loss: float) -> None:
         if n_done == 4:
@@ -116,7 +118,7 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
         assert main(arguments) == 130
     assert (tmp_path / "matched_seed0" / "checkpoint.pt").exists()
     assert not (tmp_path / "results.json").exists()
-    main([*arguments, "--resume"])
+    main([*arguments])
     (row,) = json.loads((tmp_path / "results.json").read_text())["regimes"]
     (known,) = [row for row in ran[1]["regimes"] if row["regime"] == "matched" and row["seed"] == 0]
     assert row["loss"] == known["loss"]

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-import diagnostics.commands.select_genes.command
-from diagnostics.commands.select_genes.command import main
+import diagnostics.commands.select_genes.run
 from gpcp.opening.cells import open_annotation
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import choose_genes
@@ -21,9 +20,12 @@ from gpcp.panels.panel_file import load_panel
 from gpcp.panels.statistics_file import load_statistics
 from gpcp.sources.census.cells import CensusCells
 from simulators.census.embedded import embedded_census
+from tests.diagnostics.commands.verbs import calling
 from tests.gpcp.panels.selection_cases import same
 from tests.gpcp.sources.h5ad.anndata_files import write_cells
 from tests.source_tree import REPO
+
+main = calling("select-genes")
 
 GENES = tuple(f"ENSG{n:011d}" for n in range(12))
 SYMBOLS = [f"S{n}" for n in range(10)] + ["twin", "twin"]
@@ -58,10 +60,10 @@ def run(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 def test_bad_use_as_a_process(tmp_path: Path):
     done = run("--sorce", "x", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "select_genes: error: unknown option --sorce; nearest: --source, --seed, --donor-key\n"
+    assert done.stderr == "gpcp select-genes: error: Unknown option: --sorce. Did you mean --source?\n"
     done = run("--source", "nowhere.h5ad", "--out", "panel.json", folder=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("select_genes: error: AnnData file 'nowhere.h5ad' does not exist")
+    assert done.stderr.startswith("gpcp select-genes: error: AnnData file 'nowhere.h5ad' does not exist")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -97,7 +99,7 @@ def test_a_good_run_as_a_process(shared_data: Path, tmp_path: Path):
         (("--source", "FILE", "--out", "FILE/panel.json"), "--out: nothing can be written in"),
         (("--source", "FILE", "--out", "p.json", "--plot", "p.gif"), "--plot: 'p.gif' does not end in .png"),
         (("--source", "FILE", "--out", "p.json", "--by", "varianc"), "--by is 'varianc'; nearest: variance"),
-        (("--source", "FILE", "--out", "p.json", "--min-measured", "2"), "'2' is not a share"),
+        (("--source", "FILE", "--out", "p.json", "--min-measured", "2"), "--min-measured. Must be <= 1"),
         (("--source", "FILE", "--out", "p.json"), "--n-genes is 2000, but the source has 12 genes"),
         (
             (
@@ -128,7 +130,7 @@ def test_bad_use(
     assert main([argument.replace("FILE", str(file)) for argument in arguments]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.startswith("select_genes: error: ")
+    assert shown.err.startswith("gpcp select-genes: error: ")
     assert shown.err.count("\n") == 1
     assert re.search(message, shown.err)
     assert list(tmp_path.iterdir()) == []
@@ -150,7 +152,7 @@ def test_another_choice_needs_no_second_pass(
     def no_pass(*_: object, **__: object) -> None:
         raise AssertionError("the counts are there")
 
-    monkeypatch.setattr(diagnostics.commands.select_genes.command, "gene_statistics", no_pass)
+    monkeypatch.setattr(diagnostics.commands.select_genes.run, "gene_statistics", no_pass)
     rules = ["--n-genes", "6", "--by", "variance", "--min-measured", "0"]
     assert main(["--statistics", "counts.npz", *rules, "--out", "two.json"]) == 0
     two = load_panel(tmp_path / "two.json")
@@ -230,10 +232,10 @@ def test_an_interrupt_writes_nothing(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(diagnostics.commands.select_genes.command, "gene_statistics", stop)
+    monkeypatch.setattr(diagnostics.commands.select_genes.run, "gene_statistics", stop)
     arguments = ["--source", str(file), "--n-genes", "3", "--statistics", str(tmp_path / "counts.npz")]
     assert main([*arguments, "--out", str(tmp_path / "panel.json")]) == 130
-    assert "interrupted; no panel was written" in capsys.readouterr().err
+    assert "interrupted; nothing has been written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

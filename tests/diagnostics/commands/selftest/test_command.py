@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from diagnostics.commands.selftest.command import main
 from diagnostics.faults.healthy import (
     beats_a_constant,
     ground_of,
@@ -17,7 +16,10 @@ from diagnostics.faults.healthy import (
     overfits_one_batch,
 )
 from gpcp.model.transformer import GenePerturbationTransformer
+from tests.diagnostics.commands.verbs import calling
 from tests.diagnostics.runs.cluster import REPO, local_cluster
+
+main = calling("selftest")
 
 
 def asked(out: Path, *more: str) -> int:
@@ -36,10 +38,10 @@ def test_found_faults_meet_the_aims_and_what_is_done_is_not_done_again(
     # A kill in the middle of the second line.
     path.write_bytes(whole[:-20])
 
-    assert asked(tmp_path, "--faults", "loss_sign", "position_leak", "--json") == 0
+    assert asked(tmp_path, "--faults", "loss_sign", "position_leak", "--json", str(tmp_path / "found.json")) == 0
     second = capsys.readouterr()
     assert second.err.count("last: ") == 1
-    assert json.loads(second.out)["right first diagnosis"]["n_found"] == 2
+    assert json.loads((tmp_path / "found.json").read_text())["right first diagnosis"]["n_found"] == 2
     assert [json.loads(line)["fault"] for line in path.read_bytes().splitlines()] == ["loss_sign", "position_leak"]
     assert (tmp_path / "selftest.md").read_text(encoding="utf-8") == first.out.removesuffix("\n")
 
@@ -93,7 +95,7 @@ TEN = (
 @pytest.mark.slow
 def test_a_cluster_gives_the_same_table_and_goes_on_after_a_kill(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     options = ["--faults", *TEN, "--quiet"]
-    assert asked(tmp_path / "processes", *options, "--jobs", "2") in (0, 1)
+    assert asked(tmp_path / "processes", *options, "--workers", "2") in (0, 1)
     table = capsys.readouterr().out
     with local_cluster(tmp_path) as address:
         assert asked(tmp_path / "cluster", *options, "--scheduler", address) in (0, 1)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.commands.sweep.command import main
+from tests.diagnostics.commands.verbs import calling
+
+main = calling("sweep")
+
 
 SMALL = ["--source", "synthetic:scale_free/5", "--set", "n_heads=2", "--over", "learning_rate=1e-4..1e-1", "width=8,16"]
 SMALL += [
@@ -60,14 +63,14 @@ def test_cells_are_split_by_cell(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ([], "name where pairs come from"),
+        ([], "name where the data come from"),
         (["--source", "synthetic:scale_fre/5"], "nearest: scale_free"),
         (["--source", "synthetc:scale_free/5"], "unknown kind"),
         (["--source", "synthetic:scale_free/5", "--over", "lr"], "nothing that a sweep can vary"),
         (["--source", "synthetic:scale_free/5", "--set", "width"], "write NAME=VALUE"),
         (["--source", "synthetic:scale_free/5", "--preset", "defalt"], "nearest: default"),
         (["--source", "synthetic:scale_free/5", "--regime", "mached"], "nearest: matched"),
-        (["--source", "synthetic:scale_free/5", "--trails", "4"], "nearest: --trials"),
+        (["--source", "synthetic:scale_free/5", "--trails", "4"], "Did you mean --trials"),
         (["--source", "synthetic:scale_free/5", "--workers", "2", "--storage", "sqlite:///a.db"], "SQLite breaks"),
         (["--source", "synthetic:scale_free/5", "--json", "."], "is a folder"),
     ],

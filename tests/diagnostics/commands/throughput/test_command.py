@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.commands.throughput.command import main, parser
+from diagnostics.cli.options import pairs_asked
 from diagnostics.commands.throughput.subject import device_named
-from diagnostics.inputs.subjects import pairs_of
 from diagnostics.inputs.synthetic import synthetic
 from gpcp.core.errors import InputError
 from gpcp.pairing.paired import Paired
 from gpcp.sources.cache.build import build_cache
 from tests.diagnostics.commands.test_bad_use import cells_file
+from tests.diagnostics.commands.verbs import calling, request_of
 from tests.gpcp.held_pairs import content, reading_threads
+
+main = calling("throughput")
 
 SMALL = ["--batches", "4", "--rounds", "2", "--batch-size", "8", "--device", "cpu", "--quiet"]
 WORLD = ["--source", "synthetic:chain/5", "--n-cells", "200"]
@@ -85,12 +87,12 @@ def models(tmp_path: Path) -> str:
         ([*WORLD, "--library-size", "100", "--regime", "matched"], "--regime is for a simulated world"),
         ([*WORLD, "--batches", "2"], "--batches is 2: it must be at least 3"),
         ([*WORLD, "--rounds", "1"], "--rounds is 1: it must be at least 2"),
-        ([*WORLD, "--depth", "0"], "whole number from 1"),
+        ([*WORLD, "--depth", "0"], ">= 1"),
         ([*WORLD, "--stall", "-1"], "--stall is -1.0"),
         ([*WORLD, "--device", "cuba"], "nearest: cuda"),
         ([*WORLD, "--batch-size", "64"], "a pass of 1 whole batches of 64 pairs"),
         ([*WORLD, "--json", "/"], "is a folder"),
-        ([*WORLD, "--bathces", "9"], "nearest: --batches"),
+        ([*WORLD, "--bathces", "9"], "Did you mean --batches"),
     ],
 )
 def test_bad_use_ends_in_one_line_and_writes_nothing(
@@ -100,7 +102,7 @@ def test_bad_use_ends_in_one_line_and_writes_nothing(
     assert main([*arguments, "--out", str(out), "--quiet"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("throughput: error: ")
+    assert captured.err.startswith("gpcp throughput: error: ")
     assert captured.err.count("\n") == 1, captured.err
     assert summary in captured.err
     assert not out.exists()
@@ -119,7 +121,7 @@ def test_a_small_run_says_and_writes_what_it_measured(tmp_path: Path, capsys: py
     assert sorted(path.name for path in out.iterdir()) == ["report.txt", "results.json", "timeline.png"]
     found = json.loads(file.read_text(encoding="utf-8"))
     assert found == json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert found["command"][:4] == ["python", "-m", "diagnostics", "throughput"]
+    assert found["command"][:2] == ["gpcp", "throughput"]
     assert list(found["passes"]) == ["drain", "cached", "synchronous", "prefetched"]
     report = found["report"]
     assert report["n_batches"] == 4
@@ -190,7 +192,8 @@ def test_cells_of_a_file_are_paired_as_a_training_would_pair_them(tmp_path: Path
 def test_a_cache_is_read_as_it_lies_and_not_from_a_copy(tmp_path: Path):
     cells = synthetic("chain/5", n_cells=80, library_size=500.0)
     cache = build_cache(cells, tmp_path / "cache")
-    named = pairs_of(parser().parse_args(["--source", f"cache:{tmp_path / 'cache'}", "--n-perturbed", "1", "2"]))
+    asked = request_of("throughput", "--source", f"cache:{tmp_path / 'cache'}", "--n-perturbed", "1-2")
+    named = pairs_asked(asked.source, asked.pairs, max_cells=None, seed=0)
     pairs = named.pairs
     assert "planned" in named.name
     wanted = Paired(cache, n_perturbed=(1, 2)).pairs(batch_size=8, seed=3)

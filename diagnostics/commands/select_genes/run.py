@@ -1,0 +1,237 @@
+"""What ``select-genes`` does: count in one pass, choose, show and write."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from diagnostics.cli.options import named
+from diagnostics.cli.progress import Progress
+from diagnostics.commands.select_genes.command import Request
+from diagnostics.commands.select_genes.report import draw, screen
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.genes import GeneVocab, without_version
+from gpcp.opening.cells import open_annotation, open_cells, stamp_of
+from gpcp.panels.annotation import PROTEIN_CODING, GeneAnnotation, annotation_of_h5ad, notes_of_table
+from gpcp.panels.first_pass import gene_statistics
+from gpcp.panels.panel import GenePanel, choose_genes
+from gpcp.panels.panel_file import read_genes, save_panel
+from gpcp.panels.statistics_file import SavedStatistics, load_statistics, save_statistics
+
+if TYPE_CHECKING:
+    from gpcp.core.cells import CellSource
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    """The genes named on the command line, as ids."""
+
+    keep: tuple[str, ...]
+    exclude: tuple[str, ...]
+    among: frozenset[str] | None
+
+
+def execute(request: Request) -> int:
+    """Count, choose, show and write.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done. What can be known before the pass is refused before it.
+    """
+    out = _checked(request)
+    saved = _known(request)
+    if saved is None:
+        cells = open_cells(named(request.source), genes=request.source.genes, **request.source.given())
+        about = _about(request, open_annotation(named(request.source), **request.source.given()))
+        wanted = _wanted(request, about, cells.vocab)
+        saved = _counted(request, cells, about.only(cells.vocab))
+        if request.statistics is not None:
+            save_statistics(request.statistics, saved)
+    else:
+        about = _about(request, saved.about)
+        wanted = _wanted(request, about, saved.statistics.vocab)
+    panel = choose_genes(
+        saved.statistics,
+        n_genes=request.n_genes,
+        min_measured=request.min_measured,
+        min_expressed=request.min_expressed,
+        keep=wanted.keep,
+        among=wanted.among,
+        exclude=wanted.exclude,
+        by=request.by,
+        about=about,
+        provenance="\n".join(filter(None, (_in_words(saved), saved.provenance, about.summary))),
+    )
+    _write(request, out, saved, panel)
+    return 0
+
+
+def _checked(request: Request) -> Path:
+    """The panel's file; what is missing and paths that nothing can be written to are refused before a long pass."""
+    if request.source.source is None and request.statistics is None:
+        raise InputError("name where cells come from: --source KIND:PLACE, or --statistics FILE of an earlier pass")
+    if request.out is None:
+        raise InputError("name the file of the panel: --out panel.json")
+    for option, path in (("out", request.out), ("plot", request.plot), ("statistics", request.statistics)):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError(f"--{option}: {str(path)!r} is a folder; name a file in it")
+        existing = next(parent for parent in path.absolute().parents if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise InputError(f"--{option}: nothing can be written in {str(existing)!r}; name another path")
+    return request.out
+
+
+def _asked(request: Request) -> dict[str, str]:
+    """What decides the counts of a pass."""
+    options = request.source.given()
+    text = named(request.source)
+    asked = {"source": text, "files": stamp_of(text)}
+    asked |= {f"--{option.replace('_', '-')}": str(options[option]) for option in sorted(options)}
+    if request.source.genes is not None:
+        asked["--genes"] = ",".join(read_genes(request.source.genes))
+    if request.max_cells is not None:
+        asked |= {"--max-cells": str(request.max_cells), "--seed": str(request.seed)}
+    return asked
+
+
+def _known(request: Request) -> SavedStatistics | None:
+    """The counts of an earlier pass, where the file of ``--statistics`` has those asked for."""
+    file: Path | None = request.statistics
+    if request.source.source is None:
+        given = [*request.source.given(), *(["genes"] if request.source.genes else [])]
+        given += ["max_cells"] if request.max_cells else []
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} is for a pass over a source: name it with --source")
+        return load_statistics(file or Path())
+    if file is None or not file.exists():
+        return None
+    saved, asked = load_statistics(file), _asked(request)
+    for name in (*asked, *saved.asked):
+        had, wants = saved.asked.get(name), asked.get(name)
+        if had != wants:
+            what = "the files of the source have changed since" if name == "files" else f"{name} was {had}, now {wants}"
+            raise InputError(
+                f"--statistics: {str(file)!r} holds the counts of another pass ({_short(what)}); name another file, or "
+                "leave --source out to choose from those counts"
+            )
+    _say(request, f"no pass: the counts are those of {str(file)!r}")
+    return saved
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _about(request: Request, source: GeneAnnotation) -> GeneAnnotation:
+    """Symbols and kinds of genes: what was named, before what the source says."""
+    about = source
+    if request.biotype_key is not None:
+        if request.source.source is None or ".h5ad" not in request.source.source:
+            raise InputError("--biotype-key is a column of an AnnData file: name it with --source, or use --gene-table")
+        about = _h5ad_notes(request) | about
+    return about if request.gene_table is None else notes_of_table(request.gene_table) | about
+
+
+def _h5ad_notes(request: Request) -> GeneAnnotation:
+    options = request.source.given()
+    return annotation_of_h5ad(
+        named(request.source).removeprefix("h5ad:"),
+        layer=options.get("layer", "auto"),
+        values=options.get("values", "auto"),
+        gene_id=options.get("gene_id_key", "auto"),
+        biotype=request.biotype_key,
+    )
+
+
+def _wanted(request: Request, about: GeneAnnotation, vocab: GeneVocab) -> _Wanted:
+    """The genes named on the command line, found before the pass."""
+    among = None
+    if request.protein_coding:
+        try:
+            among = about.of_biotype(PROTEIN_CODING)
+        except InputError as error:
+            raise InputError(f"--protein-coding: {error}: --gene-table FILE, or --biotype-key COLUMN") from None
+        if not any(gene in vocab for gene in among):
+            raise InputError(f"--protein-coding: none of the {len(vocab)} genes of the source is ({about.summary})")
+    if request.n_genes > len(vocab):
+        raise InputError(f"--n-genes is {request.n_genes}, but the source has {len(vocab)} genes: ask for fewer")
+    return _Wanted(
+        keep=_ids(request.keep, about, vocab, option="keep"),
+        exclude=_ids(request.exclude, about, vocab, option="exclude"),
+        among=among,
+    )
+
+
+def _ids(named: Sequence[str], about: GeneAnnotation, vocab: GeneVocab, *, option: str) -> tuple[str, ...]:
+    """Ids of genes named by id, by symbol, or by a file of ids."""
+    ids_of: dict[str, list[str]] = {}  # by symbol
+    for gene, symbol in about.symbol_of.items():
+        if gene in vocab:
+            ids_of.setdefault(symbol, []).append(gene)
+    found: list[str] = []
+    for name in named:
+        gene = without_version(name)
+        bearers = ids_of.get(name, [])
+        if gene in vocab:
+            found.append(gene)
+        elif len(bearers) == 1:
+            found += bearers
+        elif bearers:
+            raise InputError(
+                f"--{option}: {len(bearers)} genes are called {name!r}: give the id, {bearers[0]} or another"
+            )
+        elif Path(name).is_file():
+            found += read_genes(name)
+        else:
+            known = nearest(name, [*ids_of, *vocab.feature_id])
+            raise InputError(f"--{option}: {name!r} is no gene of the source and no file; {known}")
+    return tuple(found)
+
+
+def _counted(request: Request, cells: "CellSource", about: GeneAnnotation) -> SavedStatistics:
+    """The pass."""
+    with Progress("first pass", None, unit="cells", quiet=request.quiet, opening=False) as progress:
+        statistics = gene_statistics(
+            cells, max_cells=request.max_cells, seed=request.seed, on_progress=progress.of_total
+        )
+    said: Any = getattr(cells, "provenance", "")
+    return SavedStatistics(
+        statistics=statistics,
+        about=about,
+        provenance=said if isinstance(said, str) else "",
+        asked=_asked(request),
+    )
+
+
+def _in_words(saved: SavedStatistics) -> str:
+    """What the pass was asked for."""
+    given = [f"{name} {_short(value)}" for name, value in saved.asked.items() if name.startswith("--")]
+    return " ".join([saved.asked.get("source", ""), *given])
+
+
+def _write(request: Request, out: Path, saved: SavedStatistics, panel: GenePanel) -> None:
+    """Show and write what came out."""
+    if request.plot is not None:
+        draw(
+            request.plot,
+            saved.statistics,
+            panel,
+            min_measured=request.min_measured,
+            min_expressed=request.min_expressed,
+        )
+    save_panel(out, panel)
+    if not request.quiet:
+        print(screen(saved.statistics, panel, by=request.by))
+        written = [str(path) for path in (out, request.plot, request.statistics) if path is not None]
+        print(f"\n{len(panel):,} genes in {written[0]}{''.join(f'; {path}' for path in written[1:])}")
+
+
+def _say(request: Request, text: str) -> None:
+    if not request.quiet:
+        print(f"select_genes: {text}", file=sys.stderr)

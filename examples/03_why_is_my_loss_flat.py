@@ -1,6 +1,6 @@
 """Why is my loss flat? The author's first architecture and the repaired one on the same pairs of a known world."""
 
-from diagnostics.commands.recover_graph.command import main as recover_graph
+from diagnostics.__main__ import main as gpcp
 
 
 def main() -> None:
@@ -8,10 +8,11 @@ def main() -> None:
         print(f"\n{' preset ' + preset + ' ':=^100}\n")
         # The table says that the data hold the answer (ridge, the statistician and the exact law find it), and the
         # verdict says why one model does not: what its configuration rules out beside what the run measured.
-        recover_graph(
+        gpcp(
             [
+                "recover-graph",
                 *("--preset", preset, "--world", "scale_free/8", "--regime", "interventional", "--regime", "matched"),
-                *("--seed", "0", "--steps", "200", "--jobs", "1", "--quiet", "--out", f"runs/why_flat/{preset}"),
+                *("--seeds", "1", "--steps", "200", "--workers", "1", "--quiet", "--out", f"runs/why_flat/{preset}"),
             ]
         )
 

@@ -35,10 +35,9 @@ MAIN_COMMAND = f"{SET_UP}.venv/bin/python -m diagnostics.recover_graph"
 TEST_COMMAND = "bash .ci/test"
 
 SHORT = {
-    "python -m diagnostics.recover_graph": "--steps 30 --seed 0 --jobs 1 --quiet --out short",
-    "python -m diagnostics benchmark": "--repeats 1",
-    "python -m diagnostics sweep": "--trials 3 --seeds 1 --epochs 1 --epoch-pairs 512 --held-out 200 --no-range-test "
-    "--quiet",
+    "python -m diagnostics.recover_graph": "--steps 30 --seeds 1 --workers 1 --quiet --out short",
+    "gpcp benchmark": "--repeats 1",
+    "gpcp sweep": "--trials 3 --seeds 1 --epochs 1 --epoch-pairs 512 --held-out 200 --no-range-test --quiet",
 }
 """What makes a command end soon; after 30 steps a model has learnt little, so its exit code may be 1, for fail."""
 

@@ -102,7 +102,7 @@ def _of_entries(audit: PanelAudit) -> list[Finding]:
                 share=entries.neither.value,
                 summary=f"{percent(entries.neither)} of the scored entries are 0 in both cells (by chance "
                 f"{entries.neither_by_chance:.0%}){silent}: most of the loss is about unexpressed genes",
-                next_step="choose expressed genes: python -m diagnostics select-genes",
+                next_step="choose expressed genes: gpcp select-genes",
             )
         )
     return found

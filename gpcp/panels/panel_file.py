@@ -96,7 +96,7 @@ def load_panel(path: str | Path) -> GenePanel:
     if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
         raise InputError(
             f"{file.name!r} is not a gene panel: it is JSON without the format {FORMAT!r}; "
-            "python -m diagnostics select-genes writes panels"
+            "gpcp select-genes writes panels"
         )
     read = _Reader(cast("dict[str, Any]", content))
     version = cast("dict[str, Any]", content).get("version")

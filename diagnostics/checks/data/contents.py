@@ -106,7 +106,7 @@ def constant_genes(probe: Probe) -> CheckResult:
         f"is scored{f', {zeros} of them always 0' if zeros else ''}"
         if constant_G.any()
         else f"all {int((n_G > 0).sum())} scored genes vary",
-        next_step="leave them out: python -m diagnostics select-genes chooses genes that are expressed",
+        next_step="leave them out: gpcp select-genes chooses genes that are expressed",
         statistic=share, tolerance=MOST_CONSTANT, n=len(pairs),
     )  # fmt: skip
 
@@ -128,7 +128,7 @@ def silent(probe: Probe) -> CheckResult:
     neither_BG = pairs.scored_BG & (pairs.before_BG == 0) & (pairs.after_BG == 0)
     share = float(neither_BG.sum() / max(1, pairs.scored_BG.sum()))
     message = f"{share:.0%} of the scored entries are 0 in both cells"
-    next_step = "choose expressed genes: python -m diagnostics select-genes"
+    next_step = "choose expressed genes: gpcp select-genes"
     if SILENT_THRESHOLD < share <= SILENT_LIMIT:
         return CheckResult(
             outcome="inconclusive", message=f"{message}: most of the loss is about silent genes", next_step=next_step,

@@ -61,7 +61,7 @@ def signal(probe: Probe) -> CheckResult:
         fit.gain,
         what=f"{fit.name} on all of the model's inputs gains",
         matters="neither a linear model nor one of squares can learn from these pairs",
-        next_step="look at the pairs before the model: python -m diagnostics audit decomposes their differences "
+        next_step="look at the pairs before the model: gpcp audit decomposes their differences "
         "are made of; more pairs, another gene panel, or pairs that share more",
         n=len(fit.held_out),
     )

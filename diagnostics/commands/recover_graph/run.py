@@ -75,7 +75,7 @@ def _show_and_write(
     runs = [load_arrays(record, out / job.name) for record, job in zip(records, plan.jobs, strict=True)]
     figures = draw_all(runs, out)
     shown = screen(records, report)
-    command = ["python", "-m", "diagnostics", "recover-graph", *given]
+    command = list(command_line)
     content = {
         "command": command,
         "versions": report.versions,

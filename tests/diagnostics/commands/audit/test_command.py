@@ -1,4 +1,4 @@
-"""``python -m diagnostics audit`` as its users meet it: as a process, on files, and when asked for nonsense."""
+"""``gpcp audit`` as its users meet it: as a process, on files, and when asked for nonsense."""
 
 import json
 import re
@@ -106,7 +106,7 @@ def test_silent_genes_and_datasets_are_named_with_what_to_do(tmp_path: Path, cap
     audited(tmp_path, "--source", path, "--cell-type-key", "kind", "--dataset-key", "study", "--n-genes", "4")
     shown = " ".join(capsys.readouterr().out.split())
     assert "are 0 in both cells" in shown
-    assert "choose expressed genes: python -m diagnostics select-genes" in shown
+    assert "choose expressed genes: gpcp select-genes" in shown
     assert "match on dataset" in shown
 
 

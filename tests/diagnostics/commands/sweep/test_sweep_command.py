@@ -1,4 +1,4 @@
-"""``python -m diagnostics sweep`` as a user runs it: what it prints and leaves, going on, bad use."""
+"""``gpcp sweep`` as a user runs it: what it prints and leaves, going on, bad use."""
 
 import json
 from pathlib import Path

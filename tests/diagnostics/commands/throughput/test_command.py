@@ -1,4 +1,4 @@
-"""``python -m diagnostics throughput`` as its users meet it: bad use, a small run, sources and models of their own."""
+"""``gpcp throughput`` as its users meet it: bad use, a small run, sources and models of their own."""
 
 import json
 from pathlib import Path

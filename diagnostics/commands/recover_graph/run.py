@@ -3,8 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from diagnostics.cli.app import INTERRUPTED
 from diagnostics.cli.text import show, width
@@ -75,26 +77,30 @@ def _show_and_write(
     runs = [load_arrays(record, out / job.name) for record, job in zip(records, plan.jobs, strict=True)]
     figures = draw_all(runs, out)
     shown = screen(records, report)
-    command = list(command_line)
+    seconds = time.perf_counter() - start_s
     content = {
-        "command": command,
+        "command": list(command_line),
         "versions": report.versions,
         "world": plan.world,
         "preset": request.preset,
         "verdict": "pass" if report.passed else "fail",
-        "seconds": time.perf_counter() - start_s,
+        "seconds": seconds,
         "regimes": [record.to_json() for record in records],
         "report": report.to_json(),
         "figures": [path.name for path in figures],
     }
-    for path in (out / "results.json", request.output.json):
-        if path is not None:
-            write_json(path, content)
-    write_text(out / "table.txt", shown + "\n")
-    seconds = time.perf_counter() - start_s
-    write_text(out / "report.html", report_page(runs, report, command=command, seconds=seconds))
+    page = report_page(runs, report, command=list(command_line), seconds=seconds)
+    _write(out, request.output.json, content, {"table.txt": shown + "\n", "report.html": page})
     show(shown)
     print(f"\n{seconds:.0f} s; report.html, table.txt, results.json and {len(figures)} figures in {out}/")
+
+
+def _write(out: Path, json: Path | None, content: Mapping[str, Any], texts: Mapping[str, str]) -> None:
+    for path in (out / "results.json", json):
+        if path is not None:
+            write_json(path, content)
+    for name, text in texts.items():
+        write_text(out / name, text)
 
 
 def screen(records: Sequence[RunRecord], report: Report) -> str:

@@ -60,20 +60,20 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         print("\ngpcp recover-graph: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     report = Report(results=verdicts(records), world=plan.world, seed=tuple(sorted({r.seed for r in records})))
-    _show_and_write(arguments, given, plan, records, report, start_s)
+    _show_and_write(request, command_line, plan, records, report, start_s)
     return report.exit_code
 
 
 def _show_and_write(
-    arguments: argparse.Namespace,
-    given: Sequence[str],
+    request: Request,
+    command_line: Sequence[str],
     plan: Plan,
     records: Sequence[RunRecord],
     report: Report,
     start_s: float,
 ) -> None:
     """Draw the figures, write all files, print the table."""
-    out: Path = arguments.out
+    out = request.output.folder("recover_graph")
     runs = [load_arrays(record, out / job.name) for record, job in zip(records, plan.jobs, strict=True)]
     figures = draw_all(runs, out)
     shown = screen(records, report)

@@ -200,11 +200,11 @@ def _counted(request: Request, cells: "CellSource", about: GeneAnnotation) -> Sa
         statistics = gene_statistics(
             cells, max_cells=request.max_cells, seed=request.seed, on_progress=progress.of_total
         )
-    said: Any = getattr(cells, "provenance", "")
+    stated: Any = getattr(cells, "provenance", "")
     return SavedStatistics(
         statistics=statistics,
         about=about,
-        provenance=said if isinstance(said, str) else "",
+        provenance=stated if isinstance(stated, str) else "",
         asked=_asked(request),
     )
 

@@ -1,9 +1,9 @@
-"""Which read-outs a run reads, against which target graph, and which one speaks for it.
+"""Which read-outs a run reads, against which target graph, and which one is primary.
 
 Dimension key: ``B`` control cells, ``G`` genes.
 
-The choice is made before the model is looked at: of the read-outs that ask what training has shown (as many genes
-told), the one that recovers most of the target from the *exact law*.
+The choice is made before the model is looked at: of the read-outs that ask what training has shown (as many
+perturbed genes), the one that recovers most of the target from the *exact law*.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ CANDIDATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "moral": ("implied_partial", "all_but_one_partial", "single_gene"),
     }
 )
-"""Read-outs by target; of two with equal ceilings the first speaks."""
+"""Read-outs by target; of two with equal ceilings the first is primary."""
 
 THRESHOLD: Mapping[str, float] = MappingProxyType({"direct": 0.1, "partial": 0.05, "total": 0.1})
 """Effects above it are called edges, for the SHD alone, by what a read-out's numbers mean. Fixed before any run: direct
@@ -84,8 +84,8 @@ class Asking:
         Cells of one population; the first few of them are asked about where a read-out asks much of each.
     n_controls : int
         How many that are.
-    told_BG : float32, (B, G), or None
-        Values told by the all-but-one read-out, ``n_controls`` rows; None tells each cell those of the next one.
+    perturbed_BG : float32, (B, G), or None
+        Values given by the all-but-one read-out, ``n_controls`` rows; None gives each cell those of the next one.
     dose, step : float
         See :mod:`diagnostics.graphs.readouts`.
     seed : int
@@ -114,7 +114,7 @@ class ReadOut:
     ----------
     name : str
     supported : bool
-        Training showed pairs that tell as many genes.
+        Training showed pairs that perturb as many genes.
     effect_GG, exact_GG : float64, (G, G)
     score, ceiling : GraphScore
     """
@@ -209,15 +209,15 @@ def response_ratio(read_outs: Sequence[ReadOut]) -> float | None:
 
 
 def supported(read_out: str, n_perturbed: tuple[int, int], n_genes: int) -> bool:
-    """Whether pairs with ``n_perturbed`` genes told show a model what this read-out asks."""
+    """Whether pairs with ``n_perturbed`` perturbed genes show a model what this read-out asks."""
     if read_out in _ASKS_ONE:
         return n_perturbed[0] <= 1
-    # The implied law is asked with half of the genes told to all but one, the others with all but one.
+    # The implied law is asked with half of the genes perturbed to all but one, the others with all but one.
     return n_perturbed[1] >= n_genes - 1 and (read_out != "implied_partial" or n_perturbed[0] <= n_genes - n_genes // 2)
 
 
 def primary(read_outs: Sequence[ReadOut]) -> ReadOut:
-    """The reading that speaks for the run: the first with the best ceiling, of the supported ones if there are any."""
+    """The primary read-out of a run: the first with the best ceiling, of the supported ones if there are any."""
     among = [read_out for read_out in read_outs if read_out.supported] or list(read_outs)
     best = max(read_out.ceiling.auprc for read_out in among)
     return next(read_out for read_out in among if read_out.ceiling.auprc >= best - _SAME_CEILING)
@@ -229,7 +229,7 @@ def effects(
     """Effect matrices (G, G) of a predictor by read-out, and remarks on those that could not be had.
 
     What two read-outs share is asked once. A matrix of total effects that cannot be inverted gives an empty matrix,
-    which scores as knowing nothing.
+    which scores as chance.
     """
     found: dict[str, NDArray[np.float64]] = {}
     notes: list[str] = []
@@ -261,7 +261,7 @@ def asking_of(cell_BG: NDArray[np.float32], regime: str, *, dose_sd: float, rng:
     """Questions within what training showed.
 
     Interventions set values of standard deviation ``dose_sd``, so the dose is one of those and the other genes are
-    held at values drawn like them. In the matched regime told values are another cell's, and the dose is one
+    held at values drawn like them. In the matched regime given values are another cell's, and the dose is one
     standard deviation of expression.
     """
     n_asked = min(len(cell_BG), n_controls(cell_BG.shape[1]))

@@ -52,8 +52,8 @@ class GraphScore:
     null_95 : float
         95 % quantile of ``auprc`` with the target's labels permuted over the scored entries.
     ci_low, ci_high : float
-        95 % percentile interval of ``auprc`` over scored entries drawn anew, edges and non-edges apart. It tells
-        how few the edges are; spread over worlds and training seeds comes on top.
+        95 % percentile interval of ``auprc`` over scored entries drawn anew, edges and non-edges apart. It shows
+    how few the edges are; spread over worlds and training seeds comes on top.
     auroc : float or None
         None if every entry is an edge.
     early_precision_ratio : float
@@ -274,7 +274,7 @@ def score_graph(
     signed_GG : float, (G, G), optional
         Estimated effects whose signs are scored; without it ``sign_agreement`` is None.
     true_sign_GG : float, (G, G), optional
-        A matrix with the true signs. Without it the graph's weights tell those of ``direct`` and ``skeleton``;
+        A matrix with the true signs. Without it the graph's weights give those of ``direct`` and ``skeleton``;
         those of total effects and partial correlations depend on more than the graph, so they stay unscored.
     n_permutations, n_bootstraps : int
 

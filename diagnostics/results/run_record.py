@@ -29,8 +29,8 @@ def in_words(name: str) -> str:
 class ReadOutScore:
     """How well one read-out of the trained model recovers one target graph, beside what the exact law gives.
 
-    ``supported`` says whether training showed the model pairs with as many perturbed genes as the read-out has. Where
-    it cannot be read ``auprc`` is None and ``note`` says why.
+    ``supported`` says whether training showed the model pairs with as many perturbed genes as the read-out perturbs.
+    Where it cannot be read ``auprc`` is None and ``note`` says why.
     """
 
     read_out: str
@@ -66,7 +66,7 @@ class RunRecord:
     world, regime, seed, preset, n_genes, n_edges, n_perturbed, n_steps, n_pairs, n_held_out
         What was run; ``n_pairs`` counts the training pairs that the model saw.
     loss, loss_se, mean_delta_loss, mean_loss, baseline_loss, ridge_loss
-        Held-out losses. ``loss_se`` is the standard error over pairs; the baseline is the better of the two that ignore
+        Held-out losses. ``loss_se`` is the standard error over pairs; the baseline is the better of two that ignore
         the input: the mean change, and ``mean - x``, by which the cell becomes the mean cell (or, for real cells, the
         mean of its type).
     best_linear_loss
@@ -75,15 +75,15 @@ class RunRecord:
         Loss of the exact Bayes predictor on the same pairs; its expectation from the law; whether it is in closed
         form; and how many standard errors of the paired difference the loss lies *below* it.
     skill, ridge_skill
-        0 is the input-free baseline, 1 is exact.
+        0 is the input-free baseline, 1 the exact answer.
     late_gain
         Share of the way from baseline to Bayes risk (to ridge, for real cells) that the last fifth of the steps won.
     response_ratio
-        Size of the model's single-gene responses at the other genes relative to the exact law's: 0 says that
-        perturbing one gene never moves the answer to another.
+        Size of the model's single-gene responses at the other genes relative to the exact law's: 0 means that the
+        value given for one gene never reaches another.
     answer_spread_ratio
         Spread of the model's answers to the scored genes of one cell, relative to that of the exact answers: 0 says
-        that it cannot tell genes apart.
+        that it cannot distinguish genes.
     target, n_true, read_out, auprc, ceiling_auprc, base_rate, null_95, ci_low, ci_high, auroc, early_precision_ratio, \
 sign_agreement, shd, threshold
         The main read-out against its named target graph.

@@ -113,16 +113,16 @@ class MeanDeltaPredictor:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RidgePredictor:
-    """Ridge on what a model is given: before, which genes are told, the values told, and before where told.
+    """Ridge on a model's input: before, which genes are perturbed, the given values, and before where perturbed.
 
-    The last two span ``told x delta``. An unmeasured gene of ``before`` is set to its mean.
+    The last two span ``perturbed x delta``. An unmeasured gene of ``before`` is set to its mean.
 
     Parameters
     ----------
     vocab : GeneVocab
     before_mean_G : float64, (G,)
     coefficient_FG : float64, (4 G, G)
-        In the order before, told, told x value, told x before.
+        In the order before, perturbed, perturbed x value, perturbed x before.
     intercept_G : float64, (G,)
     penalty_G : float64, (G,)
         Chosen by generalised cross-validation for each gene, see :mod:`diagnostics.scoring.ridge`.

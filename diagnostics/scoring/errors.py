@@ -75,7 +75,7 @@ def errors_of(predicted_BG: NDArray[np.floating], pairs: PairBatch) -> Errors:
         )
     scored_BG = pairs.scored_BG
     if not scored_BG.any():
-        raise InputError("no entry of these pairs is scored: every measured gene is told; tell fewer")
+        raise InputError("no entry of these pairs is scored: every measured gene is perturbed; perturb fewer")
     bad_BG = scored_BG & ~np.isfinite(predicted_BG)
     if bad_BG.any():
         pair, gene = (int(i) for i in np.argwhere(bad_BG)[0])
@@ -85,7 +85,7 @@ def errors_of(predicted_BG: NDArray[np.floating], pairs: PairBatch) -> Errors:
 
 
 def predictions(predictor: Predictor, pairs: PairBatch, *, batch_size: int = 2048) -> NDArray[np.float32]:
-    """What a predictor says of the cells after, float32 (B, G)."""
+    """Predicted expression of the cells after, float32 (B, G)."""
     starts = range(0, len(pairs), batch_size)
     parts = [pairs.rows(slice(start, start + batch_size)) for start in starts]
     return np.concatenate([predictor.predict(control_of(part), perturbation_of(part)) for part in parts])

@@ -9,8 +9,8 @@ least. :func:`least_residual` is a bound that no answer of rank k comes below: w
 every entry is scored, offsets and skip are projected out, and what the largest k singular values of the rest leave
 (Eckart and Young 1936) is left by every answer. Blocks that share no pair add up.
 
-Where nearly all genes are told, a pair scores few, and few numbers are enough for it: the rank that is needed is that
-of the questions that are asked, told genes and all, and no property of the world alone.
+Where nearly all genes are perturbed, a pair scores few, and few numbers are enough for it: the rank that is needed is
+that of the questions that are asked, perturbed genes included, and no property of the world alone.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Wanted:
         if not self.exact_BG.shape == self.scored_BG.shape == before_BG.shape:
             raise InputError(f"Wanted got arrays of other shapes than {self.exact_BG.shape}: give one entry for each")
         if not self.scored_BG.any():
-            raise InputError("Wanted scores no entry: every measured gene is told; tell fewer")
+            raise InputError("Wanted scores no entry: every measured gene is perturbed; perturb fewer")
 
     @property
     def n_scored(self) -> int:

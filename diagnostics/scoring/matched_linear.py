@@ -8,7 +8,7 @@ reads it off ``before``: with ``W`` the covariance within types and ``V`` that o
 
     after | before:   mean = m + (before - m) (W + V)^-1 V,   cov = W + V - V (W + V)^-1 V,
 
-and what is told then conditions this law in the same way.
+and the given values then condition this law in the same way.
 """
 
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ class TypeMeanPredictor:
     def predict(
         self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
     ) -> NDArray[np.float32]:
-        """The mean of each cell's type, whatever is told; needs the covariate ``cell_type``."""
+        """The mean of each cell's type, whatever is perturbed; needs the covariate ``cell_type``."""
         del perturbation
         predicted_BG = np.empty(control_BG.shape, dtype=np.float32)
         for cell_type, rows in _rows_by_type(covariates, self.mean_of):
@@ -160,7 +160,7 @@ class TypeLinearPredictor:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairLinearPredictor:
-    """The best linear answer for who knows what a model knows: the cell before, and what is told.
+    """The best linear answer from a model's input: the cell before and the perturbation.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class PairLinearPredictor:
     def fit(cls, cells: CellBatch) -> "PairLinearPredictor":
         """With the covariance within all types together and that of the type means, weighted by cells.
 
-        Types are used here, to tell the two covariances apart, and are not asked for by :meth:`predict`.
+        Types are used here, to separate the two covariances, and are not asked for by :meth:`predict`.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class PairLinearPredictor:
     def predict(
         self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
     ) -> NDArray[np.float32]:
-        """``E[after | before, told]``; an unmeasured gene of ``before`` is set to its mean."""
+        """``E[after | before, perturbation]``; an unmeasured gene of ``before`` is set to its mean."""
         del covariates
         deviation_BG = np.where(np.isnan(control_BG), 0.0, control_BG - self.mean_G)
         mean_BG = self.mean_G + deviation_BG @ self.pull_GG
@@ -215,7 +215,7 @@ def given(
     perturbed_BG: NDArray[np.bool_],
     value_BG: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """Mean of every gene once the told ones are seen, float64 (B, G), each pair with its own mean and told set.
+    """Mean of every gene given the perturbed ones, float64 (B, G); each pair has its own mean and perturbed genes.
 
     Any covariance is that of a linear world in which each gene depends on those before it: with the precision
     ``K = U U'`` and ``U`` upper triangular, ``sd = 1 / diag(U)`` and ``W = I - U diag(sd)``. So the exact answers of

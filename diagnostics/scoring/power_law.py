@@ -1,6 +1,6 @@
 """Excess loss over the Bayes risk as a power of the number of pairs, ``a n^-b``, and what may be read beyond the data.
 
-Dimension key: ``N`` rungs of pairs, ``S`` seeds.
+Dimension key: ``N`` numbers of pairs, ``S`` seeds.
 
 Each seed has a line of its own in log-log, by least squares; intervals are Student's over seeds. Nothing is claimed
 beyond one decade of the largest number of pairs, nor where the seeds agree that the line is bent: a loss that levels
@@ -33,7 +33,8 @@ class PowerLaw:
     b : Interval
         Mean of ``b_S`` and its interval.
     bend : Interval or None
-        Of the second-order term in ``log n``; None with fewer than three rungs, of which no line can be said.
+        Of the second-order term in ``log n``; None with fewer than three numbers of pairs, of which no line can be
+        said.
     n_largest : int
         The largest number of pairs that was measured.
     """
@@ -77,8 +78,8 @@ def fit_power_law(n_N: Sequence[int], excess_SN: NDArray[np.floating], *, level:
     Raises
     ------
     InputError
-        There are fewer than two rungs, shapes do not fit, or an excess is not above 0: a model that has reached the
-        Bayes risk is on no power law any more.
+        There are fewer than two numbers of pairs, shapes do not fit, or an excess is not above 0: a model that has
+        reached the Bayes risk is on no power law any more.
     """
     if len(set(n_N)) < 2 or excess_SN.ndim != 2 or excess_SN.shape[1] != len(n_N) or not len(excess_SN):
         raise InputError(f"excess_SN has shape {excess_SN.shape} for {len(n_N)} numbers of pairs: give (S, N), N >= 2")
@@ -113,9 +114,9 @@ def extrapolate(law: PowerLaw, target_S: Sequence[float], *, level: float = 0.95
     Returns
     -------
     Extrapolation
-        Refused where one seed or two rungs say nothing of the uncertainty, where the excess does not surely fall,
-        where its fall is bent, and where the number lies more than a decade beyond the largest measured one, or below
-        it: whoever extrapolates has not reached the target there.
+        Refused where one seed or two numbers of pairs say nothing of the uncertainty, where the excess does not surely
+        fall, where its fall is bent, and where the number lies more than a decade beyond the largest measured one, or
+        below it: whoever extrapolates has not reached the target there.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """How many pairs are needed: where a curve over the number of pairs reaches a level, over seeds and over genes.
 
-Dimension key: ``N`` rungs of pairs, ``S`` seeds, ``D`` numbers of genes.
+Dimension key: ``N`` numbers of pairs, ``S`` seeds, ``D`` numbers of genes.
 
-A curve is only known at its rungs: a level that the first rung has reached already was reached at that number *or
+A curve is only known at its points: a level that the first point has reached already was reached at that number *or
 before*, and one that the last has not reached needs *more*. Neither is a number, and nothing here makes it one.
 """
 
@@ -30,7 +30,7 @@ class Needed:
     ----------
     n : float
     bound : {"at most", "", "more than"}
-        Empty where the level was crossed between two rungs.
+        Empty where the level was crossed between two points.
     """
 
     n: float
@@ -72,8 +72,8 @@ class NeededOfSeeds:
 def crossing(n_N: Sequence[int], value_N: Sequence[float], level: float) -> Needed:
     """The number of pairs at which a curve reaches ``level``, interpolated in log n.
 
-    The curve is made monotone first, by least squares (pool adjacent violators): one lucky rung below unlucky ones
-    is luck. Between two rungs it is a straight line over log n.
+    The curve is made monotone first, by least squares (pool adjacent violators): one lucky point below unlucky ones
+    is luck. Between two points it is a straight line over log n.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ def crossing(n_N: Sequence[int], value_N: Sequence[float], level: float) -> Need
     Raises
     ------
     InputError
-        There is no rung, they do not ascend, or a value is not finite.
+        There is no point, they do not ascend, or a value is not finite.
     """
-    _check_rungs(n_N, value_N)
+    _check_points(n_N, value_N)
     from scipy.optimize import isotonic_regression
 
     smooth_N = np.asarray(isotonic_regression(np.asarray(value_N, dtype=np.float64)).x, dtype=np.float64)
@@ -142,10 +142,12 @@ def growth(n_genes_D: Sequence[int], needed_SD: Sequence[Sequence[Needed]]) -> I
     return mean_interval(slopes)
 
 
-def _check_rungs(n_N: Sequence[int], value_N: Sequence[float]) -> None:
+def _check_points(n_N: Sequence[int], value_N: Sequence[float]) -> None:
     if not len(n_N) or len(n_N) != len(value_N):
-        raise InputError(f"{len(n_N)} rungs and {len(value_N)} values are no curve: give one value for each rung")
+        raise InputError(
+            f"{len(n_N)} numbers of pairs and {len(value_N)} values are no curve: give one value for each number"
+        )
     if n_N[0] < 1 or any(b <= a for a, b in pairwise(n_N)):
-        raise InputError(f"the rungs {list(n_N)} do not ascend from 1 up: sort them and leave doubles out")
+        raise InputError(f"the numbers of pairs {list(n_N)} do not ascend from 1 up: sort them and leave doubles out")
     if not np.isfinite(value_N).all():
-        raise InputError("a value of the curve is not finite: leave the rungs out whose training diverged")
+        raise InputError("a value of the curve is not finite: leave the points out whose training diverged")

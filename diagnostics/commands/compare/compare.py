@@ -1,7 +1,5 @@
 """Configurations that differ in one part, compared over paired seeds, and whether one of them loses information.
 
-No dimension key: nothing here is an array.
-
 Intervals are Student's, of differences between trainings of the same seed, and hold together: with several comparisons
 each is at the level ``1 - .05 / n`` (Bonferroni), so that all of them cover at once in 95 % of repetitions. Where the
 reference is the best of those compared, it was chosen by looking at every pair, and every pair counts. A tie is an

@@ -152,7 +152,7 @@ def test_what_cannot_be_had_says_why() -> None:
         if score.classical
     ]
     assert own.auprc is None
-    assert "never told" in own.note
+    assert "never perturbed" in own.note
     model = GenePerturbationTransformer(preset("default", 6))
     gradient, attention = scores_from_inside(model, pairs.rows(slice(0, 1)), true_GG, "direct")
     assert gradient.auprc is None

@@ -1,7 +1,5 @@
 """Cells and pairs of a known world, through the same two interfaces as real ones.
 
-Dimension key: ``B`` cells or pairs of a block, ``G`` genes.
-
 Both generate fixed-size blocks, each from a random stream of its own, and cut them into batches afterwards: the same
 seed gives the same bytes whatever the batch size, and memory does not grow with the number of cells.
 """

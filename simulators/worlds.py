@@ -1,7 +1,5 @@
 """Worlds by name, such as ``scale_free/20``: one name and one seed give one graph and one SCM.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
-
 A name is ``family/n_genes`` and then, in any order, a mechanism, a noise and a scaling, such as
 ``erdos_renyi/50/hill/laplace``.
 """

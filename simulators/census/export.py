@@ -1,7 +1,5 @@
 """Export any source of cells as a local store with the layout of the CELLxGENE Census.
 
-Dimension key: ``B`` cells of a dataset, ``G`` genes of the vocabulary, ``F`` genes of the store, ``S`` datasets.
-
 ``cellxgene_census.open_soma(uri=path)`` opens it. What the Census loader makes of ``X/normalized``, log1p(TPM), is what
 the source gave: above 1 to the last bit, below to float32 rounding. ``obs.observation_joinid`` is the source's
 ``cell_id``, as text.

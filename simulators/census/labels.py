@@ -1,7 +1,4 @@
-"""Texts of a Census's ``obs``: from the source's covariates, from the caller, or defaults.
-
-Dimension key: ``B`` cells.
-"""
+"""Texts of a Census's ``obs``: from the source's covariates, from the caller, or defaults."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Layout of a Census: the columns of its tables with their encodings, and the tiles of its matrices on disk.
 
-Dimension key: ``B`` cells, ``S`` datasets.
-
 As in schema 2.4.0 of the CELLxGENE Census, whose texts are dictionary-encoded in ``obs`` but for
 ``observation_joinid``; a term of an ontology that is not known here is "unknown".
 """

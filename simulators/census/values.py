@@ -1,7 +1,4 @@
-"""Values of a Census: each cell's fractions of transcripts and its raw counts, checked.
-
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
-"""
+"""Values of a Census: each cell's fractions of transcripts and its raw counts, checked."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The Bayes predictor of each regime and its risk: the best possible predictions, the ceilings of all scores.
 
-Dimension key: ``B`` pairs, ``G`` genes.
-
 ========================  ===========================  ==========================================
 regime                    exact (standard error 0)     Monte Carlo with its standard error
 ========================  ===========================  ==========================================

@@ -1,7 +1,5 @@
 """Exact predictions in a linear world, for many pairs at once that each have their own perturbed genes.
 
-Dimension key: ``B`` pairs, ``G`` genes.
-
 Every pair has its own set of perturbed genes, so its own matrix to invert. Instead of cutting a matrix of another
 size out for each, perturbed genes are masked to the identity: all have one size, and numpy inverts them as one stack.
 """

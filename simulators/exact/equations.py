@@ -1,7 +1,5 @@
 """A world's structural equations, evaluated one gene at a time, and their linear Gaussian approximation.
 
-Dimension key: ``N`` simulated cells, ``G`` genes, ``P`` parents of a gene and a constant.
-
 Values of one gene may have any shape, as long as the shapes of all genes broadcast.
 """
 
@@ -65,13 +63,13 @@ def linear_twin(scm: Scm, rng: np.random.Generator) -> LinearForm:
     if isinstance(scm.mechanism, Linear):
         weight_GG, offset_G, noise_sd_G = scm.linear_form()
         return LinearForm(weight_GG=weight_GG, offset_G=offset_G, noise_sd_G=noise_sd_G)
-    cell_NG = scm.sample(_TWIN_CELLS, rng)
+    cell_BG = scm.sample(_TWIN_CELLS, rng)
     weight_GG, offset_G = np.zeros_like(scm.graph.weight_GG), np.empty(scm.graph.n_genes)
     noise_sd_G = np.empty(scm.graph.n_genes)
     for gene in range(scm.graph.n_genes):
         parents = scm.graph.parents(gene)
-        known_NP = np.column_stack([np.ones(_TWIN_CELLS), cell_NG[:, parents]])
-        coefficient_P = np.linalg.lstsq(known_NP, cell_NG[:, gene], rcond=None)[0]
-        offset_G[gene], weight_GG[parents, gene] = coefficient_P[0], coefficient_P[1:]
-        noise_sd_G[gene] = (cell_NG[:, gene] - known_NP @ coefficient_P).std()
+        known = np.column_stack([np.ones(_TWIN_CELLS), cell_BG[:, parents]])
+        coefficients = np.linalg.lstsq(known, cell_BG[:, gene], rcond=None)[0]
+        offset_G[gene], weight_GG[parents, gene] = coefficients[0], coefficients[1:]
+        noise_sd_G[gene] = (cell_BG[:, gene] - known @ coefficients).std()
     return LinearForm(weight_GG=weight_GG, offset_G=offset_G, noise_sd_G=noise_sd_G)

@@ -1,6 +1,6 @@
 """Gene graphs without cycles, and the families that they are drawn from.
 
-Dimension key: ``G`` genes of the vocabulary. ``weight_GG[i, j] != 0`` iff gene ``i`` acts on gene ``j``.
+``weight_GG[i, j] != 0`` iff gene ``i`` acts on gene ``j``.
 
 Every family shuffles its labels: a gene's token says nothing about its place in the causal order.
 """

@@ -1,7 +1,4 @@
-"""Gene graphs as networkx graphs and back: a node is a gene's id, an edge carries its ``weight``.
-
-Dimension key: ``G`` genes of the vocabulary.
-"""
+"""Gene graphs as networkx graphs and back: a node is a gene's id, an edge carries its ``weight``."""
 
 from collections.abc import Iterable, Mapping
 from numbers import Real

@@ -1,7 +1,5 @@
 """Var- and R2-sortability: how much of a world's causal order variances, or R2 of each gene, reveal.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
-
 0.5 reveals nothing, 1 (or 0) everything: a method that scores well on a world of 1 may have found only the order.
 """
 

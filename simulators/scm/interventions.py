@@ -1,7 +1,5 @@
 """Interventions: ``Do``, ``Shift``, ``KnockDown`` on a set of genes, ``DoCells`` cell by cell.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
-
 All are, gene by gene, ``x := keep * natural + add``, where ``natural`` is what the gene would have been, given its
 (possibly changed) parents and its own noise. Genes and cells that are not named stay untouched.
 """

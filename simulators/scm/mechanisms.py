@@ -1,7 +1,5 @@
 """How a gene depends on its parents: linear, tanh, Hill, pairwise interaction.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary.
-
 A mechanism works on rows (one gene in all cells of a block). What costs much and depends on one parent alone is its
 *feature*, computed once for all of its children.
 """

@@ -1,7 +1,4 @@
-"""Noise distributions of mean 0 and variance 1 with their densities; a world scales them gene by gene.
-
-Dimension key: none; any shape.
-"""
+"""Noise distributions of mean 0 and variance 1 with their densities; a world scales them gene by gene."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Structural causal models: noise to expression and back, under any intervention, with frozen parameters.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``P`` parents of one gene.
-
 Arrays are gene-major inside (a gene's values lie side by side) and come out as transposed views. Gene ``j`` is
 ``x_j = (f_j(parents) + noise_scale_j e_j - centre_j) / spread_j``; the constants are those of the undisturbed
 population and frozen when the world is built, so descendants at any distance respond.
@@ -310,9 +308,9 @@ def _exact_constants(
     spread_G = np.empty(graph.n_genes)
     for gene in graph.order:
         parents = graph.parents(gene)
-        weight_P = graph.weight_GG[parents, gene]
-        cross_G = weight_P @ cov_GG[parents]
-        variance = weight_P @ cross_G[parents] + noise_scale_G[gene] ** 2
+        weights = graph.weight_GG[parents, gene]
+        cross_G = weights @ cov_GG[parents]
+        variance = weights @ cross_G[parents] + noise_scale_G[gene] ** 2
         spread_G[gene] = np.sqrt(variance)
         seen = spread_G[gene] if scaling == "iscm" else 1.0
         cov_GG[gene] = cross_G / seen

@@ -55,7 +55,7 @@ def plan_of(request: Request) -> Plan:
     InputError
         An option does not go with the others, or as the checks of the runs.
     """
-    if scheme_and_place(request.text)[0] == WORLD:
+    if scheme_and_place(request.text)[0] == WORLD and "library_size" not in request.source.given():
         if request.n_genes is not None:
             raise InputError("--n-genes is for real cells: a world names its number of genes, such as scale_free/20")
         return _world_plan(request)
@@ -67,11 +67,11 @@ def plan_of(request: Request) -> Plan:
 
 def _world_plan(request: Request) -> Plan:
     asked = {regime_of(regime) for regime in request.regimes or _LADDER}
-    name = world_of(replace(request.source, source=request.text), takes=("network",))
+    name = world_of(replace(request.source, source=request.text), takes=("network", "world_seed"))
     network: str | None = request.source.given().get("network")
     first = Experiment(
         source=f"{WORLD}:{name}",
-        options=() if network is None else (("network", network),),
+        options=tuple(sorted(request.source.given().items())),
         n_perturbed=request.n_perturbed,
         dose_sd=2.0 if request.dose_sd is None else request.dose_sd,
         seed=request.seeds[0],
@@ -129,6 +129,8 @@ def _cells_plan(request: Request) -> Plan:
             raise InputError(
                 "an AnnData file needs --cell-type-key, the column of obs with cell types: pairs are of one type"
             )
+    if request.n_genes is not None and request.source.genes is not None:
+        raise InputError("--n-genes chooses genes and --genes names them: give one of them")
     source, n_genes = f"{scheme}:{place}", request.n_genes or N_GENES
     jobs = [
         Experiment(
@@ -137,7 +139,7 @@ def _cells_plan(request: Request) -> Plan:
             genes=request.source.genes,
             stamp=stamp_of(source),
             n_genes=n_genes,
-            n_perturbed=request.n_perturbed or (1, n_genes - 1),
+            n_perturbed=request.n_perturbed,
             seed=seed,
             **_training(request, "matched", n_genes),
         )

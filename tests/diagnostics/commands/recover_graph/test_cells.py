@@ -147,3 +147,18 @@ def test_a_panel_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
     data = cells_data_of(replace(run_on(log_file(tmp_path)), genes=str(tmp_path / "panel.txt")))
     assert data.graph.vocab.feature_id == ("ENSG00000000002", "ENSG00000000003", "ENSG00000000000")
     assert data.summary[2] == "the 3 genes of panel.txt"
+
+
+def test_a_cache_needs_no_option_and_sequenced_cells_are_read_through_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_cache(open_cells(f"h5ad:{log_file(tmp_path)}", cell_type_key="kind"), tmp_path / "cache")
+    few = ["--n-genes", "5", "--steps", "2", "--seeds", "1", "--workers", "1", "--quiet"]
+    sequenced = ["--source", "synthetic:scale_free/12", "--library-size", "5000", "--n-cells", "400"]
+    for number, source in enumerate((["--source", f"cache:{tmp_path / 'cache'}"], sequenced)):
+        assert main([*source, *few, "--out", str(tmp_path / str(number))]) in (0, 1)
+        assert "not causes" in capsys.readouterr().out
+    assert main([*sequenced, "--regime", "matched", "--out", str(tmp_path / "none")]) == 2
+    assert "--regime is for simulated worlds" in capsys.readouterr().err
+    assert main([*sequenced, *few, "--genes", "panel.txt", "--out", str(tmp_path / "none")]) == 2
+    assert "give one of them" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""One look for every figure: colours that the colour-blind tell apart, one style, reference lines drawn in one way.
+"""One look for every figure: colours that the colour-blind distinguish, one style, reference lines drawn in one way.
 
 Matplotlib's objects alone, without pyplot: no global state, no display.
 """
@@ -39,7 +39,7 @@ QUIET = "#a6a6a6"
 """Of what stands behind."""
 
 DIVERGING = "PuOr_r"
-"""The colour map of signed values: purple below zero, orange above, told apart by everyone."""
+"""The colour map of signed values: purple below zero, orange above, distinguishable by everyone."""
 
 Reference = Literal["untrained", "baseline", "ridge", "classical", "bayes", "exact law", "chance"]
 

@@ -178,7 +178,7 @@ class Progress:
         return f"{self._done:,} of {self._total:,} {self._unit}"
 
     def _left(self) -> str:
-        """Count and time; the time as soon as anything was done from which it can be told."""
+        """Count and time; the time as soon as anything was done from which it can be estimated."""
         if self._total is None:
             return ""
         n_left, n_new = max(self._total - self._done, 0), self._done - self._found
@@ -280,7 +280,7 @@ class Stages:
 
 @final
 class EndingRuns:
-    """Independent runs, told of as each ends.
+    """Independent runs, reported as each ends.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ class EndingRuns:
     unit : str
         What they are, in the plural.
     roughly_s : float, optional
-        How long all of them take, as far as can be told before any has ended.
+        How long all of them take, as far as is known before any has ended.
     quiet, stream, clock, ticking
         As of :class:`Progress`.
     """
@@ -304,7 +304,7 @@ class EndingRuns:
         clock: Callable[[], float] = time.monotonic,
         ticking: bool = True,
     ) -> None:
-        self._n_runs, self._heard = n_runs, False
+        self._n_runs, self._any_ended = n_runs, False
         self.progress = Progress("runs", n_runs, unit=unit, quiet=quiet, stream=stream, clock=clock, ticking=ticking)
         if roughly_s is not None:
             self.progress.reach(0, f"all of them take roughly {duration(roughly_s)}")
@@ -326,9 +326,9 @@ class EndingRuns:
         summary : str
             The run and its loss.
         """
-        if not self._heard:
+        if not self._any_ended:
             self.progress.reach(self._n_runs - n_left - 1, found=True)
-        self._heard = True
+        self._any_ended = True
         self.progress.report(self._n_runs - n_left, summary)
 
     def step(self, index: int, n_done: int, loss: float) -> None:

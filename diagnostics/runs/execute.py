@@ -139,7 +139,7 @@ class _Progress:
 
     def resume(self) -> None:
         self.records.update(self.store.read())
-        self._tell({run.key for run in self.runs} & set(self.records), resumed=True)
+        self._report({run.key for run in self.runs} & set(self.records), resumed=True)
 
     def step(self, index: int, n_done: int, loss: float) -> None:
         if self.on_step is not None:
@@ -148,9 +148,9 @@ class _Progress:
     def ended(self, index: int, record: Record) -> None:
         key = self.runs[index].key
         self.records[key] = self.store.add(record)
-        self._tell({key}, resumed=False)
+        self._report({key}, resumed=False)
 
-    def _tell(self, keys: set[str], *, resumed: bool) -> None:
+    def _report(self, keys: set[str], *, resumed: bool) -> None:
         n_left = len(self.todo())
         for index, run in enumerate(self.runs):
             if run.key in keys and self.on_run is not None:
@@ -170,7 +170,7 @@ def _collect(
     waiting = set(futures)
     while waiting:
         ended, waiting = wait(waiting, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-        steps.tell(progress.step)
+        steps.report(progress.step)
         for future in ended:
             try:
                 record = future.result()
@@ -195,18 +195,18 @@ class _Steps:
 
     def __init__(self, shared: Any) -> None:
         self.shared = shared
-        self._told: dict[int, float] = {}
+        self._reported: dict[int, float] = {}
 
     def note(self, index: int, n_done: int, loss: float) -> None:
         self.shared[2 * index + 1] = loss
         self.shared[2 * index] = n_done
 
-    def tell(self, on_step: Callable[[int, int, float], None]) -> None:
-        """Tell of the runs that went on since it was last asked."""
+    def report(self, on_step: Callable[[int, int, float], None]) -> None:
+        """Report the runs that went on since the last call."""
         for index in range(len(self.shared) // 2):
             n_done, loss = self.shared[2 * index], self.shared[2 * index + 1]
-            if not math.isnan(n_done) and self._told.get(index) != n_done:
-                self._told[index] = n_done
+            if not math.isnan(n_done) and self._reported.get(index) != n_done:
+                self._reported[index] = n_done
                 on_step(index, int(n_done), loss)
 
 

@@ -1,4 +1,4 @@
-"""How a function that takes long tells its caller how far it has come: a callback, since the library prints nothing."""
+"""How a function that takes long reports to its caller how far it has come: a callback; the library prints nothing."""
 
 from typing import Protocol
 

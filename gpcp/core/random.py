@@ -23,8 +23,8 @@ def stream(seed: int, *purpose: str | int) -> np.random.Generator:
     seed : int
         Not negative.
     *purpose : str or int
-        What the numbers are for, such as ``"pairing", "told"``, or the number of a block; an int is not negative
-        and below 2**32.
+        What the numbers are for, such as ``"learning curve", "training"``, or the number of a block; an int is not
+        negative and below 2**32.
 
     Raises
     ------

@@ -139,7 +139,7 @@ class ReadAhead(Generic[ItemT]):
         return item
 
     def stop(self) -> None:
-        """Tell the thread to go no further."""
+        """Ask the thread to go no further."""
         with self.changed:
             self.stopped = True
             self.ready.clear()

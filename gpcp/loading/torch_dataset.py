@@ -73,7 +73,7 @@ class PairDataset(IterableDataset[PairBatch]):
         if not 0 <= self.rank < self.n_ranks:
             raise InputError(f"PairDataset.rank is {self.rank} of {self.n_ranks}: ranks count from 0")
         self.pairs, self.batch_size, self.seed, self.even = pairs, batch_size, seed, even
-        # In shared memory, so that workers that outlive an epoch (persistent_workers) hear of the next one.
+        # In shared memory, so that workers that outlive an epoch (persistent_workers) see the next one.
         self._place: torch.Tensor = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int, *, n_done: int = 0) -> None:

@@ -107,10 +107,10 @@ class Residual(nn.Module):
             attended_BKD = inner_BLD if memory_BKD is None else memory_BKD
             if maps is not None:
                 maps[name] = self.sublayer.weights(inner_BLD, attended_BKD, attend_BK)
-            said_BLD = self.sublayer(inner_BLD, attended_BKD, attend_BK)
+            update_BLD = self.sublayer(inner_BLD, attended_BKD, attend_BK)
         else:
-            said_BLD = self.sublayer(inner_BLD)
-        summed_BLD = token_BLD + self.dropout(said_BLD)
+            update_BLD = self.sublayer(inner_BLD)
+        summed_BLD = token_BLD + self.dropout(update_BLD)
         return self.norm(summed_BLD) if self.norm_name == "post" else summed_BLD
 
 

@@ -137,8 +137,8 @@ class GenePerturbationTransformer(nn.Module):
             )
         decoded = self._decoded(batch, None)
         head: Any = self.out
-        said: Mixture = head.distribution(*decoded.asked)
-        return said.in_units(decoded.spread_BL, decoded.shift_BL)
+        mixture: Mixture = head.distribution(*decoded.asked)
+        return mixture.in_units(decoded.spread_BL, decoded.shift_BL)
 
     def distribution_parameters(self, batch: ModelBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Of :meth:`distribution`, as bare tensors: what wrappers of several processes look through for gradients."""

@@ -240,8 +240,8 @@ def _meets(statistics: GeneStatistics, min_measured: float, min_expressed: float
     meets = {f"measured in {least}": some_G & (statistics.measured_share_G >= min_measured)}
     if min_expressed:
         # A gene measured nowhere fails the rule above; it need not fail this one as well.
-        said = f"expressed in at least {100 * min_expressed:.3g}% of the cells that measure it"
-        meets[said] = ~some_G | (statistics.expressed_share_G >= min_expressed)
+        condition = f"expressed in at least {100 * min_expressed:.3g}% of the cells that measure it"
+        meets[condition] = ~some_G | (statistics.expressed_share_G >= min_expressed)
     return meets
 
 

@@ -132,7 +132,7 @@ class SweepResult:
 
     @property
     def ties(self) -> list[SweepRow]:
-        """Trials that the best one is not told apart from, without it."""
+        """Trials that the best one is not distinguished from, without it."""
         best = self.best
         return [] if best is None else [row for row in self.finished[1:] if not row.loss - best.loss > self.tie_width]
 

@@ -27,7 +27,7 @@ from gpcp.search.trial import Task, pruner, run_trial
 from gpcp.training.fit import mean_loss
 
 N_SAMPLE = 8_000
-"""Training pairs that yardsticks are fitted on, and units learnt from."""
+"""Training pairs that baselines are fitted on, and units learnt from."""
 
 _BLOCK_PAIRS = 512
 

@@ -78,7 +78,7 @@ def pruner() -> optuna.pruners.BasePruner:
 
 
 def run_trial(trial: optuna.Trial, task: Task, store: SweepStore, on_seed: Callable[[], None] | None = None) -> str:
-    """Do what is left of a claimed trial and tell the storage; its outcome.
+    """Do what is left of a claimed trial and report it to the storage; its outcome.
 
     Ended by an interrupt, the trial is given back, and the seeds that were done stay with it.
 
@@ -143,13 +143,13 @@ def _trained(
     """Train from each seed that is not done, until the outcome is known."""
     model_config, fit_config = task.space.configs(searched)
     fit_config = task.steps(fit_config)
-    told_s = time.monotonic()
+    reported_s = time.monotonic()
 
     def on_step(n_done: int, loss: float) -> None:
-        nonlocal told_s
+        nonlocal reported_s
         del n_done, loss
-        if time.monotonic() - told_s > ALIVE_EVERY_S:
-            told_s = time.monotonic()
+        if time.monotonic() - reported_s > ALIVE_EVERY_S:
+            reported_s = time.monotonic()
             store.keep_alive(trial)
 
     done: dict[str, dict[str, Any]] = dict(trial.user_attrs.get("replicates", {}))

@@ -98,7 +98,7 @@ def sample_cells(
     max_cells : int
     seed : int
     on_cells : callable
-        Told the number of cells of each block as it is read.
+        Given the number of cells of each block as it is read.
 
     Raises
     ------

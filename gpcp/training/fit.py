@@ -153,7 +153,7 @@ class _Run:
         self.best_loss, self.best_weights = math.inf, dict[str, Tensor]()
         self._since_row: list[float] = []
         # Where the run stands after each batch that was asked for and not yet stepped on: copies are made ahead.
-        self._places = deque[tuple[int, int]]()
+        self._positions = deque[tuple[int, int]]()
         self.batches = copied_ahead(self._from_here(), fabric.device)
 
     def begin(self, checkpoint: Path | None) -> None:
@@ -180,7 +180,7 @@ class _Run:
         """One step; the loss of its batch, by entry."""
         config, fabric = self.config, self.fabric
         batch, after_BL = next(self.batches)
-        self.epoch, self.batch_of_epoch = self._places.popleft()
+        self.epoch, self.batch_of_epoch = self._positions.popleft()
         batch, after_BL = batch.to(fabric.device), after_BL.to(fabric.device)
         rate = config.learning_rate_at(self.step)
         for group in self._optimizer.param_groups:
@@ -211,8 +211,8 @@ class _Run:
         weight = self.config.pair_weight
         if self.config.objective == "likelihood":
             logit_BLM, mean_BLM, log_sd_BLM = self._wrapped.distribution_parameters(batch)
-            said = Mixture(logit_BLM=logit_BLM, mean_BLM=mean_BLM, log_sd_BLM=log_sd_BLM)
-            return said.mean_BL, masked_nll(said, after_BL, batch.scored_BL, weight)
+            mixture = Mixture(logit_BLM=logit_BLM, mean_BLM=mean_BLM, log_sd_BLM=log_sd_BLM)
+            return mixture.mean_BL, masked_nll(mixture, after_BL, batch.scored_BL, weight)
         prediction_BL: Tensor = self._wrapped(batch)
         return prediction_BL, masked_loss(prediction_BL, after_BL, batch.scored_BL, weight)
 
@@ -292,7 +292,7 @@ class _Run:
             with closing(own):
                 for batch in own:
                     n_done += n_ranks
-                    self._places.append((epoch, n_done))
+                    self._positions.append((epoch, n_done))
                     yield model_batch(batch.dense())
             if not n_done:
                 raise InputError(

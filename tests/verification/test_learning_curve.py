@@ -67,7 +67,7 @@ def test_everything_that_was_asked_is_measured_between_its_two_ends(finished: Pa
         assert run["skill"] == pytest.approx((run["baseline_loss"] - run["loss"]) / span)
         assert 0 <= run["chance"] <= run["ceiling_auprc"] <= 1
         assert 0 <= run["auprc"] <= 1
-    gains = {gain["rung"]: gain["skill"] for gain in found["answer"]["gains"]}
+    gains = {gain["option"]: gain["skill"] for gain in found["answer"]["gains"]}
     assert set(gains) == {"more data", "bigger model", "longer training"}
     at = {(run["n_pairs"], run["capacity"], run["n_steps"], run["seed"]): run["skill"] for run in found["runs"]}
     won = [at[160, 4, 6, seed] - at[40, 4, 6, seed] for seed in (0, 1)]
@@ -113,7 +113,7 @@ def test_finished_trainings_are_kept_and_a_torn_one_is_done_again(
         }
 
     assert without_seconds(tmp_path) == without_seconds(finished)
-    # One rung more trains that rung alone: 2 seeds x 2 widths, and 2 longer ones where the answer is given now.
+    # One value more trains that value alone: 2 seeds x 2 widths, and 2 longer ones where the answer is given now.
     assert main([*SMALL, "--pairs", "40", "160", "320", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().err.count("last: ") == 6
 

@@ -33,7 +33,7 @@ class Entry:
         Held-out loss of each seed; None where the training diverged.
     n_parameters : int
     rank : int
-        That its head can carry, see :mod:`diagnostics.architecture.head_rank`.
+        The output rank, see :mod:`diagnostics.architecture.head_rank`.
     objective : str
         What its training lowered.
     limits : tuple of str
@@ -301,6 +301,6 @@ def _other_reasons(entry: Entry, reference: Entry, ceilings: RankCeilings) -> st
     if own:
         return "its configuration says why: it " + "; it ".join(own)
     return (
-        f"its head carries enough (rank {entry.rank}), so that no loss of information is shown: give it more steps, "
+        f"its output rank is enough ({entry.rank}), so that no loss of information is shown: give it more steps, "
         "another rate or another start"
     )

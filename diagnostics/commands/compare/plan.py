@@ -1,7 +1,4 @@
-"""From the arguments of ``compare_heads`` to its trainings, each checked before the first one starts.
-
-No dimension key: nothing here is an array.
-"""
+"""From the arguments of ``compare_heads`` to its trainings, each checked before the first one starts."""
 
 import hashlib
 from collections.abc import Mapping

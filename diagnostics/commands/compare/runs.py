@@ -22,7 +22,7 @@ from simulators.worlds import World
 N_SAMPLE = 8000
 """Pairs that the baselines are fitted on."""
 
-_SAYS_NOTHING = 1e-4
+_NEGLIGIBLE = 1e-4
 """A bound that four decimals do not show."""
 
 SHARE = 0.99
@@ -103,4 +103,4 @@ def ceilings_of(data: Experiment, *, skip: bool, ranks: set[int]) -> RankCeiling
 def _bounds(wanted: Wanted, ranks: list[int], rng: np.random.Generator) -> dict[int, float]:
     """Of the ranks for which one was found that says anything."""
     found = {rank: least_residual(wanted, rank, rng=rng) for rank in ranks}
-    return {rank: bound for rank, bound in found.items() if bound > _SAYS_NOTHING}
+    return {rank: bound for rank, bound in found.items() if bound > _NEGLIGIBLE}

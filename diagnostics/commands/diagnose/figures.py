@@ -36,7 +36,7 @@ class Shown:
     title, message : str
         What it is, and how it is read.
     svg : str
-        The drawing; empty where there is nothing to draw, and ``message`` tells why.
+        The drawing; empty where there is nothing to draw, and ``message`` gives the reason.
     """
 
     title: str
@@ -68,7 +68,7 @@ def _drawn(title: str, draw: Callable[[Probe], Shown], probe: Probe) -> Shown:
     try:
         return replace(draw(probe), title=title)
     except Exception as error:
-        # Whatever the subject's own code raises: the checks have told of it, and the page is still whole.
+        # Whatever the subject's own code raises: the checks have reported it, and the page is still whole.
         return Shown(title=title, message=f"not drawn: {traceback.format_exception_only(error)[-1].strip()}")
 
 
@@ -108,7 +108,7 @@ def rates(probe: Probe) -> Shown:
     given = given_rate(probe)
     low, high = range_test.usable
     point_of = {point.rate: (point.loss if math.isfinite(point.loss) else None) for point in range_test.points}
-    said = (
+    rates_text = (
         f"usable {low:.1g} to {high:.1g}, suggestion {range_test.suggestion:.1g}"
         if range_test.learns
         else "no rate learns"
@@ -118,7 +118,7 @@ def rates(probe: Probe) -> Shown:
         message=f"Loss after {range_test.n_steps} steps at each rate, all from the same weights; a cross at the "
         f"top is a "
         "training that blew up or ended well above its start; open circles are the best rate with other batches. "
-        f"{said[0].upper()}{said[1:]}.",
+        f"{rates_text[0].upper()}{rates_text[1:]}.",
         svg=range_test_figure(
             point_of,
             start=range_test.start.loss,

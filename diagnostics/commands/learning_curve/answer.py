@@ -1,8 +1,8 @@
-"""More data, a bigger model, or longer training: which of the next rungs wins, decided over seeds.
+"""More data, a bigger model, or longer training: which of these options wins, decided over seeds.
 
 Dimension key: ``S`` seeds.
 
-One stands at a number of pairs, a capacity and a number of steps. From there each rung is tried alone, with the same
+One stands at a number of pairs, a capacity and a number of steps. From there each option is tried alone, with the same
 seeds, that is on the same worlds and pairs, so that what it wins is a paired difference of skill.
 """
 
@@ -12,27 +12,28 @@ from typing import Literal, final
 
 from gpcp.core.intervals import Interval, paired_difference
 
-RungName = Literal["more data", "bigger model", "longer training"]
+OptionName = Literal["more data", "bigger model", "longer training"]
 
 WORTH = 0.01
-"""Skill below which a gain is not worth a rung: a hundredth of the way from knowing nothing to the exact answer."""
+"""Skill below which a gain is not worth its cost: a hundredth of the way from the input-free
+baseline to the exact answer."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """What one rung wins.
+    """What one option wins.
 
     Parameters
     ----------
-    rung : {"more data", "bigger model", "longer training"}
+    option : {"more data", "bigger model", "longer training"}
     summary : str
         From where to where, such as ``"2,000 -> 8,000 pairs"``.
     skill : Interval
-        Of skill, with the rung less without it.
+        Of skill, with the option less without it.
     """
 
-    rung: RungName
+    option: OptionName
     summary: str
     skill: Interval
 
@@ -50,40 +51,40 @@ class Gain:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """Which rung to take next.
+    """Which option to take next.
 
     Parameters
     ----------
     verdict : str
-        A rung's name; several, joined by ``" or "``, where they tie; ``"neither"`` where no rung wins and each is
+        An option's name; several, joined by ``" or "``, where they tie; ``"neither"`` where no option wins and each is
         ruled out; ``"nothing is left"``; ``"open"`` where the seeds do not decide.
     gains : tuple of Gain
     left : Interval
         Skill that is left to the exact answer where one stands.
     undecided : tuple of str
-        Beside a rung that is named: those that are not shown to win, nor to win less than it.
+        Beside an option that is named: those that are not shown to win, nor to win less than it.
     """
 
     verdict: str
     gains: tuple[Gain, ...]
     left: Interval
-    undecided: tuple[RungName, ...] = ()
+    undecided: tuple[OptionName, ...] = ()
 
 
 def answer_of(
-    stands_S: Sequence[float], rungs: Mapping[RungName, tuple[str, Sequence[float]]], *, level: float = 0.95
+    stands_S: Sequence[float], options: Mapping[OptionName, tuple[str, Sequence[float]]], *, level: float = 0.95
 ) -> Answer:
-    """Decide between the rungs.
+    """Decide between the options.
 
-    The rung with the largest gain is named if its interval lies above 0 and its gain is worth it, together with
-    every other won rung whose gain is not surely smaller (paired over seeds).
+    The option with the largest gain is named if its interval lies above 0 and its gain is worth it, together with
+    every other won option whose gain is not surely smaller (paired over seeds).
 
     Parameters
     ----------
     stands_S : sequence of float
         Skill where one stands, seed by seed.
-    rungs : mapping of name to (str, sequence of float)
-        What each rung is, and the skill after it for the same seeds in the same order.
+    options : mapping of name to (str, sequence of float)
+        What each option is, and the skill after it for the same seeds in the same order.
     level : float
         Of confidence of each interval by itself.
 
@@ -94,8 +95,8 @@ def answer_of(
     """
     left = paired_difference([1.0] * len(stands_S), stands_S, level=level)
     gains = tuple(
-        Gain(rung=rung, summary=summary, skill=paired_difference(after_S, stands_S, level=level))
-        for rung, (summary, after_S) in rungs.items()
+        Gain(option=option, summary=summary, skill=paired_difference(after_S, stands_S, level=level))
+        for option, (summary, after_S) in options.items()
     )
     won = sorted((gain for gain in gains if gain.won), key=lambda gain: -gain.skill.value)
     if not won:
@@ -103,11 +104,11 @@ def answer_of(
 
     def no_less(gain: Gain) -> bool:
         """Not surely below the best of those that won."""
-        return paired_difference(rungs[won[0].rung][1], rungs[gain.rung][1], level=level).low <= 0
+        return paired_difference(options[won[0].option][1], options[gain.option][1], level=level).low <= 0
 
-    named: list[str] = [won[0].rung, *(gain.rung for gain in won[1:] if no_less(gain))]
-    undecided: tuple[RungName, ...] = tuple(
-        gain.rung for gain in gains if not gain.won and not gain.ruled_out and no_less(gain)
+    named: list[str] = [won[0].option, *(gain.option for gain in won[1:] if no_less(gain))]
+    undecided: tuple[OptionName, ...] = tuple(
+        gain.option for gain in gains if not gain.won and not gain.ruled_out and no_less(gain)
     )
     return Answer(verdict=" or ".join(named), gains=gains, left=left, undecided=undecided)
 

@@ -1,8 +1,8 @@
-"""The sample size that a graph of d genes takes: the model's, the statistician's on the same pairs, and the theory's.
+"""The sample size that a graph of d genes takes: of the model, of the classical estimator, and in theory.
 
 Dimension key: ``S`` seeds, ``D`` numbers of genes.
 
-The statistician costs next to nothing, so that his curve has rungs of its own, each twice the last.
+The classical estimator costs next to nothing, so that its curve has numbers of pairs of its own, each twice the last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from diagnostics.runs.store import Record
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
 from gpcp.core.random import seed_of
 
-_FIRST_RUNG, _N_MOMENTS = 16, 20_000
+_FEWEST_PAIRS, _N_MOMENTS = 16, 20_000
 
 
 @final
@@ -31,12 +31,12 @@ class GenesNeeded:
     ----------
     n_genes : int
     chance : float
-        AUPRC of knowing nothing, the mean over worlds.
+        AUPRC of chance, the mean over worlds.
     ceiling : float or None
         AUPRC of the exact law in the model's read-out; None where every training diverged.
-    model_S, statistician_S : mapping of int to Needed
+    model_S, classical_S : mapping of int to Needed
         By seed.
-    model, statistician : NeededOfSeeds or None
+    model, classical : NeededOfSeeds or None
     theory : float or None
         The median over worlds; None where there is none.
     """
@@ -82,14 +82,14 @@ def _needed(n_genes: int, done: Sequence[tuple[Experiment, Record]]) -> GenesNee
 
 
 def _classical(run: Experiment) -> Needed | None:
-    """Of the pairs of a run, the first rung at which his AUPRC is high enough; without an answer he knows nothing."""
+    """Of a run's pairs, how many the classical estimator needs for a high enough AUPRC; no answer counts as 0."""
     made, n_pairs = run.world(), n_pairs_of(run)
     pairs = drawn(source_of(run, made), n_pairs, seed_of(run.seed, "learning curve", "training"))
-    rungs = [n for n in (_FIRST_RUNG * 2**k for k in range(40)) if n < n_pairs] + [n_pairs]
-    auprc = [classical_auprc(run, made, pairs.rows(slice(0, n))) for n in rungs]
+    n_pairs_N = [n for n in (_FEWEST_PAIRS * 2**k for k in range(40)) if n < n_pairs] + [n_pairs]
+    auprc = [classical_auprc(run, made, pairs.rows(slice(0, n))) for n in n_pairs_N]
     if all(one is None for one in auprc):
         return None
-    return crossing(rungs, [0.0 if one is None else one for one in auprc], TARGET_AUPRC)
+    return crossing(n_pairs_N, [0.0 if one is None else one for one in auprc], TARGET_AUPRC)
 
 
 def _theory(run: Experiment) -> float | None:

@@ -1,6 +1,6 @@
 """From the records of trainings to points of a curve, over seeds, and to what they answer.
 
-Dimension key: ``N`` rungs of pairs, ``S`` seeds.
+Dimension key: ``N`` numbers of pairs, ``S`` seeds.
 
 A seed whose training diverged at one of two points is in no comparison of them.
 """
@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from diagnostics.commands.learning_curve.answer import Answer, RungName, answer_of, fitting_of
+from diagnostics.commands.learning_curve.answer import Answer, OptionName, answer_of, fitting_of
 from diagnostics.runs.store import Record
 from diagnostics.scoring.power_law import Extrapolation, PowerLaw, extrapolate, fit_power_law
 from diagnostics.scoring.sample_size import Needed, NeededOfSeeds, crossing, of_seeds
@@ -102,28 +102,28 @@ def mean_of(records: Mapping[int, Record], name: str) -> Interval | None:
     return mean_interval(found) if found else None
 
 
-def standing_place(curves: Curves) -> Place:
-    """Where the answer is given: one rung below the top in pairs and in capacity, where there are so many rungs."""
+def current_place(curves: Curves) -> Place:
+    """Where the answer is given: one value below the largest in pairs and in capacity, where there are two."""
     pairs, capacities = curves.pairs, curves.capacities
     return Place(n_pairs=([0, *pairs])[-2] or pairs[-1], capacity=([0, *capacities])[-2] or capacities[-1],
                  n_steps=curves.n_steps)  # fmt: skip
 
 
 def answer_at(curves: Curves, place: Place, field: str) -> Answer | None:
-    """What the rungs around a place win; None where no seed has the place and a rung."""
+    """What the options from a place win; None where no seed has the place and an option."""
     stands = curves.at(place.n_pairs, place.capacity, place.n_steps)
-    rungs = _rungs(curves, place, field)
-    seeds = common([stands, *(after for _, after in rungs.values())])
-    if not seeds or not rungs:
+    options = _options(curves, place, field)
+    seeds = common([stands, *(after for _, after in options.values())])
+    if not seeds or not options:
         return None
     return answer_of(
         [stands[seed]["skill"] for seed in seeds],
-        {rung: (summary, [after[seed]["skill"] for seed in seeds]) for rung, (summary, after) in rungs.items()},
+        {option: (summary, [after[seed]["skill"] for seed in seeds]) for option, (summary, after) in options.items()},
     )
 
 
-def _rungs(curves: Curves, place: Place, field: str) -> dict[RungName, tuple[str, Mapping[int, Record]]]:
-    found: dict[RungName, tuple[str, Mapping[int, Record]]] = {}
+def _options(curves: Curves, place: Place, field: str) -> dict[OptionName, tuple[str, Mapping[int, Record]]]:
+    found: dict[OptionName, tuple[str, Mapping[int, Record]]] = {}
     more = next((n for n in curves.pairs if n > place.n_pairs), None)
     bigger = next((value for value in curves.capacities if value > place.capacity), None)
     longer = min((one.n_steps for one in curves.records if one.n_steps > place.n_steps
@@ -135,8 +135,8 @@ def _rungs(curves: Curves, place: Place, field: str) -> dict[RungName, tuple[str
     if longer is not None:
         summary = f"{place.n_steps:,} -> {longer:,} steps"
         found["longer training"] = summary, curves.at(place.n_pairs, place.capacity, longer)
-    # A rung at which every training diverged wins nothing that could be measured.
-    return {rung: (summary, after) for rung, (summary, after) in found.items() if after}
+    # An option at which every training diverged wins nothing that could be measured.
+    return {option: (summary, after) for option, (summary, after) in found.items() if after}
 
 
 def fitting_at(curves: Curves, place: Place) -> str | None:
@@ -160,7 +160,7 @@ class CurveFit:
     refusal : str
         Why there is no law.
     reached : NeededOfSeeds
-        Pairs at which skill reaches :data:`TARGET_SKILL`, between the rungs.
+        Pairs at which skill reaches :data:`TARGET_SKILL`, between the numbers of pairs.
     beyond : Extrapolation or None
         The same by the law, where the largest number of pairs has not reached it.
     """
@@ -173,7 +173,7 @@ class CurveFit:
 
 
 def fits_of(curves: Curves) -> list[CurveFit]:
-    """The power law of every capacity; seeds that have all rungs."""
+    """The power law of every capacity; seeds that have all numbers of pairs."""
     found: list[CurveFit] = []
     pairs = curves.pairs
     for capacity in curves.capacities:
@@ -203,7 +203,7 @@ def _law(pairs: Sequence[int], rows: Sequence[Sequence[Record]]) -> tuple[PowerL
 
 
 def graph_needs(curves: Curves, capacity: int) -> dict[int, Needed]:
-    """By seed, the pairs at which the AUPRC of the graph reaches :data:`TARGET_AUPRC`; rungs that diverged left out."""
+    """By seed, the pairs at which the AUPRC of the graph reaches :data:`TARGET_AUPRC`; diverged trainings left out."""
     seeds = sorted({seed for at in curves.records.values() for seed in at})
     found: dict[int, Needed] = {}
     for seed in seeds:

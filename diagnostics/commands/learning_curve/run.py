@@ -12,7 +12,7 @@ from diagnostics.cli.text import fill
 from diagnostics.commands.learning_curve.command import Request
 from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
 from diagnostics.commands.learning_curve.genes_needed import genes_needed
-from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, curves_of, fits_of, standing_place
+from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, current_place, curves_of, fits_of
 from diagnostics.commands.learning_curve.runs import CAPACITIES, N_HELD_OUT, capacity_of, carry_out, check
 from diagnostics.commands.learning_curve.table import curves_text, genes_text
 from diagnostics.runs.execute import Ended
@@ -56,7 +56,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         len(runs), unit="trainings", quiet=request.output.quiet, roughly_s=_cost_s(runs, n_jobs)
     ) as progress:
 
-        def tell(ended: Ended) -> None:
+        def report(ended: Ended) -> None:
             if not ended.resumed:
                 progress.ended(ended.n_left, _in_a_line(ended.record))
 
@@ -67,7 +67,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             workers=n_jobs,
             scheduler=request.scheduler,
             cost=lambda run: run.n_steps * capacity_of(run)[1],
-            on_run=tell,
+            on_run=report,
             on_step=progress.step,
         )
     found, shown, figures = (_genes if request.graph_genes else _curves)(runs, ordered, out)
@@ -214,7 +214,7 @@ def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) ->
     curves, field = curves_of(records), capacity_of(runs[0])[0]
     fits = fits_of(curves)
     shown = curves_text(curves, fits, field=field, head=_head(runs))
-    place = standing_place(curves)
+    place = current_place(curves)
     found = {
         "stands": to_json(place),
         "answer": to_json(answer_at(curves, place, field)),
@@ -226,8 +226,8 @@ def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) ->
 
 
 def _elsewhere(curves: Curves, field: str) -> list[dict[str, Any]]:
-    places = [Place(n_pairs=n, capacity=c, n_steps=curves.n_steps) for n in curves.pairs for c in curves.capacities]
-    return [{"place": to_json(place), "answer": to_json(answer_at(curves, place, field))} for place in places]
+    grid = [Place(n_pairs=n, capacity=c, n_steps=curves.n_steps) for n in curves.pairs for c in curves.capacities]
+    return [{"place": to_json(place), "answer": to_json(answer_at(curves, place, field))} for place in grid]
 
 
 def _genes(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from gpcp.training.replicate import Replicate
 
 N_HELD_OUT, N_VALIDATION, N_REFERENCE, N_TRAIN_LOSS = 4000, 500, 8000, 2000
-"""Pairs that losses are measured on, that choose the weights, that "knowing nothing" takes its means from (the same for
-all numbers of pairs, so that skill is one scale), and, at most, that the training loss is measured on."""
+"""Pairs that losses are measured on, that choose the weights, that the input-free baseline takes its means from (the
+same for all numbers of pairs, so that skill is one scale), and, at most, that the training loss is measured on."""
 
 N_EVALUATIONS = 20
 """How often a training is looked at, whatever its steps."""
@@ -211,7 +211,7 @@ def _memory(run: Experiment, made: World, predictor: Any, pairs: PairBatch) -> d
 
 
 def _graph(run: Experiment, made: World, predictor: Any, pairs: PairBatch, held_out: PairBatch) -> dict[str, Any]:
-    """The graph read out of the model, between chance and the exact law, and the statistician's from the same pairs."""
+    """The graph read out of the model, between chance and the exact law, and that of the classical estimator."""
     target = TARGET_OF[run.regime]
     chance = float(auprc_of(0 * target_graph(made.graph, target).astype(float), target_graph(made.graph, target)))
     found: dict[str, Any] = {

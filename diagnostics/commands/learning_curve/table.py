@@ -14,9 +14,9 @@ from diagnostics.commands.learning_curve.points import (
     Place,
     answer_at,
     common,
+    current_place,
     fitting_at,
     mean_of,
-    standing_place,
 )
 from diagnostics.scoring.sample_size import growth
 from gpcp.core.intervals import Interval
@@ -42,7 +42,7 @@ _WORDS: Mapping[str, str] = {
 
 def curves_text(curves: Curves, fits: Sequence[CurveFit], *, field: str, head: str) -> str:
     """Everything about the curves, as printed."""
-    place = standing_place(curves)
+    place = current_place(curves)
     parts = [head, points_table(curves, field), answer_text(curves, place, field)]
     parts += [part for part in (elsewhere_text(curves, place, field), fits_text(fits, field)) if part]
     if curves.n_diverged:
@@ -114,7 +114,7 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
     left = interval(answer.left)
     lines = [
         fill(f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:"),
-        *(f"  {gain.rung:<16} {gain.summary:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
+        *(f"  {gain.option:<16} {gain.summary:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
         fill(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}{_leaning(answer)}."),
     ]
     fitting = fitting_at(curves, place)
@@ -130,10 +130,10 @@ def _leaning(answer: Answer) -> str:
         return f" ({' and '.join(answer.undecided)} {verb} neither shown to win nor shown to win less)"
     if answer.verdict != "open" or not answer.gains:
         return ""
-    out = [gain.rung for gain in answer.gains if gain.ruled_out]
+    out = [gain.option for gain in answer.gains if gain.ruled_out]
     best = max(answer.gains, key=lambda gain: gain.skill.value)
     ruled = f"; {' and '.join(out)} surely wins less than .01" if out else ""
-    return f" (the largest gain so far is of {best.rung}, {best.skill.value:+.3f}, which may be luck{ruled})"
+    return f" (the largest gain so far is of {best.option}, {best.skill.value:+.3f}, which may be luck{ruled})"
 
 
 def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
@@ -150,7 +150,7 @@ def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
 
 
 def _in_short(answer: Answer) -> str:
-    gains = ", ".join(f"{gain.rung} {interval(gain.skill, sign=True)}" for gain in answer.gains)
+    gains = ", ".join(f"{gain.option} {interval(gain.skill, sign=True)}" for gain in answer.gains)
     return f"{answer.verdict} ({gains}; left {interval(answer.left)})"
 
 
@@ -205,7 +205,7 @@ def _growth(needs: Sequence[GenesNeeded], of: str) -> str:
     seeds = common(whose)
     found = growth([one.n_genes for one in needs], [[row[seed] for row in whose] for seed in seeds])
     if found is None:
-        return f"{of}: no growth can be told: fewer than two numbers of genes, or a bound among what they need"
+        return f"{of}: no growth can be estimated: fewer than two numbers of genes, or a bound among what they need"
     return f"{of}: pairs grow as genes^g, g = {interval(found)}"
 
 

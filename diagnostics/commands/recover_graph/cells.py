@@ -157,7 +157,7 @@ def _with_genes(source: CellSource, genes: tuple[str, ...], run: Experiment) -> 
 
 
 def _pairs(cells: OnlyCells, run: Experiment, purpose: str, n_pairs: int) -> PairBatch:
-    """Pairs of as many passes as it takes; passes meet the same cells in other pairs, with other genes told."""
+    """Pairs of as many passes as it takes; passes meet the same cells in other pairs, with other perturbed genes."""
     paired = Paired(cells, n_perturbed=run.n_perturbed)
     parts: list[PairBatch] = []
     n_found = 0
@@ -195,7 +195,7 @@ def _range(run: Experiment, n_genes: int) -> tuple[int, int]:
 
 
 def _commonest(cells: CellBatch) -> NDArray[np.float32]:
-    """Expression of the cells of the commonest type, (B, G): a question tells a cell what another of its type has."""
+    """Expression of the cells of the commonest type, (B, G): a question gives a cell another's values."""
     type_B = cells.covariates["cell_type"]
     names_T, n_T = np.unique(type_B, return_counts=True)
     return cells.expression_BG[type_B == names_T[n_T.argmax()]]
@@ -256,7 +256,7 @@ def _record(run: Experiment, data: CellsData, trained: Trained, folder: Path, st
         limits=limits(trained.config),
         notes=(
             *data.summary,
-            f"losses of who is told the cell type: mean of the type {type_mean:.4f}, linear {type_linear:.4f}",
+            f"losses of predictors given the cell type: mean of the type {type_mean:.4f}, linear {type_linear:.4f}",
             *notes,
         ),
         train_seconds=trained.seconds,

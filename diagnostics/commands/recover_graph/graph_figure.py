@@ -52,7 +52,7 @@ def graph_figure(recovered_GG: NDArray[np.float64], target_GG: NDArray[np.bool_]
     from matplotlib.patches import FancyArrowPatch
 
     called_GG = called_edges(recovered_GG, target_GG)
-    place_of = _places(target_GG | called_GG)
+    place_of = _positions(target_GG | called_GG)
     symmetric = bool((target_GG == target_GG.T).all())
     groups = {
         "found": target_GG & called_GG,
@@ -91,7 +91,7 @@ def graph_figure(recovered_GG: NDArray[np.float64], target_GG: NDArray[np.bool_]
     return figure
 
 
-def _places(edge_GG: NDArray[np.bool_]) -> dict[int, tuple[float, float]]:
+def _positions(edge_GG: NDArray[np.bool_]) -> dict[int, tuple[float, float]]:
     """Where each gene is drawn, within -1 .. 1; the same for the same graph."""
     import networkx as nx
 

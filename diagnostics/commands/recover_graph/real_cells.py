@@ -74,7 +74,7 @@ def choose_panel(training: CellSource, n_genes: int = 50, *, min_expressed: floa
         Fewer genes than asked for meet the conditions (the message says how many do), or there is no cell.
     """
     if n_genes < 2:
-        raise InputError(f"n_genes is {n_genes}: a panel needs at least 2, one to tell and one to score")
+        raise InputError(f"n_genes is {n_genes}: a panel needs at least 2, one to perturb and one to score")
     n_all = len(training.vocab)
     found = gene_statistics(training)
     n_cells, variance_G = found.n_cells, found.variance_G
@@ -122,6 +122,6 @@ def labels_of(pairs: PairBatch, cells: CellBatch) -> Mapping[str, NDArray[np.str
 
 
 def labelled_losses(predictor: Predictor, pairs: PairBatch, cells: CellBatch) -> Errors:
-    """Squared errors of a predictor that is told the covariates of each pair; see :func:`labels_of`."""
+    """Squared errors of a predictor that is given the covariates of each pair; see :func:`labels_of`."""
     predicted_BG = predictor.predict(control_of(pairs), perturbation_of(pairs), labels_of(pairs, cells))
     return errors_of(predicted_BG, pairs)

@@ -3,7 +3,7 @@
 Dimension key: ``B`` cells or pairs, ``G`` genes.
 
 The world, its graph and its law come from the run's seed; training pairs, held-out pairs, the values that read-outs
-tell and the resamplings of scores come from streams of their own.
+give and the resamplings of scores come from streams of their own.
 """
 
 import time

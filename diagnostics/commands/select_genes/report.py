@@ -208,7 +208,7 @@ def _across(axes: "Axes", statistics: GeneStatistics, min_measured: float | None
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
     if min_measured:
         axes.axvline(min_measured, **_LINE)
-    # Genes of the same datasets have the same share: spread over 1 percent, by a fixed rule, they can be told apart.
+    # Genes of the same datasets have the same share: spread over 1 percent, by a fixed rule, they can be distinguished.
     return measured_G + 0.01 * (np.modf(np.arange(len(measured_G)) * 0.6180339887)[0] - 0.5)
 
 

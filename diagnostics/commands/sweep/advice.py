@@ -57,7 +57,7 @@ def named_losses(sample: PairBatch, held_out: PairBatch, exact: Exact | None) ->
 
 
 def advise(model: ModelConfig, fit: FitConfig, pairs: PairSource, seed: int) -> RateAdvice | None:
-    """The cascade's learning-rate ladder; None where no rate lowers the loss within its few steps."""
+    """The checks' learning-rate range test; None where no rate lowers the loss within its few steps."""
     subject = fitted_subject(GenePerturbationTransformer(model, seed=seed), pairs, fit)
     found = run_range_test(Probe(subject, seed=seed))
     if not found.learns:
@@ -68,6 +68,6 @@ def advise(model: ModelConfig, fit: FitConfig, pairs: PairSource, seed: int) -> 
         losses=losses,
         usable=(low, high),
         suggestion=found.suggestion,
-        summary=f"the learning-rate ladder ({found.n_steps} steps a rung) suggests {found.suggestion:.2g}; usable "
+        summary=f"the learning-rate range test ({found.n_steps} steps a rate) suggests {found.suggestion:.2g}; usable "
         f"{low:.2g} .. {high:.2g}",
     )

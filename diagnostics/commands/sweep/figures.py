@@ -103,13 +103,13 @@ def _parallel_figure(result: SweepResult, judged: list[SweepRow]) -> "Figure":
     figure, ax = new_axes(1.35 * (len(axes) + 1) + 1.0, 4.8)
     finite = [row for row in judged if math.isfinite(row.loss)]
     low = min(row.loss for row in finite) if finite else 0.0
-    # What is worse than the untrained model is drawn as bad as that, so that the good ones can be told apart.
+    # What is worse than the untrained model is drawn as bad as that, so that the good ones can be distinguished.
     high = max(result.start_loss, low + 1e-12)
     for row in sorted(judged, key=lambda row: -row.loss):
         height = 1.0 if not math.isfinite(row.loss) else min((row.loss - low) / (high - low), 1.0)
-        places = [_jittered(one, row) for one in axes]
+        point_sets = [_jittered(one, row) for one in axes]
         strong = row is result.best
-        ax.plot(range(len(axes) + 1), [*places, height], color=_colour(height), zorder=3 if strong else 1,
+        ax.plot(range(len(axes) + 1), [*point_sets, height], color=_colour(height), zorder=3 if strong else 1,
                 linewidth=3.0 if strong else 1.1, alpha=1.0 if strong else 0.75)  # fmt: skip
     for place, one in enumerate(axes):
         ax.axvline(place, color=QUIET, linewidth=0.8)

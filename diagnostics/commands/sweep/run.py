@@ -40,7 +40,7 @@ EPOCH_PAIRS = 8_192
 JOURNAL = "sweep.journal"
 _ADVICE = "_rates"
 _WIDER = 10**0.5
-"""How far beyond the ladder's usable rates the sweep looks: its edges should be seen to be worse."""
+"""How far beyond the range test's usable rates the sweep looks: its edges should be seen to be worse."""
 
 _POLL_S = 0.5
 
@@ -128,7 +128,7 @@ def job_of(request: Request, out: Path, *, say: bool) -> Job:
         _say(say, "the losses to compare with: baseline, ridge, the exact answer")
         levels = named_losses(sample_of(split.training, config), split.held_out, opened.exact)
         if not request.no_range_test and RATE in space.names:
-            _say(say, "the learning-rate ladder")
+            _say(say, "the learning-rate range test")
             advice = advise(space.model, space.fit, split.training, request.seed)
     elif _ADVICE in kept:
         advice = RateAdvice.from_json(kept[_ADVICE])
@@ -175,7 +175,7 @@ def _about(request: Request) -> dict[str, Any]:
 
 
 def _about_the_usable(space: Space, advice: RateAdvice) -> Space:
-    """The space with its learning rates about those that the ladder found usable."""
+    """The space with its learning rates about those that the range test found usable."""
     low, high = advice.usable
     wider = Hyperparameter(name=RATE, low=low / _WIDER, high=high * _WIDER, log=True)
     return Space([wider if one.name == RATE else one for one in space.hyperparameters], space.model, space.fit)

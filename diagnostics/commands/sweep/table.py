@@ -37,11 +37,11 @@ def conclusions(result: SweepResult) -> list[str]:
     """What the trials say, in words, and what they do not."""
     best = result.best
     if best is None:
-        said = ["no trial has been trained from every seed: nothing can be said of the best"]
+        lines = ["no trial has been trained from every seed: nothing can be said of the best"]
     else:
-        said = [_of_best(result, best), _of_ties(result), *(f"edge: {one}" for one in result.edges())]
-    said += [*_of_rates(result), *_of_importance(result), *_of_others(result)]
-    return [line for text in said for line in wrap(text, indent="    ")]
+        lines = [_of_best(result, best), _of_ties(result), *(f"edge: {one}" for one in result.edges())]
+    lines += [*_of_rates(result), *_of_importance(result), *_of_others(result)]
+    return [line for text in lines for line in wrap(text, indent="    ")]
 
 
 def _figures(row: SweepRow, result: SweepResult) -> list[str]:
@@ -84,13 +84,13 @@ def _of_rates(result: SweepResult) -> list[str]:
     rates = result.rates()
     if rates is None:
         return []
-    said: list[str] = []
+    lines: list[str] = []
     if rates.flat_below:
-        said.append(f"{_range(rates.flat_below)} ({_trials(rates.flat_below)}, too low)")
+        lines.append(f"{_range(rates.flat_below)} ({_trials(rates.flat_below)}, too low)")
     if rates.flat_above:
-        said.append(f"{_range(rates.flat_above)} ({_trials(rates.flat_above)}, too high)")
-    text = [f"flat loss (fell by less than {FLAT:.0%} of the best one's fall) at learning rates {' and '.join(said)}"]
-    text = text if said else ["flat loss: at no end of the learning rates that were tried"]
+        lines.append(f"{_range(rates.flat_above)} ({_trials(rates.flat_above)}, too high)")
+    text = [f"flat loss (fell by less than {FLAT:.0%} of the best one's fall) at learning rates {' and '.join(lines)}"]
+    text = text if lines else ["flat loss: at no end of the learning rates that were tried"]
     if rates.diverged_above:
         text.append(f"diverged at learning rates {_range(rates.diverged_above)} ({_trials(rates.diverged_above)})")
     if rates.flat_between:
@@ -110,17 +110,17 @@ def _of_importance(result: SweepResult) -> list[str]:
 
 
 def _of_others(result: SweepResult) -> list[str]:
-    said: list[str] = []
+    lines: list[str] = []
     failed = [row for row in result.rows if row.outcome == "failed"]
-    said += [f"failed: trial {row.slot}: {row.error}" for row in failed[:3]]
+    lines += [f"failed: trial {row.slot}: {row.error}" for row in failed[:3]]
     if len(failed) > 3:
-        said.append(f"failed: {len(failed) - 3} more, see the JSON")
+        lines.append(f"failed: {len(failed) - 3} more, see the JSON")
     if result.n_unfinished:
-        said.append(
+        lines.append(
             f"unfinished: {result.n_unfinished} of {len(result.rows)} trials are run by other workers, or wait; the "
             "same command shows them when they are done"
         )
-    return said
+    return lines
 
 
 def _value(value: object) -> str:

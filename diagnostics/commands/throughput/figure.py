@@ -69,7 +69,7 @@ def shown_s(synchronous: PassTimes, prefetched: PassTimes) -> float:
 def _bars(
     ax: "Axes", row: float, from_N: NDArray[np.float64], to_N: NDArray[np.float64], colour: str, label: str
 ) -> None:
-    """Spans of time; those that follow one another are told apart by a thin gap."""
+    """Spans of time; those that follow one another are separated by a thin gap."""
     spans = list(zip(from_N.tolist(), (to_N - from_N).tolist(), strict=True))
     ax.broken_barh(spans, (row - 0.36, 0.72), facecolors=colour, edgecolors="white", linewidth=0.6, label=label)
 
@@ -80,7 +80,7 @@ def _n_done(one: PassTimes, until_s: float) -> str:
 
 
 def _plain_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:
-    # Who waits for its own reading reads.
+    # A consumer that waits for its own reading reads.
     _bars(ax, 1, one.asked_s, one.got_s, _READ, "reads")
     _bars(ax, 0, one.got_s[:-1], one.done_s[:-1], _STEP, "steps")
     ax.set_yticks([1, 0], ["reading", "model"], fontsize=SMALL)

@@ -68,7 +68,7 @@ def shares(report: OverlapReport) -> str:
         rows.append(["accelerator busy", f"{plain.device_share:.1%}", f"{ahead.device_share:.1%}"])
     hidden = f"{interval(report.efficiency)}: 0 nothing hidden, 1 all that can be"
     if report.little_to_hide:
-        hidden = f"not told: less than {NOT_BOUND:.0%} of the time could be hidden"
+        hidden = f"not shown: less than {NOT_BOUND:.0%} of the time could be hidden"
     return "\n".join(
         [
             aligned(["", "synchronous", "prefetched"], rows, align="lll"),
@@ -117,7 +117,7 @@ def banded(lost: Interval) -> str:
 
 
 def _because(report: OverlapReport) -> str:
-    said: dict[Why, str] = {
+    text_of: dict[Why, str] = {
         "uneven": "More seems to be gained than a thread can hide: it was the machine that changed.",
         "small": "Input is too small a part of the time for a thread to matter.",
         "saturated": "The processors are taken: reading computes, and there is none left for it to compute on while "
@@ -128,7 +128,7 @@ def _because(report: OverlapReport) -> str:
     }
     if report.harms and report.why == "undecided":
         return "Nothing that was measured says why."
-    return "" if report.why is None else said[report.why]
+    return "" if report.why is None else text_of[report.why]
 
 
 def _cores(report: OverlapReport) -> str:
@@ -150,47 +150,49 @@ def _cores(report: OverlapReport) -> str:
 def advice(report: OverlapReport, *, of_cache: bool = False) -> tuple[str, ...]:
     """What to do, the most useful first; ``of_cache`` says that a panel cache is read already."""
     data, model = report.row("drain"), report.row("cached")
-    said: list[str] = []
+    found: list[str] = []
     if report.little_to_hide or report.lost.value < NOT_BOUND:
         return ("leave the input as it is: a faster model step is all that would make training faster",)
     if report.helps:
-        said.append(
+        found.append(
             f"read ahead: Prefetched(pairs, depth={report.advised_depth}); {report.advised_depth} batches last "
             f"{seconds(report.advised_depth * model.batch_s)} of steps, and the longest read took "
             f"{seconds(report.longest_read_s)} (measured here with depth={report.depth})"
         )
     elif report.why == "saturated":
-        said.append("do not add threads or workers on these processors: give the run more cores, or make input cheaper")
+        found.append(
+            "do not add threads or workers on these processors: give the run more cores, or make input cheaper"
+        )
     elif report.why == "lock":
-        said.append(
+        found.append(
             f"read in processes instead: DataLoader(PairDataset(...), batch_size=None, "
             f"num_workers={report.advised_workers})"
         )
     elif report.why in ("undecided", "uneven") and not report.harms:
-        said.append(f"measure again with more than {report.n_rounds} rounds, or more than {report.n_batches} batches")
+        found.append(f"measure again with more than {report.n_rounds} rounds, or more than {report.n_batches} batches")
     if report.advised_workers > 1 and report.why != "lock":
-        said.append(
+        found.append(
             f"reading takes {data.batch_s / model.batch_s:.1f} times as long as a step: "
             f"{report.advised_workers} workers (DataLoader over PairDataset, num_workers={report.advised_workers}) "
             "would come nearer to the model's pace, where the source can skip to a batch"
         )
     if not of_cache and (data.batch_s > model.batch_s or (report.why == "saturated" and not report.little_to_hide)):
-        said.append(
+        found.append(
             "make reading cheaper: gpcp.sources.cache.build.cached(cells, folder) keeps the panel's values on disk, "
             "once"
         )
     late = report.late_share
     if report.helps and late is not None and late > NOT_BOUND and report.free_cores >= 0.5:
-        said.append(
+        found.append(
             f"try --dense-ahead: {late:.0%} of prefetched training is spent making batches dense in the model's thread"
         )
     if report.row("drain").first_batch_s > 5 * report.longest_read_s:
-        said.append(
+        found.append(
             f"the first batch took {seconds(data.first_batch_s)}, the longest after it "
             f"{seconds(report.longest_read_s)}: if the source reads in blocks, {report.n_batches} batches may hold "
             "only one; see whether more of them change the depth"
         )
-    return tuple(said) or ("nothing that was measured here speaks for a change",)
+    return tuple(found) or ("nothing that was measured here recommends a change",)
 
 
 def screen(report: OverlapReport, *, title: str, of_cache: bool = False) -> str:

@@ -247,15 +247,15 @@ def provenance_of(cells: CellSource) -> str:
 
     A long text is cut and ends in its digest, so that two that differ still differ.
     """
-    said = getattr(cells, "provenance", None)
-    if not isinstance(said, str):
+    provenance_text = getattr(cells, "provenance", None)
+    if not isinstance(provenance_text, str):
         kind = type(cells)
         # What object prints is an address, another one in every process.
-        said = f"{kind.__module__}.{kind.__qualname__}" if kind.__repr__ is object.__repr__ else repr(cells)
-    if len(said) <= _LONGEST_PROVENANCE:
-        return said
-    digest = blake2b(said.encode(), digest_size=16).hexdigest()
-    return f"{said[: _LONGEST_PROVENANCE // 2]}... ({len(said)} characters, {digest})"
+        provenance_text = f"{kind.__module__}.{kind.__qualname__}" if kind.__repr__ is object.__repr__ else repr(cells)
+    if len(provenance_text) <= _LONGEST_PROVENANCE:
+        return provenance_text
+    digest = blake2b(provenance_text.encode(), digest_size=16).hexdigest()
+    return f"{provenance_text[: _LONGEST_PROVENANCE // 2]}... ({len(provenance_text)} characters, {digest})"
 
 
 def same_cells(held: SparseCells, other: SparseCells) -> bool:

@@ -142,8 +142,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         body = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if body.get("format") != FORMAT or body.get("version") != VERSION:
-            said = f"{body.get('format')!r}, version {body.get('version')}"
-            raise refused(folder, f"{MANIFEST} is of {said}, and this gpcp reads {FORMAT!r}, version {VERSION}")
+            found = f"{body.get('format')!r}, version {body.get('version')}"
+            raise refused(folder, f"{MANIFEST} is of {found}, and this gpcp reads {FORMAT!r}, version {VERSION}")
         if body.pop("crc32") != _crc_of(body):
             raise refused(folder, f"{MANIFEST} was altered after it was written")
         return _parsed(body)
@@ -186,12 +186,12 @@ def other_genes(held: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     lacks, besides = [g for g in wanted if g not in set(held)], [g for g in held if g not in set(wanted)]
     if not lacks and not besides:
         return "it has the genes asked for in another order"
-    said = [
+    differences = [
         f"{len(genes)} {what} ({', '.join(genes[:3])}{', ...' if len(genes) > 3 else ''})"
         for genes, what in ((lacks, "that it lacks"), (besides, "not asked for"))
         if genes
     ]
-    return f"its panel of {len(held)} genes is another than the {len(wanted)} asked for: {' and '.join(said)}"
+    return f"its panel of {len(held)} genes is another than the {len(wanted)} asked for: {' and '.join(differences)}"
 
 
 def apart(held: str, wanted: str) -> str:

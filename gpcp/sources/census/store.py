@@ -176,8 +176,8 @@ def _unreachable(what: str, error: Exception) -> UnreachableError:
 
 
 def _one_line(error: Exception) -> str:
-    said = " ".join(str(error).split()) or type(error).__name__
-    return said if len(said) <= 160 else f"{said[:160]} ..."
+    one_line = " ".join(str(error).split()) or type(error).__name__
+    return one_line if len(one_line) <= 160 else f"{one_line[:160]} ..."
 
 
 def experiment_of(census: Any, organism: str) -> Any:
@@ -203,8 +203,8 @@ def built_on(census: Any) -> str:
     if "summary" not in census["census_info"]:
         return ""
     table = census["census_info"]["summary"].read(column_names=["label", "value"]).concat().to_pydict()
-    said = dict(zip(table["label"], table["value"], strict=True))
-    return str(said.get("census_build_date") or "")
+    value_of = dict(zip(table["label"], table["value"], strict=True))
+    return str(value_of.get("census_build_date") or "")
 
 
 def presence(

@@ -101,8 +101,8 @@ def genes_of(
         summary.append(f"{n_missing} of {len(id_G)} genes without an Ensembl id dropped")
     length_G = None
     if gene_length is not None:
-        length_G, said = _lengths(file, layer, id_G, gene_length, missing_length)
-        summary.append(said)
+        length_G, length_summary = _lengths(file, layer, id_G, gene_length, missing_length)
+        summary.append(length_summary)
     return MatrixGenes(label_G=label_G, id_G=id_G, length_G=length_G, summary=tuple(summary))
 
 

@@ -1,4 +1,4 @@
-"""The answer: which rung is named, when several are, and when the seeds do not decide."""
+"""The answer: which option is named, when several are, and when the seeds do not decide."""
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ JITTER = (0.0, 0.001, -0.001, 0.0005, -0.0005, 0.0002)
 
 
 def answer(stands: list[float], data: float, bigger: float, longer: float, noise: float = 1.0) -> Answer:
-    rungs = {
+    options = {
         name: (name, [one + gain + noise * jitter for one, jitter in zip(stands, JITTER, strict=False)])
         for name, gain in (("more data", data), ("bigger model", bigger), ("longer training", longer))
     }
-    return answer_of(stands, rungs)  # pyright: ignore[reportArgumentType]
+    return answer_of(stands, options)  # pyright: ignore[reportArgumentType]
 
 
 @given(stands=STANDS, gain=st.floats(0.05, 0.15))
-def test_the_only_rung_that_wins_is_named_whatever_the_spread_between_seeds(stands: list[float], gain: float):
+def test_the_only_option_that_wins_is_named_whatever_the_spread_between_seeds(stands: list[float], gain: float):
     assert answer(stands, gain, 0, 0).verdict == "more data"
     assert answer(stands, 0, gain, 0).verdict == "bigger model"
     assert answer(stands, 0, 0, gain).verdict == "longer training"
@@ -30,7 +30,7 @@ def test_the_only_rung_that_wins_is_named_whatever_the_spread_between_seeds(stan
 
 
 @given(stands=STANDS)
-def test_rungs_that_win_alike_are_named_together(stands: list[float]):
+def test_options_that_win_alike_are_named_together(stands: list[float]):
     assert answer(stands, 0.1, 0.1, 0).verdict == "more data or bigger model"
     assert answer(stands, 0, 0, 0).verdict == "neither"
 
@@ -64,17 +64,17 @@ def test_nothing_is_left_at_the_exact_answer():
 
 
 @given(stands=STANDS, gain=st.floats(-0.3, 0.3), noise=st.floats(0, 200))
-def test_a_rung_is_named_only_if_its_interval_lies_above_0(stands: list[float], gain: float, noise: float):
+def test_an_option_is_named_only_if_its_interval_lies_above_0(stands: list[float], gain: float, noise: float):
     found = answer(stands, gain, 0, 0, noise=noise)
-    by_name = {one.rung: one for one in found.gains}
+    by_name = {one.option: one for one in found.gains}
     named = [name for name in by_name if name in found.verdict]
     assert all(by_name[name].skill.low > 0 and by_name[name].skill.value >= WORTH for name in named)
     assert (not named) == (not any(one.won for one in found.gains))
     assert found.left.value == pytest.approx(1 - np.mean(stands))
 
 
-def test_a_rung_that_wins_nothing_is_seldom_named():
-    # Of 1,000 worlds without any gain the interval of one rung lies above 0 in 2.5 %; 4 standard errors are .02.
+def test_an_option_that_wins_nothing_is_seldom_named():
+    # Of 1,000 worlds without any gain the interval of one option lies above 0 in 2.5 %; 4 standard errors are .02.
     rng = np.random.default_rng(1)
     named = 0
     for _ in range(1000):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from diagnostics.commands.learning_curve.points import Place, curves_of, fits_of, standing_place
+from diagnostics.commands.learning_curve.points import Place, current_place, curves_of, fits_of
 from diagnostics.commands.learning_curve.runs import N_HELD_OUT, configs
 from diagnostics.runs.experiment import Experiment
 from tests.diagnostics.commands.verbs import calling, with_changes
@@ -108,11 +108,11 @@ def record(n_pairs: int, capacity: int, seed: int, skill: float | None, n_steps:
             "best_skill": skill, "baseline_loss": 2.0, "bayes_risk": 1.0}  # fmt: skip
 
 
-def test_one_stands_a_rung_below_the_top_where_there_is_one():
+def test_the_answer_is_given_one_value_below_the_top_where_there_is_one():
     one = curves_of([record(500, 8, 0, 0.5)])
-    assert standing_place(one) == Place(n_pairs=500, capacity=8, n_steps=600)
+    assert current_place(one) == Place(n_pairs=500, capacity=8, n_steps=600)
     grid = curves_of([record(n, c, 0, 0.5) for n in (500, 2000, 8000) for c in (8, 16, 32)])
-    assert standing_place(grid) == Place(n_pairs=2000, capacity=16, n_steps=600)
+    assert current_place(grid) == Place(n_pairs=2000, capacity=16, n_steps=600)
 
 
 def test_an_exact_power_law_is_found_in_the_records():
@@ -125,7 +125,7 @@ def test_an_exact_power_law_is_found_in_the_records():
     (fit,) = fits_of(curves_of(records))
     assert fit.law is not None
     assert fit.law.b.value == pytest.approx(0.51)
-    # .9 (n / 500)^-.5 = .05 at n = 500 (18)^2 = 162,000; the rungs end at 32,000.
+    # .9 (n / 500)^-.5 = .05 at n = 500 (18)^2 = 162,000; the pairs end at 32,000.
     assert fit.reached.middle.bound == "more than"
     assert fit.beyond is not None
 

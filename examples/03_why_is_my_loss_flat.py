@@ -6,7 +6,7 @@ from diagnostics.__main__ import main as gpcp
 def main() -> None:
     for preset in ("seed", "default"):
         print(f"\n{' preset ' + preset + ' ':=^100}\n")
-        # The table says that the data hold the answer (ridge, the statistician and the exact law find it), and the
+        # The table says that the data hold the answer (ridge, the classical estimator and the exact law find it); the
         # verdict says why one model does not: what its configuration rules out beside what the run measured.
         gpcp(
             [

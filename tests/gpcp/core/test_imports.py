@@ -119,7 +119,7 @@ def test_a_command_that_needs_an_extra_says_so_in_one_line(arguments: list[str],
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["recover-graph", "--world", "scale_free/6", "--steps", "20", "--seed", "0", "--jobs", "1", "--quiet"],
+        ["recover-graph", "--world", "scale_free/6", "--steps", "20", "--seeds", "1", "--workers", "1", "--quiet"],
         ["diagnose", "--source", "synthetic:scale_free/6", "--model", "default", "--only", "exact"],
     ],
     ids=lambda arguments: arguments[0],

@@ -114,13 +114,13 @@ def test_finished_trainings_are_kept_and_a_torn_one_is_done_again(
 
     assert without_seconds(tmp_path) == without_seconds(finished)
     # One value more trains that value alone: 2 seeds x 2 widths, and 2 longer ones where the answer is given now.
-    assert main([*SMALL, "--pairs", "40", "160", "320", "--out", str(tmp_path)]) == 0
+    assert main([*with_changes(SMALL, ["--pairs", "40", "160", "320"]), "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().err.count("last: ") == 6
 
 
 def test_worker_processes_leave_no_trace(finished: Path, tmp_path: Path):
     few = ["--pairs", "40", "--capacity", "width=4", "--seeds", "2", "--quiet", "--workers", "2"]
-    assert main([*SMALL, *few, "--out", str(tmp_path)]) == 0
+    assert main([*with_changes(SMALL, few), "--out", str(tmp_path)]) == 0
     skills = {(run["seed"], run["n_steps"]): run["skill"] for run in results(tmp_path)["runs"]}
     others = {
         (run["seed"], run["n_steps"]): run["skill"]

@@ -70,7 +70,7 @@ def test_the_authors_panel_is_mostly_silent_and_a_chosen_one_is_not(shared_data:
     first, chosen = silent
     assert first["outcome"] == "inconclusive"
     assert first["statistic"] > 0.5
-    assert "select_genes" in first["next_step"]
+    assert "select-genes" in first["next_step"]
     assert chosen["statistic"] < first["statistic"]
 
 

@@ -1,5 +1,6 @@
 """Options that verbs share, each declared once, as frozen values that a request is composed of."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from cyclopts import Group, Parameter
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.cli.values import FLAG, KINDS, MANY, POSITIVE, RANGE, SEEDS, WHOLE
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.files import check_file, check_folder
+from gpcp.core.files import check_file, check_folder, write_json
 from gpcp.opening.cells import OPTIONS, SCHEMES, scheme_and_place, source_options
 from gpcp.opening.pairs import MAX_CELLS, OpenedPairs, PairOptions, open_pairs
 from gpcp.pairing.rules import KEYS, PairRule
@@ -163,6 +164,12 @@ class OutputOptions:
         check_file(self.json, "--json")
         return folder
 
+    def keep(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Write results as JSON to a file in the folder of results, and to ``--json`` where it was given."""
+        for file in (path, self.json):
+            if file is not None:
+                write_json(file, content)
+
 
 MaxCells: TypeAlias = Annotated[int, POSITIVE, Parameter(group=DATA, help=f"cells to read (default {MAX_CELLS:,})")]
 Seed: TypeAlias = Annotated[int, WHOLE, Parameter(group=RUNS, help="decides every draw")]
@@ -231,6 +238,11 @@ def named(source: SourceOptions) -> str:
     if source.source is None:
         raise InputError("--source is missing: name where the data come from, such as --source synthetic:scale_free/20")
     return source.source
+
+
+def n_workers(asked: int | None) -> int:
+    """The number of ``--workers``: one for each core where it was not given."""
+    return asked or os.cpu_count() or 1
 
 
 def world_of(source: SourceOptions, *, takes: tuple[str, ...] = ()) -> str:

@@ -72,6 +72,7 @@ def execute(
     *,
     workers: int = 1,
     scheduler: str | None = None,
+    fresh: bool = False,
     cost: Callable[[_RunT], float] | None = None,
     on_run: Callable[[Ended], None] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
@@ -90,6 +91,8 @@ def execute(
         Worker processes of this machine; with 1 everything happens in this process.
     scheduler : str, optional
         Address of a Dask scheduler, whose workers are used instead.
+    fresh : bool
+        Do all of them anew: results of theirs that the store has are dropped.
     cost : callable, optional
         By which the most expensive runs are started first; in the order given by default.
     on_run : callable, optional
@@ -107,6 +110,8 @@ def execute(
         After the workers were ended; finished runs are in the store.
     """
     with store.locked():
+        if fresh:
+            store.drop({run.key for run in runs})
         progress = _Progress(runs=runs, store=store, on_run=on_run, on_step=on_step)
         progress.resume()
         todo = sorted(progress.todo(), key=lambda index: -cost(runs[index]) if cost else 0.0)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import gpcp
 from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch, concatenate
+from gpcp.core.random import seed_of
 from simulators.scm.regimes import regime_of
 from simulators.sources import SimulatedPairs
 from simulators.worlds import World, world
@@ -131,6 +133,17 @@ class Experiment:
             n_perturbed=self.n_perturbed,
             dose_sd=self.dose_sd,
         )
+
+    def drawn(self, made: World, purpose: str, n_pairs: int) -> PairBatch:
+        """So many pairs of the world, always the same for a purpose, such as ``"held out"``.
+
+        Raises
+        ------
+        InputError
+            As :meth:`pairs`.
+        """
+        batches = self.pairs(made, n_pairs).pairs(batch_size=n_pairs, seed=seed_of(self.seed, purpose))
+        return concatenate(batches)
 
     def configs(self, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
         """The model's and the training's configuration, checked.

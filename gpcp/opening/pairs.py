@@ -195,14 +195,3 @@ def split_pairs(named: OpenedPairs, *, n_held_out: int, seed: int) -> SplitPairs
     if not parts:
         raise InputError(f"{named.name}: the cells held out make no pair; give more cells, or match on less")
     return SplitPairs(training=training, held_out=concatenate(parts).rows(slice(0, n_held_out)), summary=summary)
-
-
-def pair_options_of(arguments: Any) -> PairOptions:
-    """What the attributes of a command's arguments ask for."""
-    return PairOptions(
-        regime=arguments.regime,
-        n_perturbed=None if arguments.n_perturbed is None else tuple(arguments.n_perturbed),
-        match_on=None if arguments.match_on is None else tuple(arguments.match_on),
-        differ_on=tuple(arguments.differ_on),
-        max_cells=getattr(arguments, "max_cells", None),
-    )

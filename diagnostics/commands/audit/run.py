@@ -15,7 +15,7 @@ from diagnostics.commands.audit.command import Request
 from diagnostics.commands.audit.figure import draw
 from diagnostics.commands.audit.table import screen
 from diagnostics.results.report import versions
-from gpcp.core.files import to_json, write_json, write_text
+from gpcp.core.files import to_json, write_text
 from gpcp.opening.cells import open_annotation, open_cells
 from gpcp.panels.annotation import GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
@@ -95,9 +95,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     }
     draw(audits, out / "audit.png")
     write_text(out / "audit.txt", shown + "\n")
-    for path in (out / "audit.json", request.output.json):
-        if path is not None:
-            write_json(path, content)
+    request.output.keep(out / "audit.json", content)
     print(shown)
     print(f"\n{time.perf_counter() - start_s:.0f} s; audit.txt, audit.json and audit.png in {out}/")
     return 0 if can_teach(audits[-1]) else 1

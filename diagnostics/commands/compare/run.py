@@ -1,11 +1,11 @@
 """What ``compare`` does with its arguments: plan, train, judge, show and write."""
 
-import os
 import time
 from collections.abc import Sequence
 
 from diagnostics.architecture.head_rank import output_rank
 from diagnostics.architecture.static_limits import limits
+from diagnostics.cli.options import n_workers
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.compare.command import Request
 from diagnostics.commands.compare.compare import Entry, compared
@@ -16,7 +16,7 @@ from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import Record, ResultStore
-from gpcp.core.files import write_json, write_text
+from gpcp.core.files import write_text
 
 
 def execute(request: Request, command_line: Sequence[str]) -> int:
@@ -30,9 +30,6 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     start_s = time.perf_counter()
     out = request.output.folder("compare")
     plan = plan_of(request)
-    store = ResultStore(out / "trainings.jsonl")
-    if request.fresh:
-        store.drop({run.key for _, run in plan.runs})
     rank_of = {name: output_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())
     ceilings = ceilings_of(data_of(plan.data), skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
@@ -49,9 +46,10 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         records = execute_runs(
             [run for _, run in plan.runs],
             train,
-            store,
-            workers=request.workers or os.cpu_count() or 1,
+            ResultStore(out / "trainings.jsonl"),
+            workers=n_workers(request.workers),
             scheduler=request.scheduler,
+            fresh=request.fresh,
             on_run=shown,
             on_step=progress.step,
         )
@@ -70,9 +68,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         },
         "seconds": time.perf_counter() - start_s,
     }
-    for path in (out / "compared.json", request.output.json):
-        if path is not None:
-            write_json(path, content)
+    request.output.keep(out / "compared.json", content)
     write_text(out / "compared.txt", text + "\n")
     print(text)
     print(f"\n{time.perf_counter() - start_s:.0f} s; compared.txt, compared.json and compared.png in {out}/")

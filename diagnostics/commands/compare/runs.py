@@ -13,7 +13,7 @@ from diagnostics.scoring.errors import errors_of
 from diagnostics.scoring.levels import levels_of
 from diagnostics.scoring.low_rank import Wanted, least_residual, needed_rank, rank_fits
 from gpcp.core.errors import InputError
-from gpcp.core.pairs import PairBatch, concatenate
+from gpcp.core.pairs import PairBatch
 from gpcp.core.random import seed_of, stream
 from simulators.exact.bayes import bayes
 from simulators.scm.regimes import regime_of
@@ -39,8 +39,7 @@ def held_out_of(data: Experiment) -> tuple[World, PairBatch]:
         As :func:`data_of` gives it, so that trainings on the same data share them.
     """
     made = data.world()
-    batches = data.pairs(made, data.n_held_out).pairs(batch_size=data.n_held_out, seed=seed_of(data.seed, "held out"))
-    return made, concatenate(batches)
+    return made, data.drawn(made, "held out", data.n_held_out)
 
 
 def data_of(run: Experiment) -> Experiment:
@@ -70,7 +69,7 @@ def ceilings_of(data: Experiment, *, skip: bool, ranks: set[int]) -> RankCeiling
         The exact answer is no better than an input-free baseline: there is nothing to compare for.
     """
     made, held_out = held_out_of(data)
-    sample = concatenate(data.pairs(made, N_SAMPLE).pairs(batch_size=N_SAMPLE, seed=seed_of(data.seed, "sample")))
+    sample = data.drawn(made, "sample", N_SAMPLE)
     exact = bayes(made.scm, regime_of(data.regime), held_out, rng=stream(data.seed, "bayes"))
     levels = levels_of(sample, held_out, exact=exact, ridge_on=sample)
     if levels.skill(levels.baseline) is None:

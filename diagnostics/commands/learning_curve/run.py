@@ -1,12 +1,11 @@
 """What ``learning-curve`` does with its arguments: plan the trainings, do them, show and write what came out."""
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diagnostics.cli.options import world_of
+from diagnostics.cli.options import n_workers, world_of
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.cli.text import fill
 from diagnostics.commands.learning_curve.command import Request
@@ -20,7 +19,7 @@ from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import WORLD, Experiment, steps_for
 from diagnostics.runs.store import Record, ResultStore
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.files import to_json, write_json, write_text
+from gpcp.core.files import to_json, write_text
 from simulators.worlds import world
 
 N_STEPS, BATCH_SIZE = 600, 64
@@ -48,10 +47,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     out = request.output.folder("learning_curve")
     runs = genes_runs(request) if request.graph_genes else curve_runs(request)
     check(runs)
-    store = ResultStore(out / "runs.jsonl")
-    if request.fresh:
-        store.drop({run.key for run in runs})
-    n_jobs = request.workers or os.cpu_count() or 1
+    n_jobs = n_workers(request.workers)
     with EndingRuns(
         len(runs), unit="trainings", quiet=request.output.quiet, roughly_s=_cost_s(runs, n_jobs)
     ) as progress:
@@ -63,9 +59,10 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         ordered = execute_runs(
             runs,
             carry_out,
-            store,
+            ResultStore(out / "runs.jsonl"),
             workers=n_jobs,
             scheduler=request.scheduler,
+            fresh=request.fresh,
             cost=lambda run: run.n_steps * capacity_of(run)[1],
             on_run=report,
             on_step=progress.step,
@@ -78,9 +75,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         "runs": [{name: value for name, value in record.items() if name != "key"} for record in ordered],
         "figures": [path.name for path in figures],
     }
-    for path in (out / "results.json", request.output.json):
-        if path is not None:
-            write_json(path, content)
+    request.output.keep(out / "results.json", content)
     write_text(out / "table.txt", shown + "\n")
     print(shown)
     names = ", ".join(["table.txt", "results.json", *(path.name for path in figures)])

@@ -28,8 +28,8 @@ from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.folder import ARRAYS, HISTORY
 from diagnostics.scoring.model_losses import model_losses
-from gpcp.core.pairs import PairBatch, concatenate
-from gpcp.core.random import seed_of, stream
+from gpcp.core.pairs import PairBatch
+from gpcp.core.random import stream
 from simulators.exact.bayes import bayes
 from simulators.scm.regimes import Regime, regime_of
 from simulators.sources import SimulatedPairs
@@ -110,16 +110,12 @@ def recover(run: Experiment, folder: Path, on_step: OnStep) -> RunRecord:
 def data_of(run: Experiment) -> Data:
     """The pairs of a run."""
     made = run.world()
-
-    def drawn(purpose: str, n_pairs: int) -> PairBatch:
-        return concatenate(run.pairs(made, n_pairs).pairs(batch_size=n_pairs, seed=seed_of(run.seed, purpose)))
-
     return Data(
         world=made,
         regime=regime_of(run.regime),
         training=run.pairs(made, run.n_steps * run.batch_size),
-        sample=drawn("sample", N_SAMPLE),
-        held_out=drawn("held out", run.n_held_out),
+        sample=run.drawn(made, "sample", N_SAMPLE),
+        held_out=run.drawn(made, "held out", run.n_held_out),
     )
 
 

@@ -1,14 +1,11 @@
 """What ``recover-graph`` does with its arguments: plan the runs, do them, show and write what came out."""
 
-import os
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from diagnostics.cli.app import INTERRUPTED
+from diagnostics.cli.options import n_workers
 from diagnostics.cli.text import show, width
 from diagnostics.commands.recover_graph.command import Request
 from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
@@ -23,7 +20,7 @@ from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.folder import keep_results
 from diagnostics.runs.store import ResultStore
-from gpcp.core.files import write_json, write_text
+from gpcp.core.files import write_text
 
 
 def execute(request: Request, command_line: Sequence[str]) -> int:
@@ -39,41 +36,37 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     plan = plan_of(request)
     store = ResultStore(out / "runs.jsonl")
     keep_results(plan.jobs, store, out, resume=not request.fresh)
-    try:
-        with RunsProgress(plan.jobs, quiet=request.output.quiet) as progress:
+    with RunsProgress(plan.jobs, quiet=request.output.quiet) as progress:
 
-            def on_run(ended: Ended) -> None:
-                progress.done(ended.index, RunRecord.from_json(ended.record), resumed=ended.resumed)
+        def on_run(ended: Ended) -> None:
+            progress.done(ended.index, RunRecord.from_json(ended.record), resumed=ended.resumed)
 
-            found = execute_runs(
-                plan.jobs,
-                partial(carry_out, out=out),
-                store,
-                workers=request.workers or os.cpu_count() or 1,
-                scheduler=request.scheduler,
-                cost=lambda run: run.n_steps,
-                on_run=on_run,
-                on_step=progress.step,
-            )
-            records = [RunRecord.from_json(record) for record in found]
-    except KeyboardInterrupt:
-        print("\ngpcp recover-graph: interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        found = execute_runs(
+            plan.jobs,
+            partial(carry_out, out=out),
+            store,
+            workers=n_workers(request.workers),
+            scheduler=request.scheduler,
+            cost=lambda run: run.n_steps,
+            on_run=on_run,
+            on_step=progress.step,
+        )
+    records = [RunRecord.from_json(record) for record in found]
     report = Report(results=verdicts(records), world=plan.world, seed=tuple(sorted({r.seed for r in records})))
-    _show_and_write(request, command_line, plan, records, report, start_s)
+    _show_and_write(request, command_line, out, plan, records, report, start_s)
     return report.exit_code
 
 
 def _show_and_write(
     request: Request,
     command_line: Sequence[str],
+    out: Path,
     plan: Plan,
     records: Sequence[RunRecord],
     report: Report,
     start_s: float,
 ) -> None:
     """Draw the figures, write all files, print the table."""
-    out = request.output.folder("recover_graph")
     runs = [load_arrays(record, out / job.name) for record, job in zip(records, plan.jobs, strict=True)]
     figures = draw_all(runs, out)
     shown = screen(records, report)
@@ -89,18 +82,11 @@ def _show_and_write(
         "report": report.to_json(),
         "figures": [path.name for path in figures],
     }
-    page = report_page(runs, report, command=list(command_line), seconds=seconds)
-    _write(out, request.output.json, content, {"table.txt": shown + "\n", "report.html": page})
+    request.output.keep(out / "results.json", content)
+    write_text(out / "table.txt", shown + "\n")
+    write_text(out / "report.html", report_page(runs, report, command=list(command_line), seconds=seconds))
     show(shown)
     print(f"\n{seconds:.0f} s; report.html, table.txt, results.json and {len(figures)} figures in {out}/")
-
-
-def _write(out: Path, json: Path | None, content: Mapping[str, Any], texts: Mapping[str, str]) -> None:
-    for path in (out / "results.json", json):
-        if path is not None:
-            write_json(path, content)
-    for name, text in texts.items():
-        write_text(out / name, text)
 
 
 def screen(records: Sequence[RunRecord], report: Report) -> str:

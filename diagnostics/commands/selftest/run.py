@@ -1,8 +1,8 @@
 """What ``selftest`` does: plan the subjects, diagnose each, show and write how often the checks are right."""
 
-import os
 from collections.abc import Sequence
 
+from diagnostics.cli.options import n_workers
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.selftest.command import Request
 from diagnostics.commands.selftest.runs import Run, carry_out
@@ -10,7 +10,7 @@ from diagnostics.commands.selftest.table import figures, markdown, met
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.store import ResultStore
-from gpcp.core.files import write_json, write_text
+from gpcp.core.files import write_text
 
 
 def execute(request: Request, command_line: Sequence[str]) -> int:
@@ -31,9 +31,6 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     runs = [Run(fault=name, seed=seed, only=only) for name in names for seed in request.seeds]
     runs += [Run(fault="", seed=number, only=only) for number in range(request.healthy)]
 
-    store = ResultStore(out / "runs.jsonl")
-    if request.fresh:
-        store.drop({run.key for run in runs})
     with EndingRuns(len(runs), unit="subjects", quiet=request.output.quiet) as progress:
 
         def shown(ended: Ended) -> None:
@@ -44,16 +41,15 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         records = execute_runs(
             runs,
             carry_out,
-            store,
-            workers=request.workers or os.cpu_count() or 1,
+            ResultStore(out / "runs.jsonl"),
+            workers=n_workers(request.workers),
             scheduler=request.scheduler,
+            fresh=request.fresh,
             on_run=shown,
         )
     found = figures(records, FAULTS)
     text = markdown(records, FAULTS)
     write_text(out / "selftest.md", text)
-    for path in (out / "selftest.json", request.output.json):
-        if path is not None:
-            write_json(path, {"command": list(command_line), **found})
+    request.output.keep(out / "selftest.json", {"command": list(command_line), **found})
     print(text)
     return 0 if met(found) else 1

@@ -17,14 +17,14 @@ from typing import Any, final
 import torch
 
 from diagnostics.cli.app import INTERRUPTED
-from diagnostics.cli.options import named, pairs_asked
+from diagnostics.cli.options import n_workers, named, pairs_asked
 from diagnostics.cli.progress import Progress
 from diagnostics.commands.sweep.advice import RateAdvice, advise, named_losses
 from diagnostics.commands.sweep.command import Request
 from diagnostics.commands.sweep.figures import draw_all
 from diagnostics.commands.sweep.table import screen
 from gpcp.core.errors import InputError
-from gpcp.core.files import write_json, write_text
+from gpcp.core.files import write_text
 from gpcp.model.config import preset
 from gpcp.opening.cells import stamp_of
 from gpcp.opening.pairs import SplitPairs, split_pairs
@@ -55,17 +55,15 @@ def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
     """
     start_s = time.perf_counter()
     quiet = request.output.quiet
-    if request.fresh:
-        (out / JOURNAL).unlink(missing_ok=True)
-    n_workers = request.workers or os.cpu_count() or 1
+    workers = n_workers(request.workers)
     with _threads(request.threads):
-        job = job_of(request, out, say=not quiet)
+        job = job_of(request, out, say=not quiet, fresh=request.fresh)
         try:
             with _Progress(job.store, job.task, quiet=quiet) as progress:
-                if n_workers == 1:
+                if workers == 1:
                     work(job.store, job.task, request.seed, on_seed=progress.shown)
                 else:
-                    _work_in_processes(request, out, n_workers, job, progress)
+                    _work_in_processes(request, out, workers, job, progress)
         except KeyboardInterrupt:
             left = job.store.n_left()
             print(f"\nsweep: interrupted, {left} trials left; the same command goes on from here", file=sys.stderr)
@@ -74,9 +72,7 @@ def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
     figures = draw_all(result, out)
     shown = f"{job.title}\n\n{screen(result)}"
     content = {"command": list(command_line), **result.to_json()}
-    for path in (out / "sweep.json", request.output.json):
-        if path is not None:
-            write_json(path, content)
+    request.output.keep(out / "sweep.json", content)
     write_text(out / "table.txt", shown + "\n")
     print(shown)
     names = "".join(f", {path.name}" for path in figures)
@@ -104,8 +100,8 @@ class Job:
     title: str
 
 
-def job_of(request: Request, out: Path, *, say: bool) -> Job:
-    """Everything that the arguments name, made; the sweep planned where it is not.
+def job_of(request: Request, out: Path, *, say: bool, fresh: bool = False) -> Job:
+    """Everything that the arguments name, made; the sweep planned where it is not, or anew where ``fresh``.
 
     Raises
     ------
@@ -121,6 +117,9 @@ def job_of(request: Request, out: Path, *, say: bool) -> Job:
         base, preset(request.preset, len(split.training.vocab)), FitConfig(accelerator=accelerator())
     )
     space = Space(varied or [one for one in usual_space().values() if one.name not in base], model, fit)
+    if fresh:
+        # Only now: what was asked is known to be good, and a slip in it loses no sweep.
+        (out / JOURNAL).unlink(missing_ok=True)
     store = SweepStore(request.storage or str(out / JOURNAL), request.name)
     kept = store.settings()
     advice, levels = None, dict[str, float]()

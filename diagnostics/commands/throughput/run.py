@@ -14,7 +14,7 @@ from diagnostics.results.report import versions
 from diagnostics.throughput.cpu_use import usable_cores
 from diagnostics.throughput.report import OverlapReport, overlap_report
 from diagnostics.throughput.rounds import ROWS, StageTimes, stage_times
-from gpcp.core.files import to_json, write_json, write_text
+from gpcp.core.files import to_json, write_text
 
 
 def execute(request: Request, command_line: Sequence[str]) -> int:
@@ -55,9 +55,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         **contents(report, times, of_cache=of_cache),
         "seconds": time.perf_counter() - start_s,
     }
-    for path in (out / "results.json", request.output.json):
-        if path is not None:
-            write_json(path, content)
+    request.output.keep(out / "results.json", content)
     write_text(out / "report.txt", shown + "\n")
     print(shown)
     print(f"\n{time.perf_counter() - start_s:.0f} s; report.txt, results.json and timeline.png in {out}/")

@@ -64,6 +64,22 @@ def test_nothing_is_done_twice(tmp_path: Path, workers: int):
     assert len(store.path.read_bytes().splitlines()) == 4
 
 
+def test_fresh_does_the_runs_asked_for_anew_and_those_alone(tmp_path: Path):
+    store = ResultStore(tmp_path / "runs.jsonl")
+    execute(counted(tmp_path, range(3)), count, store)
+    execute(counted(tmp_path, range(2)), count, store, fresh=True)
+    assert times_carried_out(tmp_path) == {0: 2, 1: 2, 2: 1}
+    assert len(store.read()) == 3
+
+
+def test_fresh_drops_nothing_that_another_process_is_adding_to(tmp_path: Path):
+    store = ResultStore(tmp_path / "runs.jsonl")
+    execute(counted(tmp_path, range(2)), count, store)
+    with store.locked(), pytest.raises(InputError, match="another process"):
+        execute(counted(tmp_path, range(2)), count, ResultStore(store.path), fresh=True)
+    assert len(store.read()) == 2
+
+
 def test_an_error_of_a_run_ends_the_others_at_once_and_arrives(tmp_path: Path):
     runs = [Counting(0, str(tmp_path)), Counting(1, str(tmp_path), n_steps=1000, wait_s=1.0)]
     with pytest.raises(InputError, match="no good"):

@@ -85,6 +85,21 @@ def test_bad_use_is_one_line_and_nothing_is_trained(
     assert not (tmp_path / "out" / "sweep.journal").exists()
 
 
+def test_fresh_begins_anew_but_not_before_what_is_asked_is_known_to_be_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["--trials", "1", "--out", str(tmp_path), "--quiet"]
+    assert _run(*SMALL, *arguments) == 0
+    journal = (tmp_path / "sweep.journal").read_bytes()
+    assert _run(*SMALL, *arguments, "--fresh", "--preset", "defualt") == 2
+    assert "nearest: default" in capsys.readouterr().err
+    assert (tmp_path / "sweep.journal").read_bytes() == journal
+    # Another seed is another sweep: it is refused, but for one that begins anew.
+    assert _run(*SMALL, *arguments, "--seed", "1") == 2
+    assert _run(*SMALL, *arguments, "--seed", "1", "--fresh") == 0
+    assert (tmp_path / "sweep.journal").read_bytes() != journal
+
+
 def test_a_sweep_that_is_interrupted_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

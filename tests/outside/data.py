@@ -88,8 +88,8 @@ def cells(
     seed : int
         Of the cells.
     noise : "same" or "fresh"
-        Whether the cell after has the noise of the cell before (a counterfactual), or is another cell of its type, as in
-        a screen.
+        Whether the cell after has the noise of the cell before (a counterfactual), or is another cell of its type, as
+        in a screen.
     dose : "fixed" or "drawn"
         Every perturbed gene falls by 2, so that which gene says all; or it changes by a number between -3 and 3.
     n_perturbed : int

@@ -20,6 +20,7 @@ from gpcp.pairing.paired import Paired
 from gpcp.pairing.stats import PairingStats
 from gpcp.sources.cache.build import cached
 from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.census.store import soma_context
 
 CHUNK = 64
 """Neighbouring cells that ``ExperimentDataset`` keeps together when it shuffles, by its default."""
@@ -124,10 +125,11 @@ def plain_reading(uri: Path, *, io_batch_size: int, shuffle: bool, seed: int) ->
     import tiledbsoma
     from tiledbsoma_ml import ExperimentDataset
 
+    experiment_uri = str(uri / "census_data" / "homo_sapiens")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
-            tiledbsoma.Experiment.open(str(uri / "census_data" / "homo_sapiens")) as experiment,
+            tiledbsoma.Experiment.open(experiment_uri, context=soma_context()) as experiment,
             experiment.axis_query("RNA") as query,
         ):
             dataset = ExperimentDataset(

@@ -133,7 +133,7 @@ def export_census(
     goes in equal parts to four filler genes (``feature_type`` "filler"), so that a vocabulary which is a part of
     the genes keeps its values. A cell of a counted source without any count stays empty.
     """
-    need("tiledbsoma", "pyarrow", extra="census", use="a Census")
+    need("tiledbsoma", "cellxgene_census", "pyarrow", extra="census", use="a Census")
     target = Path(path)
     _check(target, organism, labels or {}, depth, overwrite)
     length_G = _lengths(cells.vocab, feature_length)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gpcp.sources.census.store import soma_context
 from simulators.census.spool import Spool, Stored
 from simulators.census.tables import X_ON_DISK, arrow, info_tables, label_columns, table
 
@@ -43,15 +44,15 @@ def write_store(folder: Path, spool: Spool, genes: dict[str, Any], *, organism: 
     nnz_F, n_measured_F = np.zeros(n_genes, dtype=np.int64), np.zeros(n_genes, dtype=np.int64)
     measured_SF = np.zeros((len(datasets), n_genes), dtype=np.bool_)
     parts: list[dict[str, NDArray[Any]]] = []
-    uri = folder.as_posix()
-    with cast("Any", tiledbsoma.Collection).create(uri) as census:
+    uri, context = folder.as_posix(), soma_context()
+    with cast("Any", tiledbsoma.Collection).create(uri, context=context) as census:
         census.add_new_collection("census_info")
         with census.add_new_collection("census_data") as data:
             _create_layers(data.add_new_collection(organism, tiledbsoma.Experiment), int(size_S.sum()), n_genes)
     experiment = f"{uri}/census_data/{organism}"
     with (
-        tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/raw", "w") as raw,
-        tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/normalized", "w") as normalised,
+        tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/raw", "w", context=context) as raw,
+        tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/normalized", "w", context=context) as normalised,
     ):
         start = 0
         for number, stored in enumerate(spool.stored()):
@@ -138,7 +139,7 @@ def _write_presence(measurement: str, measured_SF: NDArray[np.bool_]) -> None:
     )
     name = "feature_dataset_presence_matrix"
     with (
-        cast("Any", tiledbsoma.Measurement).open(measurement, "w") as rna,
+        cast("Any", tiledbsoma.Measurement).open(measurement, "w", context=soma_context()) as rna,
         rna.add_new_sparse_ndarray(name, type=pa.bool_(), shape=measured_SF.shape) as matrix,
     ):
         matrix.write(present)
@@ -151,12 +152,13 @@ def _write_tables(collection: str, tables: Mapping[str, Any]) -> None:
     """
     import tiledbsoma
 
-    with cast("Any", tiledbsoma.open(collection, "w")) as parent:
+    context = soma_context()
+    with cast("Any", tiledbsoma.open(collection, "w", context=context)) as parent:
         for name, values in tables.items():
             domain = [(0, max(0, values.num_rows - 1))]
             parent.add_new_dataframe(
                 name, schema=values.schema, domain=domain, index_column_names=["soma_joinid"]
             ).close()
     for name, values in tables.items():
-        with cast("Any", tiledbsoma.DataFrame).open(f"{collection}/{name}", "w") as frame:
+        with cast("Any", tiledbsoma.DataFrame).open(f"{collection}/{name}", "w", context=context) as frame:
             frame.write(values)

@@ -28,14 +28,26 @@ CONNECT_S = 10.0
 
 MEASUREMENT = "RNA"
 
-_S3_LIMITS: Mapping[str, str | float] = {
+TILEDB_CONFIG: Mapping[str, str | float] = {
     "vfs.s3.connect_timeout_ms": str(int(1000 * CONNECT_S)),
     "vfs.s3.connect_max_tries": "2",
+    # TileDB 2.28 to 2.30 (tiledbsoma 1.17 to 2.3) frees memory too early where it merges the tiles of a sparse array
+    # beforehand, and any read of a Census may then abort (TileDB-Inc/TileDB#5723). To be dropped when the oldest
+    # tiledbsoma of the extra ``census`` brings a TileDB with that mended.
+    "sm.query.sparse_global_order.preprocess_tile_merge": "0",
 }
+"""TileDB's settings wherever a Census is read or written."""
 
 
 class UnreachableError(InputError):
     """A Census that is not to be had now, though what was asked for may well exist: there is no network."""
+
+
+def soma_context() -> Any:
+    """The context with which every store is opened: cellxgene-census's own, and :data:`TILEDB_CONFIG`."""
+    import cellxgene_census
+
+    return cellxgene_census.get_default_soma_context(tiledb_config=dict(TILEDB_CONFIG))
 
 
 @final
@@ -127,9 +139,8 @@ def _opened(census_version: str | None, uri: str | None) -> Any:
 
     # What open_soma returns is a collection of anything, and a part of its type is unknown to pyright.
     open_soma = cast("Any", cellxgene_census.open_soma)  # pyright: ignore[reportUnknownMemberType]
-    context = cellxgene_census.get_default_soma_context(tiledb_config=dict(_S3_LIMITS))
     try:
-        return open_soma(census_version=census_version, uri=uri, context=context)
+        return open_soma(census_version=census_version, uri=uri, context=soma_context())
     except (tiledbsoma.DoesNotExistError, TypeError) as error:
         raise InputError(f"{(uri or census_version)!r} is no Census: {_one_line(error)}") from None
     except (tiledbsoma.SOMAError, OSError, ValueError) as error:

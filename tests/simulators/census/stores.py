@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch
 from gpcp.core.genes import GeneVocab
+from gpcp.sources.census.store import soma_context
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,7 +45,7 @@ def read_store(path: Path, organism: str = "homo_sapiens") -> Store:
     """Open a store with ``cellxgene_census`` and read everything."""
     import cellxgene_census
 
-    with cellxgene_census.open_soma(uri=path.as_posix()) as census:
+    with cellxgene_census.open_soma(uri=path.as_posix(), context=soma_context()) as census:
         experiment = census["census_data"][organism]
         rna = experiment.ms["RNA"]
         layers = {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch, rebatched_rows
 from gpcp.core.genes import GeneVocab
+from gpcp.sources.census.store import soma_context
 from simulators.census.export import export_census
 from simulators.sources import CountedBatch, concatenate_counted
 
@@ -120,7 +121,7 @@ def layer(store: Path, name: str) -> NDArray[np.float32]:
     """A layer of X as it lies there, dense, without going through any reader of cells."""
     import tiledbsoma
 
-    with tiledbsoma.open(f"{measurement_uri(store)}/X/{name}") as opened:
+    with tiledbsoma.open(f"{measurement_uri(store)}/X/{name}", context=soma_context()) as opened:
         values: Any = opened
         table = values.read().tables().concat()
         dense_NG = np.zeros(values.shape, dtype=np.float32)
@@ -132,7 +133,7 @@ def remove(collection: str, name: str) -> None:
     """Take a member out of a collection of a store."""
     import tiledbsoma
 
-    with tiledbsoma.open(collection, mode="d") as opened:
+    with tiledbsoma.open(collection, mode="d", context=soma_context()) as opened:
         parent: Any = opened
         del parent[name]
 
@@ -142,7 +143,7 @@ def put_value(store: Path, cell: int, gene: int, value: float) -> None:
     import pyarrow as pa
     import tiledbsoma
 
-    with tiledbsoma.open(f"{measurement_uri(store)}/X/normalized", mode="w") as opened:
+    with tiledbsoma.open(f"{measurement_uri(store)}/X/normalized", mode="w", context=soma_context()) as opened:
         values: Any = opened
         values.write(
             pa.table(

@@ -13,6 +13,7 @@ from tiledbsoma_ml.x_locator import XLocator
 
 from gpcp.core.errors import InputError
 from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.census.store import soma_context
 from tests.gpcp.sources.census import census_cases as cases
 
 
@@ -24,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_set_epoch_changes_nothing_but_our_seeds_do(store: Path):
     import tiledbsoma
 
-    with tiledbsoma.open(str(store / "census_data" / "homo_sapiens")) as opened:
+    with tiledbsoma.open(str(store / "census_data" / "homo_sapiens"), context=soma_context()) as opened:
         experiment: Any = opened
         locator = XLocator.create(experiment, measurement_name="RNA", layer_name="normalized")
         with experiment.axis_query(measurement_name="RNA") as query:

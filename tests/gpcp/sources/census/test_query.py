@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gpcp.core.errors import InputError
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.census.query import FILTERS, categories, conditions, labels_of, read_obs
+from gpcp.sources.census.store import soma_context
 from tests.gpcp.sources.census import census_cases as cases
 
 KNOWN = cases.truth()
@@ -27,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def obs(store: Path) -> Generator[Any, None, None]:
-    with tiledbsoma.open(str(store / "census_data" / "homo_sapiens" / "obs")) as opened:
+    with tiledbsoma.open(str(store / "census_data" / "homo_sapiens" / "obs"), context=soma_context()) as opened:
         yield opened
 
 
@@ -141,7 +142,7 @@ def test_a_dataset_that_measured_nothing_of_the_panel_is_perturbed(store: Path):
 def test_categories_are_those_of_the_column_with_a_dictionary_or_without(obs: Any, store: Path):
     assert set(categories(obs, "cell_type")) == set(cases.TYPES)
     # The genes' names have no dictionary; any other column of text is looked through like them.
-    with tiledbsoma.open(f"{cases.measurement_uri(store)}/var") as var:
+    with tiledbsoma.open(f"{cases.measurement_uri(store)}/var", context=soma_context()) as var:
         assert categories(var, "feature_id") == sorted(KNOWN.vocab.feature_id)
 
 

@@ -1,5 +1,6 @@
 """Opening a Census: what is not there is said at once, in one line, with or without a network."""
 
+import ast
 import shutil
 import socket
 import time
@@ -11,7 +12,16 @@ import pytest
 from gpcp.core.errors import InputError
 from gpcp.sources.census import store as census_store
 from gpcp.sources.census.cells import CensusCells
-from gpcp.sources.census.store import CENSUS_VERSION, UnreachableError, built_on, opened_census
+from gpcp.sources.census.store import (
+    CENSUS_VERSION,
+    MEASUREMENT,
+    UnreachableError,
+    ValuesPlace,
+    built_on,
+    experiment_of,
+    opened_census,
+    soma_context,
+)
 from tests.gpcp.sources.census import census_cases as cases
 
 
@@ -114,3 +124,46 @@ def test_the_day_a_census_was_built_is_perturbed_where_it_is_known(store: Path, 
 
 def test_a_store_is_found_by_its_address_too(store: Path):
     assert CensusCells(uri=f"file://{store}").n_cells == CensusCells(uri=str(store)).n_cells
+
+
+def test_tiledb_does_not_merge_tiles_beforehand_in_any_reading(store: Path):
+    switch = "sm.query.sparse_global_order.preprocess_tile_merge"
+    assert soma_context().tiledb_config[switch] == "0"
+    with opened_census(None, store) as census:
+        experiment = experiment_of(census, "homo_sapiens")
+        for opened in (census, experiment, experiment.obs, experiment.ms[MEASUREMENT].X["normalized"]):
+            assert opened.context.tiledb_config[switch] == "0"
+        # The pass over the values opens the store again, with what is kept here.
+        assert ValuesPlace.of(experiment, "normalized").config[switch] == "0"
+
+
+OPENERS = ("tiledbsoma.", "cellxgene_census.", "Collection)", "DataFrame)", "Measurement)", "open_soma")
+
+
+def opens_a_store(call: ast.Call) -> bool:
+    """Whether a call opens a store of TileDB-SOMA, by the names that are used for it."""
+    called = ast.unparse(call.func)
+    return called.endswith((".open", ".create", "open_soma")) and any(name in called for name in OPENERS)
+
+
+def test_every_store_is_opened_with_the_one_context():
+    root = Path(__file__).parents[4]
+    calls = [
+        (path.relative_to(root), call)
+        for folder in ("gpcp", "simulators", "diagnostics", "tests", "examples")
+        for path in sorted((root / folder).rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and opens_a_store(call)
+    ]
+    assert len(calls) >= 10
+    without = [
+        f"{path}:{call.lineno}" for path, call in calls if "context" not in {given.arg for given in call.keywords}
+    ]
+    assert not without
+    made = {
+        str(path.relative_to(root))
+        for folder in ("gpcp", "simulators", "diagnostics", "examples")
+        for path in (root / folder).rglob("*.py")
+        if "SOMATileDBContext" in (text := path.read_text(encoding="utf-8")) or "get_default_soma_context" in text
+    }
+    assert made == {"gpcp/sources/census/store.py"}

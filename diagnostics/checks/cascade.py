@@ -7,9 +7,10 @@ healthy subject. Its failure counts only where Holm's correction over all statis
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import entry_points
 
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.probe import Probe
@@ -27,7 +28,11 @@ _FILES = {
 }
 """Files of each family, in the order in which their checks run."""
 
+PLUGINS = "gpcp.checks"
+"""Group of entry points whose modules register further checks when they are imported."""
+
 OnCheck = Callable[[CheckResult], None]
+Ignore = Mapping[str, str] | Sequence[str]
 
 
 def all_checks() -> tuple[Check, ...]:
@@ -35,6 +40,8 @@ def all_checks() -> tuple[Check, ...]:
     for family in FAMILIES:
         for name in _FILES[family]:
             import_module(f"diagnostics.checks.{family}.{name}")
+    for plugin in entry_points(group=PLUGINS):
+        plugin.load()
     files = [f"diagnostics.checks.{family}.{name}" for family in FAMILIES for name in _FILES[family]]
 
     def place(one: Check) -> tuple[int, int]:
@@ -46,7 +53,7 @@ def all_checks() -> tuple[Check, ...]:
 
 
 def chosen(only: Sequence[str]) -> tuple[Check, ...]:
-    """Some checks, by name, by family, or by kind (``exact``, ``statistical``); all where nothing is named.
+    """Some checks, by code, name, family or kind (``exact``, ``statistical``); all where nothing is named.
 
     Raises
     ------
@@ -57,15 +64,44 @@ def chosen(only: Sequence[str]) -> tuple[Check, ...]:
     if not only:
         return known
     for word in only:
-        words = {name for check in known for name in (check.name, check.family, check.kind)}
+        words = {name for check in known for name in _words(check)}
         if word not in words:
-            raise InputError(f"no check, family or kind is named {word!r}; {nearest(word, sorted(words))}")
-    return tuple(check for check in known if {check.name, check.family, check.kind} & set(only))
+            raise InputError(f"no check, code, family or kind is named {word!r}; {nearest(word, sorted(words))}")
+    return tuple(check for check in known if _words(check) & set(only))
+
+
+def _words(check: Check) -> set[str]:
+    return {check.code, check.name, check.family, check.kind}
+
+
+def ignored(asked: Ignore) -> Mapping[Check, str]:
+    """The checks that are not to be asked, each with its reason.
+
+    Parameters
+    ----------
+    asked : mapping or sequence of str
+        Codes or names; a mapping gives the reason of each, ``"no reason given"`` otherwise. On the command line and in
+        sequences a reason may follow an equals sign: ``"GP203=NaN cannot occur here"``.
+
+    Raises
+    ------
+    InputError
+        A word names no check, or a whole family or kind.
+    """
+    parts = asked.items() if isinstance(asked, Mapping) else [one.partition("=")[::2] for one in asked]
+    found: dict[Check, str] = {}
+    for word, reason in parts:
+        known = {name: check for check in all_checks() for name in (check.code, check.name)}
+        if word not in known:
+            raise InputError(f"no check to ignore is named {word!r}; {nearest(word, sorted(known))}")
+        found[known[word]] = reason or "no reason given"
+    return found
 
 
 def run_checks(
-    probe: Probe, checks: Sequence[Check], *, stop_early: bool = False, on_check: OnCheck | None = None
-) -> Report:
+    probe: Probe, checks: Sequence[Check], *, ignore: Ignore = (), stop_early: bool = False,
+    on_check: OnCheck | None = None,
+) -> Report:  # fmt: skip
     """Run some checks on a subject in their order, correct for their number, and mark consequences.
 
     Parameters
@@ -74,9 +110,10 @@ def run_checks(
         Of the subject.
     checks : sequence of Check
         As :func:`chosen` gives them.
-    stop_early, on_check
+    ignore, stop_early, on_check
         As in :func:`diagnostics.checks.diagnose.diagnose`.
     """
+    reasons = ignored(ignore)
     statistical = frozenset(check.name for check in checks if check.kind == "statistical")
     results: list[CheckResult] = []
     not_asked: set[str] = set()
@@ -84,9 +121,12 @@ def run_checks(
     for one in checks:
         cause = next((found.name for found in results if _stands(found, statistical)), "") if stop_early else ""
         try:
-            if cause and one.family == "learning":
+            if one in reasons:
                 not_asked.add(one.name)
-                results.append(_not_asked(one, cause))
+                results.append(_not_asked(one, f"ignored: {reasons[one]}"))
+            elif cause and one.family == "learning":
+                not_asked.add(one.name)
+                results.append(_not_asked(one, f"not asked, since {cause} fails already"))
             else:
                 results.append(carried_out(one, probe))
             if on_check is not None:
@@ -107,9 +147,9 @@ def _stands(found: CheckResult, statistical: frozenset[str]) -> bool:
     return found.p is None or found.name not in statistical or found.p <= ALPHA / len(statistical)
 
 
-def _not_asked(one: Check, cause: str) -> CheckResult:
-    skipped = CheckResult(outcome="not_applicable", message=f"not asked, since {cause} fails already")
-    return skipped.of(one.name, cause=one.cause, seconds=0.0)
+def _not_asked(one: Check, why: str) -> CheckResult:
+    skipped = CheckResult(outcome="not_applicable", message=why)
+    return skipped.of(one.name, code=one.code, cause=one.cause, seconds=0.0)
 
 
 def carried_out(one: Check, probe: Probe) -> CheckResult:
@@ -118,13 +158,14 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
     lacking = missing(one, probe.subject)
     if lacking:
         found = CheckResult(outcome="not_applicable", message=f"needs {' and '.join(lacking)}: not given")
-        return found.of(one.name, cause=one.cause, seconds=time.perf_counter() - start_s)
+        return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
     try:
         found = one.ask(probe)
     except Exception as error:
         # Whatever the subject's own code raises is shown, and the other checks go on.
         return CheckResult(
             name=one.name,
+            code=one.code,
             outcome="error",
             message=f"the check could not be carried out: {type(error).__name__}: {' '.join(str(error).split())}",
             next_step="the traceback is in the JSON report; if the error is in your own code, it is the first thing "
@@ -133,7 +174,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
             seconds=time.perf_counter() - start_s,
             traceback=traceback.format_exc(),
         )
-    return found.of(one.name, cause=one.cause, seconds=time.perf_counter() - start_s)
+    return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
 
 
 def missing(one: Check, subject: Subject) -> tuple[str, ...]:

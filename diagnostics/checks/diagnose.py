@@ -7,7 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks.cascade import OnCheck, chosen, run_checks
+from diagnostics.checks.cascade import Ignore, OnCheck, chosen, run_checks
+from diagnostics.checks.engine.intent import Intent
 from diagnostics.checks.engine.probe import N_SAMPLE, Probe
 from diagnostics.checks.engine.subject import Forward, Loss, Subject, TrainingStep, existing
 from diagnostics.results.report import Report
@@ -28,6 +29,8 @@ def diagnose(
     forward: Forward | None = None,
     held_out: PairSource | None = None,
     only: Sequence[str] = (),
+    ignore: Ignore = (),
+    intent: Intent | None = None,
     seed: int = 0,
     n_sample: int = N_SAMPLE,
     stop_early: bool = False,
@@ -56,7 +59,11 @@ def diagnose(
     held_out : PairSource, optional
         What is measured on; other passes over ``pairs`` by default.
     only : sequence of str
-        Names, families or kinds of checks.
+        Codes, names, families or kinds of checks.
+    ignore : mapping of str to str, or sequence of str
+        Codes or names of checks that are not asked, with the reason, which the report keeps.
+    intent : Intent, optional
+        What is so on purpose: what the model is given, frozen and unused parameters, sets of cells, randomness.
     seed : int
         Decides every draw.
     n_sample : int
@@ -89,6 +96,7 @@ def diagnose(
         "training_step": training_step,
         "forward": forward,
         "held_out": held_out,
+        "intent": intent,
     }
     if isinstance(model, Subject):
         given = [name for name, part in parts.items() if part is not None]
@@ -105,10 +113,11 @@ def diagnose(
             loss=loss,
             make_optimizer=None if optimizer is None else existing(optimizer),
             training_step=step,
+            intent=Intent() if intent is None else intent,
             name="the pairs" if model is None else type(model).__name__,
         )
     probe = Probe(subject, seed=seed, n_sample=n_sample) if probe is None else probe
-    return run_checks(probe, checks, stop_early=stop_early, on_check=on_check)
+    return run_checks(probe, checks, ignore=ignore, stop_early=stop_early, on_check=on_check)
 
 
 def whole_step(step: UsersStep, *, has_optimizer: bool) -> TrainingStep:

@@ -4,7 +4,7 @@ These look at the part that a fault alters, never at the findings of the checks.
 """
 
 import copy
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import islice
 from typing import cast
 
@@ -16,7 +16,7 @@ from diagnostics.checks.engine.batches import columns, invented, set_before
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from gpcp.core.pairs import PairBatch, PairSource
-from gpcp.model.batch import ModelBatch
+from gpcp.model.batch import TENSORS, ModelBatch
 from gpcp.model.torch_seed import torch_seed
 
 _ARRAYS = ("before_BG", "after_BG", "measured_BG", "perturbed_BG")
@@ -49,7 +49,7 @@ def collated_differ(healthy: Subject, faulty: Subject) -> bool:
     """The same pairs, some genes of which are unmeasured, become another batch or other targets."""
     pairs = Probe(healthy).masked
     (one, after_BL), (other, other_BL) = healthy.collate(pairs), faulty.collate(pairs)
-    values = [(getattr(one, part.name), getattr(other, part.name)) for part in fields(ModelBatch)]
+    values = [(getattr(one, name), getattr(other, name)) for name in TENSORS]
     return any(not _same(*both) for both in [*values, (after_BL, other_BL)])
 
 

@@ -67,7 +67,9 @@ class Card:
         """The card in lines of at most ``width`` characters."""
         lines = ["=" * width, *_item("verdict", f"{self.heading}: {self.means}", width)]
         if self.first is not None:
-            lines += _item("check", f"{self.first.name}: {self.question}".removesuffix(": "), width)
+            lines += _item(
+                "check", f"{self.first.code} {self.first.name}: {self.question}".lstrip().removesuffix(": "), width
+            )
             lines += _item("evidence", self.first.message, width)
             lines += _item("", numbers(self.first), width)
         lines += _item("next step", self.next_step, width)

@@ -27,9 +27,9 @@ class CheckResult:
 
     Parameters
     ----------
-    name : str
-        Of the check, such as ``"loss.scored_only"``. A check leaves it empty: whoever runs the check fills it in, see
-        :meth:`of`.
+    name, code : str
+        Of the check, such as ``"loss.scored_only"`` and ``"GP202"``. A check leaves them empty: whoever runs the check
+        fills them in, see :meth:`of`.
     outcome : {"pass", "fail", "inconclusive", "not_applicable", "error"}
         ``"error"``: the check itself could not be carried out; the rest of the report stands.
     message : str
@@ -65,6 +65,7 @@ class CheckResult:
     """
 
     name: str = ""
+    code: str = ""
     outcome: Outcome
     message: str
     next_step: str = ""
@@ -104,10 +105,10 @@ class CheckResult:
         if self.outcome == "fail" and not self.next_step:
             raise InputError(f"CheckResult {self.name!r} fails without a next_step: say what to do about it")
 
-    def of(self, name: str, *, cause: Cause, seconds: float) -> "CheckResult":
+    def of(self, name: str, *, cause: Cause, seconds: float, code: str = "") -> "CheckResult":
         """The result under the name of its check; a failure is put down to ``cause`` unless it has one of its own."""
         return replace(
-            self, name=name, cause=(self.cause or cause) if self.outcome == "fail" else None, seconds=seconds
+            self, name=name, code=code, cause=(self.cause or cause) if self.outcome == "fail" else None, seconds=seconds
         )
 
     def to_json(self) -> dict[str, Any]:

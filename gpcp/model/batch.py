@@ -23,6 +23,9 @@ from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
 from gpcp.core.read_ahead import closed
 
+TENSORS = ("token_BL", "before_BL", "target_BL", "measured_BL", "perturbed_BL")
+"""Fields of a ``ModelBatch`` that a model reads."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,6 +42,8 @@ class ModelBatch:
         Expression after where perturbed. Values elsewhere are never read.
     measured_BL, perturbed_BL : bool, (B, L)
         Measured; perturbed (implies measured).
+    row_B : int64, (B,), optional
+        Where a pair's other entries are found by whoever keeps more of it than these tensors. No model reads it.
 
     Raises
     ------
@@ -51,6 +56,7 @@ class ModelBatch:
     target_BL: Tensor
     measured_BL: Tensor
     perturbed_BL: Tensor
+    row_B: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = self.before_BL.shape
@@ -77,6 +83,7 @@ class ModelBatch:
             target_BL=self.target_BL.to(device, dtype, non_blocking=True),
             measured_BL=self.measured_BL.to(device, non_blocking=True),
             perturbed_BL=self.perturbed_BL.to(device, non_blocking=True),
+            row_B=self.row_B,
         )
 
 
@@ -149,9 +156,6 @@ def model_batch(pairs: PairBatch) -> tuple[ModelBatch, Tensor]:
     return batch, after_BL
 
 
-_TENSORS = ("token_BL", "before_BL", "target_BL", "measured_BL", "perturbed_BL")
-
-
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Copied:
@@ -209,10 +213,10 @@ def _ready(copied: _Copied, device: torch.device) -> tuple[ModelBatch, Tensor]:
     """Let the stream that computes wait, and keep the memory from the side stream until that has used it."""
     computing = torch.cuda.current_stream(device)
     computing.wait_event(copied.there)
-    for tensor in (*(getattr(copied.batch, name) for name in _TENSORS), copied.after_BL):
+    for tensor in (*(getattr(copied.batch, name) for name in TENSORS), copied.after_BL):
         tensor.record_stream(computing)
     return copied.batch, copied.after_BL
 
 
 def _each(batch: ModelBatch, change: Callable[[Tensor], Tensor]) -> ModelBatch:
-    return ModelBatch(**{name: change(getattr(batch, name)) for name in _TENSORS})
+    return ModelBatch(**{name: change(getattr(batch, name)) for name in TENSORS}, row_B=batch.row_B)

@@ -5,7 +5,7 @@ all third genes are one gene to the model, as they are where tokens wrap around 
 """
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import deviation, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
-from gpcp.model.batch import ModelBatch
+from gpcp.model.batch import TENSORS, ModelBatch
 
 MOST_GENES = 24
 _SLACK = 1e-9
 
 
 @check(
+    "GP324",
     "architecture.distinguishes_genes",
     "Is a perturbed gene distinguished from every other?",
     cause="bug", kind="exact", needs=("model",),
@@ -65,11 +66,7 @@ def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
     value_BL = drawn.before_BL.clone()
     value_BL[:, torch.as_tensor(position_B, device=value_BL.device)] = 0.25 * lo + 0.75 * hi
     one = replace(drawn, before_BL=value_BL)
-    wide = {
-        field.name: getattr(one, field.name).expand(len(position_B), -1).clone()
-        for field in fields(ModelBatch)
-        if field.name != "token_BL"
-    }
+    wide = {name: getattr(one, name).expand(len(position_B), -1).clone() for name in TENSORS if name != "token_BL"}
     return replace(one, **wide), position_B
 
 
@@ -91,6 +88,7 @@ def _twins(probe: Probe, batch: ModelBatch, position_B: NDArray[np.int64]) -> ND
 
 
 @check(
+    "GP325",
     "architecture.reads_every_perturbation",
     "Of several perturbed genes, is each one read?",
     cause="bug", kind="exact", needs=("model",),

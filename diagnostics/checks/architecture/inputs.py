@@ -24,6 +24,7 @@ _JUNK = 1e6
 
 
 @check(
+    "GP301",
     "architecture.finite",
     "Are the untrained model's predictions finite numbers?",
     cause="bug", kind="exact", needs=("model",),
@@ -45,6 +46,7 @@ def finite(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP302",
     "architecture.repeatable",
     "Does the model in evaluation mode predict the same batch twice alike?",
     cause="bug", kind="exact", needs=("model",),
@@ -63,6 +65,7 @@ def repeatable(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP303",
     "architecture.unmeasured",
     "Do unmeasured genes change nothing, whatever is stored at their positions?",
     cause="bug", kind="exact", needs=("model",),
@@ -89,6 +92,7 @@ def unmeasured(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP304",
     "architecture.nan_unmeasured",
     "Does a NaN stored at an unmeasured position stay there?",
     cause="bug", kind="exact", needs=("model",),
@@ -130,6 +134,7 @@ def _partly_measured(probe: Probe) -> tuple[ModelBatch, Tensor]:
 
 
 @check(
+    "GP305",
     "architecture.unperturbed",
     "Is the cell after read at perturbed genes only?",
     cause="bug", kind="exact", needs=("model",),
@@ -150,6 +155,7 @@ def unperturbed(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP306",
     "architecture.reads_expression",
     "Do the predictions change with expression before?",
     cause="bug", kind="exact", needs=("model",),
@@ -168,6 +174,7 @@ def reads_expression(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP307",
     "architecture.reads_other_genes",
     "Does the expression of one gene reach the predictions for others?",
     cause="architecture", kind="exact", needs=("model",),
@@ -183,6 +190,7 @@ def reads_other_genes(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP308",
     "architecture.reads_measured",
     "Are measured genes read where others are unmeasured?",
     cause="bug", kind="exact", needs=("model",), explained_by=("architecture.reads_other_genes",),

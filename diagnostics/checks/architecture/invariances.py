@@ -24,6 +24,7 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 @check(
+    "GP314",
     "architecture.gene_order",
     "Does the order in which a batch lists its genes change nothing?",
     cause="bug", kind="exact", needs=("model",),
@@ -47,6 +48,7 @@ def gene_order(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP315",
     "architecture.other_cells",
     "Does a pair's prediction not depend on the other pairs of its batch?",
     cause="bug", kind="exact", needs=("model",),
@@ -83,6 +85,7 @@ def other_cells(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP316",
     "architecture.padding",
     "Do more padding positions change nothing?",
     cause="bug", kind="exact", needs=("model",),
@@ -111,6 +114,7 @@ def padding(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP317",
     "architecture.state_dict",
     "Is the model restored by its saved state?",
     cause="bug", kind="exact", needs=("model",),
@@ -151,6 +155,7 @@ def state_dict(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP318",
     "architecture.modes",
     "Apart from dropout, is the model the same in training as in evaluation?",
     cause="bug", kind="exact", needs=("model",),

@@ -18,6 +18,7 @@ _DRAWS = 3
 
 
 @check(
+    "GP322",
     "architecture.range",
     "Can the predictions reach as low and as high as the targets?",
     cause="architecture", kind="exact", needs=("pairs", "model"),
@@ -75,6 +76,7 @@ def _shortfall(wanted: list[tuple[float, float]], reached: list[tuple[float, flo
 
 
 @check(
+    "GP323",
     "architecture.attention",
     "Do attention weights add up to 1 over the tokens that count, and to 0 over the others?",
     cause="bug", kind="exact", needs=("model",),

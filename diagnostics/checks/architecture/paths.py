@@ -27,6 +27,7 @@ _N_EVALUATED = 6
 
 
 @check(
+    "GP319",
     "architecture.gradients",
     "Does every parameter get a gradient?",
     cause="bug", kind="exact", needs=("model",),
@@ -141,6 +142,7 @@ def _step(probe: Probe, model: nn.Module) -> None:
 
 
 @check(
+    "GP320",
     "architecture.identity",
     "Are genes of equal expression distinguished?",
     cause="architecture", kind="exact", needs=("model",),
@@ -177,6 +179,7 @@ def identity(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP321",
     "architecture.rank",
     "Does more than one number pass between genes?",
     cause="architecture", kind="exact", needs=("model",),

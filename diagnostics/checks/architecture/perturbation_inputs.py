@@ -18,6 +18,7 @@ _REACHES = "architecture.perturbation_reaches_others"
 
 
 @check(
+    "GP309",
     "architecture.reads_perturbation",
     "Do the predictions change with the perturbation?",
     cause="bug", kind="exact", needs=("model",),
@@ -36,6 +37,7 @@ def reads_perturbation(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP310",
     _REACHES,
     "Does one gene's perturbation reach the predictions for others?",
     cause="architecture", kind="exact", needs=("model",),
@@ -53,6 +55,7 @@ def perturbation_reaches_others(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP311",
     "architecture.reads_which",
     "Does it matter which gene is perturbed?",
     cause="bug", kind="exact", needs=("model",), explained_by=(_REACHES,),
@@ -78,6 +81,7 @@ def reads_which(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP312",
     "architecture.reads_dose",
     "Does it matter how far a gene is perturbed?",
     cause="bug", kind="exact", needs=("model",), explained_by=(_REACHES,),
@@ -96,6 +100,7 @@ def reads_dose(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP313",
     "architecture.reads_sign",
     "Does it matter whether a gene is perturbed up or down?",
     cause="bug", kind="exact", needs=("model",), explained_by=(_REACHES, "architecture.reads_dose"),

@@ -17,7 +17,7 @@ from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
-from gpcp.model.batch import ModelBatch
+from gpcp.model.batch import TENSORS, ModelBatch
 
 _Values: TypeAlias = NDArray[np.floating]
 _Right: TypeAlias = Callable[[PairBatch], tuple[_Values, Bools]]
@@ -94,6 +94,7 @@ def arrived(probe: Probe) -> tuple[tuple[PairBatch, Arrived], ...]:
 
 
 @check(
+    "GP101",
     "data.masks",
     "Do the masks of each gene agree with the pairs?",
     cause="bug", kind="exact", needs=("pairs",),
@@ -145,6 +146,7 @@ def _packed(mask_BG: Bools) -> NDArray[np.bytes_]:
 
 
 @check(
+    "GP102",
     "data.before",
     "Does the cell before reach the model as the pairs hold it?",
     cause="data", kind="exact", needs=("pairs",),
@@ -160,6 +162,7 @@ def before(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP103",
     "data.perturbed",
     "Does the perturbation reach the model as the pairs hold it?",
     cause="data", kind="exact", needs=("pairs",),
@@ -182,6 +185,7 @@ def perturbed(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP104",
     "data.target",
     "Is the target the cell after?",
     cause="data", kind="exact", needs=("pairs",),
@@ -226,6 +230,7 @@ def _values(probe: Probe, name: str, what: str, right_of: _Right, instead_of: _I
 
 
 @check(
+    "GP105",
     "data.leak",
     "Does the model's input stay the same when only the target changes?",
     cause="data", kind="exact", needs=("pairs",),
@@ -262,18 +267,19 @@ def with_other_answers(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
 def differing(one: ModelBatch, other: ModelBatch) -> dict[str, int]:
     """Names of the tensors in which two batches differ, each with the number of positions; NaN equals NaN."""
     found: dict[str, int] = {}
-    for field in fields(ModelBatch):
-        a, b = (getattr(batch, field.name) for batch in (one, other))
+    for name in TENSORS:
+        a, b = (getattr(batch, name) for batch in (one, other))
         if a.shape != b.shape:
-            found[field.name] = max(a.numel(), b.numel())
+            found[name] = max(a.numel(), b.numel())
             continue
         unlike = (a != b) & ~((a != a) & (b != b))
         if bool(unlike.any()):
-            found[field.name] = int(unlike.sum())
+            found[name] = int(unlike.sum())
     return found
 
 
 @check(
+    "GP106",
     "data.collate_alone",
     "Is a pair's input to the model independent of the other pairs of its batch?",
     cause="data", kind="exact", needs=("pairs",),

@@ -31,6 +31,7 @@ LEFT_OVER = 1e-3
 
 
 @check(
+    "GP112",
     "data.units",
     "Are the values log1p(TPM), or in a world's own units?",
     cause="data", kind="exact", needs=("pairs",),
@@ -58,6 +59,7 @@ def units(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP113",
     "data.perturbs_and_scores",
     "Does every pair have a perturbed gene and a scored gene?",
     cause="data", kind="exact", needs=("pairs",),
@@ -85,6 +87,7 @@ def perturbs_and_scores(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP114",
     "data.constant_genes",
     "Does every scored gene vary?",
     cause="data", kind="exact", needs=("pairs",),
@@ -118,6 +121,7 @@ def _some_names(feature_id: tuple[str, ...], which_G: NDArray[np.bool_]) -> str:
 
 
 @check(
+    "GP115",
     "data.silent",
     "Is the loss about genes that are expressed?",
     cause="data", kind="exact", needs=("pairs",),
@@ -142,6 +146,7 @@ def silent(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP116",
     "data.change",
     "Does anything that is scored change between the two cells?",
     cause="data", kind="exact", needs=("pairs",),
@@ -163,6 +168,7 @@ def change(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP117",
     "data.copied_answer",
     "Is something left to predict once the cell before is known?",
     cause="data", kind="statistical", needs=("pairs",), explained_by=("data.change",),

@@ -75,6 +75,7 @@ def same_position_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
 
 
 @check(
+    "GP108",
     "data.same_seed",
     "Does a seed decide the pairs, whatever the batch size?",
     cause="data", kind="exact", needs=("pairs",),
@@ -105,6 +106,7 @@ def _unequal(one_B: Codes, other_B: Codes) -> int:
 
 
 @check(
+    "GP109",
     "data.other_seed",
     "Does another seed give other pairs, or the same ones in another order?",
     cause="data", kind="exact", needs=("pairs",),
@@ -141,6 +143,7 @@ def other_seed(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP110",
     "data.repeats",
     "Does a pass give each pair once?",
     cause="data", kind="exact", needs=("pairs",),
@@ -176,6 +179,7 @@ def _rhythm(code_B: Codes) -> str:
 
 
 @check(
+    "GP111",
     "data.two_cells",
     "Are the two cells of a pair two cells?",
     cause="data", kind="exact", needs=("pairs",),

@@ -35,6 +35,7 @@ SOLVED = 1e-6
 
 
 @check(
+    "GP122",
     "data.split",
     "Are held-out cells unseen in training?",
     cause="data", kind="exact", needs=("pairs",),
@@ -68,6 +69,7 @@ def split(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP123",
     "data.copies",
     "Are held-out cells more than noisy copies of training cells?",
     cause="data", kind="exact", needs=("pairs",), explained_by=("data.split", "data.repeats", "data.other_seed"),
@@ -131,6 +133,7 @@ def _same_rows(held_out: PairBatch, training: PairBatch) -> NDArray[np.bool_]:
 
 
 @check(
+    "GP124",
     "data.partners",
     "Does the cell before carry information on the cell after?",
     cause="data", kind="statistical", needs=("pairs",), explained_by=("data.signal",),
@@ -165,6 +168,7 @@ def partners(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP125",
     "data.world",
     "Do the pairs follow the world that they are declared to come from?",
     cause="data", kind="statistical", needs=("pairs",),

@@ -46,6 +46,7 @@ class Taken(Protocol):
 
 
 @check(
+    "GP118",
     "data.signal",
     "Do the pairs hold anything that a linear model can learn?",
     cause="data",
@@ -68,6 +69,7 @@ def signal(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP119",
     "data.perturbation",
     "Does the perturbation carry information?",
     cause="data",
@@ -88,6 +90,7 @@ def perturbation(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP120",
     "data.identity",
     "Does it matter which genes are perturbed?",
     cause="data",
@@ -108,6 +111,7 @@ def identity(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP121",
     "data.dose",
     "Does it matter how much the perturbed genes change?",
     cause="data",

@@ -15,7 +15,7 @@ from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import DENSE_NAMES
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
-from gpcp.model.batch import ModelBatch
+from gpcp.model.batch import TENSORS, ModelBatch
 
 Shown = dict[str, Tensor]
 """Tensors of a call by their names, those of :class:`gpcp.model.batch.ModelBatch` or :data:`DENSE_NAMES`."""
@@ -25,6 +25,7 @@ _HALF = 2.0**-7
 
 
 @check(
+    "GP107",
     "data.step_inputs",
     "Does the training step pass the model the pairs that it is given?",
     cause="bug",
@@ -112,10 +113,7 @@ def _named(arguments: tuple[Any, ...], named: dict[str, Any]) -> Shown | None:
     values = [*arguments, *named.values()]
     if values and isinstance(values[0], ModelBatch):
         batch = values[0]
-        return {
-            name: cast("Tensor", getattr(batch, name)).detach().cpu().clone()
-            for name in ModelBatch.__dataclass_fields__
-        }
+        return {name: cast("Tensor", getattr(batch, name)).detach().cpu().clone() for name in TENSORS}
     if len(values) == len(DENSE_NAMES) and all(isinstance(value, Tensor) for value in values):
         ordered = [named.get(name, value) for name, value in zip(DENSE_NAMES, values, strict=True)]
         return {name: value.detach().cpu().clone() for name, value in zip(DENSE_NAMES, ordered, strict=True)}

@@ -110,6 +110,7 @@ def rows(batch: ModelBatch, which_B: Tensor) -> ModelBatch:
         target_BL=batch.target_BL[which_B],
         measured_BL=batch.measured_BL[which_B],
         perturbed_BL=batch.perturbed_BL[which_B],
+        row_B=None if batch.row_B is None else batch.row_B[which_B.cpu()],
     )
 
 
@@ -127,4 +128,5 @@ def padded(batch: ModelBatch, token_L: Tensor) -> ModelBatch:
         target_BL=wider(batch.target_BL, zeros_BL),
         measured_BL=wider(batch.measured_BL, zeros_BL),
         perturbed_BL=wider(batch.perturbed_BL, zeros_BL),
+        row_B=batch.row_B,
     )

@@ -33,6 +33,8 @@ class Check:
 
     Parameters
     ----------
+    code : str
+        Stable, such as ``"GP202"``: it stays with the question whatever the name becomes, and is never given again.
     name : str
         ``family.question``, such as ``"loss.scored_only"``.
     question : str
@@ -48,6 +50,7 @@ class Check:
         Names of checks whose failure makes a failure of this one a consequence, where the order alone does not.
     """
 
+    code: str
     name: str
     question: str
     cause: Cause
@@ -67,6 +70,7 @@ CHECKS: list[Check] = []
 
 
 def check(
+    code: str,
     name: str,
     question: str,
     *,
@@ -77,20 +81,27 @@ def check(
 ) -> Callable[[Ask], Ask]:
     """Register a function as a check, at the place where it is written.
 
+    Codes ``GP101`` to ``GP599`` are this library's, one hundred a family; a check from elsewhere takes other letters.
+
     Raises
     ------
     InputError
-        The name is taken, or its family does not exist.
+        The code or the name is taken, or the family does not exist.
     """
     if name.split(".")[0] not in FAMILIES:
         raise InputError(f"check {name!r} belongs to none of the families {', '.join(FAMILIES)}")
     if any(known.name == name for known in CHECKS):
         raise InputError(f"check {name!r} is registered already: choose another name")
+    if any(known.code == code for known in CHECKS):
+        raise InputError(f"the code {code!r} of check {name!r} is another check's: choose another code")
 
     def enter(ask: Ask) -> Ask:
         CHECKS.append(
-            Check(name=name, question=question, cause=cause, kind=kind, needs=needs, ask=ask, explained_by=explained_by)
-        )
+            Check(
+                code=code, name=name, question=question, cause=cause, kind=kind, needs=needs, ask=ask,
+                explained_by=explained_by,
+            )
+        )  # fmt: skip
         return ask
 
     return enter

@@ -12,6 +12,7 @@ from typing import TypeAlias, cast, final
 import torch
 from torch import Tensor, nn
 
+from diagnostics.checks.engine.intent import NO_INTENT, Intent
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.model.batch import ModelBatch, model_batch
@@ -60,6 +61,8 @@ class Subject:
     exact : callable, optional
         ``PairBatch -> BayesAnswer``: the exact answer and its risk, where the world that made the pairs is known,
         such as :func:`simulators.exact.bayes.bayes` with its first two arguments.
+    intent : Intent
+        What is so on purpose.
     name : str
         What reports call it.
 
@@ -79,6 +82,7 @@ class Subject:
     make_optimizer: MakeOptimizer | None = None
     training_step: TrainingStep | None = None
     exact: ExactAnswer | None = None
+    intent: Intent = NO_INTENT
     name: str = "the model"
 
     def __post_init__(self) -> None:
@@ -104,6 +108,10 @@ class Subject:
                 "how many genes the model knows is not said: give a source of pairs, or set the attribute n_genes"
             )
         return known
+
+    def counted(self, batch: ModelBatch) -> Tensor:
+        """Places that the loss counts, bool (B, L), by :attr:`intent`."""
+        return batch.scored_BL if self.intent.counted == "unperturbed" else batch.measured_BL
 
     def predict(self, model: nn.Module, batch: ModelBatch) -> Tensor:
         """The model's answer, float (B, L).
@@ -132,7 +140,7 @@ class Subject:
         """What training lowers, a scalar with its graph: the objective, or the loss of the answer where none is."""
         if self.objective is not None:
             return self.objective(model, batch, after_BL)
-        return self.scalar_loss(self.predict(model, batch), after_BL, batch.scored_BL)
+        return self.scalar_loss(self.predict(model, batch), after_BL, self.counted(batch))
 
     def composed_loss(self, model: nn.Module, pairs: PairBatch) -> Tensor:
         """What training lowers, of some pairs, on the device and in the precision of the model: a scalar."""

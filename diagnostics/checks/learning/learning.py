@@ -106,6 +106,7 @@ def _case(probe: Probe) -> _Case | CheckResult:
 
 
 @check(
+    "GP503",
     "learning.beats_baseline",
     "Does a short training get below an input-free baseline?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
@@ -147,6 +148,7 @@ def _diverged(training: ShortTraining) -> CheckResult:
 
 
 @check(
+    "GP504",
     "learning.uses_perturbation",
     "Does the trained model use the perturbation?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
@@ -186,6 +188,7 @@ def uses_perturbation(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP505",
     "learning.reaches_linear",
     "How much of what a linear fit gains does a short training reach?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
@@ -215,6 +218,7 @@ def reaches_linear(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP506",
     "learning.rank",
     "Do the trained model's predictions differ in more than one direction?",
     cause="architecture", kind="statistical", needs=("pairs", "model", "optimizer"),
@@ -245,6 +249,7 @@ def rank(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP507",
     "learning.generalises",
     "Does what is learnt generalise to unseen pairs?",
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
@@ -275,6 +280,7 @@ def _spread(errors: Errors) -> NDArray[np.float64]:
 
 
 @check(
+    "GP508",
     "learning.too_good",
     "Is the trained model no better than the exact answer?",
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),
@@ -306,6 +312,7 @@ def too_good(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP509",
     "learning.input",
     "Does the source give batches as fast as the model takes them?",
     cause="data", kind="statistical", needs=("pairs", "model", "optimizer"),

@@ -196,6 +196,7 @@ def _rate_point(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batc
 
 
 @check(
+    "GP501",
     "learning.rate",
     "Is the learning rate one at which this model learns?",
     cause="optimiser",

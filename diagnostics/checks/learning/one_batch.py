@@ -74,6 +74,7 @@ class Learnt:
 
 
 @check(
+    "GP502",
     "learning.one_batch",
     "Can the model memorise (overfit) a few pairs?",
     cause="architecture",

@@ -17,6 +17,7 @@ _RANK_SLACK = 1e-9
 
 
 @check(
+    "GP209",
     "loss.every_direction",
     "Does the loss depend on every way in which predictions can be wrong?",
     cause="bug", kind="exact", needs=("loss",), explained_by=("loss.finite", "loss.every_scored"),

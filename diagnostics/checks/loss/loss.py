@@ -77,6 +77,7 @@ def _gap(one: float, other: float) -> float:
 
 
 @check(
+    "GP201",
     "loss.finite",
     "Are the loss and its gradient finite numbers?",
     cause="bug", kind="exact", needs=("loss",),
@@ -103,6 +104,7 @@ def finite(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP202",
     "loss.scored_only",
     "Does the loss count scored genes only?",
     cause="bug", kind="exact", needs=("loss",),
@@ -113,6 +115,7 @@ def scored_only(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP203",
     "loss.nan_unscored",
     "Does a NaN at a position that is not scored stay there?",
     cause="bug", kind="exact", needs=("loss",),
@@ -147,6 +150,7 @@ def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> CheckResu
 
 
 @check(
+    "GP204",
     "loss.every_scored",
     "Does the loss count every scored gene?",
     cause="bug", kind="exact", needs=("loss",),
@@ -168,6 +172,7 @@ def every_scored(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP205",
     "loss.least_at_target",
     "Is the loss least where the prediction is the target?",
     cause="bug", kind="exact", needs=("loss",),
@@ -210,6 +215,7 @@ def _leads_away_alone(probe: Probe, case: Case, position: Tensor) -> bool:
 
 
 @check(
+    "GP206",
     "loss.batch_size",
     "Is the loss of a batch that holds every pair twice the same?",
     cause="bug", kind="exact", needs=("loss",),
@@ -225,6 +231,7 @@ def batch_size(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP207",
     "loss.padding",
     "Do more padding positions leave the loss as it is?",
     cause="bug", kind="exact", needs=("loss",),
@@ -257,6 +264,7 @@ def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str
 
 
 @check(
+    "GP208",
     "loss.reported",
     "Is the loss that the training step reports that of its own batch?",
     cause="bug", kind="exact", needs=("model", "loss", "optimizer"),

@@ -11,6 +11,7 @@ begin give from .5 to 3."""
 
 
 @check(
+    "GP401",
     "optimiser.start",
     "Are the untrained predictions of the size of the targets?",
     cause="optimiser", kind="exact", needs=("pairs", "model"), explained_by=("architecture.finite", "data.units"),

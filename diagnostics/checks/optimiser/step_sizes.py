@@ -31,6 +31,7 @@ _WIRING = ("optimiser.gradients", "optimiser.moves_parameters", "optimiser.holds
 
 
 @check(
+    "GP407",
     "optimiser.learning_rate",
     "Is the learning rate above 0, and does it stay so?",
     cause="optimiser", kind="exact", needs=("pairs", "model", "optimizer"),
@@ -70,6 +71,7 @@ def _parts(probe: Probe) -> tuple[NDArray[np.float64], NDArray[np.float64], NDAr
 
 
 @check(
+    "GP408",
     "optimiser.first_step",
     "Is Adam's first step about as long as the learning rate?",
     cause="optimiser", kind="exact", needs=_PARTS,
@@ -106,6 +108,7 @@ def first_step(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP409",
     "optimiser.moments",
     "Are the optimiser's averages such that its steps converge?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
@@ -139,6 +142,7 @@ def moments(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP410",
     "optimiser.decay",
     "Does the gradient move the weights more than decay does?",
     cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
@@ -160,6 +164,7 @@ def decay(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP411",
     "optimiser.descends",
     "Does a small enough step lower the loss of its own batch?",
     cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,

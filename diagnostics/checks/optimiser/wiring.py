@@ -136,6 +136,7 @@ def _named(names: list[str]) -> str:
 
 
 @check(
+    "GP402",
     "optimiser.precision",
     "Are the parameters kept in at least single precision?",
     cause="optimiser", kind="exact", needs=("model",),
@@ -163,6 +164,7 @@ def precision(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP403",
     "optimiser.holds_parameters",
     "Does the optimiser hold every parameter of the model?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
@@ -192,6 +194,7 @@ def holds_parameters(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP404",
     "optimiser.gradients",
     "Does the training step follow the gradient of the loss?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
@@ -237,6 +240,7 @@ def step_gradients(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP405",
     "optimiser.cleared",
     "Are gradients cleared between steps?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
@@ -271,6 +275,7 @@ def cleared(probe: Probe) -> CheckResult:
 
 
 @check(
+    "GP406",
     "optimiser.moves_parameters",
     "Does a training step change every parameter that has a gradient?",
     cause="optimiser", kind="exact", needs=("model", "optimizer"),

@@ -75,7 +75,14 @@ class Request:
     only: Annotated[
         tuple[str, ...],
         MANY,
-        Parameter(group=_CHECKS, metavar="NAME", help="names, families or kinds (exact, statistical)"),
+        Parameter(group=_CHECKS, metavar="NAME", help="codes, names, families or kinds (exact, statistical)"),
+    ] = ()
+    ignore: Annotated[
+        tuple[str, ...],
+        MANY,
+        Parameter(
+            group=_CHECKS, metavar="CODE[=REASON]", help="checks that are not asked; the report keeps the reason"
+        ),
     ] = ()
     stop_early: Annotated[
         bool, FLAG, Parameter(group=_CHECKS, help="train nothing once a check has failed: the same diagnosis, sooner")

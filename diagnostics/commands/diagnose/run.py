@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TextIO, final
 
-from diagnostics.checks.cascade import all_checks, chosen, missing
+from diagnostics.checks.cascade import all_checks, chosen, ignored, missing
 from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.check import Check
 from diagnostics.checks.engine.probe import Probe
@@ -29,7 +29,7 @@ from gpcp.core.files import check_file, write_json, write_text
 def list_checks() -> int:
     """Print every check, what it asks, what kind it is and what a failure is put down to."""
     for check in all_checks():
-        print(f"{check.name:<32} {check.kind:<12} {check.cause:<13} {check.question}")
+        print(f"{check.code} {check.name:<32} {check.kind:<12} {check.cause:<13} {check.question}")
     return 0
 
 
@@ -47,6 +47,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been written then.
     """
     checks = chosen(request.only)
+    ignored(request.ignore)
     check_file(request.json, "--json")
     check_file(request.html, "--html")
     start_s = time.perf_counter()
@@ -54,7 +55,14 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     probe = Probe(subject, seed=request.seed)
     lacking = Counter(parts for check in checks if (parts := missing(check, subject)))
     with Lines([check for check in checks if not missing(check, subject)], quiet=request.quiet) as lines:
-        report = diagnose(subject, only=request.only, stop_early=request.stop_early, on_check=lines, probe=probe)
+        report = diagnose(
+            subject,
+            only=request.only,
+            ignore=request.ignore,
+            stop_early=request.stop_early,
+            on_check=lines,
+            probe=probe,
+        )
     seconds = time.perf_counter() - start_s
     if not request.quiet:
         for parts, n_checks in lacking.items():

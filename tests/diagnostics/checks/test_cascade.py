@@ -1,6 +1,7 @@
 """The frame of the cascade: the order, what is chosen, what stands, what follows from what, and what breaks."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diagnostics.checks.engine.check as registry
-from diagnostics.checks.cascade import ALPHA, all_checks, chosen, holm, with_consequences
+from diagnostics.checks.cascade import ALPHA, all_checks, chosen, holm, ignored, with_consequences
 from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.check import FAMILIES, check
 from diagnostics.checks.engine.probe import Probe
@@ -75,7 +76,7 @@ def test_every_failure_but_the_first_is_a_consequence():
 @pytest.mark.usefixtures("own_checks")
 def test_a_failure_that_a_later_one_explains_is_no_diagnosis():
     for name, explained_by in (("loss.tests_early", ("loss.tests_late",)), ("loss.tests_late", ())):
-        check(name, "?", cause="bug", kind="exact", needs=("pairs",), explained_by=explained_by)(_fails)
+        check(name, name, "?", cause="bug", kind="exact", needs=("pairs",), explained_by=explained_by)(_fails)
     found = diagnose(Subject(pairs=pairs_of()), only=["loss.tests_early", "loss.tests_late"])
     assert [one.consequence_of for one in found.results] == ["loss.tests_late", ""]
     assert found.diagnosis is not None
@@ -89,11 +90,11 @@ def _fails(probe: Probe) -> CheckResult:
 
 @pytest.mark.usefixtures("own_checks")
 def test_a_check_that_raises_is_an_error_with_its_traceback_and_the_rest_runs():
-    @check("data.tests_broken", "?", cause="data", kind="exact", needs=("pairs",))
+    @check("T001", "data.tests_broken", "?", cause="data", kind="exact", needs=("pairs",))
     def broken(probe: Probe) -> CheckResult:
         raise ValueError("a line\nand another")
 
-    check("loss.tests_after", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
+    check("T002", "loss.tests_after", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
     heard: list[str] = []
     found = diagnose(
         Subject(pairs=pairs_of()),
@@ -112,13 +113,13 @@ def test_a_check_that_raises_is_an_error_with_its_traceback_and_the_rest_runs():
 
 @pytest.mark.usefixtures("own_checks")
 def test_an_interrupt_leaves_a_valid_report_of_what_was_found():
-    check("data.tests_before", "?", cause="data", kind="exact", needs=("pairs",))(_fails)
+    check("T003", "data.tests_before", "?", cause="data", kind="exact", needs=("pairs",))(_fails)
 
-    @check("data.tests_interrupted", "?", cause="data", kind="exact", needs=("pairs",))
+    @check("T004", "data.tests_interrupted", "?", cause="data", kind="exact", needs=("pairs",))
     def interrupted(probe: Probe) -> CheckResult:
         raise KeyboardInterrupt
 
-    check("loss.tests_never", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
+    check("T005", "loss.tests_never", "?", cause="bug", kind="exact", needs=("pairs",))(_fails)
     found = diagnose(
         Subject(pairs=pairs_of()), only=["data.tests_before", "data.tests_interrupted", "loss.tests_never"]
     )
@@ -134,7 +135,7 @@ def test_an_interrupt_leaves_a_valid_report_of_what_was_found():
 def test_what_lacks_a_part_is_not_applicable_and_says_which(part):
     asked: list[Probe] = []
 
-    @check("data.tests_needy", "?", cause="data", kind="exact", needs=("pairs", part))
+    @check("T006", "data.tests_needy", "?", cause="data", kind="exact", needs=("pairs", part))
     def needy(probe: Probe) -> CheckResult:
         asked.append(probe)
         return CheckResult(outcome="pass", message="yes", statistic=0.0, tolerance=0.0)
@@ -154,6 +155,23 @@ def test_checks_run_in_the_order_of_the_cascade():
     names = {one.name for one in known}
     assert all(set(one.explained_by) <= names for one in known)
     assert all(one.question.endswith("?") for one in known)
+    assert len({one.code for one in known}) == len(known)
+    assert all(re.fullmatch(f"GP{1 + FAMILIES.index(one.family)}[0-9][0-9]", one.code) for one in known)
+
+
+def test_what_is_ignored_is_not_asked_and_the_reason_is_kept():
+    found = diagnose(Subject(pairs=pairs_of()), only=["GP101", "GP102"], ignore={"GP101": "masks are mine"})
+    first, second = found.results
+    assert (first.code, first.outcome) == ("GP101", "not_applicable")
+    assert "masks are mine" in first.message
+    assert second.outcome == "pass"
+    assert found.to_json()["results"][0]["message"] == first.message
+    assert {one.code: why for one, why in ignored(["GP203=NaN cannot occur", "loss.finite"]).items()} == {
+        "GP203": "NaN cannot occur",
+        "GP201": "no reason given",
+    }
+    with pytest.raises(InputError, match=r"loss.finit.*nearest: .*loss.finite"):
+        ignored(["loss.finit"])
 
 
 def test_the_order_is_not_that_of_the_imports():
@@ -169,6 +187,7 @@ def test_the_order_is_not_that_of_the_imports():
 def test_what_is_chosen_by_name_family_or_kind():
     assert chosen([]) == all_checks()
     assert [one.name for one in chosen(["loss.padding"])] == ["loss.padding"]
+    assert [one.name for one in chosen(["GP101"])] == [all_checks()[0].name]
     assert {one.family for one in chosen(["loss", "optimiser"])} == {"loss", "optimiser"}
     assert {one.kind for one in chosen(["exact"])} == {"exact"}
 
@@ -184,9 +203,11 @@ def test_an_unknown_word_names_the_nearest(word: str, nearest: str):
 @pytest.mark.usefixtures("own_checks")
 def test_a_check_must_have_a_name_of_its_own_in_a_family():
     with pytest.raises(InputError, match="registered already"):
-        check("loss.padding", "?", cause="bug", kind="exact", needs=())
+        check("T007", "loss.padding", "?", cause="bug", kind="exact", needs=())
+    with pytest.raises(InputError, match=r"GP101.*another check's"):
+        check("GP101", "loss.of_ours", "?", cause="bug", kind="exact", needs=())
     with pytest.raises(InputError, match="none of the families"):
-        check("luck.padding", "?", cause="bug", kind="exact", needs=())
+        check("T008", "luck.padding", "?", cause="bug", kind="exact", needs=())
 
 
 def test_stopping_early_trains_nothing_after_a_failure_and_changes_no_diagnosis(own_checks: None):
@@ -197,16 +218,16 @@ def test_stopping_early_trains_nothing_after_a_failure_and_changes_no_diagnosis(
 
     registry.CHECKS.clear()
 
-    @check("data.chance", "?", cause="data", kind="statistical", needs=())
+    @check("T009", "data.chance", "?", cause="data", kind="statistical", needs=())
     def chance(probe: Probe) -> CheckResult:
         return finding("fail", 0.009)
 
-    @check("learning.first", "?", cause="optimiser", kind="statistical", needs=())
+    @check("T010", "learning.first", "?", cause="optimiser", kind="statistical", needs=())
     def first(probe: Probe) -> CheckResult:
         asked.append("first")
         return finding("fail", 0.0)
 
-    @check("learning.second", "?", cause="optimiser", kind="statistical", needs=())
+    @check("T011", "learning.second", "?", cause="optimiser", kind="statistical", needs=())
     def second(probe: Probe) -> CheckResult:
         asked.append("second")
         return finding("pass", 1.0)

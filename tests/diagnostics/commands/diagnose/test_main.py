@@ -165,7 +165,8 @@ def test_the_list_names_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 40
     assert all(
-        re.match(r"(data|loss|architecture|optimiser|learning)\.\w+ +(exact|statistical) ", one) for one in lines
+        re.match(r"GP\d{3} (data|loss|architecture|optimiser|learning)\.\w+ +(exact|statistical) ", one)
+        for one in lines
     )
 
 

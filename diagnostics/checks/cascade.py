@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
+from diagnostics.checks.engine.intent import NotExpressibleError
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.results.check_result import CheckResult
@@ -111,7 +112,7 @@ def run_checks(
     checks : sequence of Check
         As :func:`chosen` gives them.
     ignore, stop_early, on_check
-        As in :func:`diagnostics.checks.diagnose.diagnose`.
+        As in :func:`diagnostics.inputs.diagnose.diagnose`.
     """
     reasons = ignored(ignore)
     statistical = frozenset(check.name for check in checks if check.kind == "statistical")
@@ -161,6 +162,8 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
         return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
     try:
         found = one.ask(probe)
+    except NotExpressibleError as error:
+        found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:
         # Whatever the subject's own code raises is shown, and the other checks go on.
         return CheckResult(

@@ -1,1 +1,1 @@
-"""Models, worlds and subjects by name."""
+"""What is judged: models and subjects by name, and anyone's loader, module, loss and step as they are."""

@@ -8,7 +8,6 @@ import importlib.util
 import inspect
 import pickle
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,14 +16,12 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-import gpcp
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.inputs.users_code import users_own
 from gpcp.core.errors import InputError, nearest
 from gpcp.model.config import PRESETS, ModelConfig, preset
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
-
-_OWN = tuple(str(Path(gpcp.__file__).parents[1] / name) for name in ("gpcp", "simulators", "diagnostics"))
 
 
 def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module | Subject:
@@ -78,32 +75,6 @@ def _made(name: str, factory: Callable[..., object], n_genes: int | None) -> nn.
     if not isinstance(made, (nn.Module, Subject)):
         raise InputError(f"{name} gives a {type(made).__name__}: it must give a torch.nn.Module or a Subject")
     return made
-
-
-def users_own(failed: str, function: Callable[..., object], *arguments: object) -> object:
-    """Call what a user has written.
-
-    Raises
-    ------
-    InputError
-        It raised: the message begins with ``failed`` and shows the frames of the user's own code.
-    """
-    try:
-        return function(*arguments)
-    except Exception as error:
-        raise InputError(f"{failed}\n{shortened(error)}") from error
-
-
-def shortened(error: BaseException) -> str:
-    """A traceback without the frames of this library and of Python's import machinery."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*_OWN, "<frozen "))
-        and Path(importlib.__file__).parent.as_posix() not in frame.filename
-    ]
-    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
-    return "".join(lines).rstrip()
 
 
 def _module(location: str) -> ModuleType:

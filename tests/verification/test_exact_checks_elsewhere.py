@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.inputs.diagnose import diagnose
 from gpcp.model.config import preset
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.loss import masked_loss

@@ -15,9 +15,9 @@ import tests.diagnostics.faults.unseen_faults_a
 import tests.diagnostics.faults.unseen_faults_b
 import tests.diagnostics.faults.unseen_faults_b_models  # noqa: F401
 from diagnostics.checks.cascade import all_checks
-from diagnostics.checks.diagnose import diagnose
 from diagnostics.faults.fault import REGISTERED, Fault
 from diagnostics.faults.healthy import ground_of
+from diagnostics.inputs.diagnose import diagnose
 
 pytestmark = pytest.mark.slow
 

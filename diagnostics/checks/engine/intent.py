@@ -13,6 +13,10 @@ Counted = Literal["unperturbed", "measured"]
 """Genes that the loss counts: measured ones that are not perturbed, or all measured ones."""
 
 
+class NotExpressibleError(InputError):
+    """A question that a model cannot be asked, such as a second perturbation where its batches have room for one."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Intent:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, TextIO, final
 
 from diagnostics.checks.cascade import all_checks, chosen, ignored, missing
-from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.check import Check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
@@ -18,6 +17,7 @@ from diagnostics.cli.text import cut, fill, show, width
 from diagnostics.commands.diagnose.command import Request
 from diagnostics.commands.diagnose.figures import figures_of
 from diagnostics.commands.diagnose.page import page
+from diagnostics.inputs.diagnose import diagnose
 from diagnostics.inputs.subjects import subject_named
 from diagnostics.results.card import Card
 from diagnostics.results.check_result import CheckResult

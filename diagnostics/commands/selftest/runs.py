@@ -48,9 +48,9 @@ def carry_out(run: Run, on_step: OnStep) -> Record:
 
     Where a fault is found before anything is trained, nothing is: the diagnosis is the same.
     """
-    from diagnostics.checks.diagnose import diagnose
     from diagnostics.faults.catalogue import fault_named, planted
     from diagnostics.faults.healthy import beats_a_constant, ground_of, healthy_numbered, overfits_one_batch
+    from diagnostics.inputs.diagnose import diagnose
 
     start_s = time.perf_counter()
     if run.fault:

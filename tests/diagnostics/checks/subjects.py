@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.inputs.diagnose import diagnose
 from diagnostics.results.check_result import CheckResult
 from diagnostics.results.report import Report
 from gpcp.core.genes import GeneVocab

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import diagnostics.checks.engine.check as registry
 from diagnostics.checks.cascade import ALPHA, all_checks, chosen, holm, ignored, with_consequences
-from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.check import FAMILIES, check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.inputs.diagnose import diagnose
 from diagnostics.results.check_result import CheckResult, Outcome
 from gpcp.core.errors import InputError
 from tests.diagnostics.checks.subjects import pairs_of

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from diagnostics.checks.cascade import all_checks
-from diagnostics.checks.diagnose import diagnose
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.faults.catalogue import FAULTS, fault_named, planted
 from diagnostics.faults.fault import fault
 from diagnostics.faults.is_planted import first_pairs, pairs_differ
+from diagnostics.inputs.diagnose import diagnose
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairSource
 from simulators.sources import SimulatedPairs

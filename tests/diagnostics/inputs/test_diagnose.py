@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from diagnostics.checks.diagnose import diagnose, whole_step
 from diagnostics.checks.engine.subject import Subject, existing
+from diagnostics.inputs.diagnose import diagnose
+from diagnostics.inputs.own_subject import step_call
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import model_batch
@@ -92,13 +93,16 @@ def test_neither_model_nor_pairs() -> None:
 
 
 def test_steps_of_other_arities_are_refused() -> None:
-    with pytest.raises(InputError, match="needs 4 arguments"):
-        whole_step(lambda a, b, c, d: 0.0, has_optimizer=True)
+    with pytest.raises(InputError, match=r"takes \(a, b, c, d\)"):
+        step_call(lambda a, b, c, d: 0.0, has_optimizer=True)
     with pytest.raises(InputError, match="give optimizer="):
-        whole_step(update, has_optimizer=False)
+        step_call(update, has_optimizer=False)
+
+
+def test_a_step_that_gives_nothing_is_one_error_before_anything_is_judged() -> None:
     model, optimizer = parts()
-    report = diagnose(model, PAIRS, optimizer=optimizer, training_step=lambda batch: None, only=["optimiser"])  # pyright: ignore[reportArgumentType]
-    assert any("must give the loss" in one.message for one in report.results if one.outcome == "error")
+    with pytest.raises(InputError, match=r"gives nothing: it must give the loss.*\n.*return loss"):
+        diagnose(model, PAIRS, optimizer=optimizer, training_step=lambda batch: None, only=["optimiser"])
 
 
 def test_a_subject_and_its_parts_are_diagnosed_alike() -> None:

@@ -1,0 +1,175 @@
+"""From what people have, a loader, a module, a loss and a step, to a subject of the checks.
+
+Everything is called once with a batch of the loader before anything is judged.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, final
+
+import torch
+from torch import Tensor, nn
+
+from diagnostics.checks.engine.intent import Given, Intent
+from diagnostics.checks.engine.subject import Subject, TrainingStep, existing
+from diagnostics.inputs.batch_fields import BatchFields, Entry, read, steps_of
+from diagnostics.inputs.calls import Asking, asking_of, loss_of, scalar_of, tensor_of, without_gradient
+from diagnostics.inputs.loader_pairs import Loader, LoaderPairs
+from diagnostics.inputs.tried_once import described, shape_of, tried_once
+from diagnostics.inputs.users_code import users_own
+from gpcp.core.errors import InputError
+from gpcp.core.pairs import PairBatch
+from gpcp.model.batch import ModelBatch
+
+UsersStep: TypeAlias = Callable[..., Any]
+"""``(batch)``, ``(model, batch)``, ``(model, optimizer, batch)`` or Lightning's ``(batch, batch_idx)``; the loss."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnParts:
+    """What is handed in; see :func:`diagnostics.inputs.diagnose.diagnose`."""
+
+    model: nn.Module | None
+    loader: Loader
+    fields: Mapping[str, Entry] | BatchFields | None = None
+    predict: Callable[..., Any] | None = None
+    loss: Callable[..., Any] | None = None
+    optimizer: torch.optim.Optimizer | None = None
+    training_step: UsersStep | None = None
+    held_out: Loader | None = None
+    intent: Intent | None = None
+    given: Given | None = None
+    genes: Sequence[str] | None = None
+    targets: Sequence[int] | None = None
+
+
+def own_subject(parts: OwnParts) -> Subject:
+    """The subject, after each of its parts was called once.
+
+    Raises
+    ------
+    InputError
+        A part cannot be called as it stands, or gives something else than it must.
+    """
+    pairs = _pairs(parts.loader, parts)
+    held_out = None if parts.held_out is None else _pairs(parts.held_out, parts, beside=pairs)
+    intent = _intent(pairs, parts)
+    loss = None if parts.loss is None else loss_of(parts.loss, masked=pairs.masked)
+    subject = Subject(
+        pairs=pairs,
+        held_out=held_out,
+        collate=pairs.model_batch,
+        loss=loss,
+        make_optimizer=None if parts.optimizer is None else existing(parts.optimizer),
+        intent=intent,
+        name="the loader" if parts.model is None else type(parts.model).__name__,
+    )
+    if parts.model is None:
+        return subject
+    asking = asking_of(parts.model, parts.predict, pairs.fields, pairs.first_batch)
+    subject = replace(subject, model=parts.model, forward=_forward(pairs, asking))
+    if parts.training_step is not None:
+        subject = replace(subject, training_step=_step(parts.training_step, pairs, parts.optimizer))
+    held = f"a batch of the loader, which holds {described(pairs.first_batch)}"
+    few = pairs.opened(pairs.first_batch).pairs
+    answer = users_own(
+        f"{asking.summary} fails on {held}:", without_gradient, asking, parts.model, pairs.first_batch,
+        mend="if it is called in another way: predict=lambda batch: ...  # (pairs, genes)",
+    )  # fmt: skip
+    tensor_of(answer, (len(few), len(pairs.vocab)), asking.summary)
+    tried_once(subject, few, held=held)
+    return subject
+
+
+def _pairs(loader: Loader, parts: OwnParts, beside: LoaderPairs | None = None) -> LoaderPairs:
+    fields = parts.fields
+    if fields is None:
+        fields = _fields_by_name(loader)
+    return LoaderPairs(
+        loader,
+        BatchFields.of(fields),
+        genes=None if parts.genes is None else tuple(parts.genes),
+        targets=None if parts.targets is None else tuple(parts.targets),
+        given=parts.given if parts.intent is None else parts.intent.given,
+        beside=beside,
+    )
+
+
+def _fields_by_name(loader: Loader) -> BatchFields:
+    """Entries that bear the fields' own names.
+
+    Raises
+    ------
+    InputError
+        A batch has none of these names: the message shows what to write.
+    """
+    batch = next(iter(loader() if callable(loader) else loader), None)
+    names = set(steps_of(batch))
+    known = [name for name in BatchFields.__dataclass_fields__ if name in names]
+    if {"before", "after"} <= set(known):
+        return BatchFields.of({name: name for name in known})
+    shown = [f"{step!r}: {shape_of(read(batch, step))}" for step in steps_of(batch)[:12]]
+    raise InputError(
+        f"which entries of a batch are the cells is not known: it is a {type(batch).__name__} with "
+        f"{'; '.join(shown) or 'no entries'}. Say which is which, such as\n"
+        "    fields={'before': 0, 'perturbation': 1, 'after': 2}"
+    )
+
+
+def _intent(pairs: LoaderPairs, parts: OwnParts) -> Intent:
+    given = Intent(given=pairs.given) if parts.intent is None else parts.intent
+    n_most = pairs.entry.most_perturbed if pairs.entry is not None else None
+    return replace(
+        given,
+        masked=pairs.masked and given.masked,
+        counted="measured",
+        most_perturbed=n_most if given.most_perturbed is None else given.most_perturbed,
+    )
+
+
+def _forward(pairs: LoaderPairs, asking: Asking) -> Callable[[nn.Module, ModelBatch], Tensor]:
+    def forward(model: nn.Module, batch: ModelBatch) -> Tensor:
+        answer_BG = tensor_of(asking.ask(model, pairs.written(batch)), (len(batch), len(pairs.vocab)), asking.summary)
+        return answer_BG.gather(1, batch.token_BL.expand(batch.before_BL.shape).to(answer_BG.device))
+
+    return forward
+
+
+def _step(step: UsersStep, pairs: LoaderPairs, optimizer: torch.optim.Optimizer | None) -> TrainingStep:
+    call = step_call(step, has_optimizer=optimizer is not None)
+
+    def whole(model: nn.Module, optimizer: torch.optim.Optimizer, batch: PairBatch) -> float | Tensor:
+        return scalar_of(call(model, optimizer, pairs.batch_of(batch)), "training_step")
+
+    return whole
+
+
+def step_call(step: UsersStep, *, has_optimizer: bool) -> Callable[[nn.Module, torch.optim.Optimizer, Any], Any]:
+    """A training step of one, two or three arguments, as one of three.
+
+    Raises
+    ------
+    InputError
+        It takes another number of arguments, or needs an optimiser that is not given.
+    """
+    names = [
+        one.name
+        for one in inspect.signature(step).parameters.values()
+        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) and one.default is one.empty
+    ]
+    if len(names) == 2 and names[1].lower() in ("batch_idx", "batch_index", "idx", "index", "i", "step", "_"):
+        return lambda model, optimizer, batch: step(batch, 0)
+    if len(names) == 1:
+        return lambda model, optimizer, batch: step(batch)
+    if len(names) == 2:
+        return lambda model, optimizer, batch: step(model, batch)
+    if len(names) != 3:
+        raise InputError(
+            f"training_step takes ({', '.join(names)}): write it as a function of (batch), (model, batch) or (model, "
+            "optimizer, batch), such as\n    training_step=lambda batch: my_step(batch, ...)"
+        )
+    if not has_optimizer:
+        raise InputError("training_step takes an optimiser, and none is given: give optimizer= too")
+    return lambda model, optimizer, batch: step(model, optimizer, batch)

@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar, final
 
 from diagnostics.runs.store import Record, ResultStore
-from diagnostics.runs.workers import Engine, cluster_engine, process_engine
+from diagnostics.runs.workers import Engine, engine
 from gpcp.core.errors import InputError
 
-_POLL_S = 0.2
 _MOST_NAMES = 4
 
 
@@ -120,9 +118,10 @@ def execute(
                 progress.ended(index, carry_out(runs[index], partial(progress.step, index)))
         elif todo:
             steps = _Steps(get_context("spawn").RawArray("d", [math.nan] * 2 * len(runs)))
-            with _engine(min(workers, len(todo)), scheduler, steps) as engine:
-                futures = {engine.executor.submit(_carry_out, carry_out, runs[index], index): index for index in todo}
-                _collect(futures, engine.lost, progress, steps)
+            n_workers = min(workers, len(todo))
+            with engine(n_workers, scheduler, initializer=_note_steps_in, initargs=(steps.shared,)) as started:
+                futures = {started.executor.submit(_carry_out, carry_out, runs[index], index): index for index in todo}
+                _collect(started, futures, progress, steps)
     return [progress.records[run.key] for run in runs]
 
 
@@ -162,27 +161,13 @@ class _Progress:
                 self.on_run(Ended(index=index, record=self.records[run.key], resumed=resumed, n_left=n_left))
 
 
-def _engine(n_workers: int, scheduler: str | None, steps: "_Steps") -> AbstractContextManager[Engine]:
-    if scheduler is not None:
-        return cluster_engine(scheduler)
-    return process_engine(n_workers, initializer=_note_steps_in, initargs=(steps.shared,))
-
-
-def _collect(
-    futures: "dict[Future[Record], int]", lost_by: tuple[type[BaseException], ...], progress: _Progress, steps: "_Steps"
-) -> None:
+def _collect(started: Engine, futures: "dict[Future[Record], int]", progress: _Progress, steps: "_Steps") -> None:
     lost: list[str] = []
-    waiting = set(futures)
-    while waiting:
-        ended, waiting = wait(waiting, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-        steps.report(progress.step)
-        for future in ended:
-            try:
-                record = future.result()
-            except lost_by:
-                lost.append(progress.runs[futures[future]].name)
-                continue
-            progress.ended(futures[future], record)
+    for future, died in started.as_ended(futures, partial(steps.report, progress.step)):
+        if died:
+            lost.append(progress.runs[futures[future]].name)
+        else:
+            progress.ended(futures[future], future.result())
     if lost:
         names = ", ".join(lost[:_MOST_NAMES]) + (f" and {len(lost) - _MOST_NAMES} more" if lost[_MOST_NAMES:] else "")
         raise WorkerDiedError(

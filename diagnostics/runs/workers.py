@@ -9,15 +9,25 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, final
 
 from gpcp.core.errors import InputError
 from gpcp.core.imports import need
 
+_POLL_S = 0.2
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -35,6 +45,25 @@ class Engine:
 
     executor: Executor
     lost: tuple[type[BaseException], ...]
+
+    def as_ended(
+        self, futures: "Iterable[Future[_T]]", meanwhile: Callable[[], None]
+    ) -> "Iterator[tuple[Future[_T], bool]]":
+        """Each future as it ends, and whether its worker died; an error of what it did is raised.
+
+        ``meanwhile`` is called several times a second.
+        """
+        waiting = set(futures)
+        while waiting:
+            ended, waiting = wait(waiting, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            meanwhile()
+            for future in ended:
+                try:
+                    future.result()
+                except self.lost:
+                    yield future, True
+                else:
+                    yield future, False
 
 
 @final
@@ -127,10 +156,30 @@ def _begin(initializer: Callable[..., None] | None, *initargs: Any) -> None:
         initializer(*initargs)
 
 
+def engine(
+    n_workers: int,
+    scheduler: str | None,
+    *,
+    initializer: Callable[..., None] | None = None,
+    initargs: Sequence[Any] = (),
+) -> AbstractContextManager[Engine]:
+    """Worker processes of this machine, or those of the Dask cluster whose scheduler is named.
+
+    Parameters
+    ----------
+    n_workers : int
+        Processes, where there is no scheduler.
+    scheduler : str or None
+    initializer : callable, optional
+        Called in each process of this machine with ``initargs`` before its first run.
+    """
+    if scheduler is not None:
+        return _cluster(scheduler)
+    return _processes(n_workers, initializer, initargs)
+
+
 @contextmanager
-def process_engine(
-    n_workers: int, *, initializer: Callable[..., None] | None = None, initargs: Sequence[Any] = ()
-) -> Generator[Engine]:
+def _processes(n_workers: int, initializer: Callable[..., None] | None, initargs: Sequence[Any]) -> Generator[Engine]:
     """Worker processes of this machine; an error or an interrupt inside ends them at once."""
     workers = ProcessWorkers(n_workers, initializer=initializer, initargs=initargs)
     try:
@@ -142,7 +191,7 @@ def process_engine(
 
 
 @contextmanager
-def cluster_engine(address: str) -> Generator[Engine]:
+def _cluster(address: str) -> Generator[Engine]:
     """The workers of a Dask cluster, which need this project installed; an error or an interrupt cancels their runs.
 
     Parameters
@@ -167,7 +216,8 @@ def cluster_engine(address: str) -> Generator[Engine]:
             "start one with `dask scheduler`, which prints its address"
         ) from None
     with client:
-        executor: Executor = client.get_executor()  # pyright: ignore[reportUnknownMemberType]
+        # Runs may be alike, and are all done all the same.
+        executor: Executor = client.get_executor(pure=False)  # pyright: ignore[reportUnknownMemberType]
         try:
             yield Engine(executor=executor, lost=(KilledWorker, CancelledError))
         finally:

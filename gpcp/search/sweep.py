@@ -177,6 +177,12 @@ def planned(
 
 def work(store: SweepStore, task: Task, seed: int, on_seed: Callable[[], None] | None = None) -> None:
     """Claim and run trials until every trial is done or run by another worker."""
+    while work_on_one(store, task, seed, on_seed):
+        pass
+
+
+def work_on_one(store: SweepStore, task: Task, seed: int, on_seed: Callable[[], None] | None = None) -> bool:
+    """Claim and run one trial; False where every trial is done or run by another worker."""
 
     def sampler(slot: int) -> optuna.samplers.BaseSampler:
         # A seed for each slot: what a resumed sweep tries does not depend on where it was interrupted.
@@ -184,9 +190,10 @@ def work(store: SweepStore, task: Task, seed: int, on_seed: Callable[[], None] |
             seed=int(stream(seed, "sweep sampler", slot).integers(2**31)), multivariate=True, n_startup_trials=0
         )
 
-    giving_up = pruner()
-    while (trial := store.claim(sampler, giving_up)) is not None:
+    trial = store.claim(sampler, pruner())
+    if trial is not None:
         run_trial(trial, task, store, on_seed)
+    return trial is not None
 
 
 def points_of(space: Space, config: SweepConfig, first: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:

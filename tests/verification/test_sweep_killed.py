@@ -29,15 +29,18 @@ def _n_finished(journal: Path) -> int:
     return sum(trial.state.is_finished() for trial in store.trials())
 
 
-def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("by", "workers"), [(signal.SIGKILL, 1), (signal.SIGKILL, 2), (signal.SIGINT, 2)], ids=["kill", "kill 2", "int 2"]
+)
+def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path, by: signal.Signals, workers: int):
     command = [*COMMAND, "--out", str(tmp_path)]
     journal = tmp_path / "sweep.journal"
-    first = subprocess.Popen(command, cwd=REPO)
+    first = subprocess.Popen([*command, "--workers", str(workers)], cwd=REPO)
     until_s = time.monotonic() + 240
     while _n_finished(journal) < 12 and first.poll() is None and time.monotonic() < until_s:
         time.sleep(0.05)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.send_signal(by)
+    assert first.wait(timeout=60) == (130 if by == signal.SIGINT else -by)
     n_done = _n_finished(journal)
     assert 12 <= n_done < 24
 
@@ -65,8 +68,8 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path):
             seen[entry["trial_id"]] |= new
             recorded.update((entry["trial_id"], seed) for seed in new)
     assert set(recorded.values()) == {1}
-    workers = {entry["worker_id"] for line in journal.read_text().splitlines() if (entry := json.loads(line))}
-    assert len(workers) >= 3
+    writers = {entry["worker_id"] for line in journal.read_text().splitlines() if (entry := json.loads(line))}
+    assert len(writers) >= 3
 
 
 def test_two_commands_on_one_journal_share_the_trials(tmp_path: Path):

@@ -16,6 +16,7 @@ from diagnostics.cli.options import (
     OutputOptions,
     PairChoice,
     Preset,
+    Scheduler,
     Seed,
     Settings,
     SourceOptions,
@@ -35,6 +36,8 @@ _NOTES = """examples:
     gpcp sweep --source h5ad:cells.h5ad --cell-type-key cell_type --genes panel.json --set width=64
   several machines on one database: the same command on each
     gpcp sweep --source cache:panel_cache --storage postgresql://user@host/sweeps --trials 200
+  a Dask cluster, whose workers see the same disk
+    gpcp sweep --source cache:panel_cache --scheduler tcp://10.0.0.1:8786 --out /shared/sweep --trials 200
   started again, a sweep goes on where it was; with more --trials it goes further
 
 what a trial comes to:
@@ -104,6 +107,7 @@ class Request:
     ] = None
     held_out: Annotated[int, POSITIVE, Parameter(group=RUNS, help="pairs to be judged by")] = 2_000
     workers: Workers = 1
+    scheduler: Scheduler = None
     threads: Annotated[
         int, POSITIVE, Parameter(group=RUNS, help="threads of torch in each; small models are fastest with one")
     ] = 1
@@ -114,7 +118,8 @@ class Request:
             group=OUTPUT,
             metavar="STORAGE",
             help="instead of a journal in --out: a journal FILE, an address of a database (postgresql://..., "
-            "mysql://..., sqlite:///FILE for one worker), or grpc://HOST:PORT of Optuna's proxy (needs grpcio)",
+            "mysql://..., sqlite:///FILE for one worker), or grpc://HOST:PORT of Optuna's proxy (needs grpcio); all "
+            "workers must reach it: a journal on a disk that they share",
         ),
     ] = None
     name: Annotated[str, Parameter(group=OUTPUT, metavar="NAME", help="of the sweep in its storage")] = "sweep"
@@ -132,7 +137,7 @@ def check(request: Request) -> Path:
     """
     named(request.source)
     request.pairs.options(max_cells=request.max_cells)
-    if (request.workers or 1) > 1 and str(request.storage).startswith("sqlite:"):
+    if ((request.workers or 1) > 1 or request.scheduler is not None) and str(request.storage).startswith("sqlite:"):
         raise InputError("--storage: SQLite breaks when several processes write: use a journal, or --workers 1")
     if request.fresh and request.storage is not None:
         raise InputError(

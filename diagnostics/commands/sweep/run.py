@@ -1,16 +1,16 @@
-"""What ``sweep`` does with its arguments: plan, run in one process or several, show and write.
+"""What ``sweep`` does with its arguments: plan, run here or in several workers, show and write.
 
-Worker processes are given the command's request and make everything anew from them, as another machine does.
+Workers are given the command's request and make everything anew from them, as another machine does.
 """
 
 import json
-import multiprocessing
-import os
+import platform
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
@@ -23,6 +23,7 @@ from diagnostics.commands.sweep.advice import RateAdvice, advise, named_losses
 from diagnostics.commands.sweep.command import Request
 from diagnostics.commands.sweep.figures import draw_all
 from diagnostics.commands.sweep.table import screen
+from diagnostics.runs.workers import engine
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_text
 from gpcp.model.config import preset
@@ -32,7 +33,7 @@ from gpcp.panels.panel_file import read_genes
 from gpcp.search.result import RATE, result_of
 from gpcp.search.space import Hyperparameter, Space, Value, configs_of, hyperparameter_of, settings_of, usual_space
 from gpcp.search.storage import SweepStore
-from gpcp.search.sweep import SweepConfig, planned, sample_of, work
+from gpcp.search.sweep import SweepConfig, planned, sample_of, work, work_on_one
 from gpcp.search.trial import Task
 from gpcp.training.config import FitConfig
 
@@ -41,8 +42,6 @@ JOURNAL = "sweep.journal"
 _ADVICE = "_rates"
 _WIDER = 10**0.5
 """How far beyond the range test's usable rates the sweep looks: its edges should be seen to be worse."""
-
-_POLL_S = 0.5
 
 
 def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
@@ -56,14 +55,15 @@ def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
     quiet = request.output.quiet
     workers = n_workers(request.workers)
+    storage = request.storage or str(out / JOURNAL)
     with _threads(request.threads):
-        job = job_of(request, out, say=not quiet, fresh=request.fresh)
+        job = job_of(request, storage, say=not quiet, fresh=request.fresh)
         try:
             with _Progress(job.store, job.task, quiet=quiet) as progress:
-                if workers == 1:
+                if workers == 1 and request.scheduler is None:
                     work(job.store, job.task, request.seed, on_seed=progress.shown)
                 else:
-                    _work_in_processes(request, out, workers, job, progress)
+                    _work_elsewhere(request, storage, workers, job, progress)
         except KeyboardInterrupt:
             left = job.store.n_left()
             print(f"\nsweep: interrupted, {left} trials left; the same command goes on from here", file=sys.stderr)
@@ -100,7 +100,7 @@ class Job:
     title: str
 
 
-def job_of(request: Request, out: Path, *, say: bool, fresh: bool = False) -> Job:
+def job_of(request: Request, storage: str, *, say: bool, fresh: bool = False) -> Job:
     """Everything that the arguments name, made; the sweep planned where it is not, or anew where ``fresh``.
 
     Raises
@@ -119,8 +119,8 @@ def job_of(request: Request, out: Path, *, say: bool, fresh: bool = False) -> Jo
     space = Space(varied or [one for one in usual_space().values() if one.name not in base], model, fit)
     if fresh:
         # Only now: what was asked is known to be good, and a slip in it loses no sweep.
-        (out / JOURNAL).unlink(missing_ok=True)
-    store = SweepStore(request.storage or str(out / JOURNAL), request.name)
+        Path(storage).unlink(missing_ok=True)
+    store = SweepStore(storage, request.name)
     kept = store.settings()
     advice, levels = None, dict[str, float]()
     if kept is None:
@@ -249,36 +249,35 @@ class _Progress:
         self._progress.reach(len(result.rows) - result.n_unfinished, note, found=found)
 
 
-def _work_in_processes(request: Request, out: Path, n_workers: int, job: Job, progress: _Progress) -> None:
-    """Let worker processes do the trials; what a worker leaves that dies, this process does."""
-    context = multiprocessing.get_context("spawn")
-    os.environ["OMP_NUM_THREADS"] = str(request.threads)
-    workers = [context.Process(target=_worker, args=(request, out), daemon=True) for _ in range(n_workers)]
-    for worker in workers:
-        worker.start()
-    try:
-        while any(worker.is_alive() for worker in workers):
-            time.sleep(_POLL_S)
-            progress.shown()
-    except BaseException:
-        for worker in workers:
-            worker.join(timeout=10)
-            worker.kill()
-        raise
-    failed = [worker.exitcode for worker in workers if worker.exitcode]
-    if failed:
-        print(f"sweep: {len(failed)} of {len(workers)} workers died (exit code {failed[0]})", file=sys.stderr)
+def _work_elsewhere(request: Request, storage: str, n_workers: int, job: Job, progress: _Progress) -> None:
+    """Have workers claim a trial in each task, until none is left; what one leaves that dies, this process does."""
+    # A worker on another machine may run in another folder.
+    asked = replace(request, storage=storage if "://" in storage else str(Path(storage).resolve()))
+    n_left, n_lost, begun_ns = job.store.n_left(), 0, time.time_ns()
+    if n_left:
+        with engine(min(n_workers, n_left), request.scheduler) as started:
+            futures = [started.executor.submit(_claim_one, asked, begun_ns) for _ in range(n_left)]
+            n_lost = sum(died for _, died in started.as_ended(futures, progress.shown))
+    if n_lost:
+        print(f"sweep: workers died with {n_lost} trials, which this process does", file=sys.stderr)
     work(job.store, job.task, request.seed, on_seed=progress.shown)
 
 
-def _worker(request: Request, out: Path) -> None:
-    """A worker process: the whole job made anew from the command's request."""
-    torch.set_num_threads(request.threads)
-    try:
-        job = job_of(request, out, say=False)
-        work(job.store, job.task, request.seed)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except InputError as error:
-        print(f"sweep: error: {error}", file=sys.stderr)
-        sys.exit(1)
+def _claim_one(request: Request, begun_ns: int) -> None:
+    """In a worker: the next trial that no other runs."""
+    storage = str(request.storage)
+    if "://" not in storage and not Path(storage).is_file():
+        raise InputError(
+            f"the worker on {platform.node()} does not find the sweep's journal {storage}: give a --storage that every "
+            "worker reaches, a journal on a disk that they share or the address of a database"
+        )
+    with _threads(request.threads):
+        job = _job_here(request, begun_ns)
+        work_on_one(job.store, job.task, request.seed)
+
+
+@lru_cache(maxsize=1)
+def _job_here(request: Request, begun_ns: int) -> Job:
+    """In a worker: the whole job made anew from the command's request, once for all its trials of one command."""
+    del begun_ns  # A cluster's workers outlive the command: its next one may begin the same sweep anew.
+    return job_of(request, str(request.storage), say=False)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from gpcp.core.errors import InputError
 from tests.diagnostics.commands.verbs import calling
+from tests.diagnostics.runs.cluster import local_cluster
 
 main = calling("sweep")
 
@@ -72,6 +74,7 @@ def test_cells_are_split_by_cell(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--source", "synthetic:scale_free/5", "--regime", "mached"], "nearest: matched"),
         (["--source", "synthetic:scale_free/5", "--trails", "4"], "Did you mean --trials"),
         (["--source", "synthetic:scale_free/5", "--workers", "2", "--storage", "sqlite:///a.db"], "SQLite breaks"),
+        (["--source", "synthetic:scale_free/5", "--scheduler", "x", "--storage", "sqlite:///a.db"], "SQLite breaks"),
         (["--source", "synthetic:scale_free/5", "--json", "."], "is a folder"),
     ],
 )
@@ -113,3 +116,34 @@ def test_a_sweep_that_is_interrupted_says_how_to_go_on(
         assert _run(*SMALL, "--out", str(tmp_path), "--quiet") == 130
     assert "8 trials left; the same command goes on" in capsys.readouterr().err
     assert _run(*SMALL, "--out", str(tmp_path), "--quiet") == 0
+
+
+def test_a_worker_that_does_not_reach_the_journal_begins_no_sweep_of_its_own(tmp_path: Path):
+    from diagnostics.commands.sweep.command import Request
+    from diagnostics.commands.sweep.run import _claim_one
+
+    with pytest.raises(InputError, match=r"does not find the sweep's journal .*a --storage that every worker reaches"):
+        _claim_one(Request(storage=str(tmp_path / "elsewhere" / "sweep.journal")), 0)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def _first_losses(folder: Path) -> list[tuple[object, float]]:
+    trials = json.loads((folder / "sweep.json").read_text())["trials"]
+    return [(trial["values"], trial["losses"][0]) for trial in trials]
+
+
+@pytest.mark.slow
+def test_processes_and_a_cluster_do_the_same_trials(tmp_path: Path):
+    # All values are planned, so that none depends on which trials had ended; how many seeds a trial gets does.
+    arguments = [*SMALL, "--spread", "8", "--quiet"]
+    assert _run(*arguments, "--out", str(tmp_path / "here")) == 0
+    assert _run(*arguments, "--workers", "2", "--out", str(tmp_path / "processes")) == 0
+    with local_cluster(tmp_path) as address:
+        for _ in range(2):
+            # Twice: the workers have kept the first one's journal, which is gone.
+            assert _run(*arguments, "--scheduler", address, "--fresh", "--out", str(tmp_path / "cluster")) == 0
+            assert _first_losses(tmp_path / "cluster") == _first_losses(tmp_path / "here")
+    assert _first_losses(tmp_path / "processes") == _first_losses(tmp_path / "here")
+    journal = (tmp_path / "cluster" / "sweep.journal").read_text()
+    # The command that planned them, and both workers.
+    assert len({json.loads(line)["worker_id"] for line in journal.splitlines()}) == 3

@@ -3,8 +3,8 @@
 import sys
 
 from diagnostics import PairLinearPredictor, TypeMeanPredictor, levels_of, losses_of
-from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses
 from diagnostics.graphs.partial_correlations import NOT_CAUSAL
+from diagnostics.inputs.real_cells import all_cells, choose_panel, labelled_losses
 from gpcp import (
     FitConfig,
     GenePerturbationTransformer,

@@ -41,7 +41,7 @@ QUIET = "#a6a6a6"
 DIVERGING = "PuOr_r"
 """The colour map of signed values: purple below zero, orange above, distinguishable by everyone."""
 
-Reference = Literal["untrained", "baseline", "ridge", "classical", "bayes", "exact law", "chance"]
+Reference = Literal["untrained", "baseline", "ridge", "linear", "classical", "bayes", "exact law", "chance"]
 
 REFERENCES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -49,6 +49,7 @@ REFERENCES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "baseline": ("input-free baseline", BASELINE, "--"),
         "chance": ("chance", BASELINE, "--"),
         "ridge": ("ridge", CLASSICAL, ":"),
+        "linear": ("best linear predictor", CLASSICAL, "-."),
         "classical": ("classical estimator", CLASSICAL, ":"),
         "bayes": ("Bayes risk", CEILING, "-."),
         "exact law": ("exact law", CEILING, "-."),

@@ -13,7 +13,7 @@ import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnuse
 from diagnostics.cli.values import FLAG, KINDS, MANY, POSITIVE, RANGE, SEEDS, WHOLE
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import check_file, check_folder, write_json
-from gpcp.opening.cells import OPTIONS, SCHEMES, scheme_and_place, source_options
+from gpcp.opening.cells import OPTIONS, SCHEMES, source_options
 from gpcp.opening.pairs import MAX_CELLS, OpenedPairs, PairOptions, open_pairs
 from gpcp.pairing.rules import KEYS, PairRule
 
@@ -243,26 +243,3 @@ def named(source: SourceOptions) -> str:
 def n_workers(asked: int | None) -> int:
     """The number of ``--workers``: one for each core where it was not given."""
     return asked or os.cpu_count() or 1
-
-
-def world_of(source: SourceOptions, *, takes: tuple[str, ...] = ()) -> str:
-    """The world of ``--source synthetic:WORLD``, ``scale_free/20`` by default.
-
-    Parameters
-    ----------
-    source : SourceOptions
-    takes : tuple of str
-        The options of sources that have a meaning here.
-
-    Raises
-    ------
-    InputError
-        Another kind of source is named, or an option that has no meaning here.
-    """
-    scheme, world = scheme_and_place(source.source or "synthetic:scale_free/20")
-    if scheme != "synthetic":
-        raise InputError(f"--source {source.source}: a known world is needed, such as synthetic:scale_free/20")
-    for name in [*source.given(), *(["genes"] if source.genes else [])]:
-        if name not in takes:
-            raise InputError(f"--{name.replace('_', '-')} has no meaning for pairs of a world: leave it out")
-    return world

@@ -142,7 +142,8 @@ class ReadOut:
 
     def save(self, path: Path, true_GG: NDArray[np.bool_], levels: Levels) -> None:
         """Write what the figures need: its matrices, the target's edges, and the levels that the loss lies between."""
-        losses = {"baseline": levels.baseline, "ridge": levels.reference, "bayes": levels.bayes_risk}
+        reference = "ridge" if levels.linear is None else "linear"
+        losses = {"baseline": levels.baseline, reference: levels.reference, "bayes": levels.bayes_risk}
         arrays: dict[str, NDArray[Any]] = {
             f"level_{name}": np.array(loss) for name, loss in losses.items() if loss is not None
         }

@@ -4,6 +4,7 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import gpcp
@@ -87,9 +88,28 @@ class Experiment:
         return json.dumps({"gpcp": gpcp.__version__, **asdict(self)}, sort_keys=True)
 
     @property
+    def data(self) -> "Experiment":
+        """What all experiments on the same pairs have in common: this one without its model and training."""
+        return replace(
+            self,
+            n_pairs=None,
+            preset="default",
+            changed=(),
+            n_steps=1,
+            batch_size=1,
+            learning_rate=1.0,
+            replicate=0,
+        )
+
+    @property
     def place(self) -> str:
         """The source without its kind."""
         return self.source.partition(":")[2]
+
+    @property
+    def title(self) -> str:
+        """What reports call its source: a world's name, or the last part of another place."""
+        return self.place if self.is_world else Path(self.place).name
 
     @property
     def is_world(self) -> bool:

@@ -1,4 +1,4 @@
-"""Reference losses on held-out pairs: input-free baselines, ridge and the Bayes risk, and the skill between them.
+"""Reference losses on held-out pairs: input-free baselines, linear predictors, the Bayes risk, and the way between.
 
 Dimension key: ``B`` pairs, ``G`` genes.
 """
@@ -72,27 +72,42 @@ class Levels:
         Of ridge regression; None where a gene is never scored or there are more than :data:`MOST_RIDGE_GENES`.
     exact : ExactLoss or None
         None where the world is not known.
+    type_mean, linear : Errors or None
+        Of real cells: of ``mean of the cell type - before``, which ignores the rest of the input, and of the linear
+        predictor from the covariances of the training cells.
     """
 
     mean_delta: Errors
     mean: Errors
     ridge: Errors | None
     exact: ExactLoss | None
+    type_mean: Errors | None = None
+    linear: Errors | None = None
 
     @property
     def baseline(self) -> float:
-        """The lower of the two input-free losses."""
-        return min(self.mean_delta.loss, self.mean.loss)
+        """The lowest of the input-free losses."""
+        return min(self._input_free().values())
 
     @property
     def baseline_name(self) -> str:
-        """``"mean delta"`` or ``"mean - x"``, whichever is lower."""
-        return "mean delta" if self.mean_delta.loss <= self.mean.loss else "mean - x"
+        """``"mean delta"``, ``"mean - x"`` or ``"mean of the type - x"``, whichever is lowest."""
+        losses = self._input_free()
+        return min(losses, key=lambda name: losses[name])
+
+    def _input_free(self) -> dict[str, float]:
+        losses = {"mean delta": self.mean_delta.loss, "mean - x": self.mean.loss}
+        return losses if self.type_mean is None else losses | {"mean of the type - x": self.type_mean.loss}
 
     @property
     def reference(self) -> float | None:
-        """Loss of ridge; None where it was not fitted."""
-        return None if self.ridge is None else self.ridge.loss
+        """The lower loss of ridge and the linear predictor; None where neither was fitted."""
+        return min((one.loss for one in (self.ridge, self.linear) if one is not None), default=None)
+
+    @property
+    def reference_name(self) -> str:
+        """``"ridge"``, or ``"best linear"`` where there is another to be better than."""
+        return "ridge" if self.linear is None else "best linear"
 
     @property
     def bayes_risk(self) -> float | None:
@@ -106,18 +121,26 @@ class Levels:
 
     @property
     def best(self) -> float | None:
-        """The Bayes risk where it is known, else the loss of ridge."""
+        """The Bayes risk where it is known, else :attr:`reference`."""
         return self.reference if self.exact is None else self.exact.risk
 
     def skill(self, loss: float | None) -> float | None:
         """0 at the baseline and 1 at the Bayes risk; None where nothing can be learnt, see :mod:`gpcp.core.skill`."""
         return skill(loss, baseline=self.baseline, best=self.bayes_risk)
 
-    def skill_won(self, before: float | None, after: float | None) -> float | None:
-        """By how much the skill of the second loss exceeds that of the first; None where either has none."""
-        if before is None or after is None or self.bayes_risk is None or self.skill(before) is None:
+    def share_of_linear(self, loss: float | None) -> float | None:
+        """Where no Bayes risk is known: 0 at the baseline, 1 at :attr:`reference`, which a model can pass."""
+        return None if self.exact is not None else skill(loss, baseline=self.baseline, best=self.reference)
+
+    def of_way(self, loss: float | None) -> float | None:
+        """Share of the way from the baseline to :attr:`best`: skill, or the share of the way to the best linear one."""
+        return skill(loss, baseline=self.baseline, best=self.best)
+
+    def won(self, before: float | None, after: float | None) -> float | None:
+        """By how much the second loss is further on that way than the first; None where either has no place on it."""
+        if before is None or after is None or self.best is None or self.of_way(before) is None:
             return None
-        return (before - after) / (self.baseline - self.bayes_risk)
+        return (before - after) / (self.baseline - self.best)
 
     def first(self, n: int) -> "Levels":
         """The levels on the first ``n`` pairs."""
@@ -126,11 +149,13 @@ class Levels:
             mean=self.mean.first(n),
             ridge=None if self.ridge is None else self.ridge.first(n),
             exact=None if self.exact is None else self.exact.first(n),
+            type_mean=None if self.type_mean is None else self.type_mean.first(n),
+            linear=None if self.linear is None else self.linear.first(n),
         )
 
     def named(self) -> dict[str, float]:
-        """The losses that are known, as they are shown: ``baseline``, ``ridge``, ``Bayes risk``."""
-        losses = {"baseline": self.baseline, "ridge": self.reference, "Bayes risk": self.bayes_risk}
+        """The losses that are known, as they are shown: ``baseline``, ``ridge`` or ``best linear``, ``Bayes risk``."""
+        losses = {"baseline": self.baseline, self.reference_name: self.reference, "Bayes risk": self.bayes_risk}
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     def to_json(self) -> dict[str, Any]:

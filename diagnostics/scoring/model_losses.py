@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.scoring.errors import Errors, errors_of, predictions
-from diagnostics.scoring.levels import Levels, levels_of
+from diagnostics.scoring.levels import Levels
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Predictor
 from simulators.exact.bayes import BayesAnswer
@@ -45,26 +45,26 @@ class ModelLosses:
             "mean_delta_loss": levels.mean_delta.loss,
             "mean_loss": levels.mean.loss,
             "baseline_loss": levels.baseline,
-            "ridge_loss": levels.reference,
-            "best_linear_loss": None,
+            "ridge_loss": None if levels.ridge is None else levels.ridge.loss,
+            "best_linear_loss": None if levels.linear is None else levels.reference,
             "bayes_risk": levels.bayes_risk,
             "bayes_risk_exact": self.bayes_risk_expected,
             "bayes_is_exact": levels.bayes_is_exact,
             "leak_z": None if levels.exact is None else self.model.below(levels.exact.errors),
             "skill": levels.skill(self.model.loss),
-            "ridge_skill": levels.skill(levels.reference),
+            "ridge_skill": None if levels.ridge is None else levels.skill(levels.ridge.loss),
             "answer_spread_ratio": self.answer_spread_ratio,
         }
 
 
 def model_losses(
-    model: Predictor, *, sample: PairBatch, held_out: PairBatch, exact: BayesAnswer | None = None
+    model: Predictor, held_out: PairBatch, levels: Levels, *, exact: BayesAnswer | None = None
 ) -> ModelLosses:
-    """Measure a model, the baselines fitted on ``sample``, and the exact answer to ``held_out`` if it is given."""
+    """Measure a model, beside the levels on the same pairs and the exact answer to them if it is given."""
     predicted_BG = predictions(model, held_out)
     return ModelLosses(
         model=errors_of(predicted_BG, held_out),
-        levels=levels_of(sample, held_out, exact=exact, ridge_on=sample),
+        levels=levels,
         bayes_risk_expected=None if exact is None else exact.risk(held_out.scored_BG),
         answer_spread_ratio=None if exact is None else _spread_ratio(predicted_BG, exact.mean_BG, held_out.scored_BG),
     )

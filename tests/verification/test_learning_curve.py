@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from diagnostics.commands.learning_curve.pairs import N_HELD_OUT
 from diagnostics.commands.learning_curve.points import curves_of
-from diagnostics.commands.learning_curve.runs import N_HELD_OUT, carry_out
+from diagnostics.commands.learning_curve.runs import carry_out
 from diagnostics.runs.execute import Ended, execute
 from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import ResultStore

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diagnostics.commands.recover_graph.real_cells import all_cells
 from diagnostics.graphs.implied_law import implied_partial
 from diagnostics.graphs.partial_correlations import partial_within
 from diagnostics.graphs.scores import GraphScore, score_graph
+from diagnostics.inputs.real_cells import all_cells
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import concatenate

@@ -6,6 +6,7 @@ from typing import Annotated, final
 from cyclopts import Group, Parameter
 
 from diagnostics.cli.app import verb
+from diagnostics.cli.experiments import NGenes, Regime
 from diagnostics.cli.options import (
     PAIRS,
     RUNS,
@@ -34,10 +35,13 @@ _NOTES = """examples:
   the same for how values become tokens, and for which genes are queries
     gpcp compare --value-embeddings
     gpcp compare --query-forms --set head=pooled
+  on real cells, between the input-free baseline and the best linear predictor
+    gpcp compare --source h5ad:cells.h5ad --cell-type-key cell_type --n-perturbed 1-19
 
 "tie" is a paired interval that holds 0; "worse" and "better" are of the loss, within these steps. Information
 is called lost only where the rank argument (the output rank of the head beside what the exact answer needs)
-and the measurement (another head came below what that rank allows) both say so.
+and the measurement (another head came below what that rank allows) both say so; of real cells, whose exact
+answer is not known, that is not known.
 
 exit code: 0 compared, 2 bad use, 130 interrupted"""
 
@@ -77,9 +81,8 @@ class Request:
         Parameter(group=_PARTS, metavar="NAME", help="beside which the others are judged (default: the best)"),
     ] = None
     source: SourceOptions = SourceOptions()
-    regime: Annotated[
-        str, Parameter(group=PAIRS, metavar="NAME", help="of a world: counterfactual, interventional or matched")
-    ] = "interventional"
+    n_genes: NGenes = None
+    regime: Regime = None
     n_perturbed: Annotated[tuple[int, int], RANGE, Parameter(group=PAIRS, help="perturbed genes of a pair, N to M")] = (
         1,
         1,

@@ -1,5 +1,7 @@
 """Configurations that differ in one part, compared over paired seeds, and whether one of them loses information.
 
+The last needs the exact answer of a known world: of real cells it is not known.
+
 Intervals are Student's, of differences between trainings of the same seed, and hold together: with several comparisons
 each is at the level ``1 - .05 / n`` (Bonferroni), so that all of them cover at once in 95 % of repetitions. Where the
 reference is the best of those compared, it was chosen by looking at every pair, and every pair counts. A tie is an
@@ -9,7 +11,7 @@ interval, as it is shown, that holds 0.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, final
+from typing import Literal, final
 
 from diagnostics.cli.text import score
 from diagnostics.scoring.levels import Levels
@@ -62,12 +64,12 @@ class Entry:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankCeilings:
-    """The reference losses, and the losses that answers of limited rank could reach on the same held-out pairs.
+    """The losses that answers of limited rank could reach on the held-out pairs of a known world.
 
     Parameters
     ----------
-    levels : Levels
-        With a Bayes risk that lies below the baseline.
+    bayes_risk : float
+        Loss of the exact answer, below the baseline.
     residuals : tuple of float
         Of ranks 0, 1, ...: mean squared distance of the best answer found from the exact one, offsets and skip
         connection free; see :mod:`diagnostics.scoring.low_rank`. The last one explains 99 % of what rank 0 leaves,
@@ -82,17 +84,12 @@ class RankCeilings:
         Rank that explains 99 %; None where none does.
     """
 
-    levels: Levels
+    bayes_risk: float
     residuals: tuple[float, ...]
     reached: tuple[float, ...]
     bounds: Mapping[int, float]
     skip: bool
     needed: int | None
-
-    @property
-    def bayes_risk(self) -> float:
-        """Of the levels, where it is always known."""
-        return cast("float", self.levels.bayes_risk)
 
     def reach(self, rank: int) -> float:
         """Loss of the best answer of a rank that was found."""
@@ -114,8 +111,8 @@ class Judged:
     outcome : Outcome
     difference : Interval or None
         Of its loss and the reference's, with its interval; None for the reference, and where no seed can be paired.
-    loses_information : bool
-        The rank argument and the measurement both say so.
+    loses_information : bool or None
+        The rank argument and the measurement both say so; None where no exact answer is known.
     summary : str
         The verdict in words.
     """
@@ -123,7 +120,7 @@ class Judged:
     entry: Entry
     outcome: Outcome
     difference: Interval | None
-    loses_information: bool
+    loses_information: bool | None
     summary: str
 
 
@@ -158,8 +155,19 @@ class Compared:
         return None
 
 
-def compared(entries: Sequence[Entry], ceilings: RankCeilings, *, reference: str | None = None) -> Compared:
+def compared(
+    entries: Sequence[Entry], levels: Levels, ceilings: RankCeilings | None, *, reference: str | None = None
+) -> Compared:
     """Judge configurations against one of them, the best by mean loss unless it is named.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    levels : Levels
+        On the held-out pairs.
+    ceilings : RankCeilings or None
+        None where no exact answer is known.
+    reference : str, optional
 
     Raises
     ------
@@ -183,7 +191,7 @@ def compared(entries: Sequence[Entry], ceilings: RankCeilings, *, reference: str
         if difference is not None
     ]
     others = {entry.name: _judged(entry, chosen, ceilings, level) for entry in ordered if entry is not chosen}
-    itself = _judged_reference(chosen, list(others.values()), ceilings)
+    itself = _judged_reference(chosen, list(others.values()), levels, ceilings)
     judged = [others.get(entry.name, itself) for entry in ordered]
     return Compared(judged=tuple(judged), reference=chosen.name, n_comparisons=n, level=level, pairs=tuple(pairs))
 
@@ -195,22 +203,40 @@ def _between(first: Entry, second: Entry, level: float) -> Interval | None:
     return paired_difference([first.finite[seed] for seed in both], [second.finite[seed] for seed in both], level=level)
 
 
-def _judged_reference(reference: Entry, others: Sequence[Judged], ceilings: RankCeilings) -> Judged:
+def _judged_reference(
+    reference: Entry, others: Sequence[Judged], levels: Levels, ceilings: RankCeilings | None
+) -> Judged:
     """It loses information where another is better than it, and than what its rank allows."""
-    reach = ceilings.reach(reference.rank)
-    passing = [one.entry for one in others if one.outcome == "better" and one.entry.loss < reach]
-    loses = ceilings.narrow(reference.rank) and bool(passing)
-    if loses:
+    better = [one.entry for one in others if one.outcome == "better"]
+    narrow = ceilings is not None and ceilings.narrow(reference.rank)
+    passing = [] if ceilings is None else [one for one in better if one.loss < ceilings.reach(reference.rank)]
+    summary = f"{reference.name} is the reference, {_measured(levels, reference.loss)}"
+    if ceilings is not None and narrow and passing:
         summary = f"{reference.name}, the reference, {_loss_of_information(reference, passing[0], ceilings)}"
     elif not reference.finite:
         summary = f"{reference.name}, the reference, diverged in every training"
-    else:
-        summary = _of_reference(reference, ceilings)
-    summary += _diverged(reference)
-    return Judged(entry=reference, outcome="reference", difference=None, loses_information=loses, summary=summary)
+    elif ceilings is not None and narrow:
+        summary += (
+            f"; its answers have rank {reference.rank} and the exact answer needs {needed_words(ceilings)}, but none "
+            f"that is compared was shown to pass what rank {reference.rank} allows"
+        )
+    return Judged(
+        entry=reference,
+        outcome="reference",
+        difference=None,
+        loses_information=None if ceilings is None else narrow and bool(passing),
+        summary=summary + _diverged(reference),
+    )
 
 
-def _judged(entry: Entry, reference: Entry, ceilings: RankCeilings, level: float) -> Judged:
+def _measured(levels: Levels, loss: float) -> str:
+    """Skill, or how far it is on the way to the best linear predictor."""
+    if levels.bayes_risk is not None:
+        return f"skill {score(levels.skill(loss), 3)}"
+    return f"{score(levels.of_way(loss), 3)} of the way to the best linear predictor"
+
+
+def _judged(entry: Entry, reference: Entry, ceilings: RankCeilings | None, level: float) -> Judged:
     difference = _between(entry, reference, level)
     if difference is None:
         outcome: Outcome = "diverged"
@@ -219,8 +245,10 @@ def _judged(entry: Entry, reference: Entry, ceilings: RankCeilings, level: float
     else:
         outcome = "worse" if difference.value > 0 else "better"
     # That the rank is what limits is shown by another that went where no answer of this rank was found to go.
-    passed = reference.loss < ceilings.reach(entry.rank)
-    loses = outcome == "worse" and ceilings.narrow(entry.rank) and passed
+    loses = None
+    if ceilings is not None:
+        passed = reference.loss < ceilings.reach(entry.rank)
+        loses = outcome == "worse" and ceilings.narrow(entry.rank) and passed
     summary = _summary(entry, reference, ceilings, outcome, difference, loses=loses)
     return Judged(entry=entry, outcome=outcome, difference=difference, loses_information=loses, summary=summary)
 
@@ -233,11 +261,11 @@ def interval(difference: Interval) -> str:
 def _summary(
     entry: Entry,
     reference: Entry,
-    ceilings: RankCeilings,
+    ceilings: RankCeilings | None,
     outcome: Outcome,
     difference: Interval | None,
     *,
-    loses: bool,
+    loses: bool | None,
 ) -> str:
     after = _diverged(entry)
     if difference is None:
@@ -246,7 +274,7 @@ def _summary(
     if outcome == "tie":
         one = ", which one seed can only leave open" if difference.n == 1 else ""
         return f"{beside} tie: their paired difference {interval(difference)} holds 0{one}{after}"
-    if loses:
+    if loses and ceilings is not None:
         return f"{entry.name} {_loss_of_information(entry, reference, ceilings)}{after}"
     if outcome == "better":
         return f"{entry.name} learns more than {reference.name} within these steps: {interval(difference)}{after}"
@@ -266,16 +294,6 @@ def _loss_of_information(entry: Entry, passing: Entry, ceilings: RankCeilings) -
     )
 
 
-def _of_reference(entry: Entry, ceilings: RankCeilings) -> str:
-    skill = f"skill {score(ceilings.levels.skill(entry.loss), 3)}"
-    if ceilings.narrow(entry.rank):
-        return (
-            f"{entry.name} is the reference, {skill}; its answers have rank {entry.rank} and the exact answer needs "
-            f"{needed_words(ceilings)}, but none that is compared was shown to pass what rank {entry.rank} allows"
-        )
-    return f"{entry.name} is the reference, {skill}"
-
-
 def needed_words(ceilings: RankCeilings) -> str:
     """The rank that the exact answer needs."""
     return f"more than {len(ceilings.residuals) - 1}" if ceilings.needed is None else str(ceilings.needed)
@@ -291,8 +309,8 @@ def _rank_argument(entry: Entry, ceilings: RankCeilings) -> str:
     )
 
 
-def _other_reasons(entry: Entry, reference: Entry, ceilings: RankCeilings) -> str:
-    if ceilings.narrow(entry.rank):
+def _other_reasons(entry: Entry, reference: Entry, ceilings: RankCeilings | None) -> str:
+    if ceilings is not None and ceilings.narrow(entry.rank):
         return (
             f"its answers have rank {entry.rank}, fewer than the {needed_words(ceilings)} that are needed, but none "
             f"passed what that rank allows, {ceilings.reach(entry.rank):.4f}: not shown to be lost information"
@@ -300,6 +318,8 @@ def _other_reasons(entry: Entry, reference: Entry, ceilings: RankCeilings) -> st
     own = [limit for limit in entry.limits if limit not in reference.limits]
     if own:
         return "its configuration says why: it " + "; it ".join(own)
+    if ceilings is None:
+        return "whether information is lost is not known here"
     return (
         f"its output rank is enough ({entry.rank}), so that no loss of information is shown: give it more steps, "
         "another rate or another start"

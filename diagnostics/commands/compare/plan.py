@@ -1,16 +1,14 @@
-"""From the arguments of ``compare_heads`` to its trainings, each checked before the first one starts."""
+"""From the arguments of ``compare`` to its trainings, each checked before the first one starts."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, final
 
-from diagnostics.cli.options import world_of
+from diagnostics.cli.experiments import cells_fields, is_world, world_fields
 from diagnostics.commands.compare.command import Request
+from diagnostics.inputs.data import cells_data_of
 from diagnostics.runs.experiment import WORLD, Experiment, changes
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.files import existing_file
 from gpcp.core.registry import Registry
 from gpcp.model.config import ModelConfig, preset
 from gpcp.model.embedding import VALUE_EMBEDDINGS
@@ -46,7 +44,7 @@ class Plan:
         By the name of the part.
     seeds : tuple of int
     notes : tuple of str
-        What was chosen for the user.
+        What was chosen for the user, and how cells became pairs.
     """
 
     data: Experiment
@@ -79,9 +77,9 @@ def plan_of(request: Request) -> Plan:
         A name or a value is no good, options exclude each other, or parts do not fit together.
     """
     part, names = _part_of(request)
-    data, n_genes = _data(request)
+    data, n_genes, summary = _data(request)
     base, fit, given = _bases(request, n_genes, part)
-    notes: list[str] = []
+    notes = list(summary)
     if part == "query_form" and "head" not in given and HEADS[base.head][0] == "own":
         base = replace(base, head="pooled")
         notes.append("every query form is read by the head 'pooled', since that of the preset needs all_genes")
@@ -123,20 +121,18 @@ def _part_of(request: Request) -> tuple[str, list[str]]:
     return part, names
 
 
-def _data(request: Request) -> tuple[Experiment, int]:
-    options, digest = (), ""
-    name = world_of(request.source, takes=("network",))
-    network: str | None = request.source.given().get("network")
-    if network is not None:
-        path = existing_file(network, what="regulator-target table")
-        options = (("network", str(path)),)
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def _data(request: Request) -> tuple[Experiment, int, tuple[str, ...]]:
+    """What all trainings share, its number of genes, and what was decided on the way to its pairs."""
     usual = FitConfig()
-    data = Experiment(
-        source=f"{WORLD}:{name}",
-        options=options,
-        stamp=digest,
-        regime=regime_of(request.regime),
+    known = is_world(request.source)
+    fields = (
+        world_fields(request.source, takes=("network",), n_genes=request.n_genes)
+        if known
+        else cells_fields(request.source, n_genes=request.n_genes, regimes=(request.regime,))
+    )
+    run = Experiment(
+        **fields,
+        regime=regime_of(request.regime or "interventional") if known else "matched",
         n_perturbed=request.n_perturbed,
         n_held_out=N_HELD_OUT,
         preset=request.preset,
@@ -145,10 +141,13 @@ def _data(request: Request) -> tuple[Experiment, int]:
         learning_rate=usual.learning_rate,
         seed=request.seed,
     )
-    made = data.world()
+    if not known:
+        cells = cells_data_of(run)
+        return run, len(cells.vocab), cells.summary
+    made = run.world()
     # Raises where so many genes cannot be perturbed.
-    data.pairs(made, 1)
-    return replace(data, source=f"{WORLD}:{made.name}"), made.graph.n_genes
+    run.pairs(made, 1)
+    return replace(run, source=f"{WORLD}:{made.name}"), made.graph.n_genes, ()
 
 
 def _bases(request: Request, n_genes: int, part: str) -> tuple[ModelConfig, FitConfig, frozenset[str]]:

@@ -1,4 +1,4 @@
-"""What ``compare`` shows: a table between input-free baseline and exact answer, the verdicts, JSON and a figure."""
+"""What ``compare`` shows: a table between the baseline and the best that is known, the verdicts, JSON and a figure."""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
@@ -11,27 +11,36 @@ from diagnostics.cli.figures import MODEL, SERIES, TITLE, TRAINING, WRONG, legen
 from diagnostics.cli.text import fill, interval, number, score, table
 from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, needed_words
 from diagnostics.commands.compare.compare import interval as difference_text
+from diagnostics.scoring.levels import Levels
 from gpcp.core.files import to_json
 from gpcp.core.intervals import Interval, student_factor
 
 _WIDE = 10.0
 """Standard errors to either side of a difference above which more seeds are advised."""
 
+_OF_WAY = "of way: from the baseline to the best linear predictor, which a model can pass; no exact answer is known"
+
 _SEED_OUT, _ALTERNATIVE = "linear", "mlp"
 """The author's ``out`` where every gene asks, and the same with a hidden layer."""
 
 
-def screen(result: Compared, ceilings: RankCeilings, *, part: str, about: str, notes: Sequence[str]) -> str:
+def screen(
+    result: Compared, levels: Levels, ceilings: RankCeilings | None, *, part: str, about: str, notes: Sequence[str]
+) -> str:
     """All that the command prints of its results."""
-    blocks = [fill(about), _table(result, ceilings, part), _ranks(ceilings), _verdicts(result)]
+    blocks = [fill(about), _table(result, levels, ceilings, part), _ranks(ceilings), _verdicts(result)]
     if answer := out_line(result):
         blocks.append(answer)
     n, level = result.n_comparisons, 100 * result.level
     blocks.append(
         fill(
             f"Intervals are paired over seeds and hold together in 95 % of repetitions: Bonferroni over {n} "
-            f"comparison{'s' if n > 1 else ''}, {level:.2f} % each. The seeds are trainings in one world: nothing is "
-            "said of other worlds."
+            f"comparison{'s' if n > 1 else ''}, {level:.2f} % each. The seeds are trainings "
+            + (
+                "on one split of these cells: nothing is said of other cells."
+                if ceilings is None
+                else "in one world: nothing is said of other worlds."
+            )
         )
     )
     if few := _few_seeds(result):
@@ -51,8 +60,8 @@ def out_line(result: Compared) -> str | None:
         less, more = (_SEED_OUT, _ALTERNATIVE) if difference.value > 0 else (_ALTERNATIVE, _SEED_OUT)
         judged = f"differ: {less} learns less than {more} within these steps, {difference_text(difference)}"
     losing = next((one.loses_information for one in result.judged if one.entry.name == _SEED_OUT), False)
-    lost = "yes, see its verdict" if losing else "not shown"
-    return fill(f"Is `out` losing information? {lost.capitalize()}. {_SEED_OUT} and {_ALTERNATIVE} {judged}.")
+    lost = "Not known here" if losing is None else "Yes, see its verdict" if losing else "Not shown"
+    return fill(f"Is `out` losing information? {lost}. {_SEED_OUT} and {_ALTERNATIVE} {judged}.")
 
 
 def _few_seeds(result: Compared) -> str | None:
@@ -69,23 +78,25 @@ def _few_seeds(result: Compared) -> str | None:
     )
 
 
-def _table(result: Compared, ceilings: RankCeilings, part: str) -> str:
-    levels = ceilings.levels
-    kind = "closed form" if levels.bayes_is_exact else "simulated"
-    head = (part.replace("_", " "), "weights", "loss", "skill", "over seeds", "rank", "", "to the reference")
+def _table(result: Compared, levels: Levels, ceilings: RankCeilings | None, part: str) -> str:
+    measure = "of way" if ceilings is None else "skill"
+    head = (part.replace("_", " "), "weights", "loss", measure, "over seeds", "rank", "", "to the reference")
     rows = [
         ["input-free baseline", "", number(levels.baseline), "0", "", "", "", f"({levels.baseline_name})"],
-        ["ridge", "", number(levels.reference), score(levels.skill(levels.reference), 3)],
-        *(_row(one, ceilings) for one in reversed(result.judged)),
-        ["exact answer", "", number(ceilings.bayes_risk), "1", "", f"{needed_words(ceilings)}*", "", f"({kind})"],
+        [levels.reference_name, "", number(levels.reference), score(levels.of_way(levels.reference), 3)],
+        *(_row(one, levels) for one in reversed(result.judged)),
     ]
+    if ceilings is None:
+        return f"{table(head, rows, align='lrrrrrrl')}\n{_OF_WAY}"
+    kind = "closed form" if levels.bayes_is_exact else "simulated"
+    rows.append(["exact answer", "", number(levels.bayes_risk), "1", "", f"{needed_words(ceilings)}*", "", f"({kind})"])
     return f"{table(head, rows, align='lrrrrrrl')}\n* the rank that is needed"
 
 
-def _row(one: Judged, ceilings: RankCeilings) -> list[str]:
+def _row(one: Judged, levels: Levels) -> list[str]:
     entry = one.entry
-    skills = [skill for loss in entry.finite.values() if (skill := ceilings.levels.skill(loss)) is not None]
-    known = [number(entry.loss), score(statistics.fmean(skills), 3)] if skills else ["-", "-"]
+    skills = [skill for loss in entry.finite.values() if (skill := levels.of_way(loss)) is not None]
+    known = [number(entry.loss) if entry.finite else "-", score(statistics.fmean(skills), 3) if skills else "-"]
     spread = interval(score(min(skills), 3), score(max(skills), 3)) if skills else "-"
     beside = ["", one.outcome]
     if one.difference is not None:
@@ -94,7 +105,12 @@ def _row(one: Judged, ceilings: RankCeilings) -> list[str]:
     return [entry.name, f"{entry.n_parameters:,d}", *known, spread, str(entry.rank), *beside]
 
 
-def _ranks(ceilings: RankCeilings) -> str:
+def _ranks(ceilings: RankCeilings | None) -> str:
+    if ceilings is None:
+        return fill(
+            "How much of the answer a rank can carry is not known here: that takes the exact answer of a known world. "
+            "The ranks above are of the configurations alone."
+        )
     shown = [
         f"rank {rank}: {number(ceilings.reach(rank))}"
         + (f" (none expected below {number(ceilings.bayes_risk + bound)})" if bound is not None else "")
@@ -111,8 +127,8 @@ def _verdicts(result: Compared) -> str:
     return "\n".join(fill(one.summary, indent="  ") for one in result.judged)
 
 
-def contents(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
-    """Everything that was found, under the names of the JSON file."""
+def contents(result: Compared, levels: Levels, ceilings: RankCeilings | None) -> dict[str, Any]:
+    """Everything that was found, under the names of the JSON file; null where it needs an exact answer."""
 
     def of(difference: Interval | None) -> dict[str, Any] | None:
         return None if difference is None else {**to_json(difference), "tie": difference.ties}
@@ -122,15 +138,16 @@ def contents(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
         "correction": "Bonferroni",
         "n_comparisons": result.n_comparisons,
         "level": result.level,
-        "baseline": ceilings.levels.baseline,
-        "baseline_name": ceilings.levels.baseline_name,
-        "ridge": ceilings.levels.reference,
-        "bayes": ceilings.bayes_risk,
-        "bayes_exact": ceilings.levels.bayes_is_exact,
-        "needed_rank": ceilings.needed,
-        "rank_residuals": list(ceilings.residuals),
-        "rank_losses": list(ceilings.reached),
-        "rank_bounds": {str(rank): bound for rank, bound in ceilings.bounds.items()},
+        "baseline": levels.baseline,
+        "baseline_name": levels.baseline_name,
+        "ridge": None if levels.ridge is None else levels.ridge.loss,
+        "best_linear": None if levels.linear is None else levels.reference,
+        "bayes": levels.bayes_risk,
+        "bayes_exact": None if ceilings is None else levels.bayes_is_exact,
+        "needed_rank": None if ceilings is None else ceilings.needed,
+        "rank_residuals": None if ceilings is None else list(ceilings.residuals),
+        "rank_losses": None if ceilings is None else list(ceilings.reached),
+        "rank_bounds": None if ceilings is None else {str(rank): bound for rank, bound in ceilings.bounds.items()},
         "compared": [
             {
                 "name": one.entry.name,
@@ -139,7 +156,8 @@ def contents(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
                 "summary": one.summary,
                 "losses": {str(seed): loss for seed, loss in one.entry.loss_of.items()},
                 "loss": one.entry.loss,
-                "skill": ceilings.levels.skill(one.entry.loss),
+                "skill": levels.skill(one.entry.loss),
+                "share_of_linear": levels.share_of_linear(one.entry.loss),
                 "n_parameters": one.entry.n_parameters,
                 "rank": one.entry.rank,
                 "objective": one.entry.objective,
@@ -152,13 +170,14 @@ def contents(result: Compared, ceilings: RankCeilings) -> dict[str, Any]:
     }
 
 
-def draw(result: Compared, ceilings: RankCeilings, path: Path, *, title: str) -> None:
+def draw(result: Compared, levels: Levels, ceilings: RankCeilings | None, path: Path, *, title: str) -> None:
     """Draw into ``path``, in one atomic write; configurations from the worst at the top to the best."""
     shown = list(reversed(result.judged))
+    narrow = {one.entry.rank for one in shown if ceilings is not None and ceilings.narrow(one.entry.rank)}
     figure, ax = new_axes(8.6, 1.9 + 0.36 * len(shown))
-    reference_line(ax, ceilings.levels.baseline, "baseline", vertical=True)
-    reference_line(ax, ceilings.levels.reference, "ridge", vertical=True)
-    reference_line(ax, ceilings.bayes_risk, "bayes", vertical=True)
+    reference_line(ax, levels.baseline, "baseline", vertical=True)
+    reference_line(ax, levels.reference, "ridge" if levels.linear is None else "linear", vertical=True)
+    reference_line(ax, levels.bayes_risk, "bayes", vertical=True)
     last = len(shown) - 1
     for place, one in enumerate(shown):
         y = last - place
@@ -166,7 +185,7 @@ def draw(result: Compared, ceilings: RankCeilings, path: Path, *, title: str) ->
         colour = WRONG if one.loses_information else TRAINING
         ax.scatter(losses, [y] * len(losses), s=26, color=colour, alpha=0.65, edgecolors="none", zorder=3)
         ax.scatter([one.entry.loss], [y], s=150, marker="|", color=MODEL, linewidths=1.8, zorder=4)
-        if ceilings.narrow(one.entry.rank):
+        if ceilings is not None and one.entry.rank in narrow:
             # Where answers of this rank could be at best.
             reach = ceilings.reach(one.entry.rank)
             ax.plot([reach, reach], [y - 0.36, y + 0.36], color=SERIES[2], linewidth=2.2, zorder=2)
@@ -174,7 +193,7 @@ def draw(result: Compared, ceilings: RankCeilings, path: Path, *, title: str) ->
     if any(one.loses_information for one in shown):
         ax.scatter([], [], s=26, color=WRONG, label="one seed, information lost")
     ax.plot([], [], color=MODEL, marker="|", markersize=11, markeredgewidth=1.8, linestyle="none", label="mean")
-    if any(ceilings.narrow(one.entry.rank) for one in shown):
+    if narrow:
         ax.plot([], [], color=SERIES[2], linewidth=2.2, label="best of its rank")
     ax.set_yticks(range(len(shown)), [_label(one.entry.name, one.outcome) for one in reversed(shown)])
     ax.set_ylim(-0.6, last + 0.6)

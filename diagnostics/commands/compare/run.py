@@ -11,7 +11,7 @@ from diagnostics.commands.compare.command import Request
 from diagnostics.commands.compare.compare import Entry, compared
 from diagnostics.commands.compare.plan import Plan, plan_of
 from diagnostics.commands.compare.report import contents, draw, screen
-from diagnostics.commands.compare.runs import ceilings_of, data_of, train
+from diagnostics.commands.compare.runs import references_of, train
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import Experiment
@@ -32,7 +32,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     plan = plan_of(request)
     rank_of = {name: output_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())
-    ceilings = ceilings_of(data_of(plan.data), skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
+    levels, ceilings = references_of(plan.data, skip=skip, ranks=set(rank_of.values()) | {0, 1, 2, 3})
 
     with EndingRuns(len(plan.runs), unit="trainings", quiet=request.output.quiet) as progress:
 
@@ -53,15 +53,15 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             on_run=shown,
             on_step=progress.step,
         )
-    result = compared(_entries(plan, records, rank_of), ceilings, reference=request.reference)
+    result = compared(_entries(plan, records, rank_of), levels, ceilings, reference=request.reference)
     about = _about(plan, request)
-    text = screen(result, ceilings, part=plan.part, about=about, notes=plan.notes)
-    draw(result, ceilings, out / "compared.png", title=about.partition("; every")[0])
+    text = screen(result, levels, ceilings, part=plan.part, about=about, notes=plan.notes)
+    draw(result, levels, ceilings, out / "compared.png", title=about.partition("; every")[0])
     content = {
         "command": list(command_line),
         "part": plan.part,
         "about": about,
-        **contents(result, ceilings),
+        **contents(result, levels, ceilings),
         "notes": list(plan.notes),
         "configurations": {
             name: {"model": model.to_json(), "fit": fit.to_json()} for name, (model, fit) in plan.configs.items()
@@ -96,10 +96,11 @@ def _about(plan: Plan, request: Request) -> str:
     data = plan.data
     least, most = data.n_perturbed or (1, next(iter(plan.configs.values()))[0].n_genes - 1)
     n_perturbed = f"{least}" if least == most else f"{least} to {most}"
-    _, fit = next(iter(plan.configs.values()))
+    model, fit = next(iter(plan.configs.values()))
     changed = f", {', '.join(request.set)}" if request.set else ""
+    name = data.title if data.is_world else f"{data.title}, {model.n_genes} genes"
     return (
-        f"{data.place}, {data.regime}, {n_perturbed} perturbed, preset {request.preset}{changed}, "
+        f"{name}, {data.regime}, {n_perturbed} perturbed, preset {request.preset}{changed}, "
         f"{fit.n_steps} steps of {fit.batch_size} pairs, {len(plan.seeds)} seeds; "
         f"every {plan.part.replace('_', ' ')} sees the same pairs in the same order "
         f"and is measured on the same {data.n_held_out} held-out pairs"

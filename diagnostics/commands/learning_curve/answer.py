@@ -3,7 +3,8 @@
 Dimension key: ``S`` seeds.
 
 One stands at a number of pairs, a capacity and a number of steps. From there each option is tried alone, with the same
-seeds, that is on the same worlds and pairs, so that what it wins is a paired difference of skill.
+seeds, that is on the same worlds and pairs, so that what it wins is a paired difference of skill; of real cells, of the
+share of the way to the best linear predictor.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,20 +60,24 @@ class Answer:
         An option's name; several, joined by ``" or "``, where they tie; ``"neither"`` where no option wins and each is
         ruled out; ``"nothing is left"``; ``"open"`` where the seeds do not decide.
     gains : tuple of Gain
-    left : Interval
-        Skill that is left to the exact answer where one stands.
+    left : Interval or None
+        Skill that is left to the exact answer where one stands; None where that is not known.
     undecided : tuple of str
         Beside an option that is named: those that are not shown to win, nor to win less than it.
     """
 
     verdict: str
     gains: tuple[Gain, ...]
-    left: Interval
+    left: Interval | None
     undecided: tuple[OptionName, ...] = ()
 
 
 def answer_of(
-    stands_S: Sequence[float], options: Mapping[OptionName, tuple[str, Sequence[float]]], *, level: float = 0.95
+    stands_S: Sequence[float],
+    options: Mapping[OptionName, tuple[str, Sequence[float]]],
+    *,
+    level: float = 0.95,
+    exact_known: bool = True,
 ) -> Answer:
     """Decide between the options.
 
@@ -87,13 +92,15 @@ def answer_of(
         What each option is, and the skill after it for the same seeds in the same order.
     level : float
         Of confidence of each interval by itself.
+    exact_known : bool
+        Whether skill 1 is the exact answer, which nothing passes.
 
     Raises
     ------
     InputError
         The seeds do not fit together or a skill is not finite (:func:`gpcp.core.intervals.paired_difference`).
     """
-    left = paired_difference([1.0] * len(stands_S), stands_S, level=level)
+    left = paired_difference([1.0] * len(stands_S), stands_S, level=level) if exact_known else None
     gains = tuple(
         Gain(option=option, summary=summary, skill=paired_difference(after_S, stands_S, level=level))
         for option, (summary, after_S) in options.items()
@@ -113,8 +120,8 @@ def answer_of(
     return Answer(verdict=" or ".join(named), gains=gains, left=left, undecided=undecided)
 
 
-def _without_winner(left: Interval, gains: tuple[Gain, ...]) -> str:
-    if left.high < WORTH:
+def _without_winner(left: Interval | None, gains: tuple[Gain, ...]) -> str:
+    if left is not None and left.high < WORTH:
         return "nothing is left"
     return "neither" if gains and all(gain.ruled_out for gain in gains) else "open"
 

@@ -1,5 +1,7 @@
 """The figures of ``learning-curve``: skill against pairs, against capacity, and the pairs that a graph takes.
 
+Of real cells, whose exact answer and graph are not known, losses stand in their place.
+
 Dimension key: ``N`` points of a curve.
 
 Bands and bars are from the lowest seed to the highest: with three seeds a 95 % interval is wider than all of them.
@@ -55,20 +57,29 @@ def _written(drawn: "Mapping[str, Figure]", out: Path) -> list[Path]:
 
 def _learning_figure(curves: Curves, field: str) -> "Figure":
     figure = new_figure(10.4, 4.6)
-    skill, graph = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2)
     for capacity, colour in zip(curves.capacities, shades(len(curves.capacities)), strict=True):
         at = {n: curves.at(n, capacity) for n in curves.pairs}
-        _line(skill, at, "skill", colour, f"{field} {capacity}")
-        _line(graph, at, "auprc", colour, f"{field} {capacity}")
+        _line(left, at, curves.measure, colour, f"{field} {capacity}")
+        if curves.exact_known:
+            _line(right, at, "auprc", colour, f"{field} {capacity}")
+        else:
+            _line(right, at, "loss", colour, f"{field} {capacity}")
+            _line(right, at, "train_loss", colour, f"{field} {capacity}, its training pairs", style=(0, (1, 1.5)))
     top = {n: curves.at(n, curves.capacities[-1]) for n in curves.pairs}
-    _line(skill, top, "ridge_skill", CLASSICAL, "ridge, same pairs", style=":")
-    _line(graph, top, "classical_auprc", CLASSICAL, "classical estimator, same pairs", style=":")
-    _line(graph, top, "ceiling_auprc", CEILING, "exact law, same read-out", style="-.")
-    _line(graph, top, "chance", BASELINE, "chance", style="--")
-    _between(skill)
-    graph.set(ylim=(0, 1.04), ylabel="AUPRC of the graph", title="The graph inside it")
-    skill.set_title("Held-out loss")
-    for ax in (skill, graph):
+    _line(left, top, f"ridge_{curves.measure}", CLASSICAL, "ridge, same pairs", style=":")
+    _between(left, curves)
+    left.set_title("Held-out loss")
+    if curves.exact_known:
+        _line(right, top, "classical_auprc", CLASSICAL, "classical estimator, same pairs", style=":")
+        _line(right, top, "ceiling_auprc", CEILING, "exact law, same read-out", style="-.")
+        _line(right, top, "chance", BASELINE, "chance", style="--")
+        right.set(ylim=(0, 1.04), ylabel="AUPRC of the graph", title="The graph inside it")
+    else:
+        _line(right, top, "baseline_loss", BASELINE, "input-free baseline", style="--")
+        _line(right, top, "best_linear_loss", CLASSICAL, "best linear predictor", style="-.")
+        right.set(ylabel="mean squared error", title="Held out, and on the training pairs")
+    for ax in (left, right):
         _pairs_axis(ax, curves.pairs)
     legend_below(figure)
     return figure
@@ -79,11 +90,11 @@ def _capacity_figure(curves: Curves, field: str) -> "Figure":
     ax = figure.subplots()
     for n_pairs, colour in zip(curves.pairs, shades(len(curves.pairs)), strict=True):
         at = {capacity: curves.at(n_pairs, capacity) for capacity in curves.capacities}
-        _line(ax, at, "skill", colour, f"{n_pairs:,} pairs")
-    _between(ax)
+        _line(ax, at, curves.measure, colour, f"{n_pairs:,} pairs")
+    _between(ax, curves)
     ax.set_xscale("log")
     _ticks(ax, curves.capacities)
-    ax.set(xlabel=field, title="Skill against capacity, the same steps for all")
+    ax.set(xlabel=field, title="Held-out loss by capacity, the same steps for all")
     legend_below(figure)
     return figure
 
@@ -146,7 +157,7 @@ def _line(
     colour: str,
     label: str,
     *,
-    style: str = "-",
+    style: str | tuple[float, tuple[float, ...]] = "-",
 ) -> None:
     """Mean over seeds, and a band from the lowest to the highest."""
     found = {x: [one[name] for one in records.values() if one[name] is not None] for x, records in at.items()}
@@ -163,11 +174,16 @@ def _line(
         ax.fill_between(x_N, low_N, high_N, color=colour, alpha=0.18, linewidth=0)
 
 
-def _between(ax: "Axes") -> None:
-    """The two ends of skill; what lies far below the baseline is cut off."""
-    reference_line(ax, 1, "bayes", label="exact answer (Bayes risk)")
+def _between(ax: "Axes", curves: Curves) -> None:
+    """The two ends of the way, of which the best linear predictor can be passed; what lies far below 0 is cut off."""
+    top = 1.06 if curves.exact_known else max(1.06, ax.dataLim.y1 + 0.05)
+    ylim = max(-1.0, min(-0.05, ax.dataLim.y0) - 0.05), top
+    if curves.exact_known:
+        reference_line(ax, 1, "bayes", label="exact answer (Bayes risk)")
+    else:
+        reference_line(ax, 1, "linear")
     reference_line(ax, 0, "baseline")
-    ax.set(ylim=(max(-1.0, min(-0.05, ax.dataLim.y0) - 0.05), 1.06), ylabel="skill")
+    ax.set(ylim=ylim, ylabel="skill" if curves.exact_known else "share of the way to the best linear predictor")
 
 
 def _pairs_axis(ax: "Axes", pairs: Sequence[int]) -> None:

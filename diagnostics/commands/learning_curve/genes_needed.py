@@ -11,8 +11,9 @@ from typing import final
 
 import numpy as np
 
+from diagnostics.commands.learning_curve.pairs import drawn, n_pairs_of, source_of
 from diagnostics.commands.learning_curve.points import TARGET_AUPRC, curves_of, graph_needs, mean_of
-from diagnostics.commands.learning_curve.runs import classical_auprc, drawn, n_pairs_of, source_of
+from diagnostics.commands.learning_curve.runs import classical_auprc
 from diagnostics.graphs.sample_theory import theory_pairs
 from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import Record

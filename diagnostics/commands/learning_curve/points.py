@@ -40,7 +40,7 @@ class Place:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curves:
-    """All trainings of one world, by place and seed; of several learning rates the best on the validation pairs.
+    """All trainings of one source, by place and seed; of several learning rates the best on the validation pairs.
 
     Parameters
     ----------
@@ -51,6 +51,16 @@ class Curves:
 
     records: Mapping[Place, Mapping[int, Record]]
     n_diverged: int
+
+    @property
+    def exact_known(self) -> bool:
+        """Whether they are of a world, whose Bayes risk is known."""
+        return any(one["bayes_risk"] is not None for at in self.records.values() for one in at.values())
+
+    @property
+    def measure(self) -> str:
+        """The field of a record that says how far a loss is on its way."""
+        return measure_of(exact_known=self.exact_known)
 
     @property
     def pairs(self) -> list[int]:
@@ -70,7 +80,12 @@ class Curves:
     def at(self, n_pairs: int, capacity: int, n_steps: int | None = None) -> Mapping[int, Record]:
         """The records of a place that were trained to the end, by seed; empty where there is none."""
         place = Place(n_pairs=n_pairs, capacity=capacity, n_steps=n_steps or self.n_steps)
-        return {seed: one for seed, one in self.records.get(place, {}).items() if one["skill"] is not None}
+        return {seed: one for seed, one in self.records.get(place, {}).items() if one["loss"] is not None}
+
+
+def measure_of(*, exact_known: bool) -> str:
+    """``"skill"``, or of real cells ``"share_of_linear"``."""
+    return "skill" if exact_known else "share_of_linear"
 
 
 def curves_of(records: Iterable[Record]) -> Curves:
@@ -82,12 +97,13 @@ def curves_of(records: Iterable[Record]) -> Curves:
         other = at.get(record["seed"])
         if other is None or _chosen_by(record) > _chosen_by(other):
             at[record["seed"]] = record
-    n_diverged = sum(one["skill"] is None for at in best.values() for one in at.values())
+    n_diverged = sum(one["loss"] is None for at in best.values() for one in at.values())
     return Curves(records=best, n_diverged=n_diverged)
 
 
 def _chosen_by(record: Record) -> float:
-    return float("-inf") if record["skill"] is None or record["best_skill"] is None else record["best_skill"]
+    chosen = record[f"best_{measure_of(exact_known=record['bayes_risk'] is not None)}"]
+    return float("-inf") if record["loss"] is None or chosen is None else chosen
 
 
 def common(of_seed: Iterable[Mapping[int, object]]) -> list[int]:
@@ -113,12 +129,13 @@ def answer_at(curves: Curves, place: Place, field: str) -> Answer | None:
     """What the options from a place win; None where no seed has the place and an option."""
     stands = curves.at(place.n_pairs, place.capacity, place.n_steps)
     options = _options(curves, place, field)
-    seeds = common([stands, *(after for _, after in options.values())])
-    if not seeds or not options:
+    seeds, measure = common([stands, *(after for _, after in options.values())]), curves.measure
+    if not seeds or not options or any(stands[seed][measure] is None for seed in seeds):
         return None
     return answer_of(
-        [stands[seed]["skill"] for seed in seeds],
-        {option: (summary, [after[seed]["skill"] for seed in seeds]) for option, (summary, after) in options.items()},
+        [stands[seed][measure] for seed in seeds],
+        {option: (summary, [after[seed][measure] for seed in seeds]) for option, (summary, after) in options.items()},
+        exact_known=curves.exact_known,
     )
 
 
@@ -173,8 +190,10 @@ class CurveFit:
 
 
 def fits_of(curves: Curves) -> list[CurveFit]:
-    """The power law of every capacity; seeds that have all numbers of pairs."""
+    """The power law of every capacity; seeds that have all numbers of pairs. None where there is no exact answer."""
     found: list[CurveFit] = []
+    if not curves.exact_known:
+        return found
     pairs = curves.pairs
     for capacity in curves.capacities:
         at = {n: curves.at(n, capacity) for n in pairs}

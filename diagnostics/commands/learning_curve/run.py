@@ -1,18 +1,20 @@
 """What ``learning-curve`` does with its arguments: plan the trainings, do them, show and write what came out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diagnostics.cli.options import n_workers, world_of
+from diagnostics.cli.experiments import cells_fields, is_world, world_fields, world_of
+from diagnostics.cli.options import n_workers
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.cli.text import fill
 from diagnostics.commands.learning_curve.command import Request
 from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
 from diagnostics.commands.learning_curve.genes_needed import genes_needed
+from diagnostics.commands.learning_curve.pairs import N_HELD_OUT, cells_of
 from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, current_place, curves_of, fits_of
-from diagnostics.commands.learning_curve.runs import CAPACITIES, N_HELD_OUT, capacity_of, carry_out, check
+from diagnostics.commands.learning_curve.runs import CAPACITIES, capacity_of, carry_out, check
 from diagnostics.commands.learning_curve.table import curves_text, genes_text
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
@@ -80,7 +82,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     print(shown)
     names = ", ".join(["table.txt", "results.json", *(path.name for path in figures)])
     print(f"\n{time.perf_counter() - start_s:.0f} s; {names} in {out}/")
-    return 1 if all(record["skill"] is None for record in ordered) else 0
+    return 1 if all(record["loss"] is None for record in ordered) else 0
 
 
 def curve_runs(request: Request) -> list[Experiment]:
@@ -89,13 +91,19 @@ def curve_runs(request: Request) -> list[Experiment]:
     Raises
     ------
     InputError
-        The world cannot be made, or an option is no good.
+        The world cannot be made or the cells cannot be read, or an option is no good.
     """
-    made = world(world_of(request.source), seed=0)
-    field, values = _capacity(request, made.graph.n_genes)
+    if is_world(request.source):
+        fields = world_fields(request.source, n_genes=request.n_genes)
+        made = world(fields["source"].partition(":")[2], seed=0)
+        fields["source"], n_genes = f"{WORLD}:{made.name}", made.graph.n_genes
+    else:
+        fields = cells_fields(request.source, n_genes=request.n_genes, regimes=(request.regime,))
+        n_genes = len(cells_of(_run(request, fields, request.seeds[0], 1, "width", 1, 1.0, 1)).vocab)
+    field, values = _capacity(request, n_genes)
     pairs = sorted(set(request.pairs or PAIRS))
     runs = [
-        _run(request, made.name, seed, n_pairs, field, value, rate, _steps(request, made.graph.n_genes))
+        _run(request, fields, seed, n_pairs, field, value, rate, _steps(request, n_genes))
         for seed in request.seeds
         for n_pairs in pairs
         for value in values
@@ -103,7 +111,7 @@ def curve_runs(request: Request) -> list[Experiment]:
     ]
     stands = ([0, *pairs])[-2] or pairs[-1], ([0, *values])[-2] or values[-1]
     return runs + [
-        _run(request, made.name, seed, *stands[:1], field, stands[1], rate, _LONGER * runs[0].n_steps)
+        _run(request, fields, seed, *stands[:1], field, stands[1], rate, _LONGER * runs[0].n_steps)
         for seed in request.seeds
         for rate in _rates(request)
     ]
@@ -119,15 +127,25 @@ def genes_runs(request: Request) -> list[Experiment]:
     """
     runs: list[Experiment] = []
     for n_genes in sorted(set(request.graph_genes)):
-        family, _, rest = world_of(request.source).partition("/")
+        family, _, rest = world_of(request.source, n_genes=request.n_genes).partition("/")
         made = world("/".join([family, str(n_genes), *rest.split("/")[1:]]), seed=0)
+        fields = {"source": f"{WORLD}:{made.name}"}
         field, values = _capacity(request, n_genes)
         if len(values) > 1 and not request.capacity:
             values = values[-1:]
         if len(values) > 1:
             raise InputError(f"--graph-genes asks about one model, but --capacity names {len(values)}: give one value")
         runs += [
-            _run(request, made.name, seed, n_pairs, field, values[0], rate, _steps(request, n_genes))
+            _run(
+                request,
+                fields,
+                seed,
+                n_pairs,
+                field,
+                values[0],
+                rate,
+                _steps(request, n_genes),
+            )
             for seed in request.seeds
             for n_pairs in sorted(set(request.pairs or GENES_PAIRS))
             for rate in _rates(request)
@@ -137,7 +155,7 @@ def genes_runs(request: Request) -> list[Experiment]:
 
 def _run(
     request: Request,
-    name: str,
+    fields: Mapping[str, Any],
     seed: int,
     n_pairs: int,
     field: str,
@@ -146,8 +164,8 @@ def _run(
     n_steps: int,
 ) -> Experiment:
     return Experiment(
-        source=f"{WORLD}:{name}",
-        regime=request.regime,
+        **fields,
+        regime=request.regime or "interventional" if is_world(request.source) else "matched",
         seed=seed,
         n_perturbed=request.n_perturbed,
         n_pairs=n_pairs,
@@ -191,14 +209,20 @@ def _rates(request: Request) -> list[float]:
 
 def _cost_s(runs: Sequence[Experiment], n_jobs: int) -> float:
     """Roughly how long all runs take."""
-    genes_of = {name: world(name, seed=0).graph.n_genes for name in {run.place for run in runs}}
-    total_s = sum(_SECONDS_A_STEP * genes_of[run.place] * run.n_steps * run.batch_size / 64 for run in runs)
+    genes_of = {run.source: _n_genes(run) for run in {run.source: run for run in runs}.values()}
+    total_s = sum(_SECONDS_A_STEP * genes_of[run.source] * run.n_steps * run.batch_size / 64 for run in runs)
     return total_s / min(n_jobs, len(runs))
+
+
+def _n_genes(run: Experiment) -> int:
+    return run.world().graph.n_genes if run.is_world else len(cells_of(run).vocab)
 
 
 def _in_a_line(record: Record) -> str:
     """A finished training in one line."""
-    skill = "diverged" if record["skill"] is None else f"skill {record['skill']:.3f}, AUPRC {record['auprc']:.3f}"
+    skill = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
+    if record["skill"] is not None:
+        skill = f"skill {record['skill']:.3f}, AUPRC {record['auprc']:.3f}"
     return (
         f"{record['world']} seed {record['seed']}: {record['n_pairs']:,} pairs, {record['field']} "
         f"{record['capacity']}, {record['n_steps']} steps: {skill} ({record['seconds']:.0f} s)"
@@ -208,16 +232,29 @@ def _in_a_line(record: Record) -> str:
 def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
     curves, field = curves_of(records), capacity_of(runs[0])[0]
     fits = fits_of(curves)
-    shown = curves_text(curves, fits, field=field, head=_head(runs))
+    notes = () if curves.exact_known else _notes(runs)
+    shown = curves_text(curves, fits, field=field, head=_head(runs), notes=notes)
     place = current_place(curves)
     found = {
         "stands": to_json(place),
         "answer": to_json(answer_at(curves, place, field)),
         "elsewhere": _elsewhere(curves, field),
-        "fits": to_json(fits),
+        "fits": to_json(fits) if curves.exact_known else None,
+        "notes": list(notes),
         "n_diverged": curves.n_diverged,
     }
     return found, shown, draw_curves(curves, field, out)
+
+
+def _notes(runs: Sequence[Experiment]) -> tuple[str, ...]:
+    """How cells became pairs, and what more pairs of them are."""
+    data = cells_of(runs[0])
+    n_cells = len(data.training_cells.cells)
+    return (
+        *data.summary,
+        f"{n_cells:,} training cells make at most {n_cells // 2:,} pairs in which no cell comes twice: more pairs are "
+        "of the same cells, and what they win says nothing of more cells",
+    )
 
 
 def _elsewhere(curves: Curves, field: str) -> list[dict[str, Any]]:
@@ -233,14 +270,17 @@ def _genes(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> 
 def _head(runs: Sequence[Experiment]) -> str:
     """What was run, in two lines."""
     first, seeds = runs[0], sorted({run.seed for run in runs})
-    names = ", ".join(dict.fromkeys(run.place for run in runs))
+    names = ", ".join(dict.fromkeys(run.title for run in runs))
     n_perturbed = (
         "1 to all but one" if first.n_perturbed is None else f"{first.n_perturbed[0]} to {first.n_perturbed[1]}"
     )
     steps = " or ".join(f"{n:,}" for n in sorted({run.n_steps for run in runs}))
     rates = ", ".join(f"{rate:g}" for rate in sorted({run.learning_rate for run in runs}))
-    whose = f"{len(seeds)} seeds, each a world, its pairs and a model's beginning"
+    made = "world" if first.is_world else "split of the cells"
+    whose = f"{len(seeds)} seeds, each a {made}, its pairs and a model's beginning"
     budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
+    if not first.is_world:
+        names += f", {_n_genes(first)} genes"
     asked = f"{names}, {first.regime}, {n_perturbed} genes perturbed; {whose}"
     asked += f"; preset {first.preset}; {budget}; rate {rates}"
     return fill(asked)

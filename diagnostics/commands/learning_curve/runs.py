@@ -6,18 +6,26 @@ The pairs are drawn once and gone through again, in another order each time, unt
 set, not the fresh pairs of ``recover_graph``. Of one seed the world is the same for every run, fewer pairs are the
 first of more, and every loss is measured on the same held-out pairs: runs of one seed are paired.
 
-Validation pairs, which a data set would have to spare, are drawn on top of the training pairs. They choose the weights
-that are kept (those of the best evaluation), so that few pairs are judged by their best point; the held-out pairs
-choose nothing.
+Validation pairs, which a data set would have to spare, are drawn on top of the training pairs; of real cells, from
+cells of their own. They choose the weights that are kept (those of the best evaluation), so that few pairs are judged
+by their best point; the held-out pairs choose nothing.
 """
 
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from diagnostics.commands.learning_curve.pairs import (
+    N_TRAIN_LOSS,
+    FinitePairs,
+    cell_pairs,
+    cells_of,
+    source_of,
+    validation_of,
+    world_pairs,
+)
 from diagnostics.graphs.estimators import estimate
 from diagnostics.graphs.evaluate import TARGET_OF, primary, read_outs_of
 from diagnostics.graphs.scores import auprc_of, target_graph
@@ -25,12 +33,10 @@ from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.store import Record
 from diagnostics.scoring.errors import losses_of
-from diagnostics.scoring.levels import Levels, exact_loss, levels_of
-from gpcp.core.pairs import FixedPairs, PairBatch, concatenate
+from diagnostics.scoring.levels import Levels
+from gpcp.core.pairs import FixedPairs, PairBatch
 from gpcp.core.random import seed_of, stream
-from simulators.exact.bayes import BayesAnswer, bayes
 from simulators.scm.regimes import regime_of
-from simulators.sources import SimulatedPairs
 from simulators.worlds import World
 
 if TYPE_CHECKING:
@@ -38,34 +44,16 @@ if TYPE_CHECKING:
     from gpcp.training.config import FitConfig
     from gpcp.training.replicate import Replicate
 
-N_HELD_OUT, N_VALIDATION, N_REFERENCE, N_TRAIN_LOSS = 4000, 500, 8000, 2000
-"""Pairs that losses are measured on, that choose the weights, that the input-free baseline takes its means from (the
-same for all numbers of pairs, so that skill is one scale), and, at most, that the training loss is measured on."""
-
 N_EVALUATIONS = 20
 """How often a training is looked at, whatever its steps."""
 
 CAPACITIES = ("width", "n_encoder_blocks", "n_decoder_blocks", "n_rounds", "feed_forward_ratio")
 """Fields of a model's configuration that are capacity."""
 
-_ENDLESS = 2**40
-"""Pairs of a pass that is not gone through to its end: all blocks are whole, and few pairs are the first of many."""
-
 
 def capacity_of(run: Experiment) -> tuple[str, int]:
     """The field of :data:`CAPACITIES` that makes the model bigger, and its value."""
     return next((name, value) for name, value in run.changed if name in CAPACITIES)
-
-
-def source_of(run: Experiment, made: World) -> SimulatedPairs:
-    """Pairs of its world and regime without end.
-
-    Raises
-    ------
-    InputError
-        The regime does not exist or ``n_perturbed`` is out of range.
-    """
-    return run.pairs(made, _ENDLESS)
 
 
 def configs(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
@@ -88,13 +76,6 @@ def configs(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
     return model_config, replace(fit_config, evaluate_every=every, patience=2 * N_EVALUATIONS + 2)
 
 
-def drawn(source: SimulatedPairs, n_pairs: int, seed: int) -> PairBatch:
-    """The first pairs of a pass; fewer of them are the first of more."""
-    size = min(n_pairs, 2000)
-    batches = islice(source.pairs(batch_size=size, seed=seed), -(-n_pairs // size))
-    return concatenate(batches).rows(slice(0, n_pairs))
-
-
 def carry_out(run: Experiment, on_step: OnStep) -> Record:
     """Train and measure; a training that diverged has None for all that it would have shown."""
     with one_thread():
@@ -106,55 +87,42 @@ def _carry_out(run: Experiment, on_step: OnStep) -> Record:
     from gpcp.training.replicate import replicate
 
     start_s = time.perf_counter()
-    made = run.world()
-    source = source_of(run, made)
-    pairs, held_out, validation = (
-        drawn(source, n, seed_of(run.seed, "learning curve", purpose))
-        for purpose, n in (
-            ("training", n_pairs_of(run)),
-            ("held out", run.n_held_out),
-            ("validation", N_VALIDATION),
-        )
-    )
-    reference = drawn(source, N_REFERENCE, seed_of(run.seed, "learning curve", "training"))
-    model_config, fit_config = configs(run, len(pairs.vocab))
+    made = run.world() if run.is_world else None
+    pairs = cell_pairs(run) if made is None else world_pairs(run, made)
+    vocab = pairs.training.vocab
+    model_config, fit_config = configs(run, len(vocab))
     model, found = replicate(
         model_config,
         fit_config,
-        FixedPairs(held=pairs),
-        held_out,
+        FixedPairs(held=pairs.training),
+        pairs.held_out,
         seed=seed_of(run.seed, "learning curve", "model"),
-        validation=validation,
+        validation=pairs.validation,
         on_step=on_step,
     )
-    predictor = ModelPredictor(model, pairs.vocab)
-    levels = levels_of(reference, held_out, exact=_answer(run, made, held_out), ridge_on=pairs)
+    predictor = None if found.diverged else ModelPredictor(model, vocab)
+    some = pairs.training.rows(slice(0, N_TRAIN_LOSS))
     record = {
         "key": run.key,
         **_asked(run),
-        "n_genes": len(pairs.vocab),
+        "n_genes": len(vocab),
         "loss": found.loss,
-        "skill": levels.skill(found.loss),
+        **_placed("", pairs.levels, found.loss),
         "n_parameters": found.n_parameters,
-        **_levels(levels),
-        **_trained(run, made, found, reference, validation),
-        **_memory(run, made, None if found.diverged else predictor, pairs),
-        **_graph(run, made, None if found.diverged else predictor, pairs, held_out),
+        **_levels(pairs),
+        **_trained(run, found, pairs.validation_levels),
+        "train_loss": None if predictor is None else losses_of(predictor, some).loss,
+        "exact_train_loss": pairs.exact_train_loss,
+        **(_NO_GRAPH if made is None else _graph(run, made, predictor, pairs.training, pairs.held_out)),
     }
     return record | {"train_seconds": round(found.seconds, 2), "seconds": round(time.perf_counter() - start_s, 2)}
-
-
-def n_pairs_of(run: Experiment) -> int:
-    """Training pairs of a run, all of which are drawn before it is trained."""
-    assert run.n_pairs is not None, "a learning curve is over numbers of pairs"
-    return run.n_pairs
 
 
 def _asked(run: Experiment) -> dict[str, Any]:
     """What a record says of its run."""
     field, capacity = capacity_of(run)
     return {
-        "world": run.place,
+        "world": run.title,
         "regime": run.regime,
         "seed": run.seed,
         "n_perturbed": run.n_perturbed,
@@ -168,59 +136,52 @@ def _asked(run: Experiment) -> dict[str, Any]:
     }
 
 
-def _answer(run: Experiment, made: World, pairs: PairBatch) -> BayesAnswer:
-    return bayes(made.scm, regime_of(run.regime), pairs, rng=stream(run.seed, "learning curve", "bayes"))
+def _placed(whose: str, levels: Levels, loss: float | None) -> dict[str, float | None]:
+    """Where a loss lies: its skill in a known world, else its share of the way to the best linear predictor."""
+    return {f"{whose}skill": levels.skill(loss), f"{whose}share_of_linear": levels.share_of_linear(loss)}
 
 
-def _levels(levels: Levels) -> dict[str, Any]:
+def _levels(pairs: FinitePairs) -> dict[str, Any]:
     """What the held-out loss lies between, and ridge on the same training pairs beside it."""
+    levels, ridge = pairs.levels, None if pairs.ridge is None else pairs.ridge.loss
     return {
         "baseline_loss": levels.baseline,
         "bayes_risk": levels.bayes_risk,
-        "ridge_loss": levels.reference,
-        "ridge_skill": levels.skill(levels.reference),
+        "best_linear_loss": None if levels.linear is None else levels.reference,
+        "ridge_loss": ridge,
+        **_placed("ridge_", levels, ridge),
     }
 
 
-def _trained(
-    run: Experiment, made: World, found: "Replicate", reference: PairBatch, validation: PairBatch
-) -> dict[str, Any]:
+def _trained(run: Experiment, found: "Replicate", levels: Levels) -> dict[str, Any]:
     """The best and the last evaluation, on the validation pairs: how much stopping in time is worth."""
     rows = [row for row in found.history if row.held_out_loss is not None and math.isfinite(row.held_out_loss)]
     if found.diverged or not rows:
-        return {"best_step": None, "best_skill": None, "last_skill": None, "last_train_loss": None, "late_gain": None}
-    levels = levels_of(reference, validation, exact=_answer(run, made, validation), ridge_on=None)
+        placed = _placed("best_", levels, None) | _placed("last_", levels, None)
+        return {"best_step": None, **placed, "last_train_loss": None, "late_gain": None}
     best = min(rows, key=lambda row: math.inf if row.held_out_loss is None else row.held_out_loss)
     late = next(row for row in rows if row.step >= 0.8 * run.n_steps)
     return {
         "best_step": best.step,
-        "best_skill": levels.skill(best.held_out_loss),
-        "last_skill": levels.skill(rows[-1].held_out_loss),
+        **_placed("best_", levels, best.held_out_loss),
+        **_placed("last_", levels, rows[-1].held_out_loss),
         "last_train_loss": rows[-1].train_loss,
-        "late_gain": levels.skill_won(late.held_out_loss, rows[-1].held_out_loss),
+        "late_gain": levels.won(late.held_out_loss, rows[-1].held_out_loss),
     }
 
 
-def _memory(run: Experiment, made: World, predictor: Any, pairs: PairBatch) -> dict[str, float | None]:
-    """The loss of the model and of the exact answer on the same training pairs."""
-    some = pairs.rows(slice(0, N_TRAIN_LOSS))
-    return {
-        "train_loss": None if predictor is None else losses_of(predictor, some).loss,
-        "exact_train_loss": exact_loss(_answer(run, made, some), some).risk,
-    }
+_NO_GRAPH: dict[str, Any] = dict.fromkeys(("target", "chance", "classical_auprc", "read_out", "auprc", "ceiling_auprc"))
+"""Of real cells, whose graph is not known."""
 
 
 def _graph(run: Experiment, made: World, predictor: Any, pairs: PairBatch, held_out: PairBatch) -> dict[str, Any]:
     """The graph read out of the model, between chance and the exact law, and that of the classical estimator."""
     target = TARGET_OF[run.regime]
     chance = float(auprc_of(0 * target_graph(made.graph, target).astype(float), target_graph(made.graph, target)))
-    found: dict[str, Any] = {
+    found = _NO_GRAPH | {
         "target": target,
         "chance": chance,
         "classical_auprc": classical_auprc(run, made, pairs),
-        "read_out": None,
-        "auprc": None,
-        "ceiling_auprc": None,
     }
     if predictor is None:
         return found
@@ -255,15 +216,20 @@ def check(runs: Sequence[Experiment]) -> None:
     Raises
     ------
     InputError
-        The world, regime, preset, capacity or a number is no good; the message names it and the nearest valid choice.
+        The source, regime, preset, capacity or a number is no good; the message names it and the nearest valid choice.
     """
     seen: set[tuple[Any, ...]] = set()
     for run in runs:
-        # Only what can be wrong by itself: worlds of several seeds are alike in it.
+        # Only what can be wrong by itself: worlds of several seeds are alike in it, splits of cells are not.
         kind = (run.source, run.regime, run.n_perturbed, run.preset, run.changed, run.learning_rate)
+        kind += () if run.is_world else (run.seed,)
         if kind in seen:
             continue
         seen.add(kind)
+        if not run.is_world:
+            validation_of(run)
+            configs(run, len(cells_of(run).vocab))
+            continue
         made = run.world()
         source_of(run, made)
         configs(run, made.graph.n_genes)

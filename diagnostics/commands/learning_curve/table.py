@@ -24,8 +24,17 @@ from gpcp.core.intervals import Interval
 _POINTS = (
     "model: on held-out pairs, by the weights of the best evaluation on validation pairs; +-: half of its 95 % "
     "interval over seeds; last: by the weights at the end of the budget, on validation pairs; training: the loss on "
-    "the training pairs themselves, and that of the exact answer on these; classical: the classical estimator on the "
-    "same pairs; exact law: through the same read-out"
+    "the training pairs themselves"
+)
+
+_POINTS_OF_WORLDS = (
+    ", and that of the exact answer on these; classical: the classical estimator on the same pairs; exact law: "
+    "through the same read-out"
+)
+
+_POINTS_OF_CELLS = (
+    "; ridge: on the same pairs; best linear: on all training cells. What is left to win is not "
+    "known here, as no exact answer is, nor is a graph"
 )
 
 _THEORY = (
@@ -35,22 +44,25 @@ _THEORY = (
 
 _WORDS: Mapping[str, str] = {
     "nothing is left": "nothing is left to win: the model is within .01 of skill of the exact answer",
-    "neither": "neither: each of them surely wins less than .01 of skill; one of them alone is not enough",
+    "neither": "neither: each of them surely wins less than .01 of it; one of them alone is not enough",
     "open": "open: the seeds do not decide; give more of them",
 }
 
 
-def curves_text(curves: Curves, fits: Sequence[CurveFit], *, field: str, head: str) -> str:
+def curves_text(curves: Curves, fits: Sequence[CurveFit], *, field: str, head: str, notes: Sequence[str] = ()) -> str:
     """Everything about the curves, as printed."""
     place = current_place(curves)
     parts = [head, points_table(curves, field), answer_text(curves, place, field)]
     parts += [part for part in (elsewhere_text(curves, place, field), fits_text(fits, field)) if part]
     if curves.n_diverged:
-        parts.append(f"{curves.n_diverged} trainings diverged and are left out: a lower --lr would keep them")
+        parts.append(f"{curves.n_diverged} trainings diverged and are left out: try a lower --learning-rate")
+    parts += [fill(f"Note: {note}.") for note in notes]
     return "\n\n".join(parts)
 
 
-_SHOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
+_Columns = Mapping[str, tuple[tuple[str, str], ...]]
+
+_SHOWN: _Columns = {
     "Skill: 0 is the input-free baseline, 1 the exact answer": (
         ("model", "skill"),
         ("last", "last_skill"),
@@ -72,6 +84,21 @@ _SHOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """Columns by table, each with its field of a record; the first has its interval."""
 
+_SHOWN_OF_CELLS: _Columns = {
+    "Of the way: 0 is the input-free baseline, 1 the best linear predictor, which can be passed": (
+        ("model", "share_of_linear"),
+        ("last", "last_share_of_linear"),
+        ("ridge", "ridge_share_of_linear"),
+    ),
+    "Loss": (
+        ("training", "train_loss"),
+        ("held out", "loss"),
+        ("best linear", "best_linear_loss"),
+        ("baseline", "baseline_loss"),
+    ),
+}
+"""The same for real cells, whose exact answer and graph are not known."""
+
 
 def points_table(curves: Curves, field: str) -> str:
     """A table of skills, one of losses and one of graphs; a line for every number of pairs and capacity.
@@ -80,10 +107,10 @@ def points_table(curves: Curves, field: str) -> str:
     """
     blocks = [
         f"{title}\n{table(['pairs', field, *_head(columns, spread='Loss' not in title)], rows, align='r')}"
-        for title, columns in _SHOWN.items()
+        for title, columns in (_SHOWN if curves.exact_known else _SHOWN_OF_CELLS).items()
         for rows in [_rows(curves, columns, spread="Loss" not in title)]
     ]
-    return "\n\n".join([*blocks, fill(_POINTS)])
+    return "\n\n".join([*blocks, fill(_POINTS + (_POINTS_OF_WORLDS if curves.exact_known else _POINTS_OF_CELLS))])
 
 
 def _head(columns: Sequence[tuple[str, str]], *, spread: bool) -> list[str]:
@@ -111,9 +138,9 @@ def answer_text(curves: Curves, place: Place, field: str) -> str:
     where = f"{place.n_pairs:,} pairs, {field} {place.capacity}, {place.n_steps:,} steps"
     if answer is None:
         return f"More data, or a bigger model? From {where} nothing can be compared: give more than one number of pairs"
-    left = interval(answer.left)
+    left = "" if answer.left is None else f"; {interval(answer.left)} of skill is left to the exact answer there"
     lines = [
-        fill(f"More data, or a bigger model? From {where}; {left} of skill is left to the exact answer there:"),
+        fill(f"More data, or a bigger model? From {where}{left}:"),
         *(f"  {gain.option:<16} {gain.summary:<26} wins {interval(gain.skill, sign=True)}" for gain in answer.gains),
         fill(f"Answer: {_WORDS.get(answer.verdict, answer.verdict)}{_leaning(answer)}."),
     ]
@@ -151,7 +178,8 @@ def elsewhere_text(curves: Curves, place: Place, field: str) -> str:
 
 def _in_short(answer: Answer) -> str:
     gains = ", ".join(f"{gain.option} {interval(gain.skill, sign=True)}" for gain in answer.gains)
-    return f"{answer.verdict} ({gains}; left {interval(answer.left)})"
+    left = "" if answer.left is None else f"; left {interval(answer.left)}"
+    return f"{answer.verdict} ({gains}{left})"
 
 
 def fits_text(fits: Sequence[CurveFit], field: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, final
 from cyclopts import Parameter
 
 from diagnostics.cli.app import verb
+from diagnostics.cli.experiments import USUAL, NGenes
 from diagnostics.cli.options import (
     DATA,
     PAIRS,
@@ -22,7 +23,7 @@ from diagnostics.cli.options import (
     Steps,
     Workers,
 )
-from diagnostics.cli.values import MANY, POSITIVE, RANGE
+from diagnostics.cli.values import MANY, RANGE
 from diagnostics.commands.recover_graph.verdicts import thresholds_text
 from gpcp.core.errors import InputError
 
@@ -68,9 +69,7 @@ class Request:
     cells: Annotated[
         str | None, Parameter(group=DATA, metavar="FILE.h5ad", help="short for --source h5ad:FILE.h5ad")
     ] = None
-    n_genes: Annotated[
-        int | None, POSITIVE, Parameter(group=DATA, help="of real cells: the N genes of largest variance (default 20)")
-    ] = None
+    n_genes: NGenes = None
     regimes: Annotated[
         tuple[str, ...],
         MANY,
@@ -102,7 +101,7 @@ class Request:
         """The source as ``KIND:PLACE``, whichever way it was given."""
         if self.cells is not None:
             return f"h5ad:{self.cells}"
-        return self.source.source or f"synthetic:{self.world or 'scale_free/20'}"
+        return self.source.source or (USUAL if self.world is None else f"synthetic:{self.world}")
 
 
 def check(request: Request) -> None:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MOST_SEEDS = 4
 """Columns of a figure at most."""
 
-_REFERENCES: Mapping[str, Reference] = {"baseline": "baseline", "ridge": "ridge", "bayes": "bayes"}
+_LEVELS: tuple[Reference, ...] = ("baseline", "ridge", "linear", "bayes")
 
 
 @final
@@ -61,7 +61,7 @@ class RunArrays:
     step_K, train_loss_K, held_out_loss_K : float64, (K,)
         The history; NaN where a loss was not measured.
     levels : mapping of str to float
-        ``baseline``, ``ridge`` and, where it is known, ``bayes``: on the pairs of ``held_out_loss_K``.
+        ``baseline``, ``ridge`` or ``linear`` and, where it is known, ``bayes``: on the pairs of ``held_out_loss_K``.
     """
 
     record: RunRecord
@@ -90,11 +90,7 @@ def load_arrays(record: RunRecord, folder: Path) -> RunArrays:
             step_K=column("step"),
             train_loss_K=column("train_loss"),
             held_out_loss_K=column("held_out_loss"),
-            levels={
-                name: float(arrays[f"level_{name}"])
-                for name in ("baseline", "ridge", "bayes")
-                if f"level_{name}" in arrays
-            },
+            levels={name: float(arrays[f"level_{name}"]) for name in _LEVELS if f"level_{name}" in arrays},
         )
 
 
@@ -117,7 +113,8 @@ def figures_of(runs: Sequence[RunArrays]) -> "dict[str, Figure]":
     for regime, shown in by_regime.items():
         drawn[f"matrices_{regime}.png"] = _matrix_figure(shown)
         worst = min(shown, key=lambda run: run.record.auprc)
-        title = f"{regime}, seed {worst.record.seed}: {worst.record.target} edges, {in_words(worst.record.read_out)}"
+        record = worst.record
+        title = f"{regime}, seed {record.seed}: {_edges(record)}\nread from {in_words(record.read_out)}"
         graph = graph_figure(worst.recovered_GG, worst.target_GG, title)
         if graph is not None:
             drawn[f"graph_{regime}.png"] = graph
@@ -138,7 +135,9 @@ def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
     for ax in axes[-1]:
         ax.set_xlabel("training step", fontsize=SMALL)
     legend_below(figure, most_columns=5)
-    figure.suptitle("Loss between the input-free baseline and the exact answer", fontsize=TITLE)
+    known = all(run.record.bayes_risk is not None for runs in by_regime.values() for run in runs)
+    best = "exact answer" if known else "best linear predictor"
+    figure.suptitle(f"Loss between the input-free baseline and the {best}", fontsize=TITLE)
     return figure
 
 
@@ -164,9 +163,8 @@ def _loss_panel(ax: "Axes", run: RunArrays) -> None:
         markersize=4,
         label="held out",
     )
-    for name, reference in _REFERENCES.items():
-        if name in run.levels:
-            reference_line(ax, run.levels[name], reference)
+    for name in _LEVELS:
+        reference_line(ax, run.levels.get(name), name)
     ax.set_xlim(left=0)
     skill = "" if record.skill is None else f": skill {record.skill:.4f}"
     ax.set_title(f"seed {record.seed}{skill}", fontsize=SMALL)
@@ -180,7 +178,7 @@ def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
     limit = float(np.quantile(shown, 0.995)) or 1.0
     image = None
     for column, run in enumerate(runs):
-        for row, (matrix_GG, title) in enumerate(((run.exact_GG, "exact law"), (run.recovered_GG, "recovered"))):
+        for row, (matrix_GG, title) in enumerate(((run.exact_GG, beside(run.record)), (run.recovered_GG, "recovered"))):
             ax = axes[row, column]
             image = ax.imshow(_off_diagonal(matrix_GG), cmap=DIVERGING, vmin=-limit, vmax=limit)
             i_E, j_E = np.nonzero(run.target_GG)
@@ -199,8 +197,18 @@ def _matrix_figure(runs: Sequence[RunArrays]) -> "Figure":
         figure.colorbar(
             image, ax=axes, shrink=0.6, label="partial correlation of i and j" if both else "effect of i on j"
         )
-    figure.suptitle(f"{first.regime}: {in_words(first.read_out)}; boxes: {first.target} edges", fontsize=TITLE)
+    figure.suptitle(f"{first.regime}: {in_words(first.read_out)}\nboxes: {_edges(first)}", fontsize=TITLE)
     return figure
+
+
+def beside(record: RunRecord) -> str:
+    """What a read-out of the model is held against: of real cells no law is known."""
+    return "exact law" if record.bayes_risk is not None else "linear predictor"
+
+
+def _edges(record: RunRecord) -> str:
+    target = record.target
+    return f"edges of the\n{target}" if " " in target else f"{target} edges"
 
 
 def _off_diagonal(matrix_GG: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -215,16 +223,15 @@ def _precision_recall_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
         reference_line(ax, runs[0].record.base_rate, "chance")
         for index, run in enumerate(runs):
             recall_K, precision_K = curve(run.exact_GG, run.target_GG)
-            label = None if index else "exact law, same read-out"
+            label = None if index else f"{beside(run.record)}, same read-out"
             ax.step(recall_K, precision_K, color=CEILING, linewidth=4, alpha=0.3, label=label)
         for run, colour in zip(runs, SERIES, strict=False):
             recall_K, precision_K = curve(run.recovered_GG, run.target_GG)
             label = f"seed {run.record.seed}: AUPRC {run.record.auprc:.3f}"
             ax.step(recall_K, precision_K, color=colour, linewidth=1.3, label=label)
         ax.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall")
-        ax.set_title(
-            f"{regime}: {runs[0].record.target} edges\nread from {in_words(runs[0].record.read_out)}", fontsize=10
-        )
+        first = runs[0].record
+        ax.set_title(f"{regime}: {_edges(first)}\nread from {in_words(first.read_out)}", fontsize=10)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=SMALL, frameon=False)
     axes[0, 0].set_ylabel("precision")
     return figure

@@ -98,10 +98,11 @@ def _positions(edge_GG: NDArray[np.bool_]) -> dict[int, tuple[float, float]]:
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(range(len(edge_GG)))
     graph.add_edges_from((int(i), int(j)) for i, j in zip(*np.nonzero(edge_GG), strict=True))
-    start = nx.circular_layout(graph)
-    layout: Any = nx.kamada_kawai_layout(graph, pos=start) if nx.is_connected(graph) else None
-    if layout is None:
-        layout = nx.spring_layout(graph, pos=start, seed=0, k=1.6 / np.sqrt(len(edge_GG)), iterations=200)
+    steps: dict[int, dict[int, float]] = dict(nx.all_pairs_shortest_path_length(graph))
+    # Parts that no edge joins lie next to each other.
+    apart = 1 + max(max(row.values()) for row in steps.values())
+    distance = {i: {j: row.get(j, apart) for j in graph} for i, row in steps.items()}
+    layout: Any = nx.kamada_kawai_layout(graph, dist=distance, pos=nx.circular_layout(graph))
     place_G2 = np.array([layout[gene] for gene in range(len(edge_GG))])
     place_G2 -= (place_G2.min(axis=0) + place_G2.max(axis=0)) / 2
     place_G2 /= np.maximum(np.abs(place_G2).max(axis=0), 1e-9)

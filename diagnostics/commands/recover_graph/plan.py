@@ -3,14 +3,14 @@
 Dimension key: ``G`` genes.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from diagnostics.cli.options import world_of
+from diagnostics.cli.experiments import cells_fields, is_world, world_fields
+from diagnostics.cli.options import SourceOptions
 from diagnostics.commands.recover_graph.command import Request
 from diagnostics.commands.recover_graph.recover import check, recover
 from diagnostics.commands.recover_graph.training import N_HELD_OUT, N_STEPS
@@ -20,8 +20,6 @@ from diagnostics.runs.experiment import WORLD, Experiment, steps_for
 from diagnostics.runs.folder import begin_folder
 from diagnostics.runs.store import Record
 from gpcp.core.errors import InputError
-from gpcp.core.files import existing_file
-from gpcp.opening.cells import scheme_and_place, stamp_of
 from gpcp.training.config import FitConfig
 from simulators.graphs.families import find_cycle
 from simulators.graphs.networks import read_network
@@ -55,23 +53,14 @@ def plan_of(request: Request) -> Plan:
     InputError
         An option does not go with the others, or as the checks of the runs.
     """
-    if scheme_and_place(request.text)[0] == WORLD and "library_size" not in request.source.given():
-        if request.n_genes is not None:
-            raise InputError("--n-genes is for real cells: a world names its number of genes, such as scale_free/20")
-        return _world_plan(request)
-    for flag, value in (("--regime", request.regimes), ("--dose-sd", request.dose_sd)):
-        if value:
-            raise InputError(f"{flag} is for simulated worlds: leave it out; cells are matched two by two")
-    return _cells_plan(request)
+    source = replace(request.source, source=request.text)
+    return _world_plan(request, source) if is_world(source) else _cells_plan(request, source)
 
 
-def _world_plan(request: Request) -> Plan:
+def _world_plan(request: Request, source: SourceOptions) -> Plan:
     asked = {regime_of(regime) for regime in request.regimes or _LADDER}
-    name = world_of(replace(request.source, source=request.text), takes=("network", "world_seed"))
-    network: str | None = request.source.given().get("network")
     first = Experiment(
-        source=f"{WORLD}:{name}",
-        options=tuple(sorted(request.source.given().items())),
+        **world_fields(source, takes=("network", "world_seed"), n_genes=request.n_genes),
         n_perturbed=request.n_perturbed,
         dose_sd=2.0 if request.dose_sd is None else request.dose_sd,
         seed=request.seeds[0],
@@ -79,9 +68,9 @@ def _world_plan(request: Request) -> Plan:
     )
     made = first.world()
     n_genes = made.graph.n_genes
+    network: str | None = source.given().get("network")
     if network is not None:
         _refuse_cycles(network, n_genes)
-        first = replace(first, stamp=hashlib.sha256(Path(network).read_bytes()).hexdigest())
     jobs = [
         replace(
             first,
@@ -119,35 +108,24 @@ def _refuse_cycles(table: str, n_genes: int) -> None:
         )
 
 
-def _cells_plan(request: Request) -> Plan:
-    from diagnostics.commands.recover_graph.cells import N_GENES, check_cells
+def _cells_plan(request: Request, source: SourceOptions) -> Plan:
+    from diagnostics.commands.recover_graph.cells import check_cells
+    from diagnostics.inputs.data import N_GENES
 
-    scheme, place = scheme_and_place(request.text)
-    if scheme == "h5ad":
-        existing_file(place, what="AnnData file")
-        if "cell_type_key" not in request.source.given():
-            raise InputError(
-                "an AnnData file needs --cell-type-key, the column of obs with cell types: pairs are of one type"
-            )
-    if request.n_genes is not None and request.source.genes is not None:
-        raise InputError("--n-genes chooses genes and --genes names them: give one of them")
-    source, n_genes = f"{scheme}:{place}", request.n_genes or N_GENES
+    of_worlds = {"--dose-sd": request.dose_sd}
+    data = cells_fields(source, n_genes=request.n_genes, regimes=request.regimes, of_worlds=of_worlds)
     jobs = [
         Experiment(
-            source=source,
-            options=tuple(sorted(request.source.given().items())),
-            genes=request.source.genes,
-            stamp=stamp_of(source),
-            n_genes=n_genes,
+            **data,
             n_perturbed=request.n_perturbed,
             seed=seed,
-            **_training(request, "matched", n_genes),
+            **_training(request, "matched", request.n_genes or N_GENES),
         )
         for seed in request.seeds
     ]
     for job in jobs:
         check_cells(job)
-    return Plan(world=place.rpartition("/")[2] or place, jobs=tuple(jobs))
+    return Plan(world=jobs[0].title, jobs=tuple(jobs))
 
 
 def _training(request: Request, regime: str, n_genes: int) -> dict[str, Any]:

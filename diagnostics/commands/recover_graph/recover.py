@@ -7,9 +7,7 @@ give and the resamplings of scores come from streams of their own.
 """
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final
 
 from diagnostics.architecture.static_limits import limits
 from diagnostics.commands.recover_graph.training import N_CURVE, Trained, configs_of, train
@@ -23,42 +21,13 @@ from diagnostics.graphs.evaluate import (
     scores_from_inside,
 )
 from diagnostics.graphs.scores import target_graph
+from diagnostics.inputs.data import WorldData, world_data_of
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.folder import ARRAYS, HISTORY
 from diagnostics.scoring.model_losses import model_losses
-from gpcp.core.pairs import PairBatch
 from gpcp.core.random import stream
-from simulators.exact.bayes import bayes
-from simulators.scm.regimes import Regime, regime_of
-from simulators.sources import SimulatedPairs
-from simulators.worlds import World
-
-N_SAMPLE = 8000
-"""Training pairs that the baselines are fitted on."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Data:
-    """What a run learns from and is measured on.
-
-    Parameters
-    ----------
-    world : World
-    regime : Regime
-    training : SimulatedPairs
-        One pass gives every pair of the training, all of them fresh.
-    sample, held_out : PairBatch
-        Pairs for the baselines, and those on which every loss is measured: three streams apart.
-    """
-
-    world: World
-    regime: Regime
-    training: SimulatedPairs
-    sample: PairBatch
-    held_out: PairBatch
 
 
 def check(run: Experiment) -> None:
@@ -93,13 +62,14 @@ def recover(run: Experiment, folder: Path, on_step: OnStep) -> RunRecord:
     """
     start_s = time.perf_counter()
     with one_thread():
-        data = data_of(run)
-        trained = train(run, data.training, data.held_out, folder=folder, on_step=on_step)
+        data = world_data_of(run)
+        training = data.training(run.n_steps * run.batch_size)
+        trained = train(run, training, data.held_out, folder=folder, on_step=on_step)
         read_outs, notes = read_outs_of(
             trained.predictor,
             data.world,
             data.regime,
-            n_perturbed=data.training.perturbed_range,
+            n_perturbed=training.perturbed_range,
             dose_sd=run.dose_sd,
             held_out=data.held_out,
             rng=stream(run.seed, "readings"),
@@ -107,21 +77,9 @@ def recover(run: Experiment, folder: Path, on_step: OnStep) -> RunRecord:
         return _record(run, data, trained, read_outs, notes, folder, start_s)
 
 
-def data_of(run: Experiment) -> Data:
-    """The pairs of a run."""
-    made = run.world()
-    return Data(
-        world=made,
-        regime=regime_of(run.regime),
-        training=run.pairs(made, run.n_steps * run.batch_size),
-        sample=run.drawn(made, "sample", N_SAMPLE),
-        held_out=run.drawn(made, "held out", run.n_held_out),
-    )
-
-
 def _record(
     run: Experiment,
-    data: Data,
+    data: WorldData,
     trained: Trained,
     read_outs: list[ReadOut],
     notes: list[str],
@@ -130,8 +88,8 @@ def _record(
 ) -> RunRecord:
     main = primary(read_outs)
     true_GG = target_graph(data.world.graph, main.score.target)
-    exact = bayes(data.world.scm, data.regime, data.held_out, rng=stream(run.seed, "bayes"))
-    losses = model_losses(trained.predictor, sample=data.sample, held_out=data.held_out, exact=exact)
+    exact = data.exact()
+    losses = model_losses(trained.predictor, data.held_out, data.levels(exact), exact=exact)
     main.save(folder / ARRAYS, true_GG, losses.levels.first(N_CURVE))
     inside = scores_from_inside(trained.predictor.model, data.held_out, true_GG, main.score.target)
     sortability = data.world.sortability()
@@ -142,7 +100,7 @@ def _record(
         preset=run.preset,
         n_genes=data.world.graph.n_genes,
         n_edges=data.world.graph.n_edges,
-        n_perturbed=data.training.perturbed_range,
+        n_perturbed=data.training(1).perturbed_range,
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,
         n_held_out=len(data.held_out),
@@ -164,12 +122,12 @@ def _record(
     )
 
 
-def _remarks(run: Experiment, data: Data, trained: Trained, main: ReadOut) -> list[str]:
+def _remarks(run: Experiment, data: WorldData, trained: Trained, main: ReadOut) -> list[str]:
     remarks: list[str] = []
     if "network" in dict(run.options):
         remarks.append("a module sampled from a network leaves out the edges that would close a cycle")
     if not main.supported:
-        least, most = data.training.perturbed_range
+        least, most = data.training(1).perturbed_range
         remarks.append(f"training has {least} to {most} perturbed genes a pair; {main.name} asks beyond that")
     if trained.stopped == "diverged":
         remarks.append(f"training stopped after {trained.n_steps} steps: the loss was no longer finite")

@@ -9,14 +9,15 @@ from typing import final
 from diagnostics.cli.pages import outcome_class, render
 from diagnostics.cli.svg import svg
 from diagnostics.cli.text import duration, interval, number, score, whole_span
-from diagnostics.commands.recover_graph.figures import RunArrays, figures_of
+from diagnostics.commands.recover_graph.figures import RunArrays, beside, figures_of
 from diagnostics.commands.recover_graph.table import about
+from diagnostics.commands.recover_graph.verdicts import linear_loss, share_of_linear
 from diagnostics.results.report import Report
 from diagnostics.results.run_record import RunRecord, in_words
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 
-_HEAD = ("regime", "seed", "baseline", "loss", "Bayes risk", "ridge", "skill", "AUPRC", "95 % CI", "chance", "ceiling")
+_LOSSES, _LOSSES_OF_CELLS = ("Bayes risk", "ridge", "skill"), ("ridge", "best linear", "of way")
 
 
 @final
@@ -50,6 +51,8 @@ def report_page(runs: Sequence[RunArrays], report: Report, *, command: Sequence[
         What it cost.
     """
     records = [run.record for run in runs]
+    real = records[0].bayes_risk is None
+    between = _LOSSES_OF_CELLS if real else _LOSSES
     judged = [one for one in report.results if one.outcome in ("pass", "fail")]
     return render(
         _TEMPLATE,
@@ -58,7 +61,8 @@ def report_page(runs: Sequence[RunArrays], report: Report, *, command: Sequence[
         n_passed=sum(one.outcome == "pass" for one in judged),
         n_judged=len(judged),
         about=about(records),
-        head=_HEAD,
+        head=("regime", "seed", "baseline", "loss", *between, "AUPRC", "95 % CI", "chance", "ceiling"),
+        real=real,
         rows=[_row(record) for record in records],
         figures=drawings(runs),
         settings=_settings(records, report, seconds),
@@ -71,26 +75,29 @@ def drawings(runs: Sequence[RunArrays]) -> list[Drawing]:
     return [
         Drawing(title=title, message=message, svg=svg(figure, title))
         for name, figure in figures_of(runs).items()
-        for title, message in [_words(name)]
+        for title, message in [_words(name, runs[0].record)]
     ]
 
 
-def _words(name: str) -> tuple[str, str]:
+def _words(name: str, record: RunRecord) -> tuple[str, str]:
+    law, real = beside(record), record.bayes_risk is None
     kind, _, regime = name.removesuffix(".png").partition("_")
     if kind == "loss":
-        return "Losses", "Training and held-out loss between the input-free baseline and the Bayes risk."
+        best = "loss of the best linear predictor" if real else "Bayes risk"
+        return "Losses", f"Training and held-out loss between the input-free baseline and the {best}."
     if kind == "precision":
         return "Precision and recall", (
-            "Precision and recall as ever more edges are called, the strongest first; the wide green line is the exact "
-            "law through the same read-out."
+            "Precision and recall as ever more edges are called, the strongest first; the wide green line is the "
+            f"{law} through the same read-out."
         )
     if kind == "matrices":
         return f"Matrices: {regime}", (
-            "Above the read-out of the exact law, below that of the trained model, on one scale; boxes are true edges."
+            f"Above the read-out of the {law}, below that of the trained model, on one scale; boxes are "
+            + ("edges of the data's own graph." if real else "true edges.")
         )
     return f"Graph: {regime}", (
-        "The seed that did worst. As many edges are called as there are true ones: found (solid), missed (dotted), "
-        "invented (dashed)."
+        f"The seed that did worst. As many edges are called as there are {'in the data' if real else 'true ones'}: "
+        "found (solid), missed (dotted), invented (dashed)."
     )
 
 
@@ -100,14 +107,18 @@ def _row(record: RunRecord) -> list[str]:
         str(record.seed),
         number(record.baseline_loss),
         number(record.loss),
-        number(record.bayes_risk),
-        number(record.ridge_loss),
-        score(record.skill),
+        *_between(record),
         score(record.auprc, 3),
         interval(score(record.ci_low, 3), score(record.ci_high, 3)),
         score(record.base_rate, 3),
         score(record.ceiling_auprc, 3),
     ]
+
+
+def _between(record: RunRecord) -> list[str]:
+    if record.bayes_risk is None:
+        return [number(record.ridge_loss), number(linear_loss(record)), score(share_of_linear(record))]
+    return [number(record.bayes_risk), number(record.ridge_loss), score(record.skill)]
 
 
 def _settings(records: Sequence[RunRecord], report: Report, seconds: float) -> dict[str, str]:

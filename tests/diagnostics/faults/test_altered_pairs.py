@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnostics.commands.learning_curve.runs import drawn
+from diagnostics.commands.learning_curve.pairs import drawn
 from gpcp.core.pairs import FixedPairs, PairBatch, PairSource, concatenate, late_pairs
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world

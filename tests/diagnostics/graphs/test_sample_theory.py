@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from diagnostics.commands.learning_curve.runs import drawn
+from diagnostics.commands.learning_curve.pairs import drawn
 from diagnostics.graphs.estimators import estimate
 from diagnostics.graphs.evaluate import TARGET_OF
 from diagnostics.graphs.sample_theory import instrument_variance, theory_pairs

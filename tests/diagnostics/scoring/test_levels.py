@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.commands.compare.runs import N_SAMPLE, ceilings_of, held_out_of
+from diagnostics.commands.compare.runs import references_of
 from diagnostics.commands.sweep.advice import named_losses
 from diagnostics.graphs.evaluate import ReadOut
 from diagnostics.graphs.scores import score_matrix
+from diagnostics.inputs.data import N_SAMPLE, world_data_of
 from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.errors import Errors
 from diagnostics.scoring.levels import ExactLoss, Levels, exact_loss, levels_of
-from diagnostics.scoring.model_losses import model_losses
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.random import seed_of, stream
 from gpcp.core.skill import skill
 from gpcp.search.result import SweepResult
 from gpcp.search.space import Space, usual_space
-from simulators.exact.bayes import BayesPredictor, bayes
+from simulators.exact.bayes import bayes
 from simulators.scm.regimes import REGIMES, Regime
 from simulators.sources import SimulatedPairs
 from simulators.worlds import World, world
@@ -44,7 +44,14 @@ def levels(draw: st.DrawFn) -> Levels:
     n_scored = draw(st.lists(st.integers(1, 9), min_size=N_PAIRS, max_size=N_PAIRS))
     one = errors(n_scored=n_scored)
     exact = st.builds(ExactLoss, errors=one, simulation=st.none() | one)
-    return Levels(mean_delta=draw(one), mean=draw(one), ridge=draw(st.none() | one), exact=draw(st.none() | exact))
+    return Levels(
+        mean_delta=draw(one),
+        mean=draw(one),
+        ridge=draw(st.none() | one),
+        exact=draw(st.none() | exact),
+        type_mean=draw(st.none() | one),
+        linear=draw(st.none() | one),
+    )
 
 
 @given(found=levels())
@@ -60,16 +67,27 @@ def test_skill_is_1_at_the_bayes_risk_and_0_at_the_baseline(found: Levels):
 @given(found=levels(), n=st.integers(1, N_PAIRS))
 def test_on_the_first_pairs_the_levels_are_those_of_these_pairs(found: Levels, n: int):
     first = found.first(n)
-    assert first.baseline == min(found.mean_delta.first(n).loss, found.mean.first(n).loss)
+    free = [one for one in (found.mean_delta, found.mean, found.type_mean) if one is not None]
+    assert first.baseline == min(one.first(n).loss for one in free)
+    linear = [one for one in (found.ridge, found.linear) if one is not None]
+    assert first.reference == min((one.first(n).loss for one in linear), default=None)
     assert first.named().keys() == found.named().keys()
     assert found.first(N_PAIRS).to_json() == found.to_json()
 
 
 @given(found=levels())
 def test_what_is_won_is_the_difference_of_skills(found: Levels):
-    won = found.skill_won(found.baseline, found.bayes_risk)
-    skills = found.skill(found.baseline), found.skill(found.bayes_risk)
+    won = found.won(found.baseline, found.best)
+    skills = found.of_way(found.baseline), found.of_way(found.best)
     assert won == (None if None in skills else 1)
+
+
+@given(found=levels(), loss=st.floats(0, 100))
+def test_a_loss_is_on_one_way(found: Levels, loss: float):
+    """To the Bayes risk where it is known, else to the best linear predictor."""
+    assert None in (found.skill(loss), found.share_of_linear(loss))
+    assert found.of_way(loss) == (found.share_of_linear(loss) if found.exact is None else found.skill(loss))
+    assert found.share_of_linear(found.reference) in (None, 1)
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -85,22 +103,25 @@ def test_everybody_reads_the_same_levels_from_one_world(regime: Regime, tmp_path
         batch_size=1,
         learning_rate=1.0,
     )
-    made, held_out = held_out_of(setting)
+    data = world_data_of(setting)
+    made, held_out = data.world, data.held_out
     source = setting.pairs(made, N_SAMPLE)
     sample = concatenate(source.pairs(batch_size=N_SAMPLE, seed=seed_of(setting.seed, "sample")))
     exact = bayes(made.scm, regime, held_out)
     expected = levels_of(sample, held_out, exact=exact, ridge_on=sample)
     assert expected.bayes_is_exact
 
-    compared = ceilings_of(setting, skip=True, ranks={0})
-    assert compared.levels.to_json() == expected.to_json()
-    run = model_losses(BayesPredictor(made.scm, regime), sample=sample, held_out=held_out, exact=exact)
-    assert run.levels.to_json() == expected.to_json()
+    compared, ceilings = references_of(setting, skip=True, ranks={0})
+    assert compared.to_json() == expected.to_json()
+    assert ceilings is not None
+    assert ceilings.bayes_risk == expected.bayes_risk
+    run = data.levels(data.exact())
+    assert run.to_json() == expected.to_json()
     named = named_losses(sample, held_out, lambda pairs: bayes(made.scm, regime, pairs))
     assert list(named.values()) == [expected.baseline, expected.reference, expected.bayes_risk]
     result = _sweep_result(named)
     for loss in (*named.values(), 0.5 * expected.baseline):
-        assert result.skill(loss) == compared.levels.skill(loss) == expected.skill(loss)
+        assert result.skill(loss) == compared.skill(loss) == expected.skill(loss)
 
     main = _read_out(made)
     main.save(tmp_path / "arrays.npz", np.zeros((5, 5), dtype=np.bool_), expected)

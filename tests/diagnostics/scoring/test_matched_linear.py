@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.commands.recover_graph.real_cells import labelled_losses
+from diagnostics.inputs.real_cells import labelled_losses
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
 from diagnostics.scoring.matched_linear import given as given_law

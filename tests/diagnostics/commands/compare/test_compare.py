@@ -20,13 +20,14 @@ def of_loss(loss: float) -> Errors:
     return Errors(sum_B=np.array([loss]), n_B=np.array([1]))
 
 
+LEVELS = Levels(
+    mean_delta=of_loss(3.0),
+    mean=of_loss(2.0),
+    ridge=of_loss(1.1),
+    exact=ExactLoss(errors=of_loss(1.0), simulation=None),
+)
 CEILINGS = RankCeilings(
-    levels=Levels(
-        mean_delta=of_loss(3.0),
-        mean=of_loss(2.0),
-        ridge=of_loss(1.1),
-        exact=ExactLoss(errors=of_loss(1.0), simulation=None),
-    ),
+    bayes_risk=1.0,
     residuals=(0.9, 0.4, 0.1, 0.005),
     reached=(1.9, 1.4, 1.1, 1.005),
     bounds={0: 0.5, 1: 0.3},
@@ -54,7 +55,7 @@ losses = st.lists(st.floats(1.0, 2.0), min_size=4, max_size=4)
 @given(first=losses, second=losses, third=losses, named=st.booleans())
 def test_a_tie_is_an_interval_that_holds_0(first: list[float], second: list[float], third: list[float], named: bool):
     entries = [entry("linear", [*first]), entry("mlp", [*second]), entry("pooled", [*third])]
-    result = compared(entries, CEILINGS, reference="mlp" if named else None)
+    result = compared(entries, LEVELS, CEILINGS, reference="mlp" if named else None)
     assert result.n_comparisons == (2 if named else 3)
     assert result.level == pytest.approx(1 - 0.05 / result.n_comparisons)
     losses_of = {one.name: [*one.finite.values()] for one in entries}
@@ -80,7 +81,7 @@ def test_a_tie_is_an_interval_that_holds_0(first: list[float], second: list[floa
 
 
 def one_verdict(other: Entry, ceilings: RankCeilings = CEILINGS) -> tuple[bool, str, str]:
-    result = compared([GOOD, other], ceilings)
+    result = compared([GOOD, other], LEVELS, ceilings)
     (judged,) = [one for one in result.judged if one.entry.name == other.name]
     return judged.loses_information, judged.outcome, judged.summary
 
@@ -117,11 +118,11 @@ def test_information_is_lost_where_rank_and_measurement_say_so():
 
 def test_a_reference_can_lose_information_and_a_limit_says_why_another_learns_less():
     scalar = entry("pooled_scalar", [1.55, 1.56, 1.53, 1.56], rank=1)
-    result = compared([GOOD, scalar], CEILINGS, reference="pooled_scalar")
+    result = compared([GOOD, scalar], LEVELS, CEILINGS, reference="pooled_scalar")
     assert [one.outcome for one in result.judged] == ["better", "reference"]
     assert result.judged[1].loses_information
     assert "the reference, loses information" in result.judged[1].summary
-    assert not compared([scalar, replace(scalar, name="other")], CEILINGS).judged[0].loses_information
+    assert not compared([scalar, replace(scalar, name="other")], LEVELS, CEILINGS).judged[0].loses_information
     limited = entry("product", [1.55, 1.56, 1.53, 1.56], limits=("cannot tell genes apart",))
     assert "it cannot tell genes apart" in one_verdict(limited)[2]
 
@@ -133,24 +134,24 @@ def test_trainings_that_diverged_are_left_out_seed_by_seed_and_said():
     _, outcome, summary = one_verdict(entry("mlp", [None] * 4))
     assert outcome == "diverged"
     assert "4 of 4" in summary
-    result = compared([entry("linear", [None]), entry("mlp", [None])], CEILINGS)
+    result = compared([entry("linear", [None]), entry("mlp", [None])], LEVELS, CEILINGS)
     assert "diverged in every training" in result.judged[0].summary
-    shown = screen(result, CEILINGS, part="head", about="x", notes=())
+    shown = screen(result, LEVELS, CEILINGS, part="head", about="x", notes=())
     assert "diverged" in shown
-    assert to_json(contents(result, CEILINGS))["compared"][0]["loss"] is None
+    assert to_json(contents(result, LEVELS, CEILINGS))["compared"][0]["loss"] is None
 
 
 def test_one_seed_can_only_tie():
-    result = compared([entry("linear", [1.0]), entry("mlp", [2.0])], CEILINGS)
+    result = compared([entry("linear", [1.0]), entry("mlp", [2.0])], LEVELS, CEILINGS)
     assert [one.outcome for one in result.judged] == ["reference", "tie"]
     assert "one seed" in result.judged[1].summary
-    assert to_json(contents(result, CEILINGS))["pairs"][0]["low"] is None
+    assert to_json(contents(result, LEVELS, CEILINGS))["pairs"][0]["low"] is None
 
 
 def test_the_screen_stands_between_baseline_and_ceiling_and_fits_it():
     scalar = entry("pooled_scalar", [1.55, 1.56, 1.53, 1.56], rank=1)
-    result = compared([GOOD, scalar, entry("mlp", [1.06, 1.05, 1.05, 1.04])], CEILINGS)
-    shown = screen(result, CEILINGS, part="head", about="a world", notes=("a note",))
+    result = compared([GOOD, scalar, entry("mlp", [1.06, 1.05, 1.05, 1.04])], LEVELS, CEILINGS)
+    shown = screen(result, LEVELS, CEILINGS, part="head", about="a world", notes=("a note",))
     assert all(len(line) <= 100 for line in shown.splitlines())
     order = [shown.index(word) for word in ("input-free baseline", "ridge ", "pooled_scalar ", "exact answer")]
     assert order == sorted(order)
@@ -162,11 +163,11 @@ def test_the_screen_stands_between_baseline_and_ceiling_and_fits_it():
         "rank 1: 1.4000",
     ):
         assert words in shown
-    assert out_line(compared([GOOD, scalar], CEILINGS)) is None
+    assert out_line(compared([GOOD, scalar], LEVELS, CEILINGS)) is None
 
 
 def test_two_are_needed_and_the_reference_must_be_one_of_them():
     with pytest.raises(InputError, match="two or more"):
-        compared([GOOD], CEILINGS)
+        compared([GOOD], LEVELS, CEILINGS)
     with pytest.raises(InputError, match="nearest: linear"):
-        compared([GOOD, replace(GOOD, name="mlp")], CEILINGS, reference="linaer")
+        compared([GOOD, replace(GOOD, name="mlp")], LEVELS, CEILINGS, reference="linaer")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from diagnostics.commands.learning_curve.pairs import N_HELD_OUT
 from diagnostics.commands.learning_curve.points import Place, current_place, curves_of, fits_of
-from diagnostics.commands.learning_curve.runs import N_HELD_OUT, configs
+from diagnostics.commands.learning_curve.runs import configs
 from diagnostics.runs.experiment import Experiment
 from tests.diagnostics.commands.verbs import calling, with_changes
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diagnostics.commands.recover_graph.cells import TARGET, cells_data_of
+from diagnostics.commands.recover_graph.cells import TARGET, graph_of
+from diagnostics.inputs.data import cells_data_of
 from diagnostics.runs.experiment import Experiment
 from gpcp.opening.cells import open_cells, stamp_of
 from gpcp.sources.cache.build import build_cache
@@ -51,14 +52,15 @@ def run_on(path: Path, seed: int = 0) -> Experiment:
 
 def test_no_cell_is_on_both_sides_and_the_graph_comes_from_training_cells(tmp_path: Path) -> None:
     data = cells_data_of(run_on(log_file(tmp_path)))
-    training = set(data.training_cells.cell_id_B.tolist())
+    training = set(data.training_cells.cells.cell_id_B.tolist())
     assert len(training) == 240
     for pairs, inside in ((data.sample, True), (data.held_out, False)):
         for id_B in (pairs.before_id_B, pairs.after_id_B):
             assert {(cell in training) == inside for cell in id_B.tolist()} == {True}
     assert len(data.held_out) == 200
-    assert data.graph.n_cells == 240
-    edges = {(int(i), int(j)) for i, j in np.argwhere(data.graph.edges_GG()) if i < j}
+    graph = graph_of(data, 0)
+    assert graph.n_cells == 240
+    edges = {(int(i), int(j)) for i, j in np.argwhere(graph.edges_GG()) if i < j}
     assert edges == {(0, 1), (2, 3), (4, 5)}
 
 
@@ -121,8 +123,8 @@ def test_cells_of_any_source_come_through_the_same_door(tmp_path: Path) -> None:
     cached = cells_data_of(replace(held, source=f"cache:{tmp_path / 'cache'}", options=()))
     direct = cells_data_of(held)
     assert cached.held_out.vocab == direct.held_out.vocab
-    assert cached.training_cells.cell_id_B.tolist() == direct.training_cells.cell_id_B.tolist()
-    assert np.array_equal(cached.graph.partial_GG, direct.graph.partial_GG)
+    assert cached.training_cells.cells.cell_id_B.tolist() == direct.training_cells.cells.cell_id_B.tolist()
+    assert np.array_equal(graph_of(cached, 0).partial_GG, graph_of(direct, 0).partial_GG)
 
 
 def test_sequenced_cells_of_a_world_are_cells_like_others() -> None:
@@ -137,15 +139,16 @@ def test_sequenced_cells_of_a_world_are_cells_like_others() -> None:
         seed=0,
     )
     data = cells_data_of(run)
-    assert (len(data.training_cells), len(data.held_out_cells), len(data.held_out)) == (320, 80, 100)
-    assert len(data.graph.vocab) == 5
+    sizes = len(data.training_cells.cells), len(data.held_out_cells.cells), len(data.held_out)
+    assert sizes == (320, 80, 100)
+    assert len(data.vocab) == 5
     assert "the 5 genes of largest variance" in data.summary[2]
 
 
 def test_a_panel_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "panel.txt").write_text("ENSG00000000002\nENSG00000000003\nENSG00000000000\n")
     data = cells_data_of(replace(run_on(log_file(tmp_path)), genes=str(tmp_path / "panel.txt")))
-    assert data.graph.vocab.feature_id == ("ENSG00000000002", "ENSG00000000003", "ENSG00000000000")
+    assert data.vocab.feature_id == ("ENSG00000000002", "ENSG00000000003", "ENSG00000000000")
     assert data.summary[2] == "the 3 genes of panel.txt"
 
 
@@ -158,7 +161,7 @@ def test_a_cache_needs_no_option_and_sequenced_cells_are_read_through_the_comman
     for number, source in enumerate((["--source", f"cache:{tmp_path / 'cache'}"], sequenced)):
         assert main([*source, *few, "--out", str(tmp_path / str(number))]) in (0, 1)
         assert "not causes" in capsys.readouterr().out
-    assert main([*sequenced, "--regime", "matched", "--out", str(tmp_path / "none")]) == 2
+    assert main([*sequenced, "--regime", "interventional", "--out", str(tmp_path / "none")]) == 2
     assert "--regime is for simulated worlds" in capsys.readouterr().err
     assert main([*sequenced, *few, "--genes", "panel.txt", "--out", str(tmp_path / "none")]) == 2
     assert "give one of them" in capsys.readouterr().err

@@ -126,12 +126,12 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
 
 
 def test_held_out_pairs_are_no_training_pairs() -> None:
-    from diagnostics.commands.recover_graph.recover import data_of
+    from diagnostics.inputs.data import world_data_of
     from diagnostics.runs.experiment import Experiment
 
     run = Experiment(source="synthetic:chain/4", n_steps=10, batch_size=64, learning_rate=1e-3, n_held_out=200, seed=0)
-    data = data_of(run)
-    seen = np.concatenate([control_of(batch) for batch in data.training.pairs(batch_size=640, seed=0)])
+    data = world_data_of(run)
+    seen = np.concatenate([control_of(batch) for batch in data.training(640).pairs(batch_size=640, seed=0)])
     held_out = {row.tobytes() for row in control_of(data.held_out)}
     assert not held_out & {row.tobytes() for row in seen}
     assert not held_out & {row.tobytes() for row in control_of(data.sample)}

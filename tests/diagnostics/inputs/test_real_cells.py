@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.commands.recover_graph.real_cells import all_cells, choose_panel, labelled_losses, labels_of
+from diagnostics.inputs.real_cells import all_cells, choose_panel, labelled_losses, labels_of
 from diagnostics.scoring.errors import errors_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
 from gpcp.core.cells import CellBatch

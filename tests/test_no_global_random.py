@@ -26,7 +26,7 @@ FROM_A_SEED: Mapping[str, frozenset[str]] = {
 """Files, and the functions in each, that may set torch's global generator: ``torch_seed``, which leaves it as it
 was, and what goes on from a checkpoint inside it."""
 
-LENT = frozenset({"diagnostics/inputs/seeded.py"})
+LENT = frozenset({"diagnostics/inputs/loaders/seeded.py"})
 """Files that lend all global generators to other people's code and put them back; their own tests hold them to that."""
 
 NUMPY = frozenset({"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "PCG64DXSM", "SFC64", "Philox"})

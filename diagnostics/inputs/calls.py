@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from diagnostics.checks.engine.subject import Loss
-from diagnostics.inputs.batch_fields import BatchFields, read, steps_of
+from diagnostics.inputs.loaders.batch_fields import BatchFields, read, steps_of
 from gpcp.core.errors import InputError
 
 Ask: TypeAlias = Callable[[nn.Module, Any], Any]

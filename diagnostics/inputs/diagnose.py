@@ -1,34 +1,20 @@
 """``diagnose``: why a model does not learn, from the model, its pairs and as much of its training as is given."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch import nn
 
 from diagnostics.checks.cascade import Ignore, OnCheck, chosen, run_checks
 from diagnostics.checks.engine.intent import Given, Intent
 from diagnostics.checks.engine.probe import N_SAMPLE, Probe
-from diagnostics.checks.engine.subject import Forward, Subject, TrainingStep, existing
-from diagnostics.inputs.batch_fields import BatchFields, Entry
-from diagnostics.inputs.calls import scalar_of
-from diagnostics.inputs.loader_pairs import Loader
-from diagnostics.inputs.own_subject import OwnParts, UsersStep, own_subject, step_call
-from diagnostics.inputs.tried_once import tried_once
+from diagnostics.checks.engine.subject import Forward, Subject
+from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry
+from diagnostics.inputs.own_parts import Data, OwnParts, UsersStep
+from diagnostics.inputs.own_subject import subject_of
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError
-from gpcp.core.pairs import PairBatch, PairSource
-
-BATCH_SIZE = 64
-"""Pairs of a batch that is made of plain arrays."""
-
-N_TRIED = 8
-"""Pairs with which everything is called once."""
-
-Data = PairSource | Loader | Mapping[str, Any]
 
 
 def diagnose(
@@ -67,8 +53,8 @@ def diagnose(
         tensors (:data:`diagnostics.checks.engine.subject.DENSE_NAMES`).
     fields : mapping, optional
         Of a loader: which entry of a batch (a key, a position, an attribute or a path of these) is ``before``,
-        ``after``, ``perturbation``, ``dose`` and ``measured`` (:class:`diagnostics.inputs.batch_fields.BatchFields`).
-        Not needed where entries bear these names.
+        ``after``, ``perturbation``, ``dose`` and ``measured``, as
+        :class:`diagnostics.inputs.loaders.batch_fields.BatchFields` says. Not needed where entries bear these names.
     predict : callable, optional
         Of a loader: ``(batch)`` or ``(model, batch) -> (pairs, genes)``, the expected expression after, where
         ``model(batch)`` by the names or positions of its arguments does not give it.
@@ -120,76 +106,17 @@ def diagnose(
         cannot be called as it stands: everything is called once before anything is judged.
     """
     checks = chosen(only)
+    parts = OwnParts(
+        model=None if isinstance(model, Subject) else model, pairs=pairs, fields=fields, predict=predict, loss=loss,
+        optimizer=optimizer, training_step=training_step, forward=forward, held_out=held_out, intent=intent,
+        given=given, genes=genes, targets=targets,
+    )  # fmt: skip
     if isinstance(model, Subject):
-        beside = {
-            "pairs": pairs, "fields": fields, "predict": predict, "loss": loss, "optimizer": optimizer,
-            "training_step": training_step, "forward": forward, "held_out": held_out, "given": given, "genes": genes,
-            "targets": targets, "intent": intent,
-        }  # fmt: skip
-        for name, part in beside.items():
-            if part is not None:
-                raise InputError(f"{name} is given beside a Subject: make it a part of the subject")
+        name = parts.first_given(OwnParts.__slots__)
+        if name is not None:
+            raise InputError(f"{name} is given beside a Subject: make it a part of the subject")
         subject = model
-    elif pairs is None or isinstance(pairs, PairSource):
-        of_loader = {"fields": fields, "predict": predict, "genes": genes, "targets": targets}
-        for name, part in of_loader.items():
-            if part is not None:
-                raise InputError(f"{name} is given, and the pairs are no loader of yours: leave it out")
-        if held_out is not None and not isinstance(held_out, PairSource):
-            raise InputError("held_out is a loader and pairs is a source of pairs: give two of one kind")
-        step = None if training_step is None else _of_pairs(training_step, has_optimizer=optimizer is not None)
-        intent = Intent() if intent is None else intent
-        subject = Subject(
-            pairs=pairs,
-            held_out=held_out,
-            model=model,
-            forward=forward,
-            loss=loss,
-            make_optimizer=None if optimizer is None else existing(optimizer),
-            training_step=step,
-            intent=intent if given is None else replace(intent, given=given),
-            name="the pairs" if model is None else type(model).__name__,
-        )
-        if model is not None:
-            few = next(pairs.pairs(batch_size=N_TRIED, seed=0), None) if pairs is not None else Probe(subject).few
-            if few is not None:
-                tried_once(subject, few, held=f"a ModelBatch of {len(few)} pairs")
     else:
-        if forward is not None:
-            raise InputError("forward= is for pairs of this library: with a loader of yours give predict=")
-        subject = own_subject(
-            OwnParts(
-                model=model, loader=_loader(pairs), fields=fields, predict=predict, loss=loss, optimizer=optimizer,
-                training_step=training_step, held_out=None if held_out is None else _loader(held_out), intent=intent,
-                given=given, genes=genes, targets=targets,
-            )
-        )  # fmt: skip
+        subject = subject_of(parts)
     probe = Probe(subject, seed=seed, n_sample=n_sample) if probe is None else probe
     return run_checks(probe, checks, ignore=ignore, stop_early=stop_early, on_check=on_check)
-
-
-def _of_pairs(step: UsersStep, *, has_optimizer: bool) -> TrainingStep:
-    call = step_call(step, has_optimizer=has_optimizer)
-
-    def whole(model: nn.Module, optimizer: torch.optim.Optimizer, batch: PairBatch) -> float | Tensor:
-        return scalar_of(call(model, optimizer, batch), "training_step")
-
-    return whole
-
-
-def _loader(data: Data) -> Loader:
-    """A loader as it is; arrays as one that gives them shuffled, in dicts of tensors."""
-    if isinstance(data, PairSource):
-        raise InputError("held_out is a source of pairs and pairs is a loader: give two of one kind")
-    if not isinstance(data, Mapping):
-        return data
-    given = cast("Mapping[str, Any]", data)
-    arrays = {name: torch.as_tensor(np.asarray(value)) for name, value in given.items()}
-    lengths = {name: len(value) for name, value in arrays.items()}
-    if len(set(lengths.values())) != 1:
-        raise InputError(f"the arrays have different numbers of pairs: {lengths}")
-
-    def collated(rows: Sequence[tuple[Tensor, ...]]) -> dict[str, Tensor]:
-        return {name: torch.stack(parts) for name, parts in zip(arrays, zip(*rows, strict=True), strict=True)}
-
-    return DataLoader(TensorDataset(*arrays.values()), batch_size=BATCH_SIZE, shuffle=True, collate_fn=collated)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.inputs.own_parts import OwnParts
 from diagnostics.inputs.users_code import users_own
 from gpcp.core.errors import InputError, nearest
 from gpcp.model.config import PRESETS, ModelConfig, preset
@@ -24,14 +25,15 @@ from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
 
 
-def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module | Subject:
+def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module | Subject | OwnParts:
     """The model of a name, untrained.
 
     Parameters
     ----------
     name : str
         Of a preset, or where a factory is: ``module:factory`` or ``file.py:factory``. A factory takes the number of
-        genes, or nothing, and gives a module or a whole :class:`diagnostics.checks.engine.subject.Subject`.
+        genes, or nothing, and gives a module, a whole :class:`diagnostics.checks.engine.subject.Subject`, or a dict of
+        what :func:`diagnostics.inputs.diagnose.diagnose` takes: the model, its loader, loss, optimiser and step.
     n_genes : int or None
         None where no source determines it.
     seed : int
@@ -59,7 +61,7 @@ def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module |
     return _made(name, factory, n_genes)
 
 
-def _made(name: str, factory: Callable[..., object], n_genes: int | None) -> nn.Module | Subject:
+def _made(name: str, factory: Callable[..., object], n_genes: int | None) -> nn.Module | Subject | OwnParts:
     try:
         parameters = inspect.signature(factory).parameters.values()
     except ValueError as error:
@@ -72,8 +74,13 @@ def _made(name: str, factory: Callable[..., object], n_genes: int | None) -> nn.
     if n_needed and n_genes is None:
         raise InputError(f"{name} takes a number of genes, which is not known: give --source or --n-genes")
     made = users_own(f"{name} could not be called", factory, *([n_genes] if n_needed else []))
-    if not isinstance(made, (nn.Module, Subject)):
-        raise InputError(f"{name} gives a {type(made).__name__}: it must give a torch.nn.Module or a Subject")
+    if isinstance(made, Mapping):
+        return OwnParts.of(cast("Mapping[str, Any]", made))
+    if not isinstance(made, (nn.Module, Subject, OwnParts)):
+        raise InputError(
+            f"{name} gives a {type(made).__name__}: it must give a torch.nn.Module, or a dict of what diagnose() "
+            "takes, such as {'model': ..., 'pairs': loader, 'loss': ...}"
+        )
     return made
 
 

@@ -1,60 +1,82 @@
-"""From what people have, a loader, a module, a loss and a step, to a subject of the checks.
+"""From what people have, a loader or a source, a module, a loss and a step, to a subject of the checks.
 
 Everything is called once with a batch of the loader before anything is judged.
 """
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, final
+from dataclasses import replace
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from diagnostics.checks.engine.intent import Given, Intent
+from diagnostics.checks.engine.intent import Intent
+from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject, TrainingStep, existing
-from diagnostics.inputs.batch_fields import BatchFields, Entry, read, steps_of
 from diagnostics.inputs.calls import Asking, asking_of, loss_of, scalar_of, tensor_of, without_gradient
-from diagnostics.inputs.loader_pairs import Loader, LoaderPairs
+from diagnostics.inputs.loaders.batch_fields import BatchFields, read, steps_of
+from diagnostics.inputs.loaders.loader_pairs import Loader, LoaderPairs
+from diagnostics.inputs.own_parts import Data, OwnParts, UsersStep
 from diagnostics.inputs.tried_once import described, shape_of, tried_once
 from diagnostics.inputs.users_code import users_own
 from gpcp.core.errors import InputError
-from gpcp.core.pairs import PairBatch
+from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.model.batch import ModelBatch
 
-UsersStep: TypeAlias = Callable[..., Any]
-"""``(batch)``, ``(model, batch)``, ``(model, optimizer, batch)`` or Lightning's ``(batch, batch_idx)``; the loss."""
+BATCH_SIZE = 64
+"""Pairs of a batch that is made of plain arrays."""
+
+N_TRIED = 8
+"""Pairs with which everything is called once."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OwnParts:
-    """What is handed in; see :func:`diagnostics.inputs.diagnose.diagnose`."""
-
-    model: nn.Module | None
-    loader: Loader
-    fields: Mapping[str, Entry] | BatchFields | None = None
-    predict: Callable[..., Any] | None = None
-    loss: Callable[..., Any] | None = None
-    optimizer: torch.optim.Optimizer | None = None
-    training_step: UsersStep | None = None
-    held_out: Loader | None = None
-    intent: Intent | None = None
-    given: Given | None = None
-    genes: Sequence[str] | None = None
-    targets: Sequence[int] | None = None
-
-
-def own_subject(parts: OwnParts) -> Subject:
+def subject_of(parts: OwnParts) -> Subject:
     """The subject, after each of its parts was called once.
 
     Raises
     ------
     InputError
-        A part cannot be called as it stands, or gives something else than it must.
+        Parts do not fit together, one cannot be called as it stands, or gives something else than it must.
     """
-    pairs = _pairs(parts.loader, parts)
-    held_out = None if parts.held_out is None else _pairs(parts.held_out, parts, beside=pairs)
+    pairs, held_out = parts.pairs, parts.held_out
+    if pairs is None or isinstance(pairs, PairSource):
+        name = parts.first_given(("fields", "predict", "genes", "targets"))
+        if name is not None:
+            raise InputError(f"{name}= is for a loader of yours, and the pairs are none: leave it out")
+        if held_out is not None and not isinstance(held_out, PairSource):
+            raise InputError("held_out is a loader and pairs is a source of pairs: give two of one kind")
+        return _of_source(parts, pairs, held_out)
+    if parts.forward is not None:
+        raise InputError("forward= is for pairs of this library: with a loader of yours give predict=")
+    return _of_loader(parts, _loader(pairs), None if held_out is None else _loader(held_out))
+
+
+def _of_source(parts: OwnParts, pairs: PairSource | None, held_out: PairSource | None) -> Subject:
+    intent = Intent() if parts.intent is None else parts.intent
+    subject = Subject(
+        pairs=pairs,
+        held_out=held_out,
+        model=parts.model,
+        forward=parts.forward,
+        loss=parts.loss,
+        make_optimizer=None if parts.optimizer is None else existing(parts.optimizer),
+        training_step=None if parts.training_step is None else _of_pairs(parts.training_step, parts.optimizer),
+        intent=intent if parts.given is None else replace(intent, given=parts.given),
+        name="the pairs" if parts.model is None else type(parts.model).__name__,
+    )
+    if parts.model is not None:
+        few = next(pairs.pairs(batch_size=N_TRIED, seed=0), None) if pairs is not None else Probe(subject).few
+        if few is not None:
+            tried_once(subject, few, held=f"a ModelBatch of {len(few)} pairs")
+    return subject
+
+
+def _of_loader(parts: OwnParts, loader: Loader, unseen: Loader | None) -> Subject:
+    pairs = _pairs(loader, parts)
+    held_out = None if unseen is None else _pairs(unseen, parts, beside=pairs)
     intent = _intent(pairs, parts)
     loss = None if parts.loss is None else loss_of(parts.loss, masked=pairs.masked)
     subject = Subject(
@@ -173,3 +195,30 @@ def step_call(step: UsersStep, *, has_optimizer: bool) -> Callable[[nn.Module, t
     if not has_optimizer:
         raise InputError("training_step takes an optimiser, and none is given: give optimizer= too")
     return lambda model, optimizer, batch: step(model, optimizer, batch)
+
+
+def _of_pairs(step: UsersStep, optimizer: torch.optim.Optimizer | None) -> TrainingStep:
+    call = step_call(step, has_optimizer=optimizer is not None)
+
+    def whole(model: nn.Module, optimizer: torch.optim.Optimizer, batch: PairBatch) -> float | Tensor:
+        return scalar_of(call(model, optimizer, batch), "training_step")
+
+    return whole
+
+
+def _loader(data: Data) -> Loader:
+    """A loader as it is; arrays as one that gives them shuffled, in dicts of tensors."""
+    if isinstance(data, PairSource):
+        raise InputError("held_out is a source of pairs and pairs is a loader: give two of one kind")
+    if not isinstance(data, Mapping):
+        return data
+    given = cast("Mapping[str, Any]", data)
+    arrays = {name: torch.as_tensor(np.asarray(value)) for name, value in given.items()}
+    lengths = {name: len(value) for name, value in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"the arrays have different numbers of pairs: {lengths}")
+
+    def collated(rows: Sequence[tuple[Tensor, ...]]) -> dict[str, Tensor]:
+        return {name: torch.stack(parts) for name, parts in zip(arrays, zip(*rows, strict=True), strict=True)}
+
+    return DataLoader(TensorDataset(*arrays.values()), batch_size=BATCH_SIZE, shuffle=True, collate_fn=collated)

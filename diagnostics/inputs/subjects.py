@@ -9,6 +9,8 @@ from torch import nn
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.inputs.models import fit_config_of, load_weights, model_named, model_of_checkpoint, read_checkpoint
+from diagnostics.inputs.own_parts import OwnParts
+from diagnostics.inputs.own_subject import subject_of
 from gpcp.core.errors import InputError
 from gpcp.opening.pairs import OpenedPairs
 from gpcp.training.config import FitConfig
@@ -53,6 +55,8 @@ def subject_named(
         made = model_of_checkpoint(state, checkpoint)
     else:
         made = model_named(str(model), n_genes, seed=seed)
+    if isinstance(made, OwnParts):
+        made = _of_own_parts(made, opened, str(model))
     if isinstance(made, Subject):
         if learning_rate is not None:
             raise InputError(f"{model} gives a whole Subject with its own optimiser: leave --learning-rate out")
@@ -72,6 +76,15 @@ def subject_named(
     if learning_rate is not None:
         config = replace(config, learning_rate=learning_rate)
     return fitted_subject(made, pairs, config, learn_units=state is None, exact=exact, name=name)
+
+
+def _of_own_parts(parts: OwnParts, opened: OpenedPairs | None, model: str) -> Subject | nn.Module:
+    """The subject of a person's own loader; the bare module where --source replaces a loader that is not there."""
+    if opened is None or parts.pairs is not None:
+        if opened is not None:
+            raise InputError(f"{model} gives pairs of its own: leave --source out")
+        return replace(subject_of(parts), name=model)
+    return subject_of(replace(parts, pairs=opened.pairs))
 
 
 def _check_genes(model: nn.Module, opened: OpenedPairs | None) -> None:

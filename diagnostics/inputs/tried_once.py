@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.inputs.batch_fields import read, steps_of
+from diagnostics.inputs.loaders.batch_fields import read, steps_of
 from diagnostics.inputs.users_code import users_own
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch

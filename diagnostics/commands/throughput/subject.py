@@ -18,7 +18,9 @@ from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Collate, Subject
 from diagnostics.cli.options import pairs_asked
 from diagnostics.commands.throughput.command import Request
-from diagnostics.inputs.models import model_named, users_own
+from diagnostics.inputs.models import model_named
+from diagnostics.inputs.own_parts import OwnParts
+from diagnostics.inputs.users_code import users_own
 from diagnostics.throughput.gpu_clock import DEVICES, DeviceClock
 from diagnostics.throughput.loaders import Ways, ways_of_pairs
 from gpcp.core.errors import InputError, nearest
@@ -70,6 +72,8 @@ def timed_named(request: Request) -> Timed:
     named = pairs_asked(request.source, request.pairs, max_cells=None, seed=request.seed)
     pairs, name = named.pairs, named.name
     made = model_named(request.model, len(pairs.vocab), seed=request.seed)
+    if isinstance(made, OwnParts):
+        raise InputError(f"{request.model} gives a whole training: here name a factory of the module alone")
     if isinstance(made, Subject):
         return _of_users(made, pairs, request, name)
     device = device_named(request.device)

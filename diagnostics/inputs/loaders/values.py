@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnostics.inputs.batch_fields import Entry, read
+from diagnostics.inputs.loaders.batch_fields import Entry, read
 from gpcp.core.errors import InputError
 
 Floats = NDArray[np.float32]

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diagnostics.checks.engine.intent import Given
-from diagnostics.inputs.batch_fields import BatchFields, put, read, steps_of
-from diagnostics.inputs.perturbation_entry import PerturbationEntry
-from diagnostics.inputs.seeded import Seeded
-from diagnostics.inputs.values import array, as_like, content_names, is_by_row, matrix, stacked
+from diagnostics.inputs.loaders.batch_fields import BatchFields, put, read, steps_of
+from diagnostics.inputs.loaders.perturbation_entry import PerturbationEntry
+from diagnostics.inputs.loaders.seeded import Seeded
+from diagnostics.inputs.loaders.values import array, as_like, content_names, is_by_row, matrix, stacked
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, rebatched

@@ -37,7 +37,7 @@ def first_batch(case: Case) -> list[torch.Tensor]:
 
 
 def test_there_are_many_and_each_has_its_own_name():
-    assert len(HEALTHY) >= 50
+    assert len(HEALTHY) >= 80
     assert len({case.name for case in HEALTHY}) == len(HEALTHY)
 
 

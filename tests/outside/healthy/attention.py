@@ -101,7 +101,12 @@ def make_padded():
 def make_post_norm():
     torch.manual_seed(0)
     return fit(
-        GeneTransformer(norm_first=False, dropout=0.05), lr=2e-3, n_epochs=6, warm_up=60, batch_size=128, noise="fresh"
+        GeneTransformer(depth=1, norm_first=False, dropout=0.05),
+        lr=2e-3,
+        n_epochs=6,
+        warm_up=60,
+        batch_size=128,
+        noise="fresh",
     )
 
 

@@ -1,14 +1,15 @@
-"""Healthy: losses in the usual spellings, on all genes and on the measured ones."""
+"""Healthy: losses in the usual spellings, on all genes and on the measured ones, beside the model or inside."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader
 
 from tests.outside.case import HEALTHY, Case, Parts, Told
 from tests.outside.data import cells
-from tests.outside.pairs import DICT, TUPLE, loaders, step_of
+from tests.outside.pairs import DICT, TUPLE, RowsAsDicts, columns, loaders, step_of
 
 N_GENES = 20
 
@@ -230,6 +231,98 @@ def on_measured(criterion, p_measured=0.7, noise: Any = "same"):
     return make
 
 
+class LightningStyle(nn.Module):
+    """Has the methods of a Lightning module; the loop calls them."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+        self.logged = {}
+
+    def log(self, name, value):
+        self.logged[name] = value.detach()
+
+    def shared_step(self, batch, stage):
+        out = self.net(batch["before"], batch["dose"])
+        loss = F.mse_loss(out, batch["after"])
+        self.log(f"{stage}_loss", loss)
+        return out, loss
+
+    def training_step(self, batch, batch_idx):
+        return self.shared_step(batch, "train")[1]
+
+    def predict_step(self, batch):
+        return self.shared_step(batch, "predict")[0]
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+
+def make_lightning_style():
+    torch.manual_seed(0)
+    module = LightningStyle()
+    loader, held_out = loaders(
+        cells(6000, N_GENES, seed=24, noise="fresh").split(1000), ("before", "dose", "after"), as_dict=True
+    )
+    optimizer = module.configure_optimizers()
+    n_batches = 0
+
+    def training_step(batch):
+        nonlocal n_batches
+        module.train()
+        loss = module.training_step(batch, n_batches)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        n_batches += 1
+        return loss
+
+    return Parts(
+        model=module,
+        optimizer=optimizer,
+        loader=loader,
+        held_out=held_out,
+        fields=DICT | {"perturbation": "dose"},
+        training_step=lambda batch: training_step(batch).item(),
+        predict=module.predict_step,
+    )
+
+
+class WithLabels(nn.Module):
+    """Returns a dict of loss and prediction where it is given labels, as models of transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, input_values, pert, labels=None):
+        logits = self.net(input_values, pert)
+        loss = None if labels is None else F.mse_loss(logits, labels)
+        return {"loss": loss, "logits": logits}
+
+
+def make_with_labels():
+    torch.manual_seed(0)
+    model = WithLabels()
+    made = []
+    for part, shuffle in zip(cells(6000, N_GENES, seed=24, dose="fixed").split(1000), (True, False), strict=True):
+        c = columns(part)
+        rows = {"input_values": c["before"], "pert": c["perturbed"], "labels": c["after"]}
+        made.append(DataLoader(RowsAsDicts(rows), batch_size=64, shuffle=shuffle))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    fields = {"before": "input_values", "perturbation": "pert", "after": "labels"}
+    return Parts(
+        model=model,
+        optimizer=optimizer,
+        loader=made[0],
+        held_out=made[1],
+        fields=fields,
+        training_step=step_of(model, optimizer, lambda batch: model(**batch)["loss"]),
+        predict=lambda batch: model(batch["input_values"], batch["pert"])["logits"],
+        told="identity",
+    )
+
+
 HEALTHY += [
     Case(name="Huber loss", make=lambda: on_all_genes(nn.HuberLoss(delta=1.0))),
     Case(name="absolute error", make=lambda: on_all_genes(nn.L1Loss(), told="identity and dose", noise="same")),
@@ -249,4 +342,6 @@ HEALTHY += [
     Case(name="masked loss by masked_select", make=on_measured(masked_select, noise="fresh")),
     Case(name="masked loss, mean per gene, then over genes", make=on_measured(masked_per_gene)),
     Case(name="masked loss by filling in the prediction", make=on_measured(masked_fill, p_measured=0.8)),
+    Case(name="module with the methods of Lightning", make=make_lightning_style),
+    Case(name="model that returns loss and prediction", make=make_with_labels),
 ]

@@ -98,6 +98,9 @@ HEALTHY: list[Case] = []
 BUGS: list[Case] = []
 """Every public bug; the files of the folder ``bugs`` add to it when they are imported."""
 
+DATA_FAULTS: list[Case] = []
+"""Every kind of fault of data in each world; the files of the folder ``data_faults`` add to it when imported."""
+
 
 def train(parts: Parts, *, n_epochs: int | None = None) -> list[float]:
     """The outsider's loop; the mean loss of each epoch."""
@@ -112,8 +115,13 @@ def train(parts: Parts, *, n_epochs: int | None = None) -> list[float]:
 
 def held_out_error(parts: Parts) -> tuple[float, float]:
     """Held-out mean squared error of the model, and of the mean of the training targets; measured genes only."""
-    after = torch.cat([torch.as_tensor(batch[parts.fields["after"]]) for batch in parts.loader]).double()
-    mean = after.mean(dim=0)
+    # In one pass: a loader that shuffles has another order at the next.
+    batches = [(torch.as_tensor(b[parts.fields["after"]]), b) for b in parts.loader]
+    after = torch.cat([a for a, _ in batches]).double()
+    measured = torch.ones_like(after)
+    if "mask" in parts.fields:
+        measured = torch.cat([torch.as_tensor(b[parts.fields["mask"]]) for _, b in batches]).double()
+    mean = (after * measured).sum(dim=0) / measured.sum(dim=0)
     wrong, baseline, n = 0.0, 0.0, 0
     parts.model.eval()
     for batch in parts.held_out:

@@ -217,13 +217,13 @@ def make_sharpness_aware(rho=0.02):
 
 
 def make_closure():
-    """LBFGS on large batches; the step hands the optimiser a closure."""
+    """LBFGS on all pairs at once; the step hands the optimiser a closure."""
     trainer = Trainer(
-        lambda model: torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=5, line_search_fn="strong_wolfe"),
-        n_epochs=8,
+        lambda model: torch.optim.LBFGS(model.parameters(), max_iter=10, line_search_fn="strong_wolfe"),
+        n_epochs=10,
     )
     loader, _ = loaders(
-        cells(6000, N_GENES, seed=31, dose="fixed").split(1000), ("before", "perturbed", "after"), batch_size=1000
+        cells(6000, N_GENES, seed=31, dose="fixed").split(1000), ("before", "perturbed", "after"), batch_size=5000
     )
 
     def training_step(batch):

@@ -1,7 +1,5 @@
 """Simulated sequencing of latent expression: cell types, depth, counts, dropout, unmeasured genes, log1p(TPM).
 
-Dimension key: ``B`` cells, ``G`` genes, ``C`` cell types, ``S`` datasets (studies).
-
 Steps for one cell: latent ``z`` plus its type's offset; rate ``exp(log_rate + scale * z)``; proportions, the rates of
 *all* genes divided by their sum; mean counts, proportions times the cell's library size; counts, Poisson or negative
 binomial; dropout, each count lost (set to 0) with one probability; genes that the dataset did not measure taken
@@ -59,7 +57,7 @@ class Assay:
     vocab : GeneVocab
     log_rate_G : float64, (G,)
         Natural logarithm of each gene's rate at latent value 0; only differences between genes matter.
-    cell_type_CG : float64, (C, G)
+    offset_cell_type_G : float64, (type, G)
         Offset of each cell type, in the units of the latent expression.
     measured_SG : bool, (S, G)
         True where the dataset measures the gene; each dataset measures at least one.
@@ -82,7 +80,7 @@ class Assay:
 
     vocab: GeneVocab
     log_rate_G: NDArray[np.float64]
-    cell_type_CG: NDArray[np.float64]
+    offset_cell_type_G: NDArray[np.float64]
     measured_SG: NDArray[np.bool_]
     scale: float = 1.0
     library_size: float = 10_000.0
@@ -93,13 +91,14 @@ class Assay:
     def __post_init__(self) -> None:
         n_genes = len(self.vocab)
         check_array("Assay", "log_rate_G", self.log_rate_G, (n_genes,), np.float64)
-        check_array("Assay", "cell_type_CG", self.cell_type_CG, (len(self.cell_type_CG), n_genes), np.float64)
+        n_types = len(self.offset_cell_type_G)
+        check_array("Assay", "offset_cell_type_G", self.offset_cell_type_G, (n_types, n_genes), np.float64)
         check_array("Assay", "measured_SG", self.measured_SG, (len(self.measured_SG), n_genes), np.bool_)
-        for name in ("log_rate_G", "cell_type_CG"):
+        for name in ("log_rate_G", "offset_cell_type_G"):
             if not np.isfinite(getattr(self, name)).all():
                 raise InputError(f"Assay.{name} is not finite: give finite values")
-        if not len(self.cell_type_CG) or not len(self.measured_SG):
-            raise InputError("Assay needs at least one row of cell_type_CG and one of measured_SG")
+        if not len(self.offset_cell_type_G) or not len(self.measured_SG):
+            raise InputError("Assay needs at least one row of offset_cell_type_G and one of measured_SG")
         if not self.measured_SG.any(axis=1).all():
             bare = int(np.flatnonzero(~self.measured_SG.any(axis=1))[0])
             raise InputError(f"Assay.measured_SG says that dataset {bare} measures no gene: let it measure one")
@@ -108,13 +107,13 @@ class Assay:
         check_range("Assay", "library_size_sd", self.library_size_sd, low=0.0)
         check_range("Assay", "dispersion", self.dispersion, low=0.0)
         check_range("Assay", "dropout", self.dropout, low=0.0, high=1.0)
-        for name in ("log_rate_G", "cell_type_CG", "measured_SG"):
+        for name in ("log_rate_G", "offset_cell_type_G", "measured_SG"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
     @property
     def n_cell_types(self) -> int:
         """Number of cell types."""
-        return len(self.cell_type_CG)
+        return len(self.offset_cell_type_G)
 
     @property
     def n_datasets(self) -> int:
@@ -130,7 +129,7 @@ class Assay:
             A latent value is not finite, or so large that its rate overflows, or a cell type does not exist.
         """
         check_codes("cell_type_B", cell_type_B, self.n_cell_types, len(latent_BG))
-        shift_BG = self.scale * (latent_BG + self.cell_type_CG[cell_type_B])
+        shift_BG = self.scale * (latent_BG + self.offset_cell_type_G[cell_type_B])
         beyond_BG = ~(np.abs(shift_BG) <= _LARGEST_LOG_RATE)
         if beyond_BG.any():
             cell, gene = (int(i) for i in np.argwhere(beyond_BG)[0])
@@ -158,7 +157,7 @@ class Assay:
         latent_BG : float, (B, G)
             Latent expression, as an ``Scm`` gives it.
         cell_type_B, dataset_B : int, (B,)
-            Rows of ``cell_type_CG`` and ``measured_SG``.
+            Rows of ``offset_cell_type_G`` and ``measured_SG``.
         rng : numpy.random.Generator
 
         Raises
@@ -243,12 +242,12 @@ def build_assay(
     check_range("build_assay", "p_unmeasured", p_unmeasured, low=0.0, high=1.0)
     n_genes = len(vocab)
     n_measured = max(1, n_genes - round(p_unmeasured * n_genes))
-    offset_CG = cell_type_sd * rng.standard_normal((n_cell_types, n_genes))
+    offset_type_G = cell_type_sd * rng.standard_normal((n_cell_types, n_genes))
     measured_SG = rng.permuted(np.tile(np.arange(n_genes) < n_measured, (n_datasets, 1)), axis=1)
     return Assay(
         vocab=vocab,
         log_rate_G=log_rate_sd * rng.standard_normal(n_genes),
-        cell_type_CG=offset_CG if n_cell_types > 1 else np.zeros((1, n_genes)),
+        offset_cell_type_G=offset_type_G if n_cell_types > 1 else np.zeros((1, n_genes)),
         measured_SG=measured_SG,
         scale=scale,
         library_size=library_size,

@@ -1,8 +1,5 @@
 """Every shared Hypothesis strategy: vocabularies, cells, pairs and perturbations, small and never NaN.
 
-Dimension key: ``B`` cells or pairs, ``G`` genes of the vocabulary, ``S`` measured sets, ``K`` names of a
-covariate.
-
 The corners that break code are drawn often: one gene, no cell, a cell with nothing measured, a pair with nothing
 told, a pair with everything measured told. Magnitudes stay below ``LARGEST``, so that differences stay finite.
 """

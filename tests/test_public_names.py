@@ -62,11 +62,9 @@ def names_given(source: Source) -> Iterator[tuple[str, int]]:
 
 
 def unexplained_axes(source: Source) -> set[str]:
-    """Letters that end names of arrays and stand neither in the glossary nor, outside gpcp, in the module's own key."""
+    """Letters that end names of arrays and are not in the glossary."""
     letters = {letter for name, _ in names_given(source) if (found := SUFFIX.match(name)) for letter in found[1]}
-    head = ast.get_docstring(source.tree) or ""
-    own = set(LETTER.findall(head)) if source.package != "gpcp" and "Dimension key" in head else set[str]()
-    return letters - AXES - own
+    return letters - AXES
 
 
 def _lacking(decorator: str, node: ast.ClassDef) -> list[str]:

@@ -1,7 +1,5 @@
 """What others would read from the same pairs: usual network inference, and the estimator that fits the regime.
 
-Dimension key: ``B`` pairs, ``C`` cells, ``G`` genes of the vocabulary, ``F`` the genes but one.
-
 Every baseline gives a matrix whose entry [i, j] speaks of i -> j and whose magnitude ranks. The usual methods pool
 the cells before and after, as is done in practice, and do not know which genes were perturbed; an unmeasured value is
 set to the mean of its gene. What the regime allows is read by :func:`classical`.
@@ -56,13 +54,13 @@ class Estimate:
 
 
 def pooled_cells(pairs: PairBatch) -> NDArray[np.float64]:
-    """All cells before and after, float64 (C, G), scaled to mean 0 and variance 1; unmeasured and constant genes 0."""
-    cell_CG = np.concatenate((pairs.before_BG, pairs.after_BG)).astype(np.float64)
-    measured_CG = np.concatenate((pairs.measured_BG, pairs.measured_BG))
-    n_G = np.maximum(measured_CG.sum(axis=0), 1)
-    centred_CG = np.where(measured_CG, cell_CG - np.where(measured_CG, cell_CG, 0).sum(axis=0) / n_G, 0)
-    sd_G = np.sqrt((centred_CG**2).sum(axis=0) / n_G)
-    return centred_CG / np.where(sd_G > 1e-6, sd_G, np.inf)
+    """All cells before and after, float64 (N, G), scaled to mean 0 and variance 1; unmeasured and constant genes 0."""
+    cell_NG = np.concatenate((pairs.before_BG, pairs.after_BG)).astype(np.float64)
+    measured_NG = np.concatenate((pairs.measured_BG, pairs.measured_BG))
+    n_G = np.maximum(measured_NG.sum(axis=0), 1)
+    centred_NG = np.where(measured_NG, cell_NG - np.where(measured_NG, cell_NG, 0).sum(axis=0) / n_G, 0)
+    sd_G = np.sqrt((centred_NG**2).sum(axis=0) / n_G)
+    return centred_NG / np.where(sd_G > 1e-6, sd_G, np.inf)
 
 
 def _partial_of_precision(precision_GG: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,8 +73,8 @@ def _partial_of_precision(precision_GG: NDArray[np.float64]) -> NDArray[np.float
 def correlation(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArray[np.float64]:
     """Pearson correlation of the pooled cells; target at best: the skeleton."""
     del regime, rng
-    cell_CG = pooled_cells(pairs)
-    correlation_GG = cell_CG.T @ cell_CG / len(cell_CG)
+    cell_NG = pooled_cells(pairs)
+    correlation_GG = cell_NG.T @ cell_NG / len(cell_NG)
     np.fill_diagonal(correlation_GG, 0.0)
     return correlation_GG
 
@@ -88,13 +86,13 @@ def partial_correlation(regime: Regime, pairs: PairBatch, rng: np.random.Generat
     cells for each gene.
     """
     del regime, rng
-    cell_CG = pooled_cells(pairs)
-    n_cells, n_genes = cell_CG.shape
+    cell_NG = pooled_cells(pairs)
+    n_cells, n_genes = cell_NG.shape
     if n_cells >= 5 * n_genes:
-        covariance_GG = cell_CG.T @ cell_CG / n_cells
+        covariance_GG = cell_NG.T @ cell_NG / n_cells
         precision_GG = cast(NDArray[np.float64], np.linalg.pinv(covariance_GG, hermitian=True))
     else:
-        precision_GG = np.linalg.inv(shrunk_covariance(cell_CG)).astype(np.float64)
+        precision_GG = np.linalg.inv(shrunk_covariance(cell_NG)).astype(np.float64)
     return _partial_of_precision(precision_GG)
 
 
@@ -107,9 +105,9 @@ def graphical_lasso(regime: Regime, pairs: PairBatch, rng: np.random.Generator) 
         The solver did not converge or met a covariance that it cannot factor.
     """
     del regime, rng
-    cell_CG = pooled_cells(pairs)
-    n_cells, n_genes = cell_CG.shape
-    correlation_GG = cell_CG.T @ cell_CG / n_cells
+    cell_NG = pooled_cells(pairs)
+    n_cells, n_genes = cell_NG.shape
+    correlation_GG = cell_NG.T @ cell_NG / n_cells
     np.fill_diagonal(correlation_GG, 1.0)
     try:
         precision_GG = sparse_precision(correlation_GG, penalty=float(np.sqrt(np.log(n_genes) / n_cells)))
@@ -129,17 +127,17 @@ def ridge(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArray
     n_genes = len(pairs.vocab)
     coefficient_GG = np.zeros((n_genes, n_genes))
     if regime == "matched":
-        feature_CG = target_CG = pooled_cells(pairs)
-        counts_CG = np.ones(target_CG.shape, dtype=np.bool_)
+        feature_NG = target_NG = pooled_cells(pairs)
+        counts_NG = np.ones(target_NG.shape, dtype=np.bool_)
     else:
         sd_G = pairs.after_BG.std(axis=0, dtype=np.float64)
         scale_G = np.where(sd_G > 1e-6, sd_G, 1.0)
-        feature_CG = np.where(pairs.perturbed_BG, pairs.after_BG, 0) / scale_G
-        target_CG, counts_CG = pairs.after_BG / scale_G, pairs.scored_BG
+        feature_NG = np.where(pairs.perturbed_BG, pairs.after_BG, 0) / scale_G
+        target_NG, counts_NG = pairs.after_BG / scale_G, pairs.scored_BG
     for j in range(n_genes):
         others = np.arange(n_genes) != j
-        if counts_CG[:, j].any():
-            fit = fit_ridge(feature_CG[:, others], target_CG[:, [j]], counts_CG[:, [j]])
+        if counts_NG[:, j].any():
+            fit = fit_ridge(feature_NG[:, others], target_NG[:, [j]], counts_NG[:, [j]])
             coefficient_GG[others, j] = fit.coefficient_FY[:, 0]
     return coefficient_GG
 
@@ -150,17 +148,17 @@ def genie3(regime: Regime, pairs: PairBatch, rng: np.random.Generator) -> NDArra
     Cells after in which j was perturbed are left out; at most :data:`FOREST_CELLS` cells, drawn by ``rng``.
     """
     del regime
-    cell_CG = pooled_cells(pairs)
-    perturbed_CG = np.concatenate((np.zeros_like(pairs.perturbed_BG), pairs.perturbed_BG))
+    cell_NG = pooled_cells(pairs)
+    perturbed_NG = np.concatenate((np.zeros_like(pairs.perturbed_BG), pairs.perturbed_BG))
     n_genes = len(pairs.vocab)
     importance_GG = np.zeros((n_genes, n_genes))
     seed_G = rng.integers(2**31, size=n_genes)
     for j in range(n_genes):
         others = np.arange(n_genes) != j
-        usable = np.flatnonzero(~perturbed_CG[:, j])
+        usable = np.flatnonzero(~perturbed_NG[:, j])
         rows = rng.choice(usable, size=min(FOREST_CELLS, len(usable)), replace=False)
         importance_GG[others, j] = forest_importance(
-            cell_CG[rows][:, others], cell_CG[rows, j], n_trees=FOREST_TREES, seed=int(seed_G[j])
+            cell_NG[rows][:, others], cell_NG[rows, j], n_trees=FOREST_TREES, seed=int(seed_G[j])
         )
     return importance_GG
 

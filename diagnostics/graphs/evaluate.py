@@ -1,7 +1,5 @@
 """Which read-outs a run reads, against which target graph, and which one is primary.
 
-Dimension key: ``B`` control cells, ``G`` genes.
-
 The choice is made before the model is looked at: of the read-outs that ask what training has shown (as many
 perturbed genes), the one that recovers most of the target from the *exact law*.
 """

@@ -1,8 +1,5 @@
 """The Gaussian law that a predictor of matched cells behaves as if it believed in, read from its answers.
 
-Dimension key: ``B`` questions, ``G`` genes, ``U`` genes that a question asks about,
-``T`` genes that it gives.
-
 A law with precision P and mean m answers ``E[x_U | x_T] = m_U - P_UU^-1 P_UT (x_T - m_T)`` to every set T that is
 given. P is fitted to the answers by least squares over many sets at once, so it is symmetric by construction and errors
 of single slopes average out, where all-but-one uses one size of set and a slope for each direction.
@@ -25,16 +22,16 @@ class _Answers:
 
     Parameters
     ----------
-    asked_BU : int64, (B, U)
+    asked_BQ : int64, (B, Q)
         Tokens asked about.
     given_BG : float64, (B, G)
         Given values, 0 where asked.
-    answer_BU : float64, (B, U)
+    answer_BQ : float64, (B, Q)
     """
 
-    asked_BU: NDArray[np.int64]
+    asked_BQ: NDArray[np.int64]
     given_BG: NDArray[np.float64]
-    answer_BU: NDArray[np.float64]
+    answer_BQ: NDArray[np.float64]
 
 
 def implied_partial(
@@ -130,9 +127,9 @@ def _asked(
     questions: list[_Answers] = []
     for n_asked in np.unique(n_asked_B):
         rows_B = n_asked_B == n_asked
-        asked_BU = np.nonzero(~perturbed_BG[rows_B])[1].reshape(-1, n_asked)
-        answer_BU = np.take_along_axis(standard_BG[rows_B], asked_BU, axis=1)
-        questions.append(_Answers(asked_BU=asked_BU, given_BG=known_BG[rows_B], answer_BU=answer_BU))
+        asked_BQ = np.nonzero(~perturbed_BG[rows_B])[1].reshape(-1, n_asked)
+        answer_BQ = np.take_along_axis(standard_BG[rows_B], asked_BQ, axis=1)
+        questions.append(_Answers(asked_BQ=asked_BQ, given_BG=known_BG[rows_B], answer_BQ=answer_BQ))
     return questions
 
 
@@ -148,18 +145,18 @@ def _loss(
     slope_GG, slope_G = np.zeros_like(precision_GG), np.zeros_like(mean_G)
     total, n_answers = 0.0, 0
     for part in questions:
-        asked_BU = part.asked_BU
+        asked_BQ = part.asked_BQ
         cell_BG = part.given_BG - mean_G
-        np.put_along_axis(cell_BG, asked_BU, 0.0, axis=1)
-        inverse_BUU = np.linalg.inv(precision_GG[asked_BU[:, :, None], asked_BU[:, None, :]])
-        pull_BU = np.take_along_axis(cell_BG @ precision_GG, asked_BU, axis=1)
-        shift_BU = -np.einsum("bij,bj->bi", inverse_BUU, pull_BU)
-        gap_BU = mean_G[asked_BU] + shift_BU - part.answer_BU
+        np.put_along_axis(cell_BG, asked_BQ, 0.0, axis=1)
+        inverse_BQQ = np.linalg.inv(precision_GG[asked_BQ[:, :, None], asked_BQ[:, None, :]])
+        pull_BQ = np.take_along_axis(cell_BG @ precision_GG, asked_BQ, axis=1)
+        shift_BQ = -np.einsum("bij,bj->bi", inverse_BQQ, pull_BQ)
+        gap_BQ = mean_G[asked_BQ] + shift_BQ - part.answer_BQ
         adjoint_BG = np.zeros_like(cell_BG)
-        np.put_along_axis(adjoint_BG, asked_BU, np.einsum("bij,bj->bi", inverse_BUU, gap_BU), axis=1)
-        np.put_along_axis(cell_BG, asked_BU, shift_BU, axis=1)
+        np.put_along_axis(adjoint_BG, asked_BQ, np.einsum("bij,bj->bi", inverse_BQQ, gap_BQ), axis=1)
+        np.put_along_axis(cell_BG, asked_BQ, shift_BQ, axis=1)
         slope_GG -= 2 * adjoint_BG.T @ cell_BG
         slope_G += 2 * (adjoint_BG @ precision_GG).sum(axis=0)
-        total += float((gap_BU**2).sum())
-        n_answers += gap_BU.size
+        total += float((gap_BQ**2).sum())
+        n_answers += gap_BQ.size
     return total / n_answers, (slope_GG + slope_GG.T) @ root_GG / n_answers, slope_G / n_answers

@@ -1,8 +1,5 @@
 """Read-outs that look inside a torch model: gradients and attention, on pairs like those it was trained on.
 
-Dimension key: ``B`` pairs, ``L`` places of a batch, ``G`` genes, ``H`` heads, ``Q`` querying and ``K`` attended
-tokens, ``P`` queries of the decoder.
-
 Entry [i, j] speaks of i -> j. A gradient is an effect of the perturbation, between *total* and *direct* according to
 how many genes the pairs perturb. Attention is no effect at all: it says where a gene looked, without sign or unit.
 """

@@ -1,7 +1,5 @@
 """The graph that cells themselves show: partial correlations within cell type, and which of them are stable.
 
-Dimension key: ``B`` cells, ``G`` genes, ``T`` cell types.
-
 An edge says that two genes go together once all other genes of the panel are held fixed, in cells of one type. It
 has no direction and is **not causal**: genes outside the panel, cell cycle, depth and batch make edges too.
 """
@@ -121,16 +119,18 @@ def partial_graph(
         raise InputError(f"n_strongest is {n_strongest}, but {n_genes} genes make {n_pairs} pairs: take 1 to {n_pairs}")
     if n_resamples < 1:
         raise InputError(f"n_resamples is {n_resamples}: it must be at least 1")
-    types_T, code_B, _ = within_types(cells)
-    rows_T = [np.flatnonzero(code_B == code) for code in range(len(types_T))]
-    if max(map(len, rows_T)) < 4:
+    types, code_B, _ = within_types(cells)
+    rows_of_type = [np.flatnonzero(code_B == code) for code in range(len(types))]
+    if max(map(len, rows_of_type)) < 4:
         raise InputError("no cell type has four cells: there is nothing to halve")
     share = min(1.0, MOST_CELLS / len(cells)) / 2
     chosen_GG = np.zeros((n_genes, n_genes))
     for _ in range(n_resamples):
         # Of a type with a single cell, its mean would be all that is known: at least two of each, or none.
         halves = [
-            rng.choice(rows, size=max(2, int(share * len(rows))), replace=False) for rows in rows_T if len(rows) > 3
+            rng.choice(rows, size=max(2, int(share * len(rows))), replace=False)
+            for rows in rows_of_type
+            if len(rows) > 3
         ]
         chosen_GG += _strongest(partial_within(cells.rows(np.concatenate(halves))), n_strongest)
     return PartialGraph(
@@ -149,8 +149,8 @@ def partial_within(cells: CellBatch) -> NDArray[np.float64]:
     ``-K_ij / sqrt(K_ii K_jj)`` with ``K`` the inverse of the shrunk covariance of what remains of each cell once the
     mean of its type is taken away.
     """
-    _, code_B, mean_TG = within_types(cells)
-    precision_GG = np.linalg.inv(shrunk_within(cells.expression_BG - mean_TG[code_B], cells.vocab))
+    _, code_B, mean_type_G = within_types(cells)
+    precision_GG = np.linalg.inv(shrunk_within(cells.expression_BG - mean_type_G[code_B], cells.vocab))
     root_G = np.sqrt(np.diagonal(precision_GG))
     partial_GG = -(precision_GG + precision_GG.T) / 2 / np.outer(root_G, root_G)
     np.fill_diagonal(partial_GG, 0.0)

@@ -1,8 +1,5 @@
 """How well a score ranks true entries above false ones, with ties in expectation.
 
-Dimension key: ``E`` scored entries, ``T`` groups of tied entries (best first), ``R`` resamplings,
-``K`` entries of one label.
-
 Within a tie every order is equally likely, so after ``r`` entries the number of true ones found is taken at its
 expectation over those orders. Average precision is that of this expected curve: a constant score gets the
 density, exactly. (The mean of the average precisions over the orders would not: one true entry of two gets .75.)
@@ -27,18 +24,18 @@ class _Ranked:
 
     true_E: NDArray[np.bool_]
     group_E: NDArray[np.int64]
-    start_T: NDArray[np.int64]
+    start_tie: NDArray[np.int64]
 
     @property
-    def n_T(self) -> NDArray[np.int64]:
-        return np.diff(self.start_T, append=len(self.true_E))
+    def n_tie(self) -> NDArray[np.int64]:
+        return np.diff(self.start_tie, append=len(self.true_E))
 
     @property
     def n_true(self) -> int:
         return int(np.count_nonzero(self.true_E))
 
-    def true_T(self) -> NDArray[np.int64]:
-        return np.add.reduceat(self.true_E, self.start_T, dtype=np.int64)
+    def true_tie(self) -> NDArray[np.int64]:
+        return np.add.reduceat(self.true_E, self.start_tie, dtype=np.int64)
 
 
 def _ranked(score_E: NDArray[np.floating], true_E: NDArray[np.bool_]) -> _Ranked:
@@ -54,7 +51,7 @@ def _ranked(score_E: NDArray[np.floating], true_E: NDArray[np.bool_]) -> _Ranked
     return _Ranked(
         true_E=np.asarray(true_E[order_E], dtype=np.bool_),
         group_E=np.cumsum(new_E) - 1,
-        start_T=np.flatnonzero(new_E),
+        start_tie=np.flatnonzero(new_E),
     )
 
 
@@ -64,7 +61,7 @@ def _harmonic(n: int) -> NDArray[np.float64]:
 
 
 def _average_precision(
-    true_RT: NDArray[np.int64], n_RT: NDArray[np.int64], harmonic: NDArray[np.float64]
+    true_R_tie: NDArray[np.int64], n_R_tie: NDArray[np.int64], harmonic: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Average precision (R,) from the counts of true entries and of all entries in each tie.
 
@@ -72,12 +69,14 @@ def _average_precision(
     r = N + 1 .. N + n the recall q / n_true, q = p / n, at the precision (P + q (r - N)) / r. Summed,
     q (p + (P - q N) (H_{N + n} - H_N)) / n_true. An empty tie adds nothing.
     """
-    end_RT = np.cumsum(n_RT, axis=-1)
-    start_RT = end_RT - n_RT
-    found_RT = np.cumsum(true_RT, axis=-1) - true_RT
-    q_RT = true_RT / np.maximum(n_RT, 1)
-    sum_RT = q_RT * (true_RT + (found_RT - q_RT * start_RT) * (harmonic[end_RT] - harmonic[start_RT]))
-    return sum_RT.sum(axis=-1) / true_RT.sum(axis=-1)
+    end_R_tie = np.cumsum(n_R_tie, axis=-1)
+    start_R_tie = end_R_tie - n_R_tie
+    found_R_tie = np.cumsum(true_R_tie, axis=-1) - true_R_tie
+    q_R_tie = true_R_tie / np.maximum(n_R_tie, 1)
+    sum_R_tie = q_R_tie * (
+        true_R_tie + (found_R_tie - q_R_tie * start_R_tie) * (harmonic[end_R_tie] - harmonic[start_R_tie])
+    )
+    return sum_R_tie.sum(axis=-1) / true_R_tie.sum(axis=-1)
 
 
 def average_precision(score_E: NDArray[np.floating], true_E: NDArray[np.bool_]) -> float:
@@ -100,8 +99,8 @@ def average_precision(score_E: NDArray[np.floating], true_E: NDArray[np.bool_]) 
         Shapes differ, a score is not finite, or nothing is true.
     """
     ranked = _ranked(score_E, true_E)
-    found_1T = ranked.true_T()[None]
-    return float(_average_precision(found_1T, ranked.n_T[None], _harmonic(len(true_E)))[0])
+    found_1T = ranked.true_tie()[None]
+    return float(_average_precision(found_1T, ranked.n_tie[None], _harmonic(len(true_E)))[0])
 
 
 def precision_recall(
@@ -109,20 +108,20 @@ def precision_recall(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The expected curve: recall (E,) and precision (E,) after 1 .. E entries; see :func:`average_precision`."""
     ranked = _ranked(score_E, true_E)
-    found_E = np.cumsum((ranked.true_T() / ranked.n_T)[ranked.group_E])
+    found_E = np.cumsum((ranked.true_tie() / ranked.n_tie)[ranked.group_E])
     return found_E / ranked.n_true, found_E / np.arange(1, len(true_E) + 1)
 
 
 def auroc(score_E: NDArray[np.floating], true_E: NDArray[np.bool_]) -> float | None:
     """Chance that a true entry outranks a false one, a tie counting one half; None if nothing is false."""
     ranked = _ranked(score_E, true_E)
-    true_T = ranked.true_T()
-    false_T = ranked.n_T - true_T
-    n_false = int(false_T.sum())
+    true_tie = ranked.true_tie()
+    false_tie = ranked.n_tie - true_tie
+    n_false = int(false_tie.sum())
     if n_false == 0:
         return None
-    behind_T = n_false - np.cumsum(false_T) + false_T / 2
-    return float(true_T @ behind_T / (ranked.n_true * n_false))
+    behind_tie = n_false - np.cumsum(false_tie) + false_tie / 2
+    return float(true_tie @ behind_tie / (ranked.n_true * n_false))
 
 
 def early_precision(score_E: NDArray[np.floating], true_E: NDArray[np.bool_]) -> float:
@@ -145,8 +144,8 @@ def null_average_precision(
     null: list[NDArray[np.float64]] = []
     for size in _chunks(n_permutations, len(true_E)):
         true_RE = rng.permuted(np.tile(ranked.true_E, (size, 1)), axis=1)
-        true_RT = np.add.reduceat(true_RE, ranked.start_T, axis=1, dtype=np.int64)
-        null.append(_average_precision(true_RT, ranked.n_T[None], harmonic))
+        true_R_tie = np.add.reduceat(true_RE, ranked.start_tie, axis=1, dtype=np.int64)
+        null.append(_average_precision(true_R_tie, ranked.n_tie[None], harmonic))
     return np.concatenate(null) if null else np.empty(0)
 
 
@@ -159,18 +158,18 @@ def bootstrap_average_precision(
     """
     ranked = _ranked(score_E, true_E)
     harmonic = _harmonic(len(true_E))
-    n_groups = len(ranked.start_T)
+    n_groups = len(ranked.start_tie)
 
-    def drawn(group_K: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-        if not len(group_K):
+    def drawn(group_chosen: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+        if not len(group_chosen):
             return np.zeros((size, n_groups), dtype=np.int64)
-        group_RK = group_K[rng.integers(len(group_K), size=(size, len(group_K)))]
-        flat = group_RK + n_groups * np.arange(size)[:, None]
+        group_R_chosen = group_chosen[rng.integers(len(group_chosen), size=(size, len(group_chosen)))]
+        flat = group_R_chosen + n_groups * np.arange(size)[:, None]
         return np.bincount(flat.ravel(), minlength=size * n_groups).reshape(size, n_groups)
 
     boots: list[NDArray[np.float64]] = []
     for size in _chunks(n_bootstraps, len(true_E)):
-        true_RT = drawn(ranked.group_E[ranked.true_E], size)
-        n_RT = true_RT + drawn(ranked.group_E[~ranked.true_E], size)
-        boots.append(_average_precision(true_RT, n_RT, harmonic))
+        true_R_tie = drawn(ranked.group_E[ranked.true_E], size)
+        n_R_tie = true_R_tie + drawn(ranked.group_E[~ranked.true_E], size)
+        boots.append(_average_precision(true_R_tie, n_R_tie, harmonic))
     return np.concatenate(boots) if boots else np.empty(0)

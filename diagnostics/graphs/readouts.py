@@ -1,8 +1,5 @@
 """Read an effect matrix out of any ``Predictor``, by asking it what would happen.
 
-Dimension key: ``B`` control cells, ``G`` genes, ``N`` variants of their perturbation, ``S`` up
-and down.
-
 ``effect_GG[i, j]`` is the effect of i on j, per unit by which i is set to change. *Total*: nothing else is held, so
 the change has run through the whole network; its diagonal is 1. *Direct*: every other gene is held; its diagonal is
 0. *Partial*: a partial correlation, symmetric and without units. In the matched regime "held" means known, so direct
@@ -63,24 +60,24 @@ def _question(
 def _slope(
     predictor: Predictor,
     question: _Question,
-    perturbed_NBG: NDArray[np.bool_],
-    centre_NBG: NDArray[np.float32],
-    shift_NBG: NDArray[np.float32] | np.float32,
+    perturbed_variant_BG: NDArray[np.bool_],
+    centre_variant_BG: NDArray[np.float32],
+    shift_variant_BG: NDArray[np.float32] | np.float32,
     width: np.float32,
 ) -> NDArray[np.float64]:
-    """Central differences (N, B, G): each given value at ``centre + shift`` and at ``centre - shift``, over 2 width."""
-    n_variants, n_cells, n_genes = perturbed_NBG.shape
-    target_SNBG = np.stack((centre_NBG + shift_NBG, centre_NBG - shift_NBG))
-    target_BG = np.where(perturbed_NBG, target_SNBG, np.float32(0)).reshape(-1, n_genes)
+    """Central differences (variant, B, G): what ``centre + shift`` gives less ``centre - shift``, over 2 width."""
+    n_variants, n_cells, n_genes = perturbed_variant_BG.shape
+    target_side_variant_BG = np.stack((centre_variant_BG + shift_variant_BG, centre_variant_BG - shift_variant_BG))
+    target_BG = np.where(perturbed_variant_BG, target_side_variant_BG, np.float32(0)).reshape(-1, n_genes)
     covariates = question.covariates
     n_copies = 2 * n_variants
     predicted = predictor.predict(
         np.tile(question.control_BG, (n_copies, 1)),
-        Perturbation(perturbed_BG=np.tile(perturbed_NBG.reshape(-1, n_genes), (2, 1)), target_BG=target_BG),
+        Perturbation(perturbed_BG=np.tile(perturbed_variant_BG.reshape(-1, n_genes), (2, 1)), target_BG=target_BG),
         None if covariates is None else {name: np.tile(value_B, n_copies) for name, value_B in covariates.items()},
     )
-    upper_NBG, lower_NBG = predicted.reshape(2, n_variants, n_cells, n_genes).astype(np.float64)
-    return (upper_NBG - lower_NBG) / (2 * float(width))
+    upper_variant_BG, lower_variant_BG = predicted.reshape(2, n_variants, n_cells, n_genes).astype(np.float64)
+    return (upper_variant_BG - lower_variant_BG) / (2 * float(width))
 
 
 def _mean_over_cells(sum_GG: NDArray[np.float64], n_GG: NDArray[np.int64], predictor: Predictor) -> NDArray[np.float64]:
@@ -143,11 +140,11 @@ def single_gene_response(
     centre_G = np.where(measured_BG, question.control_BG, 0).sum(axis=0) / np.maximum(measured_BG.sum(axis=0), 1)
     sum_GG = np.zeros((n_genes, n_genes))
     for chunk in _chunks(n_genes, question):
-        perturbed_NBG = self_GG[chunk][:, None, :] & measured_BG
-        centre_NBG = np.broadcast_to(centre_G.astype(np.float32), perturbed_NBG.shape)
-        slope_NBG = _slope(predictor, question, perturbed_NBG, centre_NBG, width, width)
-        counts_NBG = measured_BG[:, chunk].T[:, :, None] & measured_BG
-        sum_GG[chunk] = np.where(counts_NBG, slope_NBG, 0).sum(axis=1)
+        perturbed_variant_BG = self_GG[chunk][:, None, :] & measured_BG
+        centre_variant_BG = np.broadcast_to(centre_G.astype(np.float32), perturbed_variant_BG.shape)
+        slope_variant_BG = _slope(predictor, question, perturbed_variant_BG, centre_variant_BG, width, width)
+        counts_variant_BG = measured_BG[:, chunk].T[:, :, None] & measured_BG
+        sum_GG[chunk] = np.where(counts_variant_BG, slope_variant_BG, 0).sum(axis=1)
     total_GG = _mean_over_cells(sum_GG, n_GG, predictor)
     np.fill_diagonal(total_GG, 1.0)
     return total_GG
@@ -201,12 +198,12 @@ def all_but_one(
     n_GG = self_GG.astype(np.int64)
     for chunk in _chunks(len(of_j), question):
         i, j = of_i[chunk], of_j[chunk]
-        perturbed_NBG = can_perturb_BG & ~self_GG[j][:, None, :]
-        shift_NBG = self_GG[i][:, None, :] * width
-        slope_NBG = _slope(predictor, question, perturbed_NBG, value_BG, shift_NBG, width)
-        counts_NB = (can_perturb_BG[:, i] & seen_BG[:, j]).T
-        sum_GG[i, j] = np.where(counts_NB, slope_NBG[np.arange(len(chunk)), :, j], 0).sum(axis=1)
-        n_GG[i, j] = counts_NB.sum(axis=1)
+        perturbed_variant_BG = can_perturb_BG & ~self_GG[j][:, None, :]
+        shift_variant_BG = self_GG[i][:, None, :] * width
+        slope_variant_BG = _slope(predictor, question, perturbed_variant_BG, value_BG, shift_variant_BG, width)
+        counts_variant_B = (can_perturb_BG[:, i] & seen_BG[:, j]).T
+        sum_GG[i, j] = np.where(counts_variant_B, slope_variant_BG[np.arange(len(chunk)), :, j], 0).sum(axis=1)
+        n_GG[i, j] = counts_variant_B.sum(axis=1)
     return _mean_over_cells(sum_GG, n_GG, predictor)
 
 

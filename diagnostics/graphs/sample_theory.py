@@ -1,7 +1,5 @@
 """Number of pairs that the classical estimator needs to recover a graph of G genes, to leading order.
 
-Dimension key: ``B`` pairs, ``G`` genes, ``F`` the genes but one.
-
 In a linear world the classical estimate of an entry is Gaussian about the truth for many pairs, with a variance
 ``v / n``. The largest of ``m`` such entries that are no edges is about ``sqrt(2 ln 2m)`` standard errors in size
 (Cramér, Mathematical Methods of Statistics, 1946, chapter 28: the largest of 2m standard Gaussians), so an edge of

@@ -1,7 +1,5 @@
 """Scores of an estimated effect matrix against a *named* target graph.
 
-Dimension key: ``G`` genes, ``E`` scored entries, ``R`` resamplings.
-
 Entry [i, j] speaks of i -> j, and magnitudes rank: signs are scored apart. The diagonal never counts. A symmetric
 target scores each unordered pair once, by the larger magnitude of its two entries.
 """

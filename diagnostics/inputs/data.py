@@ -1,7 +1,5 @@
 """The data of an experiment, opened in one place for every verb that trains: a known world, or cells two by two.
 
-Dimension key: ``B`` cells or pairs.
-
 What was opened last is kept: experiments that differ in their model and training alone share their pairs.
 """
 

@@ -1,8 +1,5 @@
 """Real cells made ready for a run: split by cell, a panel of genes chosen, labels brought to the pairs.
 
-Dimension key: ``B`` cells or pairs, ``N`` all cells of a source, ``G`` genes of the source,
-``P`` genes of the panel, ``T`` cell types.
-
 Held out are cells, never pairs: a cell that is in a training pair is in no held-out one. What the cells share
 beyond their type (donor, batch) stays shared by both sides.
 """
@@ -88,9 +85,9 @@ def choose_panel(training: CellSource, n_genes: int = 50, *, min_expressed: floa
             f"cells, expressed in at least {min_expressed:.0%} of them and not constant: ask for fewer genes"
         )
     by_variance = np.argsort(np.where(usable_G, -variance_G, np.inf), kind="stable")
-    token_P = np.sort(by_variance[:n_genes])
+    token_panel = np.sort(by_variance[:n_genes])
     return Panel(
-        genes=training.vocab.genes(token_P),
+        genes=training.vocab.genes(token_panel),
         summary=f"the {n_genes} genes of largest variance among the {int(usable_G.sum())} of {n_all} that are "
         f"measured in "
         f"all {n_cells} training cells and expressed in at least {min_expressed:.0%} of them",

@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What a command found, in the order of its ladder: the first failing result is the cause to look at.
+    """What a command found, in the order of its steps: the first failing result is the cause to look at.
 
     Parameters
     ----------

@@ -1,7 +1,5 @@
 """Baseline predictors: some ignore the input, ridge uses the same information as a model.
 
-Dimension key: ``B`` pairs, ``G`` genes of the vocabulary, ``F`` features.
-
 A loss is the mean squared error over scored entries, all counting equally.
 """
 

@@ -1,7 +1,5 @@
 """The three estimators taken from scikit-learn, with types.
 
-Dimension key: ``C`` cells, ``G`` genes, ``F`` features.
-
 scikit-learn ships no types: what it returns is checked by the annotations here and nowhere else.
 """
 
@@ -14,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def shrunk_covariance(cell_CG: NDArray[np.float64]) -> NDArray[np.float64]:
+def shrunk_covariance(cell_NG: NDArray[np.float64]) -> NDArray[np.float64]:
     """Covariance (G, G) of cells of mean 0, shrunk as Ledoit and Wolf (2004) do; never singular."""
     from sklearn.covariance import ledoit_wolf
 
-    return np.asarray(ledoit_wolf(cell_CG, assume_centered=True)[0], dtype=np.float64)
+    return np.asarray(ledoit_wolf(cell_NG, assume_centered=True)[0], dtype=np.float64)
 
 
 def sparse_precision(correlation_GG: NDArray[np.float64], *, penalty: float) -> NDArray[np.float64]:
@@ -43,11 +41,11 @@ def sparse_precision(correlation_GG: NDArray[np.float64], *, penalty: float) -> 
 
 
 def forest_importance(
-    feature_CF: NDArray[np.float64], target_C: NDArray[np.float64], *, n_trees: int, seed: int
+    feature_NF: NDArray[np.float64], target_N: NDArray[np.float64], *, n_trees: int, seed: int
 ) -> NDArray[np.float64]:
     """Share (F,) of the variance that a random forest explains by each feature; all 0 if it explains none."""
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(n_estimators=n_trees, max_features="sqrt", min_samples_leaf=5, random_state=seed)
-    forest.fit(feature_CF, target_C)
+    forest.fit(feature_NF, target_N)
     return np.asarray(forest.feature_importances_, dtype=np.float64)

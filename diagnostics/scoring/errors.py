@@ -1,7 +1,5 @@
 """Losses of any predictor on held-out pairs, and whether one is lower than another beyond sampling error.
 
-Dimension key: ``B`` pairs, ``G`` genes.
-
 All scored entries count equally: a loss is the sum of squared errors over scored entries by their number. Pairs are
 independent and entries of one pair are not, so standard errors are over pairs.
 """

@@ -1,7 +1,4 @@
-"""Reference losses on held-out pairs: input-free baselines, linear predictors, the Bayes risk, and the way between.
-
-Dimension key: ``B`` pairs, ``G`` genes.
-"""
+"""Reference losses on held-out pairs: input-free baselines, linear predictors, the Bayes risk, and the way between."""
 
 from dataclasses import dataclass
 from typing import Any, final

@@ -1,9 +1,7 @@
 """How close answers of rank k can come to the exact answer, where only scored entries count.
 
-Dimension key: ``B`` pairs, ``G`` genes, ``K`` dimensions of an answer, ``F`` features of a gene's regression.
-
 An answer of rank k says of every pair k numbers, whatever they are, and makes each gene's answer an affine map of them:
-``offset_g + number_BK . loading_gK``; a skip connection adds ``slope_g before_Bg``. The least squared distance to a
+``offset_g + number_BD . loading_gK``; a skip connection adds ``slope_g before_Bg``. The least squared distance to a
 matrix with holes is found by alternating least squares: never worse than what it began with, but not proved to be the
 least. :func:`least_residual` is a bound that no answer of rank k comes below: within a block of pairs and genes where
 every entry is scored, offsets and skip are projected out, and what the largest k singular values of the rest leave
@@ -75,15 +73,15 @@ class RankFit:
     rank : int
     residual : float
         Its mean squared distance from the exact answer over scored entries.
-    number_BK, loading_GK : float64, (B, K), (G, K)
+    number_BD, loading_GD : float64, (B, D), (G, D)
     rest_BG : float64, (B, G)
         The exact answer less this one; 0 where nothing is scored.
     """
 
     rank: int
     residual: float
-    number_BK: NDArray[np.float64]
-    loading_GK: NDArray[np.float64]
+    number_BD: NDArray[np.float64]
+    loading_GD: NDArray[np.float64]
     rest_BG: NDArray[np.float64]
 
 
@@ -104,7 +102,7 @@ def rank_fits(wanted: Wanted, most: int, *, share: float = 1.0) -> list[RankFit]
     fits = [_begun(wanted, np.zeros((n_pairs, 0)))]
     for _ in range(min(most, n_genes)):
         left_BG, size_G, _ = np.linalg.svd(fits[-1].rest_BG, full_matrices=False)
-        fits.append(_alternated(wanted, np.hstack((fits[-1].number_BK, left_BG[:, :1] * size_G[0]))))
+        fits.append(_alternated(wanted, np.hstack((fits[-1].number_BD, left_BG[:, :1] * size_G[0]))))
         if fits[-1].residual <= (1 - share) * fits[0].residual:
             break
     # Back again: what a fit with one number more has found, without its least, is another beginning.
@@ -123,17 +121,17 @@ def _with_nothing_more(fit: RankFit) -> RankFit:
     return RankFit(
         rank=fit.rank + 1,
         residual=fit.residual,
-        number_BK=np.pad(fit.number_BK, ((0, 0), (0, 1))),
-        loading_GK=np.pad(fit.loading_GK, ((0, 0), (0, 1))),
+        number_BD=np.pad(fit.number_BD, ((0, 0), (0, 1))),
+        loading_GD=np.pad(fit.loading_GD, ((0, 0), (0, 1))),
         rest_BG=fit.rest_BG,
     )
 
 
 def _largest(fit: RankFit, rank: int) -> NDArray[np.float64]:
-    """The numbers, (B, K), of the best approximation of a fit's answers by a lower rank."""
+    """The numbers, (B, D), of the best approximation of a fit's answers by a lower rank."""
     # The numbers are at right angles and of one size, so that the loadings' directions alone decide.
-    turn_KK = np.linalg.svd(fit.loading_GK.T)[0]
-    return fit.number_BK @ turn_KK[:, :rank]
+    turn_DD = np.linalg.svd(fit.loading_GD.T)[0]
+    return fit.number_BD @ turn_DD[:, :rank]
 
 
 def needed_rank(fits: list[RankFit], share: float = 0.99, *, noise: float = 0.0) -> int | None:
@@ -145,25 +143,25 @@ def needed_rank(fits: list[RankFit], share: float = 0.99, *, noise: float = 0.0)
     return next((fit.rank for fit in fits if fit.residual <= enough), None)
 
 
-def _begun(wanted: Wanted, number_BK: NDArray[np.float64]) -> RankFit:
+def _begun(wanted: Wanted, number_BD: NDArray[np.float64]) -> RankFit:
     """The best that genes can make of these numbers."""
-    rest_BG, loading_GK = _gene_step(wanted, number_BK)
+    rest_BG, loading_GD = _gene_step(wanted, number_BD)
     return RankFit(
-        rank=number_BK.shape[1],
+        rank=number_BD.shape[1],
         residual=float((rest_BG**2).sum() / wanted.n_scored),
-        number_BK=number_BK,
-        loading_GK=loading_GK,
+        number_BD=number_BD,
+        loading_GD=loading_GD,
         rest_BG=rest_BG,
     )
 
 
-def _alternated(wanted: Wanted, number_BK: NDArray[np.float64]) -> RankFit:
-    fit = _begun(wanted, number_BK)
+def _alternated(wanted: Wanted, number_BD: NDArray[np.float64]) -> RankFit:
+    fit = _begun(wanted, number_BD)
     for _ in range(_MOST_ROUNDS):
-        next_BK = _pair_step(wanted, fit.rest_BG + fit.number_BK @ fit.loading_GK.T, fit.loading_GK)
+        next_BD = _pair_step(wanted, fit.rest_BG + fit.number_BD @ fit.loading_GD.T, fit.loading_GD)
         # Of equal size and at right angles: the same span of answers, and every regression well posed.
-        next_BK = np.linalg.qr(next_BK - next_BK.mean(axis=0))[0] * np.sqrt(len(next_BK))
-        other = _begun(wanted, next_BK)
+        next_BD = np.linalg.qr(next_BD - next_BD.mean(axis=0))[0] * np.sqrt(len(next_BD))
+        other = _begun(wanted, next_BD)
         if not other.residual < fit.residual:
             break
         gained, fit = fit.residual - other.residual, other
@@ -172,32 +170,32 @@ def _alternated(wanted: Wanted, number_BK: NDArray[np.float64]) -> RankFit:
     return fit
 
 
-def _gene_step(wanted: Wanted, number_BK: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _gene_step(wanted: Wanted, number_BD: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each gene's regression on 1, its own value before, and the numbers: what is left, and the loadings."""
     n_pairs, n_genes = wanted.exact_BG.shape
     rest_BG = np.zeros((n_pairs, n_genes))
-    loading_GK = np.zeros((n_genes, number_BK.shape[1]))
+    loading_GD = np.zeros((n_genes, number_BD.shape[1]))
     for gene in range(n_genes):
         rows = wanted.scored_BG[:, gene]
         if not rows.any():
             continue
         own = [] if wanted.before_BG is None else [wanted.before_BG[rows, gene, None]]
-        feature_BF = np.hstack((number_BK[rows], np.ones((int(rows.sum()), 1)), *own))
+        feature_BF = np.hstack((number_BD[rows], np.ones((int(rows.sum()), 1)), *own))
         want_B = wanted.exact_BG[rows, gene]
         coefficient_F = np.linalg.lstsq(feature_BF, want_B, rcond=None)[0]
         rest_BG[rows, gene] = want_B - feature_BF @ coefficient_F
-        loading_GK[gene] = coefficient_F[: number_BK.shape[1]]
-    return rest_BG, loading_GK
+        loading_GD[gene] = coefficient_F[: number_BD.shape[1]]
+    return rest_BG, loading_GD
 
 
-def _pair_step(wanted: Wanted, partial_BG: NDArray[np.float64], loading_GK: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each pair's numbers by least squares over its scored genes, (B, K)."""
+def _pair_step(wanted: Wanted, partial_BG: NDArray[np.float64], loading_GD: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each pair's numbers by least squares over its scored genes, (B, D)."""
     counts_BG = wanted.scored_BG.astype(np.float64)
-    gram_BKK: NDArray[np.float64] = np.einsum("bg,gk,gl->bkl", counts_BG, loading_GK, loading_GK, optimize=True)
-    scale = float((loading_GK**2).mean()) or 1.0
-    gram_BKK = gram_BKK + _TINY * scale * np.eye(loading_GK.shape[1])
-    right_BK = (counts_BG * partial_BG) @ loading_GK
-    return np.linalg.solve(gram_BKK, right_BK[..., None])[..., 0].astype(np.float64, copy=False)
+    gram_BDD: NDArray[np.float64] = np.einsum("bg,gk,gl->bkl", counts_BG, loading_GD, loading_GD, optimize=True)
+    scale = float((loading_GD**2).mean()) or 1.0
+    gram_BDD = gram_BDD + _TINY * scale * np.eye(loading_GD.shape[1])
+    right_BD = (counts_BG * partial_BG) @ loading_GD
+    return np.linalg.solve(gram_BDD, right_BD[..., None])[..., 0].astype(np.float64, copy=False)
 
 
 def least_residual(wanted: Wanted, rank: int, *, rng: np.random.Generator, n_tries: int = 64) -> float:

@@ -1,7 +1,5 @@
 """The best linear answer to a matched pair of real cells, from means and covariances of the training cells.
 
-Dimension key: ``B`` cells or pairs, ``G`` genes, ``T`` cell types.
-
 Two cells of a type are independent given the type. Who knows the type gains nothing from ``before``, and the best
 linear answer is ``E[x_U | x_T]`` under the type's own mean and covariance. Who does not know it, as a model does not,
 reads it off ``before``: with ``W`` the covariance within types and ``V`` that of the type means,
@@ -30,7 +28,7 @@ _Covariates = Mapping[str, NDArray[np.str_]]
 
 
 def within_types(cells: CellBatch) -> tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.float64]]:
-    """Names of the types (T,), type of each cell (B,), and the mean cell of each type (T, G).
+    """Names of the types (type,), type of each cell (B,), and the mean cell of each type (type, G).
 
     Raises
     ------
@@ -46,10 +44,10 @@ def within_types(cells: CellBatch) -> tuple[NDArray[np.str_], NDArray[np.int64],
             "need genes that are measured in every cell; "
             "diagnostics.inputs.real_cells.choose_panel picks such genes"
         )
-    types_T, code_B = np.unique(cells.covariates["cell_type"], return_inverse=True)
-    member_TB = (np.arange(len(types_T))[:, None] == code_B).astype(np.float64)
-    mean_TG = member_TB @ cells.expression_BG.astype(np.float64) / member_TB.sum(axis=1, keepdims=True)
-    return types_T, code_B.astype(np.int64), mean_TG
+    types, code_B = np.unique(cells.covariates["cell_type"], return_inverse=True)
+    member_type_B = (np.arange(len(types))[:, None] == code_B).astype(np.float64)
+    mean_type_G = member_type_B @ cells.expression_BG.astype(np.float64) / member_type_B.sum(axis=1, keepdims=True)
+    return types, code_B.astype(np.int64), mean_type_G
 
 
 def shrunk_within(residual_BG: NDArray[np.float64], vocab: GeneVocab) -> NDArray[np.float64]:
@@ -88,8 +86,8 @@ class TypeMeanPredictor:
     @classmethod
     def fit(cls, cells: CellBatch) -> "TypeMeanPredictor":
         """With the means of the training cells; errors as :func:`within_types`."""
-        types_T, _, mean_TG = within_types(cells)
-        return cls(vocab=cells.vocab, mean_of=dict(zip(types_T.tolist(), mean_TG, strict=True)))
+        types, _, mean_type_G = within_types(cells)
+        return cls(vocab=cells.vocab, mean_of=dict(zip(types.tolist(), mean_type_G, strict=True)))
 
     def predict(
         self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
@@ -129,18 +127,18 @@ class TypeLinearPredictor:
         InputError
             As :func:`within_types` and :func:`shrunk_within`.
         """
-        types_T, code_B, mean_TG = within_types(cells)
-        residual_BG = cells.expression_BG - mean_TG[code_B]
+        types, code_B, mean_type_G = within_types(cells)
+        residual_BG = cells.expression_BG - mean_type_G[code_B]
         pooled_GG = shrunk_within(residual_BG, cells.vocab)
         sd_G = np.sqrt(np.diagonal(pooled_GG))
         law_of: dict[str, Law] = {}
-        for code, cell_type in enumerate(types_T.tolist()):
+        for code, cell_type in enumerate(types.tolist()):
             own_BG = residual_BG[code_B == code]
             trust = len(own_BG) / (len(own_BG) + 2 * len(sd_G))
             # A single cell is its own mean: it says nothing of a covariance.
             own_GG = shrunk_covariance(own_BG / sd_G) * np.outer(sd_G, sd_G) if len(own_BG) > 1 else pooled_GG
             cov_GG = trust * own_GG + (1 - trust) * pooled_GG
-            law_of[cell_type] = Law(vocab=cells.vocab, mean_G=mean_TG[code], cov_GG=(cov_GG + cov_GG.T) / 2)
+            law_of[cell_type] = Law(vocab=cells.vocab, mean_G=mean_type_G[code], cov_GG=(cov_GG + cov_GG.T) / 2)
         return cls(vocab=cells.vocab, law_of=law_of)
 
     def predict(
@@ -189,12 +187,12 @@ class PairLinearPredictor:
         InputError
             As :func:`within_types` and :func:`shrunk_within`.
         """
-        types_T, code_B, mean_TG = within_types(cells)
-        within_GG = shrunk_within(cells.expression_BG - mean_TG[code_B], cells.vocab)
-        share_T = np.bincount(code_B, minlength=len(types_T)) / len(cells)
-        mean_G = share_T @ mean_TG
-        deviation_TG = mean_TG - mean_G
-        between_GG = (deviation_TG * share_T[:, None]).T @ deviation_TG
+        types, code_B, mean_type_G = within_types(cells)
+        within_GG = shrunk_within(cells.expression_BG - mean_type_G[code_B], cells.vocab)
+        share_type = np.bincount(code_B, minlength=len(types)) / len(cells)
+        mean_G = share_type @ mean_type_G
+        deviation_type_G = mean_type_G - mean_G
+        between_GG = (deviation_type_G * share_type[:, None]).T @ deviation_type_G
         pull_GG = np.linalg.solve(within_GG + between_GG, between_GG).astype(np.float64, copy=False)
         cov_GG = within_GG + between_GG - between_GG @ pull_GG
         return cls(vocab=cells.vocab, mean_G=mean_G, pull_GG=pull_GG, cov_GG=(cov_GG + cov_GG.T) / 2)

@@ -1,7 +1,4 @@
-"""A model's held-out loss beside the reference losses on the same pairs.
-
-Dimension key: ``B`` pairs, ``G`` genes.
-"""
+"""A model's held-out loss beside the reference losses on the same pairs."""
 
 from dataclasses import dataclass
 from typing import Any, final

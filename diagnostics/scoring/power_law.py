@@ -1,7 +1,5 @@
 """Excess loss over the Bayes risk as a power of the number of pairs, ``a n^-b``, and what may be read beyond the data.
 
-Dimension key: ``N`` numbers of pairs, ``S`` seeds.
-
 Each seed has a line of its own in log-log, by least squares; intervals are Student's over seeds. Nothing is claimed
 beyond one decade of the largest number of pairs, nor where the seeds agree that the line is bent: a loss that levels
 off because of the steps or the capacity is no power of the pairs.
@@ -29,9 +27,9 @@ class PowerLaw:
 
     Parameters
     ----------
-    log_a_S, b_S : float64, (S,)
+    log_a_R, b_R : float64, (R,)
     b : Interval
-        Mean of ``b_S`` and its interval.
+        Mean of ``b_R`` and its interval.
     bend : Interval or None
         Of the second-order term in ``log n``; None with fewer than three numbers of pairs, of which no line can be
         said.
@@ -39,8 +37,8 @@ class PowerLaw:
         The largest number of pairs that was measured.
     """
 
-    log_a_S: NDArray[np.float64]
-    b_S: NDArray[np.float64]
+    log_a_R: NDArray[np.float64]
+    b_R: NDArray[np.float64]
     b: Interval
     bend: Interval | None
     n_largest: int
@@ -63,14 +61,14 @@ class Extrapolation:
     refusal: str = ""
 
 
-def fit_power_law(n_N: Sequence[int], excess_SN: NDArray[np.floating], *, level: float = 0.95) -> PowerLaw:
+def fit_power_law(n_pairs: Sequence[int], excess_R_point: NDArray[np.floating], *, level: float = 0.95) -> PowerLaw:
     """Least squares of ``log excess = log a - b log n`` for each seed.
 
     Parameters
     ----------
-    n_N : sequence of int
+    n_pairs : sequence of int
         At least two different numbers of pairs.
-    excess_SN : float, (S, N)
+    excess_R_point : float, (R, point)
         Held-out loss less the Bayes risk; above 0.
     level : float
         Of confidence of the intervals.
@@ -81,33 +79,40 @@ def fit_power_law(n_N: Sequence[int], excess_SN: NDArray[np.floating], *, level:
         There are fewer than two numbers of pairs, shapes do not fit, or an excess is not above 0: a model that has
         reached the Bayes risk is on no power law any more.
     """
-    if len(set(n_N)) < 2 or excess_SN.ndim != 2 or excess_SN.shape[1] != len(n_N) or not len(excess_SN):
-        raise InputError(f"excess_SN has shape {excess_SN.shape} for {len(n_N)} numbers of pairs: give (S, N), N >= 2")
-    if not (np.isfinite(excess_SN).all() and (excess_SN > 0).all()):
+    if (
+        len(set(n_pairs)) < 2
+        or excess_R_point.ndim != 2
+        or excess_R_point.shape[1] != len(n_pairs)
+        or not len(excess_R_point)
+    ):
+        raise InputError(
+            f"excess_R_point has shape {excess_R_point.shape} for {len(n_pairs)} numbers of pairs: give (R, 2 or more)"
+        )
+    if not (np.isfinite(excess_R_point).all() and (excess_R_point > 0).all()):
         raise InputError("an excess loss is not above 0: a loss at the Bayes risk follows no power law; leave it out")
-    log_n_N = np.log(np.asarray(n_N, dtype=np.float64))
-    centred_N = log_n_N - log_n_N.mean()
-    log_excess_NS = np.log(excess_SN.astype(np.float64)).T
-    slope_S, mean_S = _polynomials(centred_N, log_excess_NS, 1)
+    log_n = np.log(np.asarray(n_pairs, dtype=np.float64))
+    centred_point = log_n - log_n.mean()
+    log_excess_point_R = np.log(excess_R_point.astype(np.float64)).T
+    slope_R, mean_R = _polynomials(centred_point, log_excess_point_R, 1)
     bend = None
-    if len(set(n_N)) > 2:
-        bend = mean_interval(_polynomials(centred_N, log_excess_NS, 2)[0].tolist(), level=level)
+    if len(set(n_pairs)) > 2:
+        bend = mean_interval(_polynomials(centred_point, log_excess_point_R, 2)[0].tolist(), level=level)
     return PowerLaw(
-        log_a_S=mean_S - slope_S * log_n_N.mean(),
-        b_S=-slope_S,
-        b=mean_interval((-slope_S).tolist(), level=level),
+        log_a_R=mean_R - slope_R * log_n.mean(),
+        b_R=-slope_R,
+        b=mean_interval((-slope_R).tolist(), level=level),
         bend=bend,
-        n_largest=max(n_N),
+        n_largest=max(n_pairs),
     )
 
 
-def extrapolate(law: PowerLaw, target_S: Sequence[float], *, level: float = 0.95) -> Extrapolation:
-    """The number of pairs at which the excess loss falls to ``target_S``, seed by seed.
+def extrapolate(law: PowerLaw, target_R: Sequence[float], *, level: float = 0.95) -> Extrapolation:
+    """The number of pairs at which the excess loss falls to ``target_R``, seed by seed.
 
     Parameters
     ----------
     law : PowerLaw
-    target_S : sequence of float
+    target_R : sequence of float
         An excess loss above 0 for each seed.
     level : float
 
@@ -123,13 +128,13 @@ def extrapolate(law: PowerLaw, target_S: Sequence[float], *, level: float = 0.95
     InputError
         A target is not above 0, or they are not one for each seed.
     """
-    target = np.asarray(target_S, dtype=np.float64)
-    if target.shape != law.b_S.shape or not (target > 0).all():
-        raise InputError(f"target_S has {len(target)} values for {len(law.b_S)} seeds: give one above 0 for each")
+    target = np.asarray(target_R, dtype=np.float64)
+    if target.shape != law.b_R.shape or not (target > 0).all():
+        raise InputError(f"target_R has {len(target)} values for {len(law.b_R)} seeds: give one above 0 for each")
     refusal = _refusal(law)
     if refusal:
         return Extrapolation(pairs=None, refusal=refusal)
-    log_n = mean_interval(((law.log_a_S - np.log(target)) / law.b_S).tolist(), level=level)
+    log_n = mean_interval(((law.log_a_R - np.log(target)) / law.b_R).tolist(), level=level)
     most = math.log(DECADE * law.n_largest)
     if log_n.value < math.log(law.n_largest):
         near = "its line crosses it among the measured pairs, at which it was not reached: no power of the pairs"
@@ -147,13 +152,13 @@ def _refusal(law: PowerLaw) -> str:
         return "one seed says nothing of the uncertainty"
     if law.bend is None:
         return "two numbers of pairs do not show whether the loss falls as a power"
-    if law.b.low <= 0 or (law.b_S <= 0).any():
+    if law.b.low <= 0 or (law.b_R <= 0).any():
         return "the seeds do not agree that the loss falls with the pairs"
     if not law.bend.ties:
         return "the fall is bent: no power of the number of pairs"
     return ""
 
 
-def _polynomials(x_N: NDArray[np.float64], y_NS: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
+def _polynomials(x_point: NDArray[np.float64], y_point_R: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     """Coefficients by least squares, from the highest power to the constant, a column for each seed."""
-    return np.asarray(np.polyfit(x_N, y_NS, degree), dtype=np.float64)
+    return np.asarray(np.polyfit(x_point, y_point_R, degree), dtype=np.float64)

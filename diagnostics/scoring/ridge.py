@@ -1,7 +1,5 @@
 """Closed-form ridge regression of many targets, each with its own rows and its own penalty.
 
-Dimension key: ``B`` rows, ``F`` features, ``Y`` targets, ``A`` penalties on trial.
-
 The penalty is chosen by generalised cross-validation: ``GCV = (RSS / n) / (1 - df / n)^2``, with df counting the
 intercept, which is not penalised.
 """
@@ -78,11 +76,13 @@ def _fit_one(
     value_F = np.maximum(value_F, 0.0)
     # X'y in the eigenbasis; with penalty a the slope is c / (value + a) and RSS follows without the rows.
     c_F = vector_FF.T @ (standard_BF.T @ centred_B)
-    penalty_A = n * PENALTIES[:, None]
-    rss_A = centred_B @ centred_B - (c_F**2 * (value_F + 2 * penalty_A) / (value_F + penalty_A) ** 2).sum(axis=1)
-    df_A = 1 + (value_F / (value_F + penalty_A)).sum(axis=1)
+    penalty_trial = n * PENALTIES[:, None]
+    rss_trial = centred_B @ centred_B - (c_F**2 * (value_F + 2 * penalty_trial) / (value_F + penalty_trial) ** 2).sum(
+        axis=1
+    )
+    df_trial = 1 + (value_F / (value_F + penalty_trial)).sum(axis=1)
     # At least .5 spare degrees of freedom: with as many features as rows a perfect fit must not win by 0 / 0.
-    gcv_A = np.maximum(rss_A, 0.0) / np.maximum(n - df_A, 0.5) ** 2
-    best = int(np.argmin(gcv_A))
-    slope_F = vector_FF @ (c_F / (value_F + penalty_A[best]))
+    gcv_trial = np.maximum(rss_trial, 0.0) / np.maximum(n - df_trial, 0.5) ** 2
+    best = int(np.argmin(gcv_trial))
+    slope_F = vector_FF @ (c_F / (value_F + penalty_trial[best]))
     return slope_F, mean - float(mean_F @ slope_F), float(PENALTIES[best])

@@ -1,7 +1,5 @@
 """A small Census of a known world, written to this disk.
 
-Dimension key: ``B`` cells, ``G`` genes of the store, ``C`` cell types, ``S`` datasets.
-
 The world's genes are few among background genes that nothing acts on and that vary little. TPM are shares of a whole:
 when a gene that makes up much of it goes up, all others go down together, which to a partial correlation is an edge
 between any two. Against a steady background, the planted graph is the only one there is to find.
@@ -196,11 +194,11 @@ def embedded_cells(
     n_unmeasured = round(p_unmeasured * n_background)
     off_SG = np.tile(np.arange(n_background) < n_unmeasured, (n_datasets, 1))
     measured_SG[:, n_world:] = ~rng.permuted(off_SG, axis=1)
-    offset_CG = rng.standard_normal((n_cell_types, n_genes))
+    offset_type_G = rng.standard_normal((n_cell_types, n_genes))
     assay = Assay(
         vocab=graph.vocab,
         log_rate_G=np.log(rate_G),
-        cell_type_CG=offset_CG if n_cell_types > 1 else np.zeros((1, n_genes)),
+        offset_cell_type_G=offset_type_G if n_cell_types > 1 else np.zeros((1, n_genes)),
         measured_SG=measured_SG,
         scale=scale,
         library_size=library_size,

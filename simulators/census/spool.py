@@ -1,8 +1,5 @@
 """Cells sorted by dataset on disk: written as they are read, given back one dataset at a time.
 
-Dimension key: ``B`` cells, ``G`` genes of the vocabulary, ``F`` genes of the store (fillers after the others), ``K``
-names of a column.
-
 A source gives its cells in random order and a Census holds those of a dataset side by side, so one pass writes each
 dataset's cells to files of its own, and only one dataset is ever in memory.
 """
@@ -36,21 +33,21 @@ class Stored:
 
     Parameters
     ----------
-    count_BF, normalised_BF : csr_array float32
+    count_B_store, normalised_B_store : csr_array float32
         Genes of the vocabulary, then the fillers; both hold the same entries.
     cell_id_B : int64, (B,)
     code_of : mapping of a column to int32 (B,)
         Positions among :attr:`Spool.names`.
     primary_B : bool, (B,)
-    measured_F : bool
+    measured_store : bool
     """
 
-    count_BF: "csr_array"
-    normalised_BF: "csr_array"
+    count_B_store: "csr_array"
+    normalised_B_store: "csr_array"
     cell_id_B: NDArray[np.int64]
     code_of: Mapping[str, NDArray[np.int32]]
     primary_B: NDArray[np.bool_]
-    measured_F: NDArray[np.bool_]
+    measured_store: NDArray[np.bool_]
 
 
 @final
@@ -234,8 +231,8 @@ class Spool:
     def _coded(self, column: str, text_B: NDArray[np.str_]) -> NDArray[np.int32]:
         known = self.names[column]
         names, place_B = np.unique(text_B, return_inverse=True)
-        code_K = np.array([known.setdefault(name, len(known)) for name in names.tolist()], dtype=np.int32)
-        return code_K[place_B]
+        code = np.array([known.setdefault(name, len(known)) for name in names.tolist()], dtype=np.int32)
+        return code[place_B]
 
     def _dataset(self, name: str, cells: CellBatch, rows: NDArray[np.int64]) -> _Dataset:
         """The dataset of a name, once it is sure that its cells measure the same genes."""
@@ -266,7 +263,7 @@ class Spool:
         order_B = np.argsort(cell_id_B)
         pointer = np.concatenate(([0], np.cumsum(np.concatenate(dataset.n_entries))))
         gene = dataset.read("gene", np.int32)
-        measured_F = dataset.measured_G
+        measured_store = dataset.measured_G
         filled: dict[str, csr_array] = {}
         fills = {
             "normalised": np.concatenate(dataset.share_fill) / N_FILLERS,
@@ -274,18 +271,18 @@ class Spool:
         }
         for layer, fill_B in fills.items():
             shape = (len(cell_id_B), len(self._vocab))
-            value_BF = csr_array((dataset.read(layer, np.float32), gene, pointer), shape=shape)
+            value_B_store = csr_array((dataset.read(layer, np.float32), gene, pointer), shape=shape)
             if with_fillers:
-                added_BF = csr_array(np.repeat(fill_B[:, None], N_FILLERS, axis=1).astype(np.float32))
-                value_BF = csr_array(hstack([value_BF, added_BF], format="csr"))
-            filled[layer] = cast("csr_array", value_BF[order_B])
+                added_B_store = csr_array(np.repeat(fill_B[:, None], N_FILLERS, axis=1).astype(np.float32))
+                value_B_store = csr_array(hstack([value_B_store, added_B_store], format="csr"))
+            filled[layer] = cast("csr_array", value_B_store[order_B])
         if with_fillers:
-            measured_F = np.concatenate((measured_F, np.full(N_FILLERS, bool(fills["count"].any()))))
+            measured_store = np.concatenate((measured_store, np.full(N_FILLERS, bool(fills["count"].any()))))
         return Stored(
-            count_BF=filled["count"],
-            normalised_BF=filled["normalised"],
+            count_B_store=filled["count"],
+            normalised_B_store=filled["normalised"],
             cell_id_B=cell_id_B[order_B],
             code_of={column: np.concatenate(codes)[order_B] for column, codes in dataset.codes.items()},
             primary_B=np.concatenate(dataset.primary)[order_B],
-            measured_F=measured_F,
+            measured_store=measured_store,
         )

@@ -1,7 +1,4 @@
-"""Write the cells of a spool as a TileDB-SOMA store with the layout of a Census.
-
-Dimension key: ``B`` cells of a dataset, ``F`` genes of the store, ``S`` datasets.
-"""
+"""Write the cells of a spool as a TileDB-SOMA store with the layout of a Census."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -41,8 +38,8 @@ def write_store(folder: Path, spool: Spool, genes: dict[str, Any], *, organism: 
 
     n_genes, datasets = len(genes["feature_id"]), spool.datasets
     size_S = np.array([spool.size(name) for name in datasets], dtype=np.int64)
-    nnz_F, n_measured_F = np.zeros(n_genes, dtype=np.int64), np.zeros(n_genes, dtype=np.int64)
-    measured_SF = np.zeros((len(datasets), n_genes), dtype=np.bool_)
+    nnz_store, n_measured_store = np.zeros(n_genes, dtype=np.int64), np.zeros(n_genes, dtype=np.int64)
+    measured_S_store = np.zeros((len(datasets), n_genes), dtype=np.bool_)
     parts: list[dict[str, NDArray[Any]]] = []
     uri, context = folder.as_posix(), soma_context()
     with cast("Any", tiledbsoma.Collection).create(uri, context=context) as census:
@@ -56,22 +53,22 @@ def write_store(folder: Path, spool: Spool, genes: dict[str, Any], *, organism: 
     ):
         start = 0
         for number, stored in enumerate(spool.stored()):
-            _write_layer(raw, stored.count_BF, start)
-            _write_layer(normalised, stored.normalised_BF, start)
-            measured_SF[number] = stored.measured_F
-            nnz_F += np.bincount(stored.count_BF.indices, minlength=n_genes)
-            n_measured_F += stored.measured_F * len(stored.cell_id_B)
+            _write_layer(raw, stored.count_B_store, start)
+            _write_layer(normalised, stored.normalised_B_store, start)
+            measured_S_store[number] = stored.measured_store
+            nnz_store += np.bincount(stored.count_B_store.indices, minlength=n_genes)
+            n_measured_store += stored.measured_store * len(stored.cell_id_B)
             parts.append(_cell_columns(stored))
             start += len(stored.cell_id_B)
     obs = _obs(spool, parts)
-    var = table({**genes, "nnz": nnz_F, "n_measured_obs": n_measured_F})
+    var = table({**genes, "nnz": nnz_store, "n_measured_obs": n_measured_store})
     _write_tables(experiment, {"obs": obs})
     _write_tables(f"{experiment}/ms/RNA", {"var": var})
-    _write_presence(f"{experiment}/ms/RNA", measured_SF)
+    _write_presence(f"{experiment}/ms/RNA", measured_S_store)
     built = datetime.now(UTC).date().isoformat()
     info = info_tables(organism=organism, obs=obs, datasets=datasets, size_S=size_S, source=source, built=built)
     _write_tables(f"{uri}/census_info", info)
-    return int(nnz_F.sum())
+    return int(nnz_store.sum())
 
 
 def _create_layers(experiment: Any, n_cells: int, n_genes: int) -> None:
@@ -91,23 +88,23 @@ def _create_layers(experiment: Any, n_cells: int, n_genes: int) -> None:
             layers.add_new_sparse_ndarray(layer, type=pa.float32(), shape=shape, platform_config=X_ON_DISK).close()
 
 
-def _write_layer(layer: Any, value_BF: "csr_array", start: int) -> None:
+def _write_layer(layer: Any, value_B_store: "csr_array", start: int) -> None:
     """A dataset's entries, in one write."""
     pa = arrow()
 
-    row = np.repeat(np.arange(start, start + value_BF.shape[0], dtype=np.int64), np.diff(value_BF.indptr))
-    column = value_BF.indices.astype(np.int64)
-    layer.write(pa.table({"soma_dim_0": row, "soma_dim_1": column, "soma_data": value_BF.data}))
+    row = np.repeat(np.arange(start, start + value_B_store.shape[0], dtype=np.int64), np.diff(value_B_store.indptr))
+    column = value_B_store.indices.astype(np.int64)
+    layer.write(pa.table({"soma_dim_0": row, "soma_dim_1": column, "soma_data": value_B_store.data}))
 
 
 def _cell_columns(stored: Stored) -> dict[str, NDArray[Any]]:
     """What obs says of a dataset's cells, texts as codes."""
-    count_BF = stored.count_BF.astype(np.float64)
-    nnz_B = np.diff(count_BF.indptr).astype(np.int64)
-    sum_B = np.asarray(count_BF.sum(axis=1)).reshape(-1)
+    count_B_store = stored.count_B_store.astype(np.float64)
+    nnz_B = np.diff(count_B_store.indptr).astype(np.int64)
+    sum_B = np.asarray(count_B_store.sum(axis=1)).reshape(-1)
     mean_B = sum_B / np.maximum(nnz_B, 1)
     row = np.repeat(np.arange(len(nnz_B)), nnz_B)
-    square_B = np.bincount(row, weights=(count_BF.data - mean_B[row]) ** 2, minlength=len(nnz_B))
+    square_B = np.bincount(row, weights=(count_B_store.data - mean_B[row]) ** 2, minlength=len(nnz_B))
     return {
         **stored.code_of,
         "is_primary_data": stored.primary_B,
@@ -116,7 +113,7 @@ def _cell_columns(stored: Stored) -> dict[str, NDArray[Any]]:
         "nnz": nnz_B,
         "raw_mean_nnz": mean_B,
         "raw_variance_nnz": square_B / np.maximum(nnz_B - 1, 1),
-        "n_measured_vars": np.full(len(nnz_B), stored.measured_F.sum(), dtype=np.int64),
+        "n_measured_vars": np.full(len(nnz_B), stored.measured_store.sum(), dtype=np.int64),
     }
 
 
@@ -128,19 +125,19 @@ def _obs(spool: Spool, parts: list[dict[str, NDArray[Any]]]) -> Any:
     return table({**columns, **joined})
 
 
-def _write_presence(measurement: str, measured_SF: NDArray[np.bool_]) -> None:
+def _write_presence(measurement: str, measured_S_store: NDArray[np.bool_]) -> None:
     import tiledbsoma
 
     pa = arrow()
 
-    dataset, gene = np.nonzero(measured_SF)
+    dataset, gene = np.nonzero(measured_S_store)
     present = pa.table(
         {"soma_dim_0": dataset, "soma_dim_1": gene, "soma_data": pa.array(np.ones(len(gene), dtype=np.bool_))}
     )
     name = "feature_dataset_presence_matrix"
     with (
         cast("Any", tiledbsoma.Measurement).open(measurement, "w", context=soma_context()) as rna,
-        rna.add_new_sparse_ndarray(name, type=pa.bool_(), shape=measured_SF.shape) as matrix,
+        rna.add_new_sparse_ndarray(name, type=pa.bool_(), shape=measured_S_store.shape) as matrix,
     ):
         matrix.write(present)
 

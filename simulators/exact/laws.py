@@ -1,7 +1,5 @@
 """The exact law of a linear world: mean and covariance of its cells under any intervention.
 
-Dimension key: ``G`` genes of the law, ``O`` genes that are known (observed), ``U`` the others or the regressed ones.
-
 With ``x_j = keep_j * (sum_i x_i W[i, j] + offset_j + sd_j e_j) + add_j``, where ``keep`` and ``add`` are the
 intervention's (1 and 0 where it leaves a gene alone) and ``e`` has mean 0 and variance 1:
 
@@ -30,19 +28,19 @@ Tokens = Sequence[int] | NDArray[np.integer]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Regression:
-    """The best linear predictor of some genes from others: ``x_U = intercept_U + x_O @ coefficient_OU + residual``.
+    """The best linear predictor of some genes from others: ``x_Q = intercept_Q + x_known @ coefficient_known_Q``.
 
     Parameters
     ----------
-    coefficient_OU : float64, (O, U)
-    intercept_U : float64, (U,)
-    residual_cov_UU : float64, (U, U)
-        Covariance of the residual; for a Gaussian law that of ``x_U`` given any ``x_O``.
+    coefficient_known_Q : float64, (known, Q)
+    intercept_Q : float64, (Q,)
+    residual_cov_QQ : float64, (Q, Q)
+        Covariance of the residual; for a Gaussian law that of ``x_Q`` given any ``x_known``.
     """
 
-    coefficient_OU: NDArray[np.float64]
-    intercept_U: NDArray[np.float64]
-    residual_cov_UU: NDArray[np.float64]
+    coefficient_known_Q: NDArray[np.float64]
+    intercept_Q: NDArray[np.float64]
+    residual_cov_QQ: NDArray[np.float64]
 
 
 @final
@@ -95,33 +93,33 @@ class Law:
         InputError
             A token is outside the vocabulary or occurs twice, or there is none.
         """
-        kept_U = _checked("tokens", tokens, self.vocab)
+        kept_Q = _checked("tokens", tokens, self.vocab)
         return Law(
-            vocab=GeneVocab(feature_id=self.vocab.genes(kept_U)),
-            mean_G=self.mean_G[kept_U],
-            cov_GG=self.cov_GG[np.ix_(kept_U, kept_U)],
+            vocab=GeneVocab(feature_id=self.vocab.genes(kept_Q)),
+            mean_G=self.mean_G[kept_Q],
+            cov_GG=self.cov_GG[np.ix_(kept_Q, kept_Q)],
             gaussian=self.gaussian,
         )
 
     def regress(self, targets: Tokens, on: Tokens) -> Regression:
         """The best linear predictor of ``targets`` from ``on``, for a law of any shape.
 
-        ``coefficient = cov_OO^-1 cov_OU`` and ``residual_cov = cov_UU - cov_UO coefficient`` (Schur complement).
+        ``coefficient = cov_known^-1 cov_known_Q``, ``residual_cov = cov_QQ - cov_Q_known coefficient`` (Schur).
 
         Raises
         ------
         InputError
             As :meth:`marginal`, or a gene of ``on`` is constant or a linear combination of others of ``on``.
         """
-        target_U, on_O = _checked("targets", targets, self.vocab), _checked("on", on, self.vocab)
-        cov_OO, cov_OU = self.cov_GG[np.ix_(on_O, on_O)], self.cov_GG[np.ix_(on_O, target_U)]
-        self._check_regular(on_O, cov_OO)
-        coefficient_OU = np.linalg.solve(cov_OO, cov_OU).astype(np.float64, copy=False)
-        residual_cov_UU = self.cov_GG[np.ix_(target_U, target_U)] - cov_OU.T @ coefficient_OU
+        target_Q, known = _checked("targets", targets, self.vocab), _checked("on", on, self.vocab)
+        cov_known, cov_known_Q = self.cov_GG[np.ix_(known, known)], self.cov_GG[np.ix_(known, target_Q)]
+        self._check_regular(known, cov_known)
+        coefficient_known_Q = np.linalg.solve(cov_known, cov_known_Q).astype(np.float64, copy=False)
+        residual_cov_QQ = self.cov_GG[np.ix_(target_Q, target_Q)] - cov_known_Q.T @ coefficient_known_Q
         return Regression(
-            coefficient_OU=coefficient_OU,
-            intercept_U=self.mean_G[target_U] - self.mean_G[on_O] @ coefficient_OU,
-            residual_cov_UU=(residual_cov_UU + residual_cov_UU.T) / 2,
+            coefficient_known_Q=coefficient_known_Q,
+            intercept_Q=self.mean_G[target_Q] - self.mean_G[known] @ coefficient_known_Q,
+            residual_cov_QQ=(residual_cov_QQ + residual_cov_QQ.T) / 2,
         )
 
     def condition(self, tokens: Tokens, values: Sequence[float] | NDArray[np.floating]) -> "Law":
@@ -138,32 +136,32 @@ class Law:
                 "Law.condition is exact for a Gaussian law only and this one is not: take Law.regress for the best "
                 "linear predictor, or simulators.exact.bayes.bayes for the conditional mean"
             )
-        seen_O = _checked("tokens", tokens, self.vocab)
-        value_O = np.asarray(values, dtype=np.float64)
-        if value_O.shape != seen_O.shape or not np.isfinite(value_O).all():
+        known = _checked("tokens", tokens, self.vocab)
+        value_known = np.asarray(values, dtype=np.float64)
+        if value_known.shape != known.shape or not np.isfinite(value_known).all():
             raise InputError(
-                f"Law.condition got {len(seen_O)} tokens and values {value_O}: give one finite value for each token"
+                f"Law.condition got {len(known)} tokens and values {value_known}: give one finite value for each token"
             )
-        rest_U = np.setdiff1d(np.arange(len(self.vocab)), seen_O)
-        if not len(rest_U):
+        rest_Q = np.setdiff1d(np.arange(len(self.vocab)), known)
+        if not len(rest_Q):
             raise InputError("Law.condition was given every gene: leave at least one to have a law of")
-        regression = self.regress(rest_U, seen_O)
+        regression = self.regress(rest_Q, known)
         return Law(
-            vocab=GeneVocab(feature_id=self.vocab.genes(rest_U)),
-            mean_G=regression.intercept_U + value_O @ regression.coefficient_OU,
-            cov_GG=regression.residual_cov_UU,
+            vocab=GeneVocab(feature_id=self.vocab.genes(rest_Q)),
+            mean_G=regression.intercept_Q + value_known @ regression.coefficient_known_Q,
+            cov_GG=regression.residual_cov_QQ,
         )
 
-    def _check_regular(self, on_O: NDArray[np.int64], cov_OO: NDArray[np.float64]) -> None:
-        variance_O = np.diagonal(cov_OO)
-        constant_O = variance_O <= 1e-12 * max(float(np.diagonal(self.cov_GG).max()), 1e-300)
-        if constant_O.any():
-            gene = self.vocab.feature_id[int(on_O[int(np.argmax(constant_O))])]
+    def _check_regular(self, known: NDArray[np.int64], cov_known: NDArray[np.float64]) -> None:
+        variance_known = np.diagonal(cov_known)
+        constant_known = variance_known <= 1e-12 * max(float(np.diagonal(self.cov_GG).max()), 1e-300)
+        if constant_known.any():
+            gene = self.vocab.feature_id[int(known[int(np.argmax(constant_known))])]
             raise InputError(f"gene {gene} is constant under this law: leave it out of the genes that are known")
-        scale_O = np.sqrt(variance_O)
-        if np.linalg.eigvalsh(cov_OO / np.outer(scale_O, scale_O))[0] < 1e-12:
+        scale_known = np.sqrt(variance_known)
+        if np.linalg.eigvalsh(cov_known / np.outer(scale_known, scale_known))[0] < 1e-12:
             raise InputError(
-                f"the known genes {', '.join(self.vocab.genes(on_O[:5]))}{', ...' if len(on_O) > 5 else ''} are "
+                f"the known genes {', '.join(self.vocab.genes(known[:5]))}{', ...' if len(known) > 5 else ''} are "
                 "linearly dependent under this law: leave some out"
             )
 
@@ -215,11 +213,11 @@ def law_of(scm: Scm, intervention: Intervention | None = None) -> Law:
 
 def _checked(name: str, tokens: Tokens, vocab: GeneVocab) -> NDArray[np.int64]:
     """Tokens as an array, each within the vocabulary and once; at least one."""
-    token_O = np.asarray(tokens, dtype=np.int64).reshape(-1)
-    if not len(token_O):
+    checked = np.asarray(tokens, dtype=np.int64).reshape(-1)
+    if not len(checked):
         raise InputError(f"{name} is empty: name at least one gene")
-    genes = vocab.genes(token_O)
+    genes = vocab.genes(checked)
     if len(set(genes)) < len(genes):
         twice = next(gene for gene in genes if genes.count(gene) > 1)
         raise InputError(f"{name} names gene {twice} twice: name each gene once")
-    return token_O
+    return checked

@@ -1,7 +1,4 @@
-"""Means and variances under interventions by simulation, with standard errors, where there is no closed form.
-
-Dimension key: ``B`` pairs, ``G`` genes, ``N`` simulated cells, ``K`` regressors: 1 and the noise of every gene.
-"""
+"""Means and variances under interventions by simulation, with standard errors, where there is no closed form."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +48,9 @@ def do_moments(
     if n_particles <= 2 * n_genes:
         raise InputError(f"n_particles is {n_particles}: it must be above twice the {n_genes} genes")
     noise_NG = scm.draw(n_particles, rng)
-    basis_NK, triangle_KK = np.linalg.qr(np.column_stack([np.ones(n_particles), noise_NG]))
+    basis_NF, triangle_FF = np.linalg.qr(np.column_stack([np.ones(n_particles), noise_NG]))
     # The weight of each cell in the intercept of a regression on (1, noise).
-    weight_N = basis_NK @ np.linalg.inv(triangle_KK)[0].astype(np.float64, copy=False)
+    weight_N = basis_NF @ np.linalg.inv(triangle_FF)[0].astype(np.float64, copy=False)
     mean_BG, variance_BG, error_BG = value_BG.copy(), np.zeros(value_BG.shape), np.zeros(value_BG.shape)
     for pair, perturbed_G in enumerate(perturbed_BG):
         action = Do(scm.graph.vocab.genes(np.flatnonzero(perturbed_G)), value_BG[pair, perturbed_G])
@@ -61,7 +58,7 @@ def do_moments(
         cell_GN = scm.expression(noise_NG, action).T[free_G]
         mean_BG[pair, free_G] = cell_GN @ weight_N
         variance_BG[pair, free_G] = cell_GN.var(axis=1, ddof=1)
-        residual_G = np.square(cell_GN).sum(axis=1) - np.square(cell_GN @ basis_NK).sum(axis=1)
+        residual_G = np.square(cell_GN).sum(axis=1) - np.square(cell_GN @ basis_NF).sum(axis=1)
         spare = n_particles - n_genes - 1
         error_BG[pair, free_G] = np.sqrt(residual_G.clip(0) / spare * (weight_N @ weight_N))
     return mean_BG, variance_BG, error_BG

@@ -1,8 +1,5 @@
 """Particle filters: predictions of the matched regime in worlds without a closed form, with standard errors.
 
-Dimension key: ``B`` pairs, ``G`` genes, ``N`` particles of a pair, ``I`` islands that they are divided into, ``M``
-particles of an island, ``K`` islands that are resampled.
-
 The matched regime asks for ``E[x_U | x_T]``. A particle filter walks through the genes in causal order; perturbed genes
 weigh the particles. What *later* perturbed genes say about an unperturbed one is looked ahead with a linear Gaussian
 twin of the world, as in a twisted filter (Guarniero, Johansen and Lee, "The iterated auxiliary particle filter", 2017).
@@ -157,13 +154,13 @@ class _Walk:
         self._steer, self._equations = steer, steer.equations
         self._perturbed_BG, self._value_BG, self._rng = perturbed_BG, value_BG, rng
         self._ahead = steer.look_ahead(perturbed_BG, value_BG)
-        self._shape_BIM = (n_pairs, N_ISLANDS, n_each)
+        self._shape_B_island_N = (n_pairs, N_ISLANDS, n_each)
         n_particles = N_ISLANDS * n_each
         self._expression_GBN = np.zeros((n_genes, n_pairs, n_particles))
         self._score_BGN = np.zeros((n_pairs, n_genes, n_particles))  # standardised under q, genes in causal order
         self._features: list[_Array] = [np.empty(0)] * n_genes
         self._log_weight_BN = np.zeros((n_pairs, n_particles))
-        self._log_evidence_BI = np.zeros((n_pairs, N_ISLANDS))
+        self._log_evidence_B_island = np.zeros((n_pairs, N_ISLANDS))
 
     def run(self, moments: Moments, pairs: NDArray[np.integer]) -> _Array:
         """Write the moments of these pairs' unperturbed genes; returns the number of effective islands, (B,)."""
@@ -223,70 +220,74 @@ class _Walk:
         self._score_BGN[:, place] = np.where(self._perturbed_BG[:, gene, None], 0.0, (value_BN - mean_BN) / sd_B1)
 
     def _weights(self) -> tuple[_Array, _Array]:
-        """Weights within each island relative to its largest, (B, I, M), and that one's logarithm, (B, I)."""
-        log_weight_BIM = self._log_weight_BN.reshape(self._shape_BIM)
-        largest_BI: _Array = log_weight_BIM.max(axis=2)
-        reference_BI = np.where(np.isfinite(largest_BI), largest_BI, 0.0)  # an island may be dead: all its weights 0
-        weight_BIM = np.exp(log_weight_BIM - reference_BI[:, :, None])
-        return weight_BIM, largest_BI
+        """Weights within each island relative to its largest, (B, island, N), and that one's logarithm, (B, island)."""
+        log_weight_B_island_N = self._log_weight_BN.reshape(self._shape_B_island_N)
+        largest_B_island: _Array = log_weight_B_island_N.max(axis=2)
+        reference_B_island = np.where(
+            np.isfinite(largest_B_island), largest_B_island, 0.0
+        )  # an island may be dead: all its weights 0
+        weight_B_island_N = np.exp(log_weight_B_island_N - reference_B_island[:, :, None])
+        return weight_B_island_N, largest_B_island
 
     def _resample(self, done: Sequence[int]) -> None:
         """Multiply the good particles of islands that have few, by systematic resampling."""
-        n_each = self._shape_BIM[2]
-        weight_BIM, largest_BI = self._weights()
-        sum_BI = weight_BIM.sum(axis=2)
-        poor_BI = sum_BI**2 < _RESAMPLE_BELOW * n_each * (weight_BIM**2).sum(axis=2)
-        if not poor_BI.any():
+        n_each = self._shape_B_island_N[2]
+        weight_B_island_N, largest_B_island = self._weights()
+        sum_B_island = weight_B_island_N.sum(axis=2)
+        poor_B_island = sum_B_island**2 < _RESAMPLE_BELOW * n_each * (weight_B_island_N**2).sum(axis=2)
+        if not poor_B_island.any():
             return
-        at_K = np.nonzero(poor_BI)
-        chosen_KM = _systematic(weight_BIM[at_K], self._rng)
-        self._log_evidence_BI[at_K] += largest_BI[at_K] + np.log(sum_BI[at_K] / n_each)
-        self._log_weight_BN.reshape(self._shape_BIM)[at_K] = 0.0
+        at_poor = np.nonzero(poor_B_island)
+        chosen_poor_N = _systematic(weight_B_island_N[at_poor], self._rng)
+        self._log_evidence_B_island[at_poor] += largest_B_island[at_poor] + np.log(sum_B_island[at_poor] / n_each)
+        self._log_weight_BN.reshape(self._shape_B_island_N)[at_poor] = 0.0
         for place, gene in enumerate(done):
-            self._choose(self._expression_GBN[gene], at_K, chosen_KM)
-            self._choose(self._score_BGN[:, place], at_K, chosen_KM)
+            self._choose(self._expression_GBN[gene], at_poor, chosen_poor_N)
+            self._choose(self._score_BGN[:, place], at_poor, chosen_poor_N)
             if not np.may_share_memory(self._features[gene], self._expression_GBN):
-                self._choose(self._features[gene], at_K, chosen_KM)
+                self._choose(self._features[gene], at_poor, chosen_poor_N)
 
-    def _choose(self, array: _Array, at_K: tuple[NDArray[np.intp], ...], chosen_KM: NDArray[np.intp]) -> None:
+    def _choose(self, array: _Array, at_poor: tuple[NDArray[np.intp], ...], chosen_poor_N: NDArray[np.intp]) -> None:
         """Replace, in place, the particles of some islands; ``array`` ends in (B, N)."""
-        _, n_islands, n_each = self._shape_BIM
+        _, n_islands, n_each = self._shape_B_island_N
         split = array.reshape(*array.shape[:-1], n_islands, n_each)
-        part = split[..., at_K[0], at_K[1], :]
-        split[..., at_K[0], at_K[1], :] = np.take_along_axis(part, np.broadcast_to(chosen_KM, part.shape), axis=-1)
+        part = split[..., at_poor[0], at_poor[1], :]
+        split[..., at_poor[0], at_poor[1], :] = np.take_along_axis(
+            part, np.broadcast_to(chosen_poor_N, part.shape), axis=-1
+        )
 
     def _finish(self, moments: Moments, pairs: NDArray[np.integer]) -> _Array:
         """Moments over all islands, each weighed by its evidence; the error from how they differ."""
-        weight_BIM, largest_BI = self._weights()
-        sum_BI = weight_BIM.sum(axis=2)
+        weight_B_island_N, largest_B_island = self._weights()
+        sum_B_island = weight_B_island_N.sum(axis=2)
         with np.errstate(divide="ignore", invalid="ignore"):
-            log_evidence_BI = self._log_evidence_BI + largest_BI + np.log(sum_BI)
-            island_BI = np.exp(log_evidence_BI - log_evidence_BI.max(axis=1, keepdims=True))
-            island_BI /= island_BI.sum(axis=1, keepdims=True)
-            weight_BIM /= np.where(sum_BI > 0, sum_BI, 1.0)[:, :, None]
-        value_GBIM = self._expression_GBN.reshape(-1, *self._shape_BIM)
-        mean_BGI = np.einsum("gbim,bim->bgi", value_GBIM, weight_BIM)
-        square_BGI = np.einsum("gbim,gbim,bim->bgi", value_GBIM, value_GBIM, weight_BIM)
-        mean_BG = np.einsum("bgi,bi->bg", mean_BGI, island_BI)
-        apart_BGI = (mean_BGI - mean_BG[:, :, None]) ** 2
-        error_BG = np.einsum("bgi,bi->bg", apart_BGI, island_BI**2) * N_ISLANDS / (N_ISLANDS - 1)
+            log_evidence_B_island = self._log_evidence_B_island + largest_B_island + np.log(sum_B_island)
+            share_B_island = np.exp(log_evidence_B_island - log_evidence_B_island.max(axis=1, keepdims=True))
+            share_B_island /= share_B_island.sum(axis=1, keepdims=True)
+            weight_B_island_N /= np.where(sum_B_island > 0, sum_B_island, 1.0)[:, :, None]
+        value_GB_island_N = self._expression_GBN.reshape(-1, *self._shape_B_island_N)
+        mean_BG_island = np.einsum("gbim,bim->bgi", value_GB_island_N, weight_B_island_N)
+        square_BG_island = np.einsum("gbim,gbim,bim->bgi", value_GB_island_N, value_GB_island_N, weight_B_island_N)
+        mean_BG = np.einsum("bgi,bi->bg", mean_BG_island, share_B_island)
+        apart_BG_island = (mean_BG_island - mean_BG[:, :, None]) ** 2
+        error_BG = np.einsum("bgi,bi->bg", apart_BG_island, share_B_island**2) * N_ISLANDS / (N_ISLANDS - 1)
         # The particles lie about their own mean, too close by its squared error.
-        variance_BG = np.einsum("bgi,bi->bg", square_BGI, island_BI) - mean_BG**2 + error_BG
+        variance_BG = np.einsum("bgi,bi->bg", square_BG_island, share_B_island) - mean_BG**2 + error_BG
         for moment_BG, found_BG in zip(moments, (mean_BG, variance_BG, np.sqrt(error_BG)), strict=True):
             moment_BG[pairs] = np.where(self._perturbed_BG, moment_BG[pairs], found_BG)
-        return np.nan_to_num(1 / (island_BI**2).sum(axis=1), nan=0.0)
+        return np.nan_to_num(1 / (share_B_island**2).sum(axis=1), nan=0.0)
 
 
-def _systematic(weight_KM: _Array, rng: np.random.Generator) -> NDArray[np.intp]:
+def _systematic(weight_poor_N: _Array, rng: np.random.Generator) -> NDArray[np.intp]:
     """Indices of the chosen particles of each island: as often as their weight says, up to one more or less."""
-    n_islands, n_each = weight_KM.shape
-    share_KM = np.cumsum(weight_KM, axis=1)
-    share_KM *= n_each / share_KM[:, -1:]
-    upto_KM: _Array = np.ceil(share_KM - rng.random((n_islands, 1))).clip(0, n_each)
-    upto_KM[:, -1] = n_each
-    times_KM: NDArray[np.intp] = np.diff(upto_KM, axis=1, prepend=0.0).astype(np.intp)
+    n_islands, n_each = weight_poor_N.shape
+    share_poor_N = np.cumsum(weight_poor_N, axis=1)
+    share_poor_N *= n_each / share_poor_N[:, -1:]
+    upto_poor_N: _Array = np.ceil(share_poor_N - rng.random((n_islands, 1))).clip(0, n_each)
+    upto_poor_N[:, -1] = n_each
+    times_poor_N: NDArray[np.intp] = np.diff(upto_poor_N, axis=1, prepend=0.0).astype(np.intp)
     place_N: NDArray[np.intp] = np.tile(np.arange(n_each, dtype=np.intp), n_islands)
-    return np.repeat(place_N, times_KM.ravel()).reshape(n_islands, n_each)
+    return np.repeat(place_N, times_poor_N.ravel()).reshape(n_islands, n_each)
 
 
 def _log_normal(excess: _Array, sd: float | _Array) -> _Array:

@@ -1,7 +1,5 @@
 """Quadrature for the matched regime with all genes but one perturbed, in any world: one integral on a grid.
 
-Dimension key: ``B`` pairs with one unperturbed gene, ``G`` genes, ``N`` points of the grid.
-
 ``p(x_u | the rest)`` is proportional to ``p(x_u | its parents)`` times ``p(x_c | its parents)`` for each child ``c``:
 no other equation has ``x_u`` in it. Unlike particles the grid is smooth in the perturbed values, which finite
 differences need.
@@ -66,17 +64,17 @@ def one_unperturbed_moments(scm: Scm, perturbed_BG: NDArray[np.bool_], value_BG:
             pairs = of_gene_B[part]
             density = _Conditional(equations, gene, value_BG[pairs])
             low_B, high_B = density.support(pairs)
-            point_BN: _Array = np.linspace(low_B, high_B, _FINE, axis=1)
-            weight_BN = np.exp(density.log_at(point_BN, below_peak=True))
-            mean_B = _mean(point_BN, weight_BN)
+            point_B_grid: _Array = np.linspace(low_B, high_B, _FINE, axis=1)
+            weight_B_grid = np.exp(density.log_at(point_B_grid, below_peak=True))
+            mean_B = _mean(point_B_grid, weight_B_grid)
             moments[0][pairs, gene] = mean_B
-            moments[1][pairs, gene] = _mean((point_BN - mean_B[:, None]) ** 2, weight_BN)
-            moments[2][pairs, gene] = np.abs(mean_B - _mean(point_BN[:, ::2], weight_BN[:, ::2]))
+            moments[1][pairs, gene] = _mean((point_B_grid - mean_B[:, None]) ** 2, weight_B_grid)
+            moments[2][pairs, gene] = np.abs(mean_B - _mean(point_B_grid[:, ::2], weight_B_grid[:, ::2]))
     return moments
 
 
-def _mean(value_BN: _Array, weight_BN: _Array) -> _Array:
-    return (value_BN * weight_BN).sum(axis=1) / weight_BN.sum(axis=1)
+def _mean(value_B_grid: _Array, weight_B_grid: _Array) -> _Array:
+    return (value_B_grid * weight_B_grid).sum(axis=1) / weight_B_grid.sum(axis=1)
 
 
 @final
@@ -94,15 +92,15 @@ class _Conditional:
         self._children = np.flatnonzero(graph.adjacency_GG[gene]).tolist()
         self._natural_B1 = equations.natural(gene, self._features, (len(value_BG), 1))
 
-    def log_at(self, point_BN: _Array, *, below_peak: bool = False) -> _Array:
-        """Logarithm of the density, (B, N); ``below_peak`` relative to the largest of each row."""
+    def log_at(self, point_B_grid: _Array, *, below_peak: bool = False) -> _Array:
+        """Logarithm of the density, (B, grid); ``below_peak`` relative to the largest of each row."""
         features = list(self._features)
-        features[self._gene] = self._equations.feature(self._gene, point_BN)
-        log_BN = self._equations.log_density(self._gene, point_BN, self._natural_B1)
+        features[self._gene] = self._equations.feature(self._gene, point_B_grid)
+        log_B_grid = self._equations.log_density(self._gene, point_B_grid, self._natural_B1)
         for child in self._children:
-            natural_BN = self._equations.natural(child, features, point_BN.shape)
-            log_BN = log_BN + self._equations.log_density(child, self._value_BG[:, child, None], natural_BN)
-        return log_BN - log_BN.max(axis=1, keepdims=True) if below_peak else log_BN
+            natural_B_grid = self._equations.natural(child, features, point_B_grid.shape)
+            log_B_grid = log_B_grid + self._equations.log_density(child, self._value_BG[:, child, None], natural_B_grid)
+        return log_B_grid - log_B_grid.max(axis=1, keepdims=True) if below_peak else log_B_grid
 
     def support(self, pairs: NDArray[np.integer]) -> tuple[_Array, _Array]:
         """Ends of the interval outside of which the density is negligible, (B,) each."""
@@ -110,10 +108,10 @@ class _Conditional:
         low_B, high_B = self._natural_B1[:, 0] - reach, self._natural_B1[:, 0] + reach
         n_points = _COARSE
         for _ in range(_LOOKS):
-            log_BN = self.log_at(np.linspace(low_B, high_B, n_points, axis=1))
-            peak_B: _Array = log_BN.max(axis=1)
+            log_B_grid = self.log_at(np.linspace(low_B, high_B, n_points, axis=1))
+            peak_B: _Array = log_B_grid.max(axis=1)
             if np.isfinite(peak_B).all():
-                low_B, high_B = _nearer(low_B, high_B, log_BN > peak_B[:, None] - _DEPTH)
+                low_B, high_B = _nearer(low_B, high_B, log_B_grid > peak_B[:, None] - _DEPTH)
                 n_points = _COARSE
             elif n_points == _COARSE:
                 n_points = 32 * _COARSE  # noise with edges can leave an interval narrower than the grid
@@ -126,11 +124,11 @@ class _Conditional:
         return low_B, high_B
 
 
-def _nearer(low_B: _Array, high_B: _Array, near_BN: NDArray[np.bool_]) -> tuple[_Array, _Array]:
+def _nearer(low_B: _Array, high_B: _Array, near_B_grid: NDArray[np.bool_]) -> tuple[_Array, _Array]:
     """The interval shrunk to the points with mass and one beyond; grown by half where an end has mass."""
-    last = near_BN.shape[1] - 1
+    last = near_B_grid.shape[1] - 1
     width_B = high_B - low_B
-    first_B, last_B = near_BN.argmax(axis=1), last - near_BN[:, ::-1].argmax(axis=1)
-    before_B = np.where(near_BN[:, 0], -0.5, (first_B - 1) / last)
-    behind_B = np.where(near_BN[:, -1], -0.5, (last - 1 - last_B) / last)
+    first_B, last_B = near_B_grid.argmax(axis=1), last - near_B_grid[:, ::-1].argmax(axis=1)
+    before_B = np.where(near_B_grid[:, 0], -0.5, (first_B - 1) / last)
+    behind_B = np.where(near_B_grid[:, -1], -0.5, (last - 1 - last_B) / last)
     return low_B + before_B * width_B, high_B - behind_B * width_B

@@ -1,7 +1,5 @@
 """Real regulatory networks read from a regulator-target table, and subgraphs sampled from them.
 
-Dimension key: ``N`` genes and ``E`` edges of a network, ``G`` genes of a subgraph.
-
 Real networks have feedback and unknown signs; what is done about either is said at :func:`network_subgraph`.
 """
 
@@ -187,24 +185,28 @@ def _grown_module(network: RegulatoryNetwork, n_genes: int, rng: np.random.Gener
         one, other = (int(gene) for gene in edge)
         neighbours[one].append(other)
         neighbours[other].append(one)
-    degree_N = np.array([len(of) for of in neighbours], dtype=np.float64)
-    inside_N = np.zeros(network.n_genes, dtype=np.bool_)
-    shared_N = np.zeros(network.n_genes)  # edges between each gene and the module
-    regulates_N = np.bincount(network.regulator_E, minlength=network.n_genes) > 0
-    starts = rng.permutation(np.flatnonzero(regulates_N)).tolist()
-    while inside_N.sum() < n_genes:
-        border = np.flatnonzero((shared_N > 0) & ~inside_N)
-        if (inside_N & regulates_N).sum() < SHARE_REGULATORS * inside_N.sum() and regulates_N[border].any():
-            border = border[regulates_N[border]]
+    degree_network = np.array([len(of) for of in neighbours], dtype=np.float64)
+    inside_network = np.zeros(network.n_genes, dtype=np.bool_)
+    shared_network = np.zeros(network.n_genes)  # edges between each gene and the module
+    regulates_network = np.bincount(network.regulator_E, minlength=network.n_genes) > 0
+    starts = rng.permutation(np.flatnonzero(regulates_network)).tolist()
+    while inside_network.sum() < n_genes:
+        border = np.flatnonzero((shared_network > 0) & ~inside_network)
+        if (inside_network & regulates_network).sum() < SHARE_REGULATORS * inside_network.sum() and regulates_network[
+            border
+        ].any():
+            border = border[regulates_network[border]]
         if len(border):
-            gain = shared_N[border] - degree_N[border] * degree_N[inside_N].sum() / (2 * network.n_edges)
+            gain = shared_network[border] - degree_network[border] * degree_network[inside_network].sum() / (
+                2 * network.n_edges
+            )
             best = border[np.argsort(-gain, kind="stable")[: max(1, len(border) // 5)]]
             gene = int(rng.choice(best))
         else:  # every component holds a regulator, so there is one left
-            gene = int(next(start for start in starts if not inside_N[start]))
-        inside_N[gene] = True
-        np.add.at(shared_N, neighbours[gene], 1)
-    return rng.permutation(np.flatnonzero(inside_N))
+            gene = int(next(start for start in starts if not inside_network[start]))
+        inside_network[gene] = True
+        np.add.at(shared_network, neighbours[gene], 1)
+    return rng.permutation(np.flatnonzero(inside_network))
 
 
 def _remove_back_edges(edge_GG: NDArray[np.bool_], rng: np.random.Generator) -> None:

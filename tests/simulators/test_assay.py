@@ -20,7 +20,7 @@ def flat_assay(**fields: float) -> Assay:
     return Assay(
         vocab=VOCAB,
         log_rate_G=np.zeros(N_GENES),
-        cell_type_CG=np.zeros((1, N_GENES)),
+        offset_cell_type_G=np.zeros((1, N_GENES)),
         measured_SG=np.ones((1, N_GENES), dtype=np.bool_),
         **fields,
     )
@@ -144,17 +144,17 @@ def test_deeper_sequencing_comes_closer_to_the_latent_order():
 
 
 def test_cell_types_shift_the_latent_values():
-    offset_CG = np.zeros((2, N_GENES))
-    offset_CG[1, 0] = 2.0
+    offset_type_G = np.zeros((2, N_GENES))
+    offset_type_G[1, 0] = 2.0
     assay = Assay(
         vocab=VOCAB,
         log_rate_G=np.zeros(N_GENES),
-        cell_type_CG=offset_CG,
+        offset_cell_type_G=offset_type_G,
         measured_SG=np.ones((1, N_GENES), dtype=np.bool_),
         scale=0.5,
     )
     latent_BG = np.random.default_rng(2).standard_normal((2, N_GENES))
-    shifted_BG = latent_BG + offset_CG
+    shifted_BG = latent_BG + offset_type_G
     assert np.allclose(assay.proportions(latent_BG, np.array([0, 1])), assay.proportions(shifted_BG, np.array([0, 0])))
 
 
@@ -164,10 +164,10 @@ def test_a_drawn_assay_has_what_was_asked_for():
     assert (assay.measured_SG.sum(axis=1) == 9).all()
     assert len({row.tobytes() for row in assay.measured_SG}) > 1
     single = build_assay(VOCAB, rng=np.random.default_rng(0), p_unmeasured=1.0)
-    assert not single.cell_type_CG.any()
+    assert not single.offset_cell_type_G.any()
     assert single.measured_SG.sum() == 1
     again = build_assay(VOCAB, rng=np.random.default_rng(0), n_cell_types=3, n_datasets=4, p_unmeasured=0.25)
-    assert np.array_equal(assay.cell_type_CG, again.cell_type_CG)
+    assert np.array_equal(assay.offset_cell_type_G, again.offset_cell_type_G)
 
 
 def test_an_assay_does_not_change_under_the_hand():
@@ -192,15 +192,15 @@ def test_a_number_outside_its_range_is_refused(field: str, value: float, match: 
 
 
 def test_arrays_that_do_not_fit_are_refused():
-    ones_SG, zeros_CG = np.ones((1, N_GENES), dtype=np.bool_), np.zeros((1, N_GENES))
+    ones_SG, zeros_type_G = np.ones((1, N_GENES), dtype=np.bool_), np.zeros((1, N_GENES))
     with pytest.raises(InputError, match="log_rate_G has shape"):
-        Assay(vocab=VOCAB, log_rate_G=np.zeros(3), cell_type_CG=zeros_CG, measured_SG=ones_SG)
-    with pytest.raises(InputError, match="cell_type_CG is not finite"):
-        Assay(vocab=VOCAB, log_rate_G=np.zeros(N_GENES), cell_type_CG=zeros_CG + np.nan, measured_SG=ones_SG)
+        Assay(vocab=VOCAB, log_rate_G=np.zeros(3), offset_cell_type_G=zeros_type_G, measured_SG=ones_SG)
+    with pytest.raises(InputError, match="offset_cell_type_G is not finite"):
+        Assay(vocab=VOCAB, log_rate_G=np.zeros(N_GENES), offset_cell_type_G=zeros_type_G + np.nan, measured_SG=ones_SG)
     with pytest.raises(InputError, match="dataset 0 measures no gene"):
-        Assay(vocab=VOCAB, log_rate_G=np.zeros(N_GENES), cell_type_CG=zeros_CG, measured_SG=~ones_SG)
+        Assay(vocab=VOCAB, log_rate_G=np.zeros(N_GENES), offset_cell_type_G=zeros_type_G, measured_SG=~ones_SG)
     with pytest.raises(InputError, match="at least one row"):
-        Assay(vocab=VOCAB, log_rate_G=np.zeros(N_GENES), cell_type_CG=zeros_CG[:0], measured_SG=ones_SG)
+        Assay(vocab=VOCAB, log_rate_G=np.zeros(N_GENES), offset_cell_type_G=zeros_type_G[:0], measured_SG=ones_SG)
     with pytest.raises(InputError, match=r"n_datasets is 0: it must be at least 1"):
         build_assay(VOCAB, rng=np.random.default_rng(0), n_datasets=0)
     with pytest.raises(InputError, match=r"p_unmeasured is 2"):

@@ -51,7 +51,7 @@ def test_observed_cells_score_what_another_implementation_measured(
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("regime", REGIMES)
-def test_the_statistician_recovers_fifty_genes(regime: Regime, seed: int) -> None:
+def test_the_classical_estimator_recovers_fifty_genes(regime: Regime, seed: int) -> None:
     of = world("scale_free/50", seed=seed)
     target = "moral" if regime == "matched" else "direct"
     assert auprc("classical", regime, target, of, sample(of, regime, 20_000, seed)) > 0.99
@@ -69,6 +69,6 @@ def test_ridge_lies_between_knowing_nothing_and_the_exact_answer(regime: Regime)
 
 
 @pytest.mark.parametrize("noise", ["laplace", "uniform"])
-def test_the_statistician_needs_no_gaussian_noise(noise: str) -> None:
+def test_the_classical_estimator_needs_no_gaussian_noise(noise: str) -> None:
     of = world(f"erdos_renyi/20/{noise}", seed=1)
     assert auprc("classical", "interventional", "direct", of, sample(of, "interventional", 8_000, 1)) > 0.99

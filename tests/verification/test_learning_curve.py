@@ -80,7 +80,7 @@ def test_runs_of_a_seed_share_world_and_held_out_pairs(finished: Path):
     for seed in (0, 1):
         assert len({(run["baseline_loss"], run["bayes_risk"]) for run in runs if run["seed"] == seed}) == 1
     assert len({run["bayes_risk"] for run in runs}) == 2
-    # Ridge and the statistician learn from the pairs alone, whatever the model.
+    # Ridge and the classical estimator learn from the pairs alone, whatever the model.
     assert len({(run["ridge_loss"], run["classical_auprc"], run["n_pairs"], run["seed"]) for run in runs}) == 4
 
 

@@ -1,7 +1,5 @@
 """The figures of the diagnosis: losses, the learning-rate range test, gradients by layer, and what masks let through.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 Nothing is trained here: the figures show what the checks have made, and one pass of the model each.
 """
 

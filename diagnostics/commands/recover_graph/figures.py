@@ -1,7 +1,5 @@
 """The figures of ``recover-graph``: loss curves, true against recovered matrices, precision-recall curves.
 
-Dimension key: ``G`` genes, ``E`` edges or scored entries, ``K`` points of a curve.
-
 Each shows what the input-free baseline and what the exact law would give. Of many seeds those that did worst are shown.
 """
 # pyright: reportUnknownMemberType=false
@@ -58,19 +56,19 @@ class RunArrays:
     recovered_GG, exact_GG : float64, (G, G)
         The main read-out of the model, and of the exact law.
     target_GG : bool, (G, G)
-    step_K, train_loss_K, held_out_loss_K : float64, (K,)
+    step_point, train_loss_point, held_out_loss_point : float64, (point,)
         The history; NaN where a loss was not measured.
     levels : mapping of str to float
-        ``baseline``, ``ridge`` or ``linear`` and, where it is known, ``bayes``: on the pairs of ``held_out_loss_K``.
+        ``baseline``, ``ridge`` or ``linear`` and, where known, ``bayes``: on the pairs of ``held_out_loss_point``.
     """
 
     record: RunRecord
     recovered_GG: NDArray[np.float64]
     exact_GG: NDArray[np.float64]
     target_GG: NDArray[np.bool_]
-    step_K: NDArray[np.float64]
-    train_loss_K: NDArray[np.float64]
-    held_out_loss_K: NDArray[np.float64]
+    step_point: NDArray[np.float64]
+    train_loss_point: NDArray[np.float64]
+    held_out_loss_point: NDArray[np.float64]
     levels: Mapping[str, float]
 
 
@@ -87,9 +85,9 @@ def load_arrays(record: RunRecord, folder: Path) -> RunArrays:
             recovered_GG=arrays["recovered_GG"],
             exact_GG=arrays["exact_GG"],
             target_GG=arrays["target_GG"],
-            step_K=column("step"),
-            train_loss_K=column("train_loss"),
-            held_out_loss_K=column("held_out_loss"),
+            step_point=column("step"),
+            train_loss_point=column("train_loss"),
+            held_out_loss_point=column("held_out_loss"),
             levels={name: float(arrays[f"level_{name}"]) for name in _LEVELS if f"level_{name}" in arrays},
         )
 
@@ -144,7 +142,7 @@ def _loss_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
 def _loss_range(runs: Sequence[RunArrays]) -> tuple[float, float]:
     """Of one row: all levels and every held-out loss, and of the first training losses what comes near."""
     levels = [level for run in runs for level in run.levels.values()]
-    lowest = [float(np.nanmin(run.held_out_loss_K)) for run in runs if np.isfinite(run.held_out_loss_K).any()]
+    lowest = [float(np.nanmin(run.held_out_loss_point)) for run in runs if np.isfinite(run.held_out_loss_point).any()]
     bottom, top = min([*levels, *lowest]), max(levels)
     return bottom - 0.06 * (top - bottom), top + 0.25 * (top - bottom)
 
@@ -152,11 +150,11 @@ def _loss_range(runs: Sequence[RunArrays]) -> tuple[float, float]:
 def _loss_panel(ax: "Axes", run: RunArrays) -> None:
     record = run.record
     plain(ax)
-    ax.plot(run.step_K, run.train_loss_K, color=TRAINING, linewidth=0.9, label="training")
-    seen_K = np.isfinite(run.held_out_loss_K)
+    ax.plot(run.step_point, run.train_loss_point, color=TRAINING, linewidth=0.9, label="training")
+    seen_point = np.isfinite(run.held_out_loss_point)
     ax.plot(
-        run.step_K[seen_K],
-        run.held_out_loss_K[seen_K],
+        run.step_point[seen_point],
+        run.held_out_loss_point[seen_point],
         color=MODEL,
         linewidth=1.6,
         marker=".",
@@ -222,13 +220,13 @@ def _precision_recall_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
         plain(ax)
         reference_line(ax, runs[0].record.base_rate, "chance")
         for index, run in enumerate(runs):
-            recall_K, precision_K = curve(run.exact_GG, run.target_GG)
+            recall_point, precision_point = curve(run.exact_GG, run.target_GG)
             label = None if index else f"{beside(run.record)}, same read-out"
-            ax.step(recall_K, precision_K, color=CEILING, linewidth=4, alpha=0.3, label=label)
+            ax.step(recall_point, precision_point, color=CEILING, linewidth=4, alpha=0.3, label=label)
         for run, colour in zip(runs, SERIES, strict=False):
-            recall_K, precision_K = curve(run.recovered_GG, run.target_GG)
+            recall_point, precision_point = curve(run.recovered_GG, run.target_GG)
             label = f"seed {run.record.seed}: AUPRC {run.record.auprc:.3f}"
-            ax.step(recall_K, precision_K, color=colour, linewidth=1.3, label=label)
+            ax.step(recall_point, precision_point, color=colour, linewidth=1.3, label=label)
         ax.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall")
         first = runs[0].record
         ax.set_title(f"{regime}: {_edges(first)}\nread from {in_words(first.read_out)}", fontsize=10)
@@ -240,7 +238,7 @@ def _precision_recall_figure(by_regime: dict[str, list[RunArrays]]) -> "Figure":
 def curve(
     score_GG: NDArray[np.float64], target_GG: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Recall and precision (K,) as ever more edges are called, the strongest first."""
+    """Recall and precision (point,) as ever more edges are called, the strongest first."""
     symmetric = bool((target_GG == target_GG.T).all())
     strength_GG = np.abs(score_GG)
     if symmetric:

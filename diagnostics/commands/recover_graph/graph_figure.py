@@ -1,7 +1,4 @@
-"""The recovered graph beside the true one: edges found, invented and missed, apart by colour and by line.
-
-Dimension key: ``G`` genes.
-"""
+"""The recovered graph beside the true one: edges found, invented and missed, apart by colour and by line."""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 

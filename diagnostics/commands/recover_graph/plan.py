@@ -1,7 +1,4 @@
-"""From the arguments of ``recover_graph`` to its runs, each checked to the end before the first one starts.
-
-Dimension key: ``G`` genes.
-"""
+"""From the arguments of ``recover_graph`` to its runs, each checked to the end before the first one starts."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +22,7 @@ from simulators.graphs.families import find_cycle
 from simulators.graphs.networks import read_network
 from simulators.scm.regimes import Regime, regime_of
 
-_LADDER: tuple[Regime, ...] = ("counterfactual", "interventional", "matched")
+_REGIMES: tuple[Regime, ...] = ("counterfactual", "interventional", "matched")
 """From the regime that needs no statistics to the one that shows no cause."""
 
 
@@ -58,7 +55,7 @@ def plan_of(request: Request) -> Plan:
 
 
 def _world_plan(request: Request, source: SourceOptions) -> Plan:
-    asked = {regime_of(regime) for regime in request.regimes or _LADDER}
+    asked = {regime_of(regime) for regime in request.regimes or _REGIMES}
     first = Experiment(
         **world_fields(source, takes=("network", "world_seed"), n_genes=request.n_genes),
         n_perturbed=request.n_perturbed,
@@ -80,7 +77,7 @@ def _world_plan(request: Request, source: SourceOptions) -> Plan:
             n_perturbed=request.n_perturbed or (1, n_genes - 1),
             **_training(request, regime, n_genes),
         )
-        for regime in _LADDER
+        for regime in _REGIMES
         if regime in asked
         for seed in request.seeds
     ]

@@ -1,7 +1,5 @@
 """One run on a known world: data, training, losses on held-out pairs, read-outs, scores, ceilings, one record.
 
-Dimension key: ``B`` cells or pairs, ``G`` genes.
-
 The world, its graph and its law come from the run's seed; training pairs, held-out pairs, the values that read-outs
 give and the resamplings of scores come from streams of their own.
 """

@@ -1,7 +1,4 @@
-"""Train one model as a run's settings say, in that run's folder, and keep its history and its weights.
-
-Dimension key: ``K`` points of the history.
-"""
+"""Train one model as a run's settings say, in that run's folder, and keep its history and its weights."""
 
 import time
 from collections.abc import Mapping
@@ -45,8 +42,8 @@ class Trained:
     ----------
     predictor : ModelPredictor
     config : ModelConfig
-    step_K : int64, (K,)
-    held_out_loss_K : float64, (K,)
+    step_point : int64, (point,)
+    held_out_loss_point : float64, (point,)
         On the first :data:`N_CURVE` held-out pairs.
     n_steps, n_pairs, n_parameters : int
         Updates done, pairs seen, numbers learnt.
@@ -58,8 +55,8 @@ class Trained:
 
     predictor: "ModelPredictor"
     config: "ModelConfig"
-    step_K: NDArray[np.int64]
-    held_out_loss_K: NDArray[np.float64]
+    step_point: NDArray[np.int64]
+    held_out_loss_point: NDArray[np.float64]
     n_steps: int
     n_pairs: int
     n_parameters: int
@@ -68,16 +65,16 @@ class Trained:
 
     def late_gain(self, *, baseline: float, best: float | None) -> float | None:
         """Share of the way from ``baseline`` to ``best`` that the last fifth of the steps won."""
-        late_K = self.step_K >= 0.8 * self.n_steps
+        late_point = self.step_point >= 0.8 * self.n_steps
         if (
             best is None
-            or late_K.sum() < 2
+            or late_point.sum() < 2
             or not baseline > best
-            or not np.isfinite(self.held_out_loss_K[late_K]).all()
+            or not np.isfinite(self.held_out_loss_point[late_point]).all()
         ):
             return None
-        loss_K = self.held_out_loss_K[late_K]
-        return float(loss_K[0] - loss_K[-1]) / (baseline - best)
+        loss_point = self.held_out_loss_point[late_point]
+        return float(loss_point[0] - loss_point[-1]) / (baseline - best)
 
 
 def configs_of(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
@@ -120,8 +117,8 @@ def train(run: Experiment, pairs: PairSource, held_out: PairBatch, *, folder: Pa
     return Trained(
         predictor=ModelPredictor(model, pairs.vocab),
         config=config,
-        step_K=np.array([row.step for row in result.history], dtype=np.int64),
-        held_out_loss_K=np.array(losses, dtype=np.float64),
+        step_point=np.array([row.step for row in result.history], dtype=np.int64),
+        held_out_loss_point=np.array(losses, dtype=np.float64),
         n_steps=result.n_steps,
         n_pairs=result.n_steps * run.batch_size,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),

@@ -1,7 +1,4 @@
-"""What ``select-genes`` shows: a table of the rules and the panel, and a figure of all genes with the panel in it.
-
-Dimension key: ``G`` genes of the source, ``P`` genes of the panel.
-"""
+"""What ``select-genes`` shows: a table of the rules and the panel, and a figure of all genes with the panel in it."""
 # pyright: reportUnknownMemberType=false
 # Matplotlib leaves the **kwargs of its drawing methods untyped, so that every call of one counts as partly unknown.
 
@@ -77,7 +74,7 @@ def _quantiles(statistics: GeneStatistics, panel: GenePanel) -> str:
     """Quantiles over genes of what was counted, of all genes and of the panel's."""
     head = ["over genes", "", "least", *(f"{q:.0%}" for q in _QUANTILES[1:-1]), "most"]
     rows: list[list[str]] = []
-    for what, all_G, panel_P in (
+    for what, all_G, panel_number in (
         ("share of cells measuring it", statistics.measured_share_G, panel.statistics.measured_share_G),
         ("share expressing it where measured", statistics.expressed_share_G, panel.statistics.expressed_share_G),
         ("  its standard error", statistics.expressed_error_G, panel.statistics.expressed_error_G),
@@ -86,7 +83,7 @@ def _quantiles(statistics: GeneStatistics, panel: GenePanel) -> str:
     ):
         if "error" in what and not statistics.sampled:
             continue
-        for which, number_G in (("all", all_G), ("panel", panel_P)):
+        for which, number_G in (("all", all_G), ("panel", panel_number)):
             known_G = number_G[~np.isnan(number_G)]
             shown = [f"{q:.3f}" for q in np.quantile(known_G, _QUANTILES).tolist()] if len(known_G) else ["none"]
             rows.append([f"  {what}", which, *shown])
@@ -95,8 +92,8 @@ def _quantiles(statistics: GeneStatistics, panel: GenePanel) -> str:
 
 def ranked(panel: GenePanel, by: str) -> NDArray[np.int64]:
     """Tokens of the panel's genes, the highest by ``by`` first; a gene without that number is last."""
-    number_P = ORDERS[by][1](panel.statistics)
-    return np.argsort(np.where(np.isnan(number_P), np.inf, -number_P), kind="stable")
+    number_panel = ORDERS[by][1](panel.statistics)
+    return np.argsort(np.where(np.isnan(number_panel), np.inf, -number_panel), kind="stable")
 
 
 def _top(panel: GenePanel, by: str) -> str:

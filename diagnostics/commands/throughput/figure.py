@@ -1,7 +1,5 @@
 """The timeline of ``throughput``: who read, who waited and who computed, synchronous training above prefetched.
 
-Dimension key: ``N`` batches of a pass, ``K`` reads by a thread of its own, ``E`` changes of the queue.
-
 Both panels have one scale of time.
 """
 # pyright: reportUnknownMemberType=false
@@ -67,10 +65,10 @@ def shown_s(synchronous: PassTimes, prefetched: PassTimes) -> float:
 
 
 def _bars(
-    ax: "Axes", row: float, from_N: NDArray[np.float64], to_N: NDArray[np.float64], colour: str, label: str
+    ax: "Axes", row: float, from_batch: NDArray[np.float64], to_batch: NDArray[np.float64], colour: str, label: str
 ) -> None:
     """Spans of time; those that follow one another are separated by a thin gap."""
-    spans = list(zip(from_N.tolist(), (to_N - from_N).tolist(), strict=True))
+    spans = list(zip(from_batch.tolist(), (to_batch - from_batch).tolist(), strict=True))
     ax.broken_barh(spans, (row - 0.36, 0.72), facecolors=colour, edgecolors="white", linewidth=0.6, label=label)
 
 

@@ -1,7 +1,5 @@
 """What ``throughput`` measures, from the words of its command line: the source as it is read, and the model's step.
 
-Dimension key: ``B`` pairs, ``L`` state tokens.
-
 Unlike the other commands this one keeps no copy of the cells: the reading itself is what is timed. A source that holds
 its cells, as that of an AnnData file does, has read them when it is opened, and its passes go over memory.
 """

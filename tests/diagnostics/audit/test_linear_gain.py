@@ -110,10 +110,10 @@ def test_without_two_genes_that_vary_nothing_is_fitted():
 def test_what_types_determine_counts_as_known_from_before():
     rng = np.random.default_rng(3)
     type_B = rng.integers(4, size=4000)
-    mean_TG = 3 * rng.normal(size=(4, 10))
-    found = gain_of(mean_TG[type_B] + rng.normal(size=(4000, 10)), cell_type=type_B)
+    mean_type_G = 3 * rng.normal(size=(4, 10))
+    found = gain_of(mean_type_G[type_B] + rng.normal(size=(4000, 10)), cell_type=type_B)
     # The law of matched_linear: W + V - V (W + V)^-1 V with W = I; here the mean change, of loss 2, is the baseline.
-    between_GG = np.cov(mean_TG[type_B].T, bias=True)
+    between_GG = np.cov(mean_type_G[type_B].T, bias=True)
     left_GG = np.eye(10) + between_GG - between_GG @ np.linalg.solve(np.eye(10) + between_GG, between_GG)
     assert found.baseline == "mean change"
     assert found.gain_of["linear, before alone"].value == pytest.approx(1 - np.trace(left_GG) / 20, abs=0.03)

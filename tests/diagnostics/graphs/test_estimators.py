@@ -1,4 +1,4 @@
-"""Graph baselines: shapes and refusals of all, and that the statistician's estimator is exact or consistent."""
+"""Graph baselines: shapes and refusals of all, and that the classical estimator is exact or consistent."""
 
 from dataclasses import replace
 
@@ -138,12 +138,12 @@ def test_pooled_cells_are_standardised_and_unmeasured_values_say_nothing() -> No
         before_BG=np.where(measured_BG, pairs.before_BG + 7, 0).astype(np.float32),
         after_BG=np.where(measured_BG, pairs.after_BG + 7, 0).astype(np.float32),
     )
-    cell_CG = pooled_cells(hidden)
-    measured_CG = np.concatenate((measured_BG, measured_BG))
-    np.testing.assert_array_equal(cell_CG[~measured_CG], 0)
+    cell_NG = pooled_cells(hidden)
+    measured_NG = np.concatenate((measured_BG, measured_BG))
+    np.testing.assert_array_equal(cell_NG[~measured_NG], 0)
     for gene in range(4):
-        seen_C = cell_CG[measured_CG[:, gene], gene]
-        assert (seen_C.mean(), seen_C.std()) == pytest.approx((0, 1), abs=1e-6)
+        seen_N = cell_NG[measured_NG[:, gene], gene]
+        assert (seen_N.mean(), seen_N.std()) == pytest.approx((0, 1), abs=1e-6)
     for name in ("correlation", "partial_correlation", "ridge"):
         estimated = estimate(name, "matched", hidden, rng=np.random.default_rng(0))
         assert estimated.score_GG is not None

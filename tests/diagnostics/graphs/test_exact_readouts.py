@@ -49,7 +49,7 @@ def test_matched_cells_show_regression_coefficients_and_partial_correlations(nam
     expected_GG, marginal_GG = np.zeros((n_genes, n_genes)), np.eye(n_genes)
     for j in range(n_genes):
         others = np.flatnonzero(np.arange(n_genes) != j)
-        expected_GG[others, j] = law.regress([j], others).coefficient_OU[:, 0]
+        expected_GG[others, j] = law.regress([j], others).coefficient_known_Q[:, 0]
         for i in others:
             marginal_GG[i, j] = law.cov_GG[i, j] / law.cov_GG[i, i]
     np.testing.assert_allclose(all_but_one(exact, control_BG, step=0.5), expected_GG, atol=10 * ATOL)

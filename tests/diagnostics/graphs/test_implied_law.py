@@ -21,10 +21,10 @@ def test_slopes_are_those_of_the_loss(n_genes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     questions: list[_Answers] = []
     for n_asked in range(1, n_genes // 2 + 1):
-        asked_BU = np.sort(rng.permuted(np.tile(np.arange(n_genes), (4, 1)), axis=1)[:, :n_asked], axis=1)
+        asked_BQ = np.sort(rng.permuted(np.tile(np.arange(n_genes), (4, 1)), axis=1)[:, :n_asked], axis=1)
         perturbed_BG = rng.normal(size=(4, n_genes))
-        np.put_along_axis(perturbed_BG, asked_BU, 0.0, axis=1)
-        questions.append(_Answers(asked_BU=asked_BU, given_BG=perturbed_BG, answer_BU=rng.normal(size=(4, n_asked))))
+        np.put_along_axis(perturbed_BG, asked_BQ, 0.0, axis=1)
+        questions.append(_Answers(asked_BQ=asked_BQ, given_BG=perturbed_BG, answer_BQ=rng.normal(size=(4, n_asked))))
     root_GG, mean_G = np.eye(n_genes) + 0.2 * rng.normal(size=(n_genes, n_genes)), rng.normal(size=n_genes)
     step_GG, step_G, h = rng.normal(size=(n_genes, n_genes)), rng.normal(size=n_genes), 1e-6
     _, slope_GG, slope_G = _loss(root_GG, mean_G, questions)

@@ -1,4 +1,4 @@
-"""What the theory asks for is about what the statistician needs, and its variances are those of his estimates."""
+"""The theory asks for about what the classical estimator needs, and has the variances of its estimates."""
 
 import math
 
@@ -34,7 +34,7 @@ def mean_auprc(made: World, regime: Regime, n_pairs: float) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("regime", REGIMES)
-def test_the_statistician_needs_about_what_the_theory_says(regime: Regime, seed: int):
+def test_the_classical_estimator_needs_about_what_the_theory_says(regime: Regime, seed: int):
     made = world("scale_free/12", seed=seed)
     n = theory_pairs(made, regime, drawn(source(made, regime), 20_000, 1))
     assert n is not None

@@ -15,9 +15,9 @@ from gpcp.core.random import stream
 
 def of_rank(rank: int, n_pairs: int, n_genes: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Offsets, and ``rank`` things of equal size to say."""
-    number_BK = np.linalg.qr(rng.standard_normal((n_pairs, rank)))[0] * np.sqrt(n_pairs)
-    loading_GK = np.linalg.qr(rng.standard_normal((n_genes, rank)))[0] * np.sqrt(n_genes)
-    return number_BK @ loading_GK.T + rng.standard_normal(n_genes)
+    number_BD = np.linalg.qr(rng.standard_normal((n_pairs, rank)))[0] * np.sqrt(n_pairs)
+    loading_GD = np.linalg.qr(rng.standard_normal((n_genes, rank)))[0] * np.sqrt(n_genes)
+    return number_BD @ loading_GD.T + rng.standard_normal(n_genes)
 
 
 @given(rank=st.integers(0, 4), n_genes=st.integers(5, 8), holes=st.sampled_from([0.0, 0.2]), seed=st.integers(0, 999))

@@ -107,17 +107,17 @@ def test_the_pair_predictor_conditions_the_joint_law_of_both_cells(n_genes: int,
 
 def test_fitted_moments():
     rng = np.random.default_rng(1)
-    mean_TG, cov_GG = np.array([[0.0, 0, 0], [3, -1, 2]]), covariance(3, rng)
-    cells = gaussian_cells(mean_TG, cov_GG, [4000, 8000], rng)
+    mean_type_G, cov_GG = np.array([[0.0, 0, 0], [3, -1, 2]]), covariance(3, rng)
+    cells = gaussian_cells(mean_type_G, cov_GG, [4000, 8000], rng)
     fitted = PairLinearPredictor.fit(cells)
-    mean = (mean_TG[0] + 2 * mean_TG[1]) / 3
-    between = sum(w * np.outer(m - mean, m - mean) for w, m in zip([1 / 3, 2 / 3], mean_TG, strict=True))
+    mean = (mean_type_G[0] + 2 * mean_type_G[1]) / 3
+    between = sum(w * np.outer(m - mean, m - mean) for w, m in zip([1 / 3, 2 / 3], mean_type_G, strict=True))
     # 12,000 cells: moments to about one part in a hundred; 5 % is five standard errors.
     np.testing.assert_allclose(fitted.mean_G, mean, atol=0.1)
     np.testing.assert_allclose(fitted.pull_GG, np.linalg.solve(cov_GG + between, between), atol=0.05)
     by_type = TypeLinearPredictor.fit(cells)
     scale = np.sqrt(np.outer(np.diagonal(cov_GG), np.diagonal(cov_GG)))
-    for name, expected in (("t0", mean_TG[0]), ("t1", mean_TG[1])):
+    for name, expected in (("t0", mean_type_G[0]), ("t1", mean_type_G[1])):
         np.testing.assert_allclose(by_type.law_of[name].mean_G, expected, atol=0.15)
         assert (np.abs(by_type.law_of[name].cov_GG - cov_GG) < 0.1 * scale).all()
     assert list(TypeMeanPredictor.fit(cells).mean_of) == ["t0", "t1"]
@@ -125,8 +125,8 @@ def test_fitted_moments():
 
 def test_what_is_known_orders_the_losses():
     rng = np.random.default_rng(2)
-    cov_GG, mean_TG = covariance(6, rng), rng.normal(size=(3, 6)) * 2
-    training, held_out = (gaussian_cells(mean_TG, cov_GG, [700, 700, 700], rng) for _ in range(2))
+    cov_GG, mean_type_G = covariance(6, rng), rng.normal(size=(3, 6)) * 2
+    training, held_out = (gaussian_cells(mean_type_G, cov_GG, [700, 700, 700], rng) for _ in range(2))
     pairs = concatenate(list(Paired(HeldCells(held=held_out)).pairs(batch_size=200, seed=0)))
     by_type = labelled_losses(TypeLinearPredictor.fit(training), pairs, held_out)
     by_before = losses_of(PairLinearPredictor.fit(training), pairs)
@@ -134,7 +134,7 @@ def test_what_is_known_orders_the_losses():
     # More than five standard errors of the paired differences.
     assert by_type.below(by_before) > 5
     assert by_type.below(type_mean) > 5
-    exact = {f"t{t}": Law(vocab=training.vocab, mean_G=mean_TG[t], cov_GG=cov_GG) for t in range(3)}
+    exact = {f"t{t}": Law(vocab=training.vocab, mean_G=mean_type_G[t], cov_GG=cov_GG) for t in range(3)}
     best = labelled_losses(TypeLinearPredictor(vocab=training.vocab, law_of=exact), pairs, held_out)
     # 2,100 cells for 21 covariances and 18 means: 1 to 2 % above the law itself.
     assert best.loss < by_type.loss < 1.04 * best.loss

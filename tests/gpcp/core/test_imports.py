@@ -88,7 +88,7 @@ def test_only_files_of_sweeps_need_an_extra_to_be_imported():
         ("from simulators import embedded_census; embedded_census('census')", "a Census needs tiledbsoma"),
         ("from gpcp import sweep", "a sweep needs optuna"),
         (
-            "from diagnostics.runs.workers import cluster_engine\nwith cluster_engine('tcp://127.0.0.1:9'): pass",
+            "from diagnostics.runs.workers import engine\nwith engine(1, 'tcp://127.0.0.1:9'): pass",
             "--scheduler needs distributed",
         ),
     ],

@@ -86,17 +86,17 @@ def test_conditioning_is_regression(scm: Scm, data: st.DataObject):
     random_NK = np.column_stack([np.ones(50), np.random.default_rng(1).standard_normal((50, n_genes))])
     white_NG = np.linalg.qr(random_NK)[0][:, 1:] * np.sqrt(50)
     cell_NG = law.mean_G + white_NG @ np.linalg.cholesky(law.cov_GG).T
-    known_NO = np.column_stack([np.ones(50), cell_NG[:, seen]])
-    coefficient, *_ = np.linalg.lstsq(known_NO, cell_NG[:, rest], rcond=None)
-    residual_NU = cell_NG[:, rest] - known_NO @ coefficient
+    design_N_known = np.column_stack([np.ones(50), cell_NG[:, seen]])
+    coefficient, *_ = np.linalg.lstsq(design_N_known, cell_NG[:, rest], rcond=None)
+    residual_NQ = cell_NG[:, rest] - design_N_known @ coefficient
     regression = law.regress(rest, seen)
-    assert np.allclose(regression.intercept_U, coefficient[0], atol=1e-7)
-    assert np.allclose(regression.coefficient_OU, coefficient[1:], atol=1e-7)
-    assert np.allclose(regression.residual_cov_UU, residual_NU.T @ residual_NU / 50, atol=1e-7)
+    assert np.allclose(regression.intercept_Q, coefficient[0], atol=1e-7)
+    assert np.allclose(regression.coefficient_known_Q, coefficient[1:], atol=1e-7)
+    assert np.allclose(regression.residual_cov_QQ, residual_NQ.T @ residual_NQ / 50, atol=1e-7)
     values = np.linspace(-2, 2, len(seen))
     conditional = law.condition(seen, values)
     assert np.allclose(conditional.mean_G, coefficient[0] + values @ coefficient[1:], atol=1e-6)
-    assert np.allclose(conditional.cov_GG, regression.residual_cov_UU)
+    assert np.allclose(conditional.cov_GG, regression.residual_cov_QQ)
 
 
 @given(scm=linear_worlds().filter(lambda scm: scm.graph.n_genes > 2))
@@ -113,9 +113,9 @@ def test_conditioning_in_two_steps_is_conditioning_once(scm: Scm):
 def test_the_total_variance_is_that_of_the_mean_and_the_mean_variance(scm: Scm):
     law = law_of(scm)
     regression = law.regress(range(1, scm.graph.n_genes), [0])
-    explained_UU = regression.coefficient_OU.T @ law.marginal([0]).cov_GG @ regression.coefficient_OU
+    explained_QQ = regression.coefficient_known_Q.T @ law.marginal([0]).cov_GG @ regression.coefficient_known_Q
     rest = law.marginal(range(1, scm.graph.n_genes))
-    assert np.allclose(explained_UU + regression.residual_cov_UU, rest.cov_GG)
+    assert np.allclose(explained_QQ + regression.residual_cov_QQ, rest.cov_GG)
 
 
 @given(scm=linear_worlds(), value=st.floats(-5, 5))
@@ -171,7 +171,7 @@ def test_other_noises_have_the_same_moments_and_no_condition():
     assert not law.marginal([0, 1]).gaussian
     with pytest.raises(InputError, match=r"regress.*bayes"):
         law.condition([0], [1.0])
-    assert law.regress([1], [0]).coefficient_OU.shape == (1, 1)
+    assert law.regress([1], [0]).coefficient_known_Q.shape == (1, 1)
 
 
 def test_what_cannot_be_answered_is_refused():

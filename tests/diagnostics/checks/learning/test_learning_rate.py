@@ -137,13 +137,11 @@ def errors(loss: float) -> Errors:
     return Errors(sum_B=loss * np.linspace(0.9, 1.1, 50), n_B=np.ones(50, dtype=np.int64))
 
 
-LADDER = partial(RangeTest, start=errors(2.0), n_steps=50, repeats=())
+RANGE = partial(RangeTest, start=errors(2.0), n_steps=50, repeats=())
 
 
 def test_usable_rates_are_those_about_the_best_that_win_half_as_much():
-    range_test = LADDER(
-        points=(point(1e-4, 1.9), point(1e-3, 1.4), point(1e-2, 1.0), point(1e-1, 1.5), point(1.0, 1.9))
-    )
+    range_test = RANGE(points=(point(1e-4, 1.9), point(1e-3, 1.4), point(1e-2, 1.0), point(1e-1, 1.5), point(1.0, 1.9)))
     assert range_test.best.rate == 1e-2
     assert range_test.usable == (1e-3, 1e-1)
     assert range_test.suggestion == 1e-2
@@ -151,6 +149,6 @@ def test_usable_rates_are_those_about_the_best_that_win_half_as_much():
 
 def test_a_cliff_above_the_best_rate_asks_for_a_third_of_it():
     blown = RatePoint(rate=1e-1, errors=None)
-    assert LADDER(points=(point(1e-2, 1.0), blown)).suggestion == pytest.approx(1e-2 / 3)
-    assert LADDER(points=(point(1e-2, 1.0), point(1e-1, 2.5))).suggestion == pytest.approx(1e-2 / 3)
-    assert LADDER(points=(blown,)).learns is False
+    assert RANGE(points=(point(1e-2, 1.0), blown)).suggestion == pytest.approx(1e-2 / 3)
+    assert RANGE(points=(point(1e-2, 1.0), point(1e-1, 2.5))).suggestion == pytest.approx(1e-2 / 3)
+    assert RANGE(points=(blown,)).learns is False

@@ -20,8 +20,8 @@ def arrays(regime: str, seed: int, *, symmetric: bool = False, bayes: bool = Tru
         recovered_GG=exact_GG + 0.1 * rng.normal(size=(5, 5)),
         exact_GG=exact_GG,
         target_GG=target_GG,
-        step_K=np.array([10.0, 20.0]),
-        train_loss_K=np.array([1.0, 0.8]),
-        held_out_loss_K=np.array([1.1, np.nan]),
+        step_point=np.array([10.0, 20.0]),
+        train_loss_point=np.array([1.0, 0.8]),
+        held_out_loss_point=np.array([1.1, np.nan]),
         levels=levels,
     )

@@ -14,14 +14,14 @@ from gpcp.core.random import seed_of
 RUN = Experiment(source="synthetic:chain/5", n_steps=5, batch_size=8, learning_rate=1e-3, n_held_out=10, seed=0)
 
 
-def trained(step_K: list[int], loss_K: list[float]) -> Trained:
+def trained(step_point: list[int], loss_point: list[float]) -> Trained:
     anything: Any = None
     return Trained(
         predictor=anything,
         config=anything,
-        step_K=np.array(step_K),
-        held_out_loss_K=np.array(loss_K),
-        n_steps=step_K[-1],
+        step_point=np.array(step_point),
+        held_out_loss_point=np.array(loss_point),
+        n_steps=step_point[-1],
         n_pairs=1,
         n_parameters=1,
         stopped="finished",

@@ -23,7 +23,7 @@ def test_the_levels_of_a_world_are_in_their_order():
 
 
 @pytest.mark.slow
-def test_the_ladder_advises_a_rate_and_its_advice_survives_a_file():
+def test_the_range_test_advises_a_rate_and_its_advice_survives_a_file():
     named = synthetic_pairs("scale_free/5", PairOptions())
     assert named is not None
     model = ModelConfig(n_genes=5, width=8, n_heads=2, n_decoder_blocks=1, n_rounds=1)

@@ -4,7 +4,7 @@ import sys
 
 from diagnostics import PairLinearPredictor, TypeMeanPredictor, levels_of, losses_of
 from diagnostics.graphs.partial_correlations import NOT_CAUSAL
-from diagnostics.inputs.real_cells import all_cells, choose_panel, labelled_losses
+from diagnostics.scoring.real_cells import all_cells, choose_panel, labelled_losses
 from gpcp import (
     FitConfig,
     GenePerturbationTransformer,

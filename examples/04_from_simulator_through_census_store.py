@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from diagnostics import GraphScore, implied_partial, partial_within, score_graph
-from diagnostics.inputs.real_cells import all_cells
+from diagnostics.scoring.real_cells import all_cells
 from gpcp import (
     CellBatch,
     CellSource,

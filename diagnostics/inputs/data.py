@@ -10,11 +10,11 @@ from typing import final
 
 # Registers the kind `synthetic`, whose sequenced cells are real cells to this file.
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
-from diagnostics.inputs.real_cells import Panel, all_cells, choose_panel, labelled_losses
 from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import Levels, levels_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeMeanPredictor
+from diagnostics.scoring.real_cells import Panel, all_cells, choose_panel, labelled_losses
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab

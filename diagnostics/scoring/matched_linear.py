@@ -42,7 +42,7 @@ def within_types(cells: CellBatch) -> tuple[NDArray[np.str_], NDArray[np.int64],
         raise InputError(
             f"gene {cells.vocab.feature_id[gene]} is unmeasured in cell {int(cells.cell_id_B[cell])}: covariances "
             "need genes that are measured in every cell; "
-            "diagnostics.inputs.real_cells.choose_panel picks such genes"
+            "diagnostics.scoring.real_cells.choose_panel picks such genes"
         )
     types, code_B = np.unique(cells.covariates["cell_type"], return_inverse=True)
     member_type_B = (np.arange(len(types))[:, None] == code_B).astype(np.float64)

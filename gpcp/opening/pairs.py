@@ -130,7 +130,7 @@ def open_pairs(
         own = OWN_PAIRS[scheme](place, pair_options, genes=genes, **options)
         if own is not None:
             return own
-    if pair_options.regime is not None:
+    if pair_options.regime not in (None, "matched"):
         raise InputError(
             "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
         )

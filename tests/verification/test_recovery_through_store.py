@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from diagnostics.graphs.implied_law import implied_partial
 from diagnostics.graphs.partial_correlations import partial_within
 from diagnostics.graphs.scores import GraphScore, score_graph
-from diagnostics.inputs.real_cells import all_cells
+from diagnostics.scoring.real_cells import all_cells
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import concatenate

@@ -93,7 +93,7 @@ def check(request: Request) -> None:
         raise InputError(f"--by is {request.by!r}; {nearest(request.by, ORDERS)}")
     if request.panel is not None and request.n_genes is not None:
         raise InputError("--panel and --n-genes both say which genes: give one of them")
-    if request.pairs.regime is not None:
+    if request.pairs.regime not in (None, "matched"):
         raise InputError(
             "--regime is for pairs that a world makes; an audit looks at cells matched two by two: leave it out"
         )

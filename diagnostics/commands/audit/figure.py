@@ -110,6 +110,8 @@ def _noise_threshold(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
 
 def _gains(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
     """The gain of each linear predictor with its interval; in words, how much of it is from the perturbation."""
+    from matplotlib.ticker import PercentFormatter
+
     names = list(dict.fromkeys(name for audit in audits for name in audit.gain.gain_of))
     colours = dict(zip(names, (TRAINING, MODEL, CLASSICAL), strict=False))
     for row, audit in enumerate(audits):
@@ -133,7 +135,7 @@ def _gains(ax: "Axes", audits: Sequence[PanelAudit]) -> None:
                 fontsize=SMALL,
             )
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.xaxis.set_major_formatter("{x:.1%}")
+    ax.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     ax.set_title(
         "share of the baseline's loss that a linear predictor takes away, on held-out cells", loc="left", fontsize=TITLE
     )

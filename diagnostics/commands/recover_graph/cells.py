@@ -27,7 +27,6 @@ from diagnostics.graphs.evaluate import (
 from diagnostics.graphs.partial_correlations import PartialGraph, partial_graph
 from diagnostics.graphs.scores import GraphScore, score_matrix
 from diagnostics.inputs.data import CellsData, cells_data_of
-from diagnostics.inputs.real_cells import labelled_losses
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
@@ -35,6 +34,7 @@ from diagnostics.runs.folder import ARRAYS, HISTORY
 from diagnostics.scoring.errors import Errors
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor
 from diagnostics.scoring.model_losses import model_losses
+from diagnostics.scoring.real_cells import labelled_losses
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
 from gpcp.core.predictors import Predictor

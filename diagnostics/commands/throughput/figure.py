@@ -74,7 +74,8 @@ def _bars(
 
 def _n_done(one: PassTimes, until_s: float) -> str:
     n_done = int((one.done_s[:-1] <= until_s).sum())
-    return f"{n_done} steps done in the time shown; {1e3 * one.batch_s:.3g} ms a batch"
+    each = f"{one.batch_s:.3g} s" if one.batch_s >= 1 else f"{1e3 * one.batch_s:.3g} ms"
+    return f"{n_done} steps done in the time shown; {each} a batch"
 
 
 def _plain_panel(ax: "Axes", one: PassTimes, until_s: float) -> None:

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.inputs.real_cells import labelled_losses
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
 from diagnostics.scoring.matched_linear import given as given_law
+from diagnostics.scoring.real_cells import labelled_losses
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab

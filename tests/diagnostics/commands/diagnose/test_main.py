@@ -97,7 +97,7 @@ def models(tmp_path: Path) -> str:
         (["--source", "sinthetic:chain/5"], "nearest: synthetic"),
         ([*WORLD, "--only", "exect"], "nearest: exact"),
         ([*WORLD, "--regime", "matches"], "nearest: matched"),
-        ([*WORLD, "--library-size", "100", "--regime", "matched"], "--regime is for a simulated world"),
+        ([*WORLD, "--library-size", "100", "--regime", "interventional"], "--regime is for a simulated world"),
         ([*WORLD, "--match-on", "donor"], "--library-size"),
         ([*WORLD, "--match-on", "doner"], "nearest: donor"),
         ([*WORLD, "--n-genes", "5"], "leave it out"),

@@ -84,7 +84,7 @@ def models(tmp_path: Path) -> str:
         ([*WORLD, "--regime", "matches"], "nearest: matched"),
         ([*WORLD, "--match-on", "doner"], "nearest: donor"),
         ([*WORLD, "--match-on", "donor"], "--library-size"),
-        ([*WORLD, "--library-size", "100", "--regime", "matched"], "--regime is for a simulated world"),
+        ([*WORLD, "--library-size", "100", "--regime", "interventional"], "--regime is for a simulated world"),
         ([*WORLD, "--batches", "2"], "--batches is 2: it must be at least 3"),
         ([*WORLD, "--rounds", "1"], "--rounds is 1: it must be at least 2"),
         ([*WORLD, "--depth", "0"], ">= 1"),

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.inputs.real_cells import all_cells, choose_panel, labelled_losses, labels_of
 from diagnostics.scoring.errors import errors_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor, TypeMeanPredictor
+from diagnostics.scoring.real_cells import all_cells, choose_panel, labelled_losses, labels_of
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab

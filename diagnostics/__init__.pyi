@@ -1,13 +1,15 @@
 """Public names of diagnostics and where each is defined: this is the one place that declares them."""
 
+from diagnostics.__main__ import main as main
 from diagnostics.architecture.head_contract import broken_promises as broken_promises
 from diagnostics.audit.audit import audit_panel as audit_panel
 from diagnostics.inputs.diagnose import diagnose as diagnose
 from diagnostics.checks.engine.intent import Intent as Intent
 from diagnostics.checks.engine.subject import Subject as Subject
 from diagnostics.checks.predictor import check_predictor as check_predictor
+from diagnostics.commands.sweep.table import sweep_table as sweep_table
 from diagnostics.graphs.implied_law import implied_partial as implied_partial
-from diagnostics.graphs.partial_correlations import partial_within as partial_within
+from diagnostics.graphs.partial_correlations import NOT_CAUSAL as NOT_CAUSAL, partial_within as partial_within
 from diagnostics.graphs.rankings import average_precision as average_precision
 from diagnostics.graphs.readouts import (
     invert_total as invert_total,
@@ -27,6 +29,11 @@ from diagnostics.scoring.levels import Levels as Levels, levels_of as levels_of
 from diagnostics.scoring.matched_linear import (
     PairLinearPredictor as PairLinearPredictor,
     TypeMeanPredictor as TypeMeanPredictor,
+)
+from diagnostics.scoring.real_cells import (
+    all_cells as all_cells,
+    choose_panel as choose_panel,
+    labelled_losses as labelled_losses,
 )
 
 __all__: list[str]

@@ -2,9 +2,16 @@
 
 import sys
 
-from diagnostics import PairLinearPredictor, TypeMeanPredictor, levels_of, losses_of
-from diagnostics.graphs.partial_correlations import NOT_CAUSAL
-from diagnostics.scoring.real_cells import all_cells, choose_panel, labelled_losses
+from diagnostics import (
+    NOT_CAUSAL,
+    PairLinearPredictor,
+    TypeMeanPredictor,
+    all_cells,
+    choose_panel,
+    labelled_losses,
+    levels_of,
+    losses_of,
+)
 from gpcp import (
     FitConfig,
     GenePerturbationTransformer,

@@ -1,6 +1,6 @@
 """Why is my loss flat? The author's first architecture and the repaired one on the same pairs of a known world."""
 
-from diagnostics.__main__ import main as gpcp
+from diagnostics import main as gpcp
 
 
 def main() -> None:

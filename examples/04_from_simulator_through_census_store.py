@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diagnostics import GraphScore, implied_partial, partial_within, score_graph
-from diagnostics.scoring.real_cells import all_cells
+from diagnostics import GraphScore, all_cells, implied_partial, partial_within, score_graph
 from gpcp import (
     CellBatch,
     CellSource,

@@ -1,6 +1,7 @@
 """What ``gpcp``, ``simulators`` and ``diagnostics`` offer by short names: all there, explained, and quick to import."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -90,6 +91,22 @@ def test_the_packages_themselves_import_from_the_defining_files():
         if {one.name for one in node.names} != {"__version__"}
     ]
     assert by_short_name == []
+
+
+def shown() -> dict[str, str]:
+    """The examples and the README's Python blocks, each by a name."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (REPO / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    examples = {path.name: path.read_text() for path in sorted((REPO / "examples").glob("*.py"))}
+    return examples | {f"README {number}": block for number, block in enumerate(blocks)}
+
+
+@pytest.mark.parametrize("text", shown().values(), ids=shown())
+def test_what_is_shown_to_users_imports_public_names_alone_in_three_lines_at_the_most(text: str):
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    modules = [node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports]
+    ours = [module for module in modules if module.split(".")[0] in PACKAGES]
+    assert set(ours) <= set(PACKAGES)
+    assert len(ours) <= 3
 
 
 def test_a_stub_names_what_is_passed_on(tmp_path: Path):

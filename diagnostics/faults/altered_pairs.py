@@ -1,4 +1,4 @@
-"""Sources of pairs made of other sources: altered block by block, always the same, or slow."""
+"""Pairs of another source: altered block by block, slow, or from passes that are seen nowhere else."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +20,23 @@ Alter: TypeAlias = Callable[[PairBatch, np.random.Generator], PairBatch]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredPairs:
-    """The pairs of a source, altered block by block, whatever the batch size."""
+    """The pairs of a source, with one thing changed.
+
+    Parameters
+    ----------
+    source : PairSource
+    alter : callable, optional
+        Alters block by block, whatever the batch size.
+    wait_s : float
+        Seconds to wait before each batch.
+    further : int
+        Added to the seed of every pass.
+    """
 
     source: PairSource
-    alter: Alter
+    alter: Alter | None = None
+    wait_s: float = 0.0
+    further: int = 0
 
     @property
     def vocab(self) -> GeneVocab:
@@ -42,38 +55,14 @@ class AlteredPairs:
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
         """One pass."""
-        return rebatched(self._blocks(seed), batch_size=batch_size)
-
-    def _blocks(self, seed: int) -> Iterator[PairBatch]:
-        for number, block in enumerate(self.source.pairs(batch_size=_BLOCK, seed=seed)):
-            yield self.alter(block, stream(seed, "altered pairs", number))
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SlowPairs:
-    """The pairs of a source, with a wait before each batch."""
-
-    source: PairSource
-    wait_s: float
-
-    @property
-    def vocab(self) -> GeneVocab:
-        """The source's."""
-        return self.source.vocab
-
-    @property
-    def n_pairs(self) -> int | None:
-        """The source's."""
-        return self.source.n_pairs
-
-    @property
-    def regime(self) -> Regime | None:
-        """The regime that the source declares."""
-        return getattr(self.source, "regime", None)
-
-    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
-        """One pass."""
-        for batch in self.source.pairs(batch_size=batch_size, seed=seed):
+        if self.alter is None:
+            batches = self.source.pairs(batch_size=batch_size, seed=seed + self.further)
+        else:
+            batches = rebatched(self._blocks(self.alter, seed + self.further), batch_size=batch_size)
+        for batch in batches:
             time.sleep(self.wait_s)
             yield batch
+
+    def _blocks(self, alter: Alter, seed: int) -> Iterator[PairBatch]:
+        for number, block in enumerate(self.source.pairs(batch_size=_BLOCK, seed=seed)):
+            yield alter(block, stream(seed, "altered pairs", number))

@@ -1,10 +1,8 @@
 """Healthy subjects of many kinds, and the two usual tests of whether a model learns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import final
 
 import numpy as np
 import torch
@@ -12,9 +10,8 @@ from torch import nn
 
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.faults.altered_pairs import AlteredPairs
 from diagnostics.scoring.baselines import MeanPredictor
-from gpcp.core.genes import GeneVocab
-from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.core.random import stream
 from gpcp.model.batch import model_batch
 from gpcp.model.config import ModelConfig, preset
@@ -31,33 +28,8 @@ MODELS = ("default", "seed_perturbed", "per_gene", "mlp", "pooled", "pre_norm")
 _RATES = {"seed_perturbed": 1e-2, "pooled": 5e-3}
 _N_PAIRS = 20_000
 _HABIT_STEPS = 200
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OtherPasses:
-    """Passes over a source that its training never sees: those of seeds far away."""
-
-    source: PairSource
-
-    @property
-    def vocab(self) -> GeneVocab:
-        """The source's."""
-        return self.source.vocab
-
-    @property
-    def n_pairs(self) -> int | None:
-        """The source's."""
-        return self.source.n_pairs
-
-    @property
-    def regime(self) -> Regime | None:
-        """The source's, where it has one."""
-        return getattr(self.source, "regime", None)
-
-    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
-        """One pass."""
-        return self.source.pairs(batch_size=batch_size, seed=seed + 1_000_003)
+_UNSEEN = 1_000_003
+"""Added to a seed: a pass that no training sees."""
 
 
 def _config(name: str, n_genes: int) -> ModelConfig:
@@ -92,7 +64,7 @@ def healthy_subject(
 
     return Subject(
         pairs=pairs,
-        held_out=OtherPasses(source=pairs),
+        held_out=AlteredPairs(source=pairs, further=_UNSEEN),
         model=made,
         loss=masked_loss,
         make_optimizer=make_optimizer,

@@ -19,6 +19,7 @@ NOT_CAUSAL = (
     "these edges are partial correlations of the cells, not causes: unseen genes, cell cycle, depth and batch make "
     "edges too, and none has a direction"
 )
+"""What to bear in mind of such a graph, in words."""
 
 MOST_CELLS = 10_000
 """Cells that a resample halves: more make it slower and its edges hardly more certain."""

@@ -22,7 +22,7 @@ from diagnostics.cli.progress import Progress
 from diagnostics.commands.sweep.advice import RateAdvice, advise, named_losses
 from diagnostics.commands.sweep.command import Request
 from diagnostics.commands.sweep.figures import draw_all
-from diagnostics.commands.sweep.table import screen
+from diagnostics.commands.sweep.table import sweep_table
 from diagnostics.runs.workers import engine
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_text
@@ -70,7 +70,7 @@ def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
             return INTERRUPTED
     result = result_of(job.store, job.task.space)
     figures = draw_all(result, out)
-    shown = f"{job.title}\n\n{screen(result)}"
+    shown = f"{job.title}\n\n{sweep_table(result)}"
     content = {"command": list(command_line), **result.to_json()}
     request.output.keep(out / "sweep.json", content)
     write_text(out / "table.txt", shown + "\n")

@@ -13,7 +13,7 @@ _SHORT = {"learning_rate": "rate", "weight_decay": "decay", "batch_size": "batch
 _ORDER = {"finished": 0, "worse": 1, "flat": 2, "diverged": 3, "failed": 4, "running": 5, "waiting": 6}
 
 
-def screen(result: SweepResult) -> str:
+def sweep_table(result: SweepResult) -> str:
     """All that the command prints of a sweep."""
     return "\n\n".join(part for part in ("\n".join(table(result)), "\n".join(conclusions(result))) if part)
 

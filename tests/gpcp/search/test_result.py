@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diagnostics.commands.sweep.table import screen
+from diagnostics.commands.sweep.table import sweep_table
 from gpcp.search.result import importance, rates_of
 from gpcp.search.trial import FLAT
 from tests.gpcp.search.sweep_cases import result, row
@@ -49,7 +49,7 @@ def test_equal_configurations_tie_nineteen_times_in_twenty():
 def test_one_seed_ranks_nothing():
     found = result([row(0, (1.0,), learning_rate=0.01), row(1, (1.9,), learning_rate=0.1)], n_seeds=1)
     assert [one.slot for one in found.ties] == [1]
-    assert "one seed says nothing" in screen(found)
+    assert "one seed says nothing" in sweep_table(found)
 
 
 _tried = st.lists(
@@ -81,7 +81,7 @@ def test_flat_rates_are_named_and_what_diverged_too():
         row(4, (0.9, 0.95, 0.92), "worse", learning_rate=3e-2),
         row(5, (), "diverged", learning_rate=0.5),
     ]
-    text = " ".join(screen(result(rows)).split())
+    text = " ".join(sweep_table(result(rows)).split())
     assert "at learning rates 1e-05 .. 0.0001 (2 trials, too low)" in text
     assert "diverged at learning rates 0.5 (1 trial)" in text
     assert "though others learnt at lower and at higher rates: 0.02 (1 trial)" in text
@@ -128,6 +128,6 @@ def test_nothing_is_dropped_silently():
         row(2, (), "running", learning_rate=0.1),
     ]
     failed = row(3, (), "failed", learning_rate=0.2)
-    text = screen(result([*rows, failed]))
+    text = sweep_table(result([*rows, failed]))
     for word in ("diverged", "waiting", "running", "failed: trial 3", "2 of 4 trials", "no trial has been trained"):
         assert word in text

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from diagnostics.checks.cascade import carried_out, chosen
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.short_training import ShortTraining, pace, short_training
-from diagnostics.faults.altered_pairs import SlowPairs
+from diagnostics.faults.altered_pairs import AlteredPairs
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
 from simulators.exact.bayes import bayes
@@ -118,7 +118,7 @@ def test_a_loss_below_the_bayes_risk_is_too_good() -> None:
 
 @pytest.mark.slow
 def test_a_source_that_keeps_its_model_waiting_is_found() -> None:
-    slow = SlowPairs(source=pairs_of(n_pairs=20_000), wait_s=0.02)
+    slow = AlteredPairs(source=pairs_of(n_pairs=20_000), wait_s=0.02)
     result = found(learner(made(lambda: Linear(N_GENES)), pairs=slow), "learning.input")
     assert (result.outcome, result.cause) == ("fail", "data"), result.message
 

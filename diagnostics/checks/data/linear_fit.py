@@ -237,7 +237,7 @@ def linear_fit(probe: Probe) -> LinearFit | None:
 def _fitted(probe: Probe) -> LinearFit | None:
     sides = sides_of(probe)
     sample, held_out = sides.training(probe.sample), sides.held_out(probe.held_out)
-    part = _part(probe, sample, held_out)
+    part = part_of(probe, sample, held_out)
     if part is None:
         return None
     sample, held_out = part.of(sample), part.of(held_out)
@@ -270,7 +270,7 @@ def _with_squares_if_better(fit: LinearFit) -> LinearFit:
     return replace(fit, predictor=bent, name="ridge with squares", errors=errors)
 
 
-def _part(probe: Probe, sample: PairBatch, held_out: PairBatch) -> Part | None:
+def part_of(probe: Probe, sample: PairBatch, held_out: PairBatch) -> Part | None:
     """All genes that are perturbed or scored; of many, the most often perturbed and scored, half and half."""
     perturbed_G = sample.perturbed_BG.sum(axis=0)
     n_G = np.minimum(sample.scored_BG.sum(axis=0), held_out.scored_BG.sum(axis=0))

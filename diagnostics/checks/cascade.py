@@ -23,7 +23,9 @@ from gpcp.core.errors import InputError, nearest
 _FILES = {
     "data": ("collation", "step_inputs", "passes", "contents", "cells", "held_out", "signal", "relations"),
     "loss": ("loss", "directions"),
-    "architecture": ("inputs", "perturbation_inputs", "invariances", "paths", "outputs", "distinguishes_genes"),
+    "architecture": (
+        *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "outputs", "distinguishes_genes"),
+    ),
     "optimiser": ("start", "wiring", "step_sizes"),
     "learning": ("learning_rate", "one_batch", "learning"),
 }

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, final
 
 import numpy as np
@@ -66,3 +66,18 @@ class AlteredPairs:
     def _blocks(self, alter: Alter, seed: int) -> Iterator[PairBatch]:
         for number, block in enumerate(self.source.pairs(batch_size=_BLOCK, seed=seed)):
             yield alter(block, stream(seed, "altered pairs", number))
+
+
+def partly_measured(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+    """Every other pair measures about two thirds of its genes, of which some stay perturbed and some scored."""
+    measured_BG = rng.random(pairs.before_BG.shape) < 2 / 3
+    measured_BG |= (np.arange(len(pairs)) % 2 == 0)[:, None]
+    lost_B = ~(measured_BG & pairs.perturbed_BG).any(axis=1) | ~(measured_BG & pairs.scored_BG).any(axis=1)
+    measured_BG = pairs.measured_BG & (measured_BG | lost_B[:, None])
+    return replace(
+        pairs,
+        before_BG=np.where(measured_BG, pairs.before_BG, np.float32(0)),
+        after_BG=np.where(measured_BG, pairs.after_BG, np.float32(0)),
+        measured_BG=measured_BG,
+        perturbed_BG=pairs.perturbed_BG & measured_BG,
+    )

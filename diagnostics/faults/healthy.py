@@ -1,6 +1,7 @@
 """Healthy subjects of many kinds, and the two usual tests of whether a model learns."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -10,7 +11,8 @@ from torch import nn
 
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.faults.altered_pairs import AlteredPairs
+from diagnostics.faults.altered_pairs import AlteredPairs, partly_measured
+from diagnostics.faults.fault import source_of, with_source
 from diagnostics.scoring.baselines import MeanPredictor
 from gpcp.core.random import stream
 from gpcp.model.batch import model_batch
@@ -94,14 +96,22 @@ def healthy_subjects(n: int, seed: int = 0) -> Iterator[Subject]:
     return (healthy_numbered(number, seed=seed) for number in range(n))
 
 
-def ground_of(seed: int, *, not_in: tuple[Regime, ...] = ()) -> Subject:
-    """The healthy subject in which a fault is planted: another world, mechanism and regime for each seed."""
+def ground_of(seed: int, *, not_in: tuple[Regime, ...] = (), masked: bool = False) -> Subject:
+    """The healthy subject in which a fault is planted: another world, mechanism and regime for each seed.
+
+    Where ``masked`` every other pair leaves some genes unmeasured: a mask that is wrong does harm there alone.
+    """
     order: tuple[Regime, ...] = ("counterfactual", "interventional", "matched")
     regimes: list[Regime] = [one for one in order if one not in not_in]
     mechanism = ("", "/tanh", "/hill")[seed % 3]
-    return healthy_subject(
+    ground = healthy_subject(
         f"{FAMILIES[seed % 3]}/10{mechanism}", regime=regimes[seed % len(regimes)], world_seed=seed, model_seed=seed
     )
+    if not masked:
+        return ground
+    pairs = AlteredPairs(source=source_of(ground), alter=partly_measured)
+    # The exact answer is known of cells that are measured whole.
+    return replace(with_source(ground, pairs, replace(pairs, further=_UNSEEN)), exact=None)
 
 
 def overfits_one_batch(subject: Subject, *, seed: int = 0) -> bool:

@@ -3,7 +3,6 @@
 These look at the part that a fault alters, never at the findings of the checks.
 """
 
-import copy
 from dataclasses import replace
 from itertools import islice
 from typing import cast
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from diagnostics.checks.engine.batches import columns, invented, set_before
+from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from gpcp.core.pairs import PairBatch, PairSource
@@ -70,7 +70,7 @@ def losses_differ(healthy: Subject, faulty: Subject) -> bool:
 
 def _question(probe: Probe) -> ModelBatch:
     """Genes out of order, some unmeasured, NaN stored there."""
-    batch = invented(probe, "shown", p_perturbed=1 / 3, p_measured=2 / 3)
+    batch = invented(probe, "shown", p_perturbed=1 / 3, p_measured=2 / 3, masked_anyway=True)
     batch = columns(batch, torch.arange(batch.before_BL.shape[1]).flip(0))
     return set_before(batch, ~batch.measured_BL, float("nan"))
 
@@ -81,7 +81,7 @@ def predictions_differ(healthy: Subject, faulty: Subject) -> bool:
     for subject in (healthy, faulty):
         probe = Probe(subject)
         batch = _question(probe)
-        model = copy.deepcopy(probe.exact_model)
+        model = copied(probe.exact_model)
         answers = [probe.answer(one, model)[batch.measured_BL] for one in (batch, probe.exact(probe.few)[0])[:1]]
         answers.append(probe.answer(probe.exact(probe.few)[0], model))
         answers.append(probe.answer(batch, model.train())[batch.measured_BL])
@@ -96,7 +96,7 @@ def gradients_differ(healthy: Subject, faulty: Subject) -> bool:
 
 def _gradients(subject: Subject) -> dict[str, Tensor]:
     assert subject.model is not None
-    model = copy.deepcopy(subject.model)
+    model = copied(subject.model)
     loss = subject.composed_loss(model, Probe(subject).few)
     names = [name for name, one in model.named_parameters() if one.requires_grad]
     wanted = [one for one in model.parameters() if one.requires_grad]
@@ -112,7 +112,7 @@ def steps_differ(healthy: Subject, faulty: Subject) -> bool:
 def _stepped(subject: Subject) -> dict[str, Tensor]:
     assert subject.model is not None
     assert subject.make_optimizer is not None
-    model: nn.Module = copy.deepcopy(subject.model)
+    model: nn.Module = copied(subject.model)
     optimizer = subject.make_optimizer(model)
     with torch_seed(0):
         for pairs in islice(Probe(subject).batches("shown", batch_size=16), 4):

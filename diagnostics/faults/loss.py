@@ -41,7 +41,8 @@ def _sign(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return -masked_loss(prediction_BL, after_BL, scored_BL)
 
 
-@loss_fault("loss_nan_times_mask", "errors are multiplied by the mask, and NaN times 0 is NaN", "nan_unscored")
+@loss_fault("loss_nan_times_mask", "errors are multiplied by the mask, NaN times 0 is NaN, and there is none",
+       equivalent=True)  # fmt: skip
 def _nan_times_mask(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     counts_BL = scored_BL.to(prediction_BL.dtype)
     return ((prediction_BL - after_BL) ** 2 * counts_BL).sum() / counts_BL.sum().clamp(min=1)

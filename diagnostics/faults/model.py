@@ -143,7 +143,8 @@ def _first_mask(model: GenePerturbationTransformer) -> None:
         )
 
 
-@prediction_fault("nan_path", "unmeasured values are multiplied by 0, which keeps NaN", "nan_unmeasured")
+@prediction_fault("nan_path", "unmeasured values are multiplied by 0, which keeps NaN, and none is stored",
+           equivalent=True)  # fmt: skip
 def _nan(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     return answer_BL + (batch.before_BL * 0).sum(dim=1, keepdim=True)
 
@@ -162,7 +163,8 @@ def _unmeasured(answer_BL: Tensor, batch: ModelBatch) -> Tensor:
     return answer_BL + batch.before_BL.mean(dim=1, keepdim=True)
 
 
-@layers_fault("embedding_frozen", "the genes' embeddings are not trained", "gradients", shows=gradients_differ)
+@layers_fault("embedding_frozen", "the genes' embeddings are not trained, and distinguish genes as they are drawn",
+         equivalent=True, shows=gradients_differ)  # fmt: skip
 def _frozen(model: GenePerturbationTransformer) -> None:
     model.state_identity.weight.requires_grad_(False)
     model.query_identity.weight.requires_grad_(False)

@@ -75,6 +75,18 @@ class ModelBatch:
         """``measured & ~perturbed``, bool (B, L)."""
         return self.measured_BL & ~self.perturbed_BL
 
+    def rows(self, which_B: Tensor) -> "ModelBatch":
+        """Some pairs of the batch, in any order."""
+        shared = len(self.token_BL) == 1
+        return ModelBatch(
+            token_BL=self.token_BL if shared else self.token_BL[which_B],
+            before_BL=self.before_BL[which_B],
+            target_BL=self.target_BL[which_B],
+            measured_BL=self.measured_BL[which_B],
+            perturbed_BL=self.perturbed_BL[which_B],
+            row_B=None if self.row_B is None else self.row_B[which_B.cpu()],
+        )
+
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "ModelBatch":
         """The same batch on a device, its values in ``dtype``."""
         return ModelBatch(

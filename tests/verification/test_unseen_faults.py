@@ -58,7 +58,7 @@ def test_there_are_fifty() -> None:
 )
 def test_an_unseen_fault_is_named(place: int, fault: Fault) -> None:
     seed = place % 3
-    subject = fault.apply(ground_of(seed, not_in=fault.not_in))
+    subject = fault.apply(ground_of(seed, not_in=fault.not_in, masked=fault.of_masks))
     found = diagnose(subject, only=["exact", "data"], seed=seed).diagnosis
     if fault.equivalent:
         assert found is None, found

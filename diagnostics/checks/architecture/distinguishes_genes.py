@@ -30,7 +30,7 @@ _SLACK = 1e-9
     cause="bug", kind="exact", needs=("model",),
     explained_by=(
         "architecture.perturbation_reaches_others", "architecture.reads_perturbation", "architecture.reads_which",
-        "architecture.range",
+        "architecture.range", "architecture.expression_paths", "architecture.perturbation_paths",
     ),
 )  # fmt: skip
 def distinguishes_genes(probe: Probe) -> CheckResult:
@@ -47,12 +47,17 @@ def distinguishes_genes(probe: Probe) -> CheckResult:
     n_twins, n_pairs = int(same_BB.sum()), n_genes * (n_genes - 1) // 2
     ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][position_B]]
     named = [f"{ids[one]} and {ids[other]}" for one, other in np.argwhere(same_BB)[:2]]
+    message = f"{n_genes} genes are distinguished when they are perturbed"
+    if n_twins:
+        message = f"{n_twins} of {n_pairs} pairs of genes are one gene to the model when perturbed: {', '.join(named)}"
+    if n_twins == n_pairs:
+        message = f"all {n_genes} genes are one gene to the model when perturbed: their identity is lost on the way"
     return verdict(
-        good=not n_twins,
-        message=f"{n_twins} of {n_pairs} pairs of genes are one gene to the model when perturbed: {', '.join(named)}"
-        if n_twins
-        else f"{n_genes} genes are distinguished when they are perturbed",
-        next_step="look for tokens that wrap around or are clipped, an embedding table shorter than the vocabulary, "
+        good=not n_twins, message=message,
+        next_step="give each token its gene's identity beside its values, keep it past the attention by a residual "
+        "path, and look for a mean or maximum over genes that takes the perturbation alone"
+        if n_twins == n_pairs
+        else "look for tokens that wrap around or are clipped, an embedding table shorter than the vocabulary, "
         "and ids or symbols that map to one entry",
         statistic=n_twins / n_pairs, null=0.0, tolerance=0.0, n=n_pairs,
     )  # fmt: skip
@@ -61,6 +66,7 @@ def distinguishes_genes(probe: Probe) -> CheckResult:
 def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
     """One cell in every row, and the positions of the genes evaluated, which share a value a quarter below the top."""
     drawn = invented(probe, "told apart", n_pairs=1)
+    drawn = drawn.rows(torch.zeros(1, dtype=torch.int64, device=drawn.before_BL.device))
     position_B = np.sort(probe.rng("told apart").permutation(drawn.before_BL.shape[1])[:MOST_GENES])
     lo, hi = probe.value_range
     value_BL = drawn.before_BL.clone()
@@ -100,7 +106,10 @@ def reads_every_perturbation(probe: Probe) -> CheckResult:
 
     A model that reads the largest change alone, or the first, predicts single perturbations rightly.
     """
-    batch = invented(probe, "several told", p_perturbed=1 / 2)
+    most = probe.most_perturbed
+    if most == 1:
+        return CheckResult(outcome="not_applicable", message="a pair has one perturbed gene at most")
+    batch = invented(probe, "several told", p_perturbed=1 / 2, most_perturbed=None if most is None else most - 1)
     rng, (lo, hi) = probe.rng("several told"), probe.value_range
     others_B = batch.perturbed_BL.sum(dim=1).cpu().numpy()
     if batch.before_BL.shape[1] < 4 or others_B.min() < 1:
@@ -109,6 +118,9 @@ def reads_every_perturbation(probe: Probe) -> CheckResult:
     where_BL = batch.measured_BL & ~batch.perturbed_BL & ~at(batch, position_B)
     before_B = batch.before_BL.cpu().numpy()[np.arange(len(batch)), position_B]
     up, down = (perturbed(batch, position_B, before_B + share * (hi - lo)) for share in (0.05, -0.05))
+    if probe.subject.intent.given == "identity":
+        # Without a dose it is perturbed or not.
+        down = replace(batch, perturbed_BL=batch.perturbed_BL & ~at(batch, position_B))
     evaluated_B = where_BL.any(dim=1)
     ignored_B = evaluated_B.clone()
     for draw in range(3):

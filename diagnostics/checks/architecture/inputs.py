@@ -4,7 +4,9 @@ At generic weights: what does not change a prediction there is not connected, an
 row of a batch varies a gene of its own, so that one pass checks many.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -14,13 +16,35 @@ from torch import Tensor
 
 from diagnostics.checks.engine.batches import at, drawn_values, invented, set_before
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import Deviation, deviation, must_equal, must_move, verdict
+from diagnostics.checks.engine.identities import Deviation, as_risk, deviation, must_equal, must_move, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 _JUNK = 1e6
 """A large number, stored where nothing is read."""
+
+ALL_MEASURED = "were a gene unmeasured; these pairs measure every gene"
+"""Why a mask that is wrong does no harm."""
+
+NO_MASK = CheckResult(
+    outcome="not_applicable", message="the model is not given which genes were measured (Intent.masked)"
+)
+
+
+def of_masks(probe: Probe, ask: Callable[[], CheckResult]) -> CheckResult:
+    """What a check of masks finds; only a risk where no pair of the source leaves a gene unmeasured."""
+    if not probe.subject.intent.masked:
+        return NO_MASK
+    if probe.masks:
+        return ask()
+    try:
+        return as_risk(ask(), ALL_MEASURED)
+    except Exception as error:
+        return CheckResult(
+            outcome="not_applicable",
+            message=f"every gene of these pairs is measured, and the model takes nothing else: {type(error).__name__}",
+        )
 
 
 @check(
@@ -53,6 +77,8 @@ def finite(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def repeatable(probe: Probe) -> CheckResult:
     """Two passes that differ in their random numbers alone."""
+    if probe.subject.intent.random:
+        return CheckResult(outcome="not_applicable", message="the model draws at random on purpose (Intent.random)")
     batch = invented(probe, "repeatable", p_perturbed=1 / 3)
     one_BL, again_BL = (probe.answer(batch, probe.generic_model, draw=draw) for draw in (1, 2))
     return must_equal(
@@ -72,6 +98,10 @@ def repeatable(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def unmeasured(probe: Probe) -> CheckResult:
     """Other values, large ones, and other targets at the positions that are not measured."""
+    return of_masks(probe, partial(_unmeasured, probe))
+
+
+def _unmeasured(probe: Probe) -> CheckResult:
     batch, usual_BL = _partly_measured(probe)
     rng = probe.rng("unmeasured")
     hidden_BL = ~batch.measured_BL
@@ -98,7 +128,15 @@ def unmeasured(probe: Probe) -> CheckResult:
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def nan_unmeasured(probe: Probe) -> CheckResult:
-    """NaN times a mask's 0 is NaN: values must be dropped before any arithmetic, or gradients are lost too."""
+    """NaN times a mask's 0 is NaN: values must be dropped before any arithmetic, or gradients are lost too.
+
+    A risk alone unless a batch of these pairs stores NaN.
+    """
+    found = of_masks(probe, partial(_nan_unmeasured, probe))
+    return found if probe.stores_nan else as_risk(found, "were NaN stored there; no batch of these pairs stores any")
+
+
+def _nan_unmeasured(probe: Probe) -> CheckResult:
     batch, usual_BL = _partly_measured(probe)
     altered = set_before(batch, ~batch.measured_BL, float("nan"))
     found = deviation(usual_BL, probe.answer(altered, probe.generic_model), batch.measured_BL)
@@ -128,7 +166,7 @@ def _gradient_is_nan(probe: Probe, batch: ModelBatch) -> bool:
 
 def _partly_measured(probe: Probe) -> tuple[ModelBatch, Tensor]:
     """Cells in which each measures genes of its own, and the predictions for them."""
-    batch = invented(probe, "partly measured", p_perturbed=1 / 3, p_measured=2 / 3)
+    batch = invented(probe, "partly measured", p_perturbed=1 / 3, p_measured=2 / 3, masked_anyway=True)
     batch = set_before(batch, ~batch.measured_BL, 0.0)
     return batch, probe.answer(batch, probe.generic_model)
 
@@ -197,7 +235,11 @@ def reads_other_genes(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def reads_measured(probe: Probe) -> CheckResult:
     """As for all genes, with a third of them unmeasured: an inverted mask shows there only."""
-    batch = invented(probe, "one measured gene", p_perturbed=1 / 3, p_measured=2 / 3)
+    return of_masks(probe, partial(_reads_measured, probe))
+
+
+def _reads_measured(probe: Probe) -> CheckResult:
+    batch = invented(probe, "one measured gene", p_perturbed=1 / 3, p_measured=2 / 3, masked_anyway=True)
     rng = probe.rng("one measured gene")
     if not bool((batch.measured_BL.sum(dim=1) > 1).any()):
         return CheckResult(outcome="not_applicable", message="there are too few genes to measure some and not others")

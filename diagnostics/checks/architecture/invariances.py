@@ -3,13 +3,16 @@
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from diagnostics.checks.engine.batches import columns, invented, padded, rows
+from diagnostics.checks.architecture.inputs import of_masks
+from diagnostics.checks.engine.batches import columns, invented, padded
 from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import LARGEST, Deviation, deviation, must_equal, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import unregistered, with_generic_weights, without_dropout
@@ -31,7 +34,11 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 )  # fmt: skip
 def gene_order(probe: Probe) -> CheckResult:
     """The positions of a batch in a random order, each with its token."""
-    batch = invented(probe, "gene order", p_perturbed=1 / 3, p_measured=2 / 3)
+    return of_masks(probe, partial(_gene_order, probe))
+
+
+def _gene_order(probe: Probe) -> CheckResult:
+    batch = invented(probe, "gene order", p_perturbed=1 / 3, p_measured=2 / 3, masked_anyway=True)
     n_positions = batch.before_BL.shape[1]
     # Reversed where there are two, since a random order may be the old one.
     order = probe.rng("gene order").permutation(n_positions) if n_positions > 2 else np.arange(n_positions)[::-1]
@@ -54,12 +61,16 @@ def gene_order(probe: Probe) -> CheckResult:
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def other_cells(probe: Probe) -> CheckResult:
-    """Two pairs alone, and among others with other values, other perturbed genes and other measured ones."""
-    usual = invented(probe, "this cell", p_perturbed=1 / 3, p_measured=2 / 3)
-    others = invented(probe, "other cells", p_perturbed=2 / 3, p_measured=0.9)
+    """The first and the last pair, or set of pairs, alone, and among others.
+
+    The others have other values, other perturbed genes and other measured ones.
+    """
+    size = probe.subject.intent.set_size
+    usual = invented(probe, "this cell", p_perturbed=1 / 3, p_measured=2 / 3, n_pairs=max(probe.n_exact, 2 * size))
+    others = invented(probe, "other cells", p_perturbed=2 / 3, p_measured=0.9, n_pairs=len(usual))
     found: Deviation | None = None
     for row in (0, len(usual) - 1):
-        this_B = torch.arange(len(usual), device=probe.device) == row
+        this_B = torch.arange(len(usual), device=probe.device) // size == row // size
         among = replace(
             usual,
             **{
@@ -69,7 +80,7 @@ def other_cells(probe: Probe) -> CheckResult:
             token_BL=torch.where(this_B[:, None], usual.token_BL, others.token_BL),
         )
         where_BL = usual.measured_BL & this_B[:, None]
-        alone_BL = probe.answer(rows(usual, this_B.nonzero()[:, 0]), probe.generic_model)
+        alone_BL = probe.answer(usual.rows(this_B.nonzero()[:, 0]), probe.generic_model)
         for one in (usual, among):
             answer_BL = probe.answer(one, probe.generic_model)
             now = deviation(answer_BL[where_BL], alone_BL[usual.measured_BL[this_B]])
@@ -92,10 +103,14 @@ def other_cells(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def padding(probe: Probe) -> CheckResult:
     """More unmeasured positions at the end of a batch, and other genes at those that are unmeasured already."""
+    return of_masks(probe, partial(_padding, probe))
+
+
+def _padding(probe: Probe) -> CheckResult:
     rng = probe.rng("padding")
     parts: list[Deviation] = []
     for p_measured in (1.0, 2 / 3):
-        batch = invented(probe, f"padding {p_measured}", p_perturbed=1 / 3, p_measured=p_measured)
+        batch = invented(probe, f"padding {p_measured}", p_perturbed=1 / 3, p_measured=p_measured, masked_anyway=True)
         token_L = torch.as_tensor(rng.integers(len(probe.vocab), size=5), device=probe.device)
         token_BL = batch.token_BL.expand(batch.before_BL.shape)
         other_BL = torch.as_tensor(rng.permutation(token_BL.cpu().numpy(), axis=1), device=probe.device)
@@ -166,7 +181,7 @@ def modes(probe: Probe) -> CheckResult:
     A norm over the batch differs by design; but once it has seen one batch often enough, its running statistics are
     those of that batch, and the two modes must nearly agree on it.
     """
-    model = copy.deepcopy(probe.generic_model)
+    model = copied(probe.generic_model)
     batch = invented(probe, "modes", p_perturbed=1 / 3)
     usual_BL = probe.answer(batch, model)
     model.train()

@@ -1,6 +1,5 @@
 """Checks of paths through the model: gradients to every parameter, and information from gene to gene."""
 
-import copy
 from dataclasses import replace
 from typing import cast
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from diagnostics.checks.engine.batches import invented, set_before
 from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
@@ -33,42 +33,45 @@ _N_EVALUATED = 6
     cause="bug", kind="exact", needs=("model",),
 )  # fmt: skip
 def gradients(probe: Probe) -> CheckResult:
-    """Of the predictions for measured genes, at the model's own weights; what gets none is examined further."""
-    model = copy.deepcopy(probe.exact_model)
+    """Of the predictions for measured genes, at the model's own weights; what gets none is examined further.
+
+    What is frozen from the start is taken as meant, unless nothing is left to train, or most of the network is frozen
+    at weights as they are drawn. What no prediction depends on is a part that is not used here, and a fault nowhere.
+    """
+    model, intent = copied(probe.exact_model), probe.subject.intent
     n_parameters = len(list(model.parameters()))
     if not n_parameters:
         return CheckResult(outcome="not_applicable", message="the model has no parameters")
     frozen = [name for name, one in model.named_parameters() if one.is_floating_point() and not one.requires_grad]
-    if frozen:
+    if frozen and (len(frozen) == n_parameters or _most_is_drawn(model, probe)):
         return _without(
             frozen,
             n_parameters,
-            "are frozen (requires_grad is False)",
-            "set requires_grad to True; if they are meant to stay as they are, register them as buffers",
+            "are frozen (requires_grad is False), at weights as they are drawn before any training",
+            "set requires_grad to True, or load trained weights; what is meant is named by Intent(frozen=...)",
         )
+    notes = _noted([name for name in frozen if not intent.is_frozen(name)], "are frozen (requires_grad is False)")
     silent = _silent(probe, model)
     if silent is None:
         return verdict(
             good=False, message="gradients of finite predictions are not finite", statistic=1.0, tolerance=0.0,
             next_step="look for a root or a norm at 0, a division by 0, or a torch.where after the arithmetic",
         )  # fmt: skip
-    if not silent:
-        return verdict(
-            good=True, message=f"all {n_parameters} parameters get a gradient", next_step="",
-            statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
-        )  # fmt: skip
-    detached = _both(silent, _silent(probe, copy.deepcopy(probe.generic_model)))
+    detached = _both(silent, _silent(probe, copied(probe.generic_model))) if silent else []
+    unused = [name for name in detached if intent.is_unused(name) or not _enters(probe, name)]
+    detached = [name for name in detached if name not in unused]
+    silent = [name for name in silent if name not in unused and not intent.is_frozen(name)]
+    notes += _noted([name for name in unused if not intent.is_unused(name)], "enter no prediction")
     if detached:
         return _without(
             detached,
             n_parameters,
-            "get no gradient whatever the weights are",
-            "look for detach(), no_grad(), .data, an argmax or rounding between them and the prediction; or for layers "
-            "that forward does not use",
+            "get no gradient whatever the weights are, though predictions depend on them",
+            "look for detach(), no_grad(), .data, an argmax or rounding between them and the prediction",
         )
-    for _ in range(_STEPS):
+    for _ in range(_STEPS if silent else 0):
         _step(probe, model)
-    asleep = _both(silent, _silent(probe, model))
+    asleep = _both(silent, _silent(probe, model)) if silent else []
     if asleep:
         return _without(
             asleep,
@@ -77,16 +80,57 @@ def gradients(probe: Probe) -> CheckResult:
             "initialise otherwise: weights that are all 0 keep each other at 0, and a ReLU whose inputs are all "
             "negative passes nothing",
         )
-    return verdict(
-        good=True, message=f"all {n_parameters} parameters get a gradient, {len(silent)} of them only once another has "
-        "moved from 0", next_step="", statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
+    n_trained = n_parameters - len(frozen) - len(unused)
+    if not n_trained:
+        return _without(unused, n_parameters, "enter no prediction", "let forward use the layers that are trained")
+    later = f", {len(silent)} of them only once another has moved from 0" if silent else ""
+    return CheckResult(
+        outcome="pass", message="; ".join([f"all {n_trained} parameters that are used get a gradient{later}", *notes]),
+        next_step="if that is not on purpose: set requires_grad, or let forward use them; if it is, Intent says so"
+        if notes else "", statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
     )  # fmt: skip
 
 
+def _noted(names: list[str], why: str) -> list[str]:
+    return [f"{len(names)} parameters {why}: {_shown(names)}"] if names else []
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+_FEWEST, _FLAT = 200, 1.05
+"""Weights by which a draw is recognised, and how far the largest of uniform ones may lie from their end."""
+
+
+def _most_is_drawn(model: nn.Module, probe: Probe) -> bool:
+    """Whether most weights are frozen, not on purpose, and uniform: as torch draws layers, and no training leaves."""
+    drawn = 0
+    for name, one in model.named_parameters():
+        if one.requires_grad or probe.subject.intent.is_frozen(name) or one.ndim < 2 or one.numel() < _FEWEST:
+            continue
+        value = one.detach().double()
+        size = float(value.abs().max())
+        # Uniform over -a .. a has a root mean square of a / sqrt(3).
+        if size and abs(float(value.square().mean()) ** 0.5 * 3**0.5 / size - 1) < _FLAT - 1:
+            drawn += one.numel()
+    return 2 * drawn > sum(one.numel() for one in model.parameters())
+
+
+def _enters(probe: Probe, name: str) -> bool:
+    """Whether a prediction changes with a parameter."""
+    model = copied(probe.generic_model)
+    one = dict(model.named_parameters())[name]
+    batch, _ = probe.exact(probe.few)
+    usual_BL = probe.answer(batch, model)
+    with torch.no_grad():
+        one.add_(torch.as_tensor(probe.rng("entering").standard_normal(tuple(one.shape))).to(one))
+    return not deviation(usual_BL, probe.answer(batch, model), batch.measured_BL).equal
+
+
 def _without(names: list[str], n_parameters: int, why: str, next_step: str) -> CheckResult:
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return verdict(
-        good=False, message=f"{len(names)} of {n_parameters} parameters {why}: {shown}", next_step=next_step,
+        good=False, message=f"{len(names)} of {n_parameters} parameters {why}: {_shown(names)}", next_step=next_step,
         statistic=float(len(names)), null=0.0, tolerance=0.0, n=n_parameters,
     )  # fmt: skip
 

@@ -15,6 +15,9 @@ from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 _REACHES = "architecture.perturbation_reaches_others"
+_NO_DOSE = CheckResult(
+    outcome="not_applicable", message="the model is given which gene is perturbed, not how far (Intent.given)"
+)
 
 
 @check(
@@ -88,6 +91,8 @@ def reads_which(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def reads_dose(probe: Probe) -> CheckResult:
     """The same gene set half the way and the whole way up."""
+    if probe.subject.intent.given == "identity":
+        return _NO_DOSE
     batch, position_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, position_B), lo)
     half, whole = (perturbed(batch, position_B, _filled(position_B, target)) for target in ((lo + hi) / 2, hi))
@@ -107,6 +112,8 @@ def reads_dose(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def reads_sign(probe: Probe) -> CheckResult:
     """The same gene set up or down from the middle by as much."""
+    if probe.subject.intent.given == "identity":
+        return _NO_DOSE
     batch, position_B, (lo, hi) = _one_gene(probe)
     batch = set_before(batch, at(batch, position_B), (lo + hi) / 2)
     down, up = (perturbed(batch, position_B, _filled(position_B, target)) for target in (lo, hi))

@@ -20,6 +20,7 @@ from gpcp.model.batch import TENSORS, ModelBatch
 Shown = dict[str, Tensor]
 """Tensors of a call by their names, those of :class:`gpcp.model.batch.ModelBatch` or :data:`DENSE_NAMES`."""
 
+_ANSWER = "the answer"
 _HALF = 2.0**-7
 """A training step may pass its model half precision."""
 
@@ -43,7 +44,7 @@ def step_inputs(probe: Probe) -> CheckResult:
         shown_in_step(probe, pairs, draw) for pairs, draw in ((probe.masked, 0), (twin, 0), (probe.masked, 1))
     )
     right = _passed_by_subject(probe, probe.masked)
-    if usual is None or right is None or set(usual) != set(right):
+    if usual is None or right is None or set(usual) - {_ANSWER} != set(right):
         return CheckResult(
             outcome="not_applicable",
             message="the step calls the model in another way than forward does: its inputs cannot be compared",
@@ -58,7 +59,7 @@ def step_inputs(probe: Probe) -> CheckResult:
             "makes, and from one draw to the next",
             n=len(probe.masked),
         )
-    leaking = [] if other is None else list(_wrong(other, usual))
+    leaking = [] if other is None else _leaking(usual, other)
     message = "the step passes the model what collate makes of its pairs"
     if wrong:
         shown = ", ".join(f"{name} at {share:.0%} of the positions" for name, share in wrong.items())
@@ -82,15 +83,40 @@ def shown_in_step(probe: Probe, pairs: PairBatch, draw: int = 0) -> Shown | None
     ``draw`` names the random numbers that the step may take from torch.
     """
     caught: list[Shown | None] = []
-    with probe.trial(f"shown in step {draw}") as (model, optimizer):
-        handle = model.register_forward_pre_hook(
-            lambda _, arguments, named: caught.append(_named(arguments, named)), with_kwargs=True
-        )
+    answers: list[object] = []
+    with probe.trial(f"shown in step {draw}", redrawn=draw > 0) as (model, optimizer):
+        handles = [
+            model.register_forward_pre_hook(
+                lambda _, arguments, named: caught.append(_named(arguments, named)), with_kwargs=True
+            ),
+            model.register_forward_hook(lambda _, arguments, answer: answers.append(answer)),
+        ]
         try:
             probe.subject.step(model, optimizer, pairs)
         finally:
-            handle.remove()
-    return caught[0] if caught else None
+            for handle in handles:
+                handle.remove()
+    if not caught or caught[0] is None:
+        return None
+    answer = answers[0] if answers else None
+    like = next(iter(caught[0].values()))
+    # A model that gives its loss beside its answer is not compared by that.
+    if isinstance(answer, Tensor) and len(answer) == len(pairs) and answer.shape[-1] == like.shape[-1]:
+        return {**caught[0], _ANSWER: answer.detach().cpu().clone()}
+    return caught[0]
+
+
+def _leaking(usual: Shown, other: Shown) -> list[str]:
+    """Tensors that differ where only the targets do, if the model's answer differs with them: it reads them."""
+    answer, altered = usual.get(_ANSWER), other.get(_ANSWER)
+    if answer is not None and altered is not None and torch.equal(answer, altered):
+        return []
+    anywhere = [name for name in usual if name in other and name != _ANSWER and _differ(usual[name], other[name])]
+    return list(_wrong(other, usual)) or (anywhere if answer is not None else [])
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    return one.shape != other.shape or not torch.equal(one, other)
 
 
 def _passed_by_subject(probe: Probe, pairs: PairBatch) -> Shown | None:
@@ -127,7 +153,11 @@ def _dtype_of(model: nn.Module) -> torch.dtype:
 
 def _wrong(found: Shown, right: Shown) -> dict[str, float]:
     """The tensors in which two calls differ, each with its share of the positions."""
-    return {name: share for name in right if (share := _wrong_share(name, found, right))}
+    return {
+        name: share
+        for name in right
+        if name != _ANSWER and name in found and (share := _wrong_share(name, found, right))
+    }
 
 
 def _wrong_share(name: str, found: Shown, right: Shown) -> float:

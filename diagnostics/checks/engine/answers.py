@@ -31,8 +31,7 @@ def answers(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.floa
     try:
         for start in range(0, len(pairs), size):
             batch, _ = probe.subject.collate(pairs.rows(slice(start, start + size)))
-            with torch.no_grad():
-                answer_BL = probe.subject.predict(model, batch.to(probe.device, dtype))
+            answer_BL = probe.answer(batch.to(probe.device, dtype), model)
             parts.append(probe.unpacked(answer_BL.float(), batch))
     finally:
         for module, mode in modes:
@@ -52,6 +51,18 @@ def errors_if_finite(answer_BG: NDArray[np.float64], pairs: PairBatch) -> Errors
 def judged_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> Errors | None:
     """Squared errors of the model in evaluation mode on some pairs; None where an answer is not finite."""
     return errors_if_finite(answers(probe, model, pairs), pairs)
+
+
+def both_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> tuple[Errors | None, Errors | None]:
+    """Squared errors of the model in evaluation mode, as they are and with each gene's mean error taken away."""
+    answer_BG = answers(probe, model, pairs)
+    errors = errors_if_finite(answer_BG, pairs)
+    if errors is None:
+        return None, None
+    scored_BG = pairs.scored_BG
+    miss_BG = np.where(scored_BG, answer_BG - pairs.after_BG, 0.0)
+    mean_G = miss_BG.sum(axis=0) / np.maximum(scored_BG.sum(axis=0), 1)
+    return errors, errors_if_finite(answer_BG - mean_G, pairs)
 
 
 def perturbed_otherwise(pairs: PairBatch, perturbed: Perturbation) -> PairBatch:

@@ -18,8 +18,9 @@ MOST_TOKENS = 256
 
 
 def invented(
-    probe: Probe, purpose: str, *, p_perturbed: float = 0.0, p_measured: float = 1.0, n_pairs: int | None = None
-) -> ModelBatch:
+    probe: Probe, purpose: str, *, p_perturbed: float = 0.0, p_measured: float = 1.0, n_pairs: int | None = None,
+    most_perturbed: int | None = None, masked_anyway: bool = False,
+) -> ModelBatch:  # fmt: skip
     """Random cells over the model's genes, in the order of the vocabulary, on the device and in the dtype of the probe.
 
     Parameters
@@ -27,19 +28,29 @@ def invented(
     probe : Probe
     purpose : str
         Names the stream of random numbers.
-    p_told, p_measured : float
-        Share of all genes, and of the measured ones; between 0 and 1 every pair has a measured gene and one that is
-        not, if there are two.
+    p_perturbed, p_measured : float
+        Share of the measured genes, and of all; between 0 and 1 every pair has a measured gene and one that is
+        not, if there are two. Where no gene can be unmeasured none is.
     n_pairs : int, optional
-        As many as the exact pairs by default.
+        As many as the exact pairs by default; at least so many where cells are answered in sets.
+    most_perturbed : int, optional
+        Of a pair; as many as a pair can have by default.
+    masked_anyway : bool
+        Leave genes unmeasured where none of the source's is.
     """
     rng = probe.rng("invented", purpose)
     n_genes = len(probe.vocab)
-    token_L = np.sort(rng.choice(n_genes, size=min(n_genes, MOST_TOKENS), replace=False))
-    shape = (probe.n_exact if n_pairs is None else n_pairs, len(token_L))
-    measured_BL = _some(shape, p_measured, rng)
+    # A model whose every batch lists all genes may count on that.
+    n_tokens = n_genes if not probe.masks else min(n_genes, MOST_TOKENS)
+    token_L = np.sort(rng.choice(n_genes, size=n_tokens, replace=False))
+    shape = (probe.n_exact if n_pairs is None else probe.whole_sets(n_pairs), len(token_L))
+    measured_BL = _some(shape, p_measured if probe.masks or masked_anyway else 1.0, rng)
     # Perturbed genes are drawn among the measured ones.
     perturbed_BL = measured_BL & _some(shape, p_perturbed, rng)
+    most = probe.most_perturbed if most_perturbed is None else most_perturbed
+    if most is not None and perturbed_BL.sum(axis=1).max(initial=0) > most:
+        order_BL = np.argsort(np.where(perturbed_BL, rng.uniform(size=shape), 2.0), axis=1)
+        np.put_along_axis(perturbed_BL, order_BL[:, most:], False, axis=1)
     drawn = ModelBatch(
         token_BL=torch.as_tensor(token_L[None].astype(np.int64)),
         before_BL=torch.as_tensor(drawn_values(probe, shape, rng)),
@@ -98,19 +109,6 @@ def columns(batch: ModelBatch, place_L: Tensor) -> ModelBatch:
         target_BL=batch.target_BL[:, place_L],
         measured_BL=batch.measured_BL[:, place_L],
         perturbed_BL=batch.perturbed_BL[:, place_L],
-    )
-
-
-def rows(batch: ModelBatch, which_B: Tensor) -> ModelBatch:
-    """Some pairs of the batch, in any order."""
-    shared = len(batch.token_BL) == 1
-    return ModelBatch(
-        token_BL=batch.token_BL if shared else batch.token_BL[which_B],
-        before_BL=batch.before_BL[which_B],
-        target_BL=batch.target_BL[which_B],
-        measured_BL=batch.measured_BL[which_B],
-        perturbed_BL=batch.perturbed_BL[which_B],
-        row_B=None if batch.row_B is None else batch.row_B[which_B.cpu()],
     )
 
 

@@ -22,12 +22,12 @@ _N_TIMED = 3
 
 def batch_size(probe: Probe) -> int:
     """Pairs of a trial's training batch."""
-    return max(8, min(BATCH_SIZE, BATCH_ENTRIES // len(probe.vocab)))
+    return probe.whole_sets(max(8, min(BATCH_SIZE, BATCH_ENTRIES // len(probe.vocab))))
 
 
 def answer_size(probe: Probe) -> int:
     """Pairs that are answered at once."""
-    return max(4, min(512, ANSWER_ENTRIES // len(probe.vocab)))
+    return probe.whole_sets(max(4, min(512, ANSWER_ENTRIES // len(probe.vocab))))
 
 
 def step_seconds(probe: Probe) -> float:

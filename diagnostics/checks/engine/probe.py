@@ -9,14 +9,16 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
-from typing import Any, TypeVar, final
+from typing import Any, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from diagnostics.checks.engine.copies import copied, drawn_from
 from diagnostics.checks.engine.identities import Deviation
+from diagnostics.checks.engine.restored import kept, schedules_of
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.engine.weights import with_generic_weights
 from gpcp.core.errors import InputError
@@ -24,15 +26,18 @@ from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.random import stream
 from gpcp.model.batch import ModelBatch
-from gpcp.model.torch_seed import torch_seed
 
 MadeT = TypeVar("MadeT")
+Rate: TypeAlias = Callable[[], float]
 
 N_EXACT = 12
 """Pairs that exact checks look at: enough for every identity to meet several masks."""
 
 EXACT_ENTRIES = 6_000
 """Entries (pairs x genes) that they look at, and at least three pairs: a pass over 2,000 genes takes a second."""
+
+_N_MASKS = 256
+"""Pairs among which one that leaves a gene unmeasured is looked for."""
 
 N_SAMPLE = 4_000
 """Pairs that a statistic rests on, and as many held-out ones."""
@@ -121,19 +126,46 @@ class Probe:
         """A few pairs as the source gives them; without a source, random ones with everything measured."""
         if self.subject.pairs is not None:
             return self.drawn(self.n_exact, "few")
-        return _random_pairs(self.vocab, self.n_exact, self.rng("few"))
+        return _random_pairs(self.vocab, self.n_exact, self.rng("few"), self.subject.intent.most_perturbed)
 
     @property
     def n_exact(self) -> int:
-        """Pairs of :attr:`few`."""
-        return min(N_EXACT, max(3, EXACT_ENTRIES // len(self.vocab)))
+        """Pairs of :attr:`few`, in whole sets where cells are answered in sets."""
+        return self.whole_sets(min(N_EXACT, max(3, EXACT_ENTRIES // len(self.vocab))))
+
+    def whole_sets(self, n_pairs: int) -> int:
+        """At least so many pairs, in whole sets."""
+        size = self.subject.intent.set_size
+        return -(-n_pairs // size) * size
+
+    @cached_property
+    def masks(self) -> bool:
+        """Whether a gene can be unmeasured: in some pair of the source, or by intent where there is none."""
+        if not self.subject.intent.masked or self.subject.pairs is None:
+            return self.subject.intent.masked
+        return not bool(self.few.measured_BG.all() and self.drawn(_N_MASKS, "masks").measured_BG.all())
+
+    @cached_property
+    def stores_nan(self) -> bool:
+        """Whether a batch of a few pairs stores NaN anywhere."""
+        batch, after_BL = self.subject.collate(self.few)
+        return any(bool(one.isnan().any()) for one in (batch.before_BL, batch.target_BL, after_BL))
+
+    @cached_property
+    def most_perturbed(self) -> int | None:
+        """Perturbed genes that a pair can have: by intent, else as many as any of the sample has; None if unknown."""
+        if self.subject.intent.most_perturbed is not None or self.subject.pairs is None:
+            return self.subject.intent.most_perturbed
+        return max(1, int(self.sample.perturbed_BG.sum(axis=1).max(initial=0)))
 
     @cached_property
     def masked(self) -> PairBatch:
         """The same with a third of the genes taken as unmeasured at random, other ones in each pair.
 
-        Sources that measure everything would leave every mask untested.
+        Where every pair measures everything they stay as they are: no mask matters there.
         """
+        if not self.masks:
+            return self.few
         rng = self.rng("masked")
         few = self.few
         measured_BG = few.measured_BG & (rng.random(few.measured_BG.shape) < 2 / 3)
@@ -163,10 +195,10 @@ class Probe:
     @cached_property
     def exact_dtype(self) -> torch.dtype:
         """Double precision; single where the model's own code knows no other."""
-        batch, _ = self.subject.collate(self.few.rows(slice(0, 2)))
-        trial = copy.deepcopy(self._model).double().eval()
+        batch, _ = self.subject.collate(self.few.rows(slice(0, self.whole_sets(2))))
+        trial = copied(self._model).double().eval()
         try:
-            with torch.no_grad(), torch_seed(0):
+            with torch.no_grad(), drawn_from(0):
                 self.subject.predict(trial, batch.to(self.device, torch.float64))
         except (RuntimeError, TypeError):
             # A float32 tensor made inside the model does not multiply with float64 ones. What fails in single
@@ -177,7 +209,7 @@ class Probe:
     @cached_property
     def exact_model(self) -> nn.Module:
         """A copy of the model in :attr:`exact_dtype`, in evaluation mode, that remembers nothing of its training."""
-        return copy.deepcopy(self._model).to(self.exact_dtype).eval()
+        return copied(self._model).to(self.exact_dtype).eval()
 
     @property
     def generic_model(self) -> nn.Module:
@@ -193,7 +225,9 @@ class Probe:
         def drawn(probe: "Probe") -> nn.Module:
             batch, _ = probe.exact(probe.few)
             for attempt in range(3):
-                model = with_generic_weights(probe.exact_model, probe.rng("generic", 3 * draw + attempt))
+                model = with_generic_weights(
+                    probe.exact_model, probe.rng("generic", 3 * draw + attempt), positive=attempt > 0
+                )
                 if bool(torch.isfinite(probe.answer(batch, model)[batch.measured_BL]).all()):
                     return model
             return probe.exact_model
@@ -233,8 +267,14 @@ class Probe:
         ``draw`` names the random numbers that a model may take, so that two questions that share it differ in what
         was asked alone.
         """
-        with torch.no_grad(), torch_seed(self.seed_of("answer", draw)):
-            return self.subject.predict(self.exact_model if model is None else model, batch)
+        model = self.exact_model if model is None else model
+        with torch.no_grad(), drawn_from(self.seed_of("answer", draw)):
+            n_pairs, wanted = len(batch), self.whole_sets(len(batch))
+            if wanted == n_pairs:
+                return self.subject.predict(model, batch)
+            # A set that is not whole is filled with pairs of the same batch.
+            filled = batch.rows(torch.arange(wanted, device=batch.before_BL.device) % n_pairs)
+            return self.subject.predict(model, filled)[:n_pairs]
 
     def answer_of(self, pairs: PairBatch) -> NDArray[np.float64]:
         """The exact copy's answer in the order of the vocabulary, float64 (B, G); NaN where a gene has no place."""
@@ -253,41 +293,46 @@ class Probe:
 
     @contextmanager
     def trial(
-        self, purpose: str, *, learning_rate: float | None = None, dropout: bool = True
+        self, purpose: str, *, learning_rate: float | Rate | None = None, dropout: bool = True, redrawn: bool = False
     ) -> Generator[tuple[nn.Module, torch.optim.Optimizer], None, None]:
-        """The model and a fresh optimiser to train; both are put back as they were at the end.
+        """The model and an optimiser to train; all that a step can reach is put back as it was at the end.
 
         Parameters
         ----------
         purpose : str
-            Names the stream of torch's random numbers inside.
-        learning_rate : float, optional
-            Of every parameter group; the optimiser's own by default.
+            Names the stream of random numbers inside: torch's, numpy's and Python's own.
+        learning_rate : float or callable, optional
+            Of every parameter group at every step, whatever a schedule would make of it; the optimiser's own by
+            default.
         dropout : bool
-            False trains in evaluation mode, where nothing is dropped.
+            False begins in evaluation mode, where nothing is dropped; a step may leave it.
+        redrawn : bool
+            Whether generators of the step's own stand elsewhere than they do; else every trial meets the same draws.
         """
         model = self._model
-        weights = copy.deepcopy(model.state_dict())
-        was_training = [(module, module.training) for module in model.modules()]
         optimizer = self._optimizer(model)
-        state = copy.deepcopy(optimizer.state_dict())
+        weights, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
+        was_training = [(module, module.training) for module in model.modules()]
         gradients = [parameter.grad for parameter in model.parameters()]
-        # What was left over from outside would be added to the trial's own.
-        for parameter in model.parameters():
-            parameter.grad = None
-        try:
-            for group in optimizer.param_groups:
-                group["lr"] = group["lr"] if learning_rate is None else learning_rate
-            model.train(dropout)
-            with torch_seed(self.seed_of("trial", purpose)):
-                yield model, optimizer
-        finally:
-            model.load_state_dict(weights)
-            optimizer.load_state_dict(state)
-            for module, mode in was_training:
-                module.training = mode
-            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-                parameter.grad = gradient
+        with (
+            kept(self.subject.training_step, model, optimizer, redrawn=redrawn),
+            schedules_of(optimizer, held=learning_rate is not None),
+            _at_rate(optimizer, learning_rate),
+        ):
+            # What was left over from outside would be added to the trial's own.
+            for parameter in model.parameters():
+                parameter.grad = None
+            try:
+                model.train(dropout)
+                with drawn_from(self.seed_of("trial", purpose)):
+                    yield model, optimizer
+            finally:
+                model.load_state_dict(weights)
+                optimizer.load_state_dict(state)
+                for module, mode in was_training:
+                    module.training = mode
+                for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                    parameter.grad = gradient
 
     def batches(self, purpose: str, *, batch_size: int = 64) -> Iterator[PairBatch]:
         """Training batches for ever, pass after pass."""
@@ -299,7 +344,9 @@ class Probe:
             empty = True
             for batch in source.pairs(batch_size=batch_size, seed=self.seed_of("train", purpose, one_pass)):
                 empty = False
-                yield batch
+                whole = len(batch) // self.subject.intent.set_size * self.subject.intent.set_size
+                if whole:
+                    yield batch if whole == len(batch) else batch.rows(slice(0, whole))
             if empty:
                 raise InputError("the source gives no pair")
             one_pass += 1
@@ -316,10 +363,32 @@ class Probe:
         return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
 
 
-def _random_pairs(vocab: GeneVocab, n_pairs: int, rng: np.random.Generator) -> PairBatch:
-    """Pairs of standard normal values, half of the genes perturbed."""
+@contextmanager
+def _at_rate(optimizer: torch.optim.Optimizer, learning_rate: float | Rate | None) -> Generator[None]:
+    """Within the block every step is made at this rate, whatever the training step sets it to."""
+    if learning_rate is None:
+        yield
+        return
+
+    def at_rate(*_: object) -> None:
+        rate = learning_rate() if callable(learning_rate) else learning_rate
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    at_rate()
+    handle = optimizer.register_step_pre_hook(at_rate)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _random_pairs(vocab: GeneVocab, n_pairs: int, rng: np.random.Generator, most: int | None) -> PairBatch:
+    """Pairs of standard normal values, half of the genes perturbed, or as many as a pair can have."""
     shape = (n_pairs, len(vocab))
     perturbed_BG = rng.random(shape) < 0.5
+    if most is not None:
+        perturbed_BG[:, most:] = False
     # One gene perturbed and one scored in every pair.
     perturbed_BG[:, 0], perturbed_BG[:, -1] = True, False
     number_B = np.arange(n_pairs, dtype=np.int64)

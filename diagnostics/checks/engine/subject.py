@@ -184,11 +184,13 @@ def forward_of(model: nn.Module, n_genes: int) -> Forward:
     InputError
         It takes neither one argument nor those four.
     """
-    if isinstance(model, GenePerturbationTransformer):
+    # A compiled module takes what the one that was compiled takes, and says nothing of it.
+    own = getattr(model, "_orig_mod", model)
+    if isinstance(own, GenePerturbationTransformer):
         return _with_batch
     parameters = [
         parameter
-        for parameter in inspect.signature(model.forward).parameters.values()
+        for parameter in inspect.signature(own.forward).parameters.values()
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     n_needed = sum(parameter.default is parameter.empty for parameter in parameters)

@@ -1,6 +1,5 @@
 """Weights of any model: drawn anew, without dropout, as one vector, and those that it does not register."""
 
-import copy
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -10,18 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from diagnostics.checks.engine.copies import copied
 from gpcp.model.transformer import GenePerturbationTransformer
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
-def with_generic_weights(model: nn.Module, rng: np.random.Generator) -> nn.Module:
+def with_generic_weights(model: nn.Module, rng: np.random.Generator, *, positive: bool = False) -> nn.Module:
     """A copy whose parameters are all drawn: normal, as wide as keeps a sum over inputs near 1.
 
-    What is 1 throughout, as a norm's scale is, is drawn around 1. Buffers stay as they are, but for the units of our
+    What is 1 throughout, as a norm's scale is, is drawn around 1; where ``positive``, what is positive throughout, as a
+    scale whose logarithm is taken, stays so. Buffers stay as they are, but for the units of our
     own transformer, by which genes of equal values would be distinguished though nothing else does.
     """
-    drawn = copy.deepcopy(model)
+    drawn = copied(model)
     with torch.no_grad():
         if isinstance(drawn, GenePerturbationTransformer):
             drawn.centre_G.zero_()
@@ -30,7 +31,9 @@ def with_generic_weights(model: nn.Module, rng: np.random.Generator) -> nn.Modul
             if not parameter.is_floating_point():
                 continue
             normal = torch.as_tensor(rng.standard_normal(tuple(parameter.shape))).to(parameter)
-            if parameter.ndim >= 2:
+            if positive and bool((parameter > 0).all()):
+                parameter.mul_((0.5 * normal).exp())
+            elif parameter.ndim >= 2:
                 parameter.copy_(normal * (parameter.numel() / max(1, parameter.shape[0])) ** -0.5)
             elif bool((parameter == 1).all()):
                 parameter.copy_(1 + 0.3 * normal)
@@ -41,7 +44,7 @@ def with_generic_weights(model: nn.Module, rng: np.random.Generator) -> nn.Modul
 
 def scaled(model: nn.Module, factor: float, rng: np.random.Generator) -> nn.Module:
     """A copy whose parameters are multiplied by ``factor``, each with a sign of its own."""
-    other = copy.deepcopy(model)
+    other = copied(model)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(factor * float(rng.choice([-1.0, 1.0])))

@@ -7,14 +7,15 @@ model is trained by. A rate's *gain* is how far that error falls.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import erfc, sqrt
 from typing import final
 
-from diagnostics.checks.engine.answers import judged_errors
+from diagnostics.checks.engine.answers import both_errors
 from diagnostics.checks.engine.budget import answer_size, batch_size, steps_within
 from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.optimiser.schedule import schedule_of
 from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors
 from gpcp.core.pairs import PairBatch
@@ -39,6 +40,12 @@ USABLE = 0.5
 HOPELESS = 0.1
 """A rate that reaches less than this share of the best one's reduction is a cause by itself."""
 
+LONGER_STEPS, LONGER_SECONDS = 1_000, 12.0
+"""What a rate below the best is given before it is called a cause."""
+
+LOWEST = 1e-3
+"""Share of the best rate below which no run is long enough."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -50,10 +57,13 @@ class RatePoint:
     rate : float
     errors : Errors or None
         On the judged pairs; None where the predictions were no longer finite.
+    centred : Errors or None
+        The same after each gene's mean error is taken away, which a bias alone would win.
     """
 
     rate: float
     errors: Errors | None
+    centred: Errors | None = None
 
     @property
     def loss(self) -> float:
@@ -76,12 +86,26 @@ class RangeTest:
         In the order of their rates.
     repeats : tuple of float
         Losses of the best rate with other batches: the spread between seeds.
+    centred_start : Errors or None
+        As ``start``, after each gene's mean error is taken away.
     """
 
     start: Errors | None
     n_steps: int
     points: tuple[RatePoint, ...]
     repeats: tuple[float, ...]
+    centred_start: Errors | None = None
+
+    @property
+    def by_input(self) -> "RangeTest":
+        """The same without what a constant for each gene wins, where some rate wins more than that.
+
+        The offset of log1p(TPM) takes most of a short training, and the highest rates are the fastest at it: they say
+        little of the rate at which the model learns.
+        """
+        points = tuple(replace(one, errors=one.centred) for one in self.points)
+        centred = replace(self, start=self.centred_start, points=points, repeats=())
+        return centred if centred.learns else self
 
     @property
     def best(self) -> RatePoint:
@@ -130,10 +154,10 @@ def range_test_of(probe: Probe) -> RangeTest:
 
 def run_range_test(probe: Probe) -> RangeTest:
     """Try decades until the best has neighbours, half decades about it, and the best with other streams of batches."""
-    judged = probe.drawn(min(N_JUDGED, 4 * answer_size(probe)), "ladder judged")
+    judged = _judged(probe)
     n_steps = steps_within(probe, N_STEPS, SECONDS / _N_RATES)
     with probe.trial("ladder start") as (model, _):
-        start = judged_errors(probe, model, judged)
+        start, centred_start = both_errors(probe, model, judged)
     if start is None:
         return RangeTest(start=None, n_steps=n_steps, points=(), repeats=())
     points: dict[float, RatePoint] = {}
@@ -162,8 +186,16 @@ def run_range_test(probe: Probe) -> RangeTest:
     best = best_of(tuple(points))
     repeats = tuple(_rate_point(probe, best, judged, n_steps, f"ladder again {turn}").loss for turn in range(2))
     return RangeTest(
-        start=start, n_steps=n_steps, points=tuple(points[rate] for rate in sorted(points)), repeats=repeats
+        start=start,
+        n_steps=n_steps,
+        points=tuple(points[rate] for rate in sorted(points)),
+        repeats=repeats,
+        centred_start=centred_start,
     )
+
+
+def _judged(probe: Probe) -> PairBatch:
+    return probe.drawn(min(N_JUDGED, 4 * answer_size(probe)), "ladder judged")
 
 
 def best_rate(probe: Probe) -> float | None:
@@ -177,11 +209,10 @@ def best_rate(probe: Probe) -> float | None:
 
 
 def given_rate(probe: Probe) -> float | None:
-    """The rate that the subject's optimiser is set to; None where there is none, or it is 0."""
+    """The highest rate that the subject's optimiser is set to by its schedule; None where there is none, or it is 0."""
     if probe.subject.make_optimizer is None:
         return None
-    with probe.trial("given rate") as (_, optimizer):
-        rate = float(optimizer.param_groups[0]["lr"])
+    rate = float(schedule_of(probe).highest_T[0])
     return rate if rate > 0 and math.isfinite(rate) else None
 
 
@@ -192,7 +223,8 @@ def _rate_point(probe: Probe, rate: float, judged: PairBatch, n_steps: int, batc
             loss = probe.subject.step(model, optimizer, next(stream))
             if not math.isfinite(loss):
                 return RatePoint(rate=rate, errors=None)
-        return RatePoint(rate=rate, errors=judged_errors(probe, model, judged))
+        errors, centred = both_errors(probe, model, judged)
+        return RatePoint(rate=rate, errors=errors, centred=centred)
 
 
 @check(
@@ -211,7 +243,8 @@ def rate(probe: Probe) -> CheckResult:
             outcome="not_applicable",
             message="the training step holds its own optimiser: give it too, to try other rates",
         )
-    range_test = range_test_of(probe)
+    everything = range_test_of(probe)
+    range_test = everything.by_input
     if range_test.start is None:
         return CheckResult(
             outcome="inconclusive",
@@ -231,7 +264,8 @@ def rate(probe: Probe) -> CheckResult:
     low, high = range_test.usable
     share = range_test.gain(point) / range_test.gain(range_test.best)
     advice = f"use about {range_test.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
-    spread = max((range_test.best.loss, *range_test.repeats)) - min((range_test.best.loss, *range_test.repeats))
+    again = (everything.best.loss, *everything.repeats)
+    spread = max(again) - min(again)
     seen = (
         f"{range_test.n_steps} steps at {given:.2g} reach {max(share, -1.0):.1%} of the best rate's reduction, "
         f"{range_test.best.rate:.2g} ({range_test.start.loss:.4g} -> {range_test.best.loss:.4g}, seeds "
@@ -239,6 +273,14 @@ def rate(probe: Probe) -> CheckResult:
     )
     p = _p_hopeless(range_test, point)
     hopeless = p < ALPHA and not low <= given <= high
+    if hopeless and LOWEST * range_test.best.rate < given < range_test.best.rate:
+        # A lower rate is slower, and no less able: it is given as many steps as can be afforded.
+        n_steps = steps_within(probe, LONGER_STEPS, LONGER_SECONDS)
+        longer = _rate_point(probe, given, _judged(probe), n_steps, "ladder")
+        longer = longer if range_test is everything else replace(longer, errors=longer.centred)
+        p = _p_hopeless(range_test, longer)
+        hopeless = p < ALPHA
+        seen += f"; {n_steps} steps reach {max(range_test.gain(longer) / range_test.gain(range_test.best), -1.0):.1%}"
     return CheckResult(
         outcome="fail" if hopeless else "pass" if low <= given <= high else "inconclusive",
         message=seen if share >= 0 else f"{seen}: the loss rises",

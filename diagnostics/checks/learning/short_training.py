@@ -184,15 +184,17 @@ def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> 
     part = fit.part.of(judged)
     seen: deque[PairBatch] = deque(maxlen=-(-N_SEEN // size))
     waited_s, worked_s, n_timed, diverged = 0.0, 0.0, 0, False
-    with probe.trial("short training", learning_rate=rate) as (model, optimizer):
+    step = 0
+
+    def paced() -> float:
+        return rate * pace(step, n_steps) if rate is not None else 0.0
+
+    with probe.trial("short training", learning_rate=None if rate is None else paced) as (model, optimizer):
         batches = training_batches(probe, size)
         for step in range(n_steps):
             start_s = time.perf_counter()
             pairs = next(batches)
             ready_s = time.perf_counter()
-            if rate is not None:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * pace(step, n_steps)
             loss = probe.subject.step(model, optimizer, pairs)
             if not math.isfinite(loss):
                 diverged = True

@@ -11,16 +11,23 @@ import torch
 from torch import Tensor
 
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import LARGEST, verdict
+from diagnostics.checks.engine.copies import copied, drawn_from
+from diagnostics.checks.engine.identities import LARGEST, as_risk, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import without_dropout
+from diagnostics.checks.optimiser.one_step import (
+    HALF_PRECISION,
+    Objective,
+    gap,
+    habits_of,
+    objective_of,
+    one_step,
+    with_answer,
+)
 from diagnostics.results.check_result import CheckResult
 
 _JUNK = 1e6
 _SLACK = 1e-9
-_HALF_PRECISION = 1e-2
-"""Two roundings to 8 bits: a training step may work in half precision."""
-
 _REPAIR = "score torch.where(scored, prediction - after, 0): choose before any arithmetic"
 
 
@@ -50,7 +57,9 @@ class Case:
 
 
 def case_of(probe: Probe, purpose: str, *, distance: float = 0.3) -> Case:
-    """Pairs with partial masks, the last of which scores nothing, and predictions that miss everywhere on either side.
+    """Pairs with partial masks, and predictions that miss everywhere on either side.
+
+    The last pair scores nothing where any pair of the sample does so.
 
     They miss by 1 to 2 times ``distance``, in units of the values' range.
     """
@@ -61,19 +70,13 @@ def case_of(probe: Probe, purpose: str, *, distance: float = 0.3) -> Case:
     lo, hi = probe.value_range
     shape = tuple(after_BL.shape)
     miss_BL = rng.choice([-1.0, 1.0], shape) * rng.uniform(1, 2, shape) * distance * (hi - lo)
-    scored_BL = batch.scored_BL.to(device).clone()
-    if len(scored_BL) > 1:
+    scored_BL = probe.subject.counted(batch).to(device).clone()
+    # A pair that scores nothing is a matter of the loss only where there are such pairs.
+    if len(scored_BL) > 1 and probe.subject.pairs is not None and not probe.sample.scored_BG.any(axis=1).all():
         scored_BL[-1] = False
     return Case(
         prediction_BL=after_BL + torch.as_tensor(miss_BL, device=device), after_BL=after_BL, scored_BL=scored_BL
     )
-
-
-def _gap(one: float, other: float) -> float:
-    """Relative difference of two losses."""
-    if not (np.isfinite(one) and np.isfinite(other)):
-        return LARGEST
-    return abs(one - other) / max(abs(one), abs(other), 1e-300)
 
 
 @check(
@@ -121,8 +124,9 @@ def scored_only(probe: Probe) -> CheckResult:
     cause="bug", kind="exact", needs=("loss",),
 )  # fmt: skip
 def nan_unscored(probe: Probe) -> CheckResult:
-    """NaN times a mask's 0 is NaN."""
-    return _unscored(probe, float("nan"), "NaN", _REPAIR)
+    """NaN times a mask's 0 is NaN; a risk alone unless a batch of these pairs stores NaN."""
+    found = _unscored(probe, float("nan"), "NaN", _REPAIR)
+    return found if probe.stores_nan else as_risk(found, "were NaN stored there; no batch of these pairs stores any")
 
 
 def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> CheckResult:
@@ -136,7 +140,7 @@ def _unscored(probe: Probe, junk: float, what: str, next_step: str) -> CheckResu
         now, now_BL = altered.loss_and_gradient(probe)
         scale = float(gradient_BL.abs().max()) + 1e-300
         moved = float(torch.nan_to_num((now_BL - gradient_BL)[case.scored_BL], nan=LARGEST).abs().max()) / scale
-        worst = max(worst, _gap(value, now), moved)
+        worst = max(worst, gap(value, now), moved)
         outside = max(outside, float(torch.nan_to_num(now_BL[~case.scored_BL], nan=LARGEST).abs().max()) / scale)
     n = int((~case.scored_BL).sum())
     good = worst <= _SLACK and outside == 0
@@ -253,13 +257,13 @@ def padding(probe: Probe) -> CheckResult:
 
 def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str) -> CheckResult:
     (value, _), (now, _) = case.loss_and_gradient(probe), other.loss_and_gradient(probe)
-    gap = _gap(value, now)
+    apart = gap(value, now)
     return verdict(
-        good=gap <= _SLACK,
-        message=f"{what} leaves the loss at {value:.4g}" if gap <= _SLACK else f"{what} takes the loss from "
+        good=apart <= _SLACK,
+        message=f"{what} leaves the loss at {value:.4g}" if apart <= _SLACK else f"{what} takes the loss from "
         f"{value:.4g} "
         f"to {now:.4g}", next_step=next_step,
-        statistic=gap, null=0.0, tolerance=_SLACK, n=int(case.scored_BL.sum()),
+        statistic=apart, null=0.0, tolerance=_SLACK, n=int(case.scored_BL.sum()),
     )  # fmt: skip
 
 
@@ -270,20 +274,56 @@ def _same_value(probe: Probe, case: Case, other: Case, what: str, next_step: str
     cause="bug", kind="exact", needs=("model", "loss", "optimizer"),
 )  # fmt: skip
 def reported(probe: Probe) -> CheckResult:
-    """One step on a few pairs, with dropout at 0, against the model and the loss that are given."""
-    subject = probe.subject
-    if subject.training_step is None:
+    """One step on a few pairs, with dropout at 0 and in the step's own mode, against the model and the loss given.
+
+    A sum of the loss and of a term that no target enters is what is meant, such as a divergence or a penalty. So is
+    another quantity, such as a likelihood, that every target pulls towards itself.
+    """
+    if probe.subject.training_step is None:
         return CheckResult(
             outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
         )
-    with probe.trial("reported", dropout=False) as (model, optimizer), without_dropout(model):
-        value = float(subject.composed_loss(model, probe.few).detach())
-        loss = subject.step(model, optimizer, probe.few)
-    gap = _gap(value, loss)
-    return verdict(
-        good=gap <= _HALF_PRECISION,
-        message=f"the training step reports {loss:.4g}, and the loss of its batch is {value:.4g}",
-        next_step="look at what the step averages over, which mask it passes, and whether it passes the model the "
-        "batch that it scores",
-        statistic=gap, null=0.0, tolerance=_HALF_PRECISION, n=len(probe.few),
+    found = objective_of(probe)
+    what = f"the training step reports {found.reported:.4g}, and the loss of its batch is {found.value:.4g}"
+    if found.kind == "random" and np.isfinite(found.reported):
+        return CheckResult(
+            outcome="not_applicable",
+            message=f"the step draws at random, and what it reports cannot be compared with the loss: {what}",
+        )
+    apart, note = gap(found.value, found.reported), ""
+    if found.kind == "plus":
+        note = "they differ by what no target enters, such as a divergence or a penalty"
+    elif found.kind == "other" and _pulled_by_every_target(probe, found):
+        note = "another quantity, which every target pulls towards itself, as a likelihood does"
+    return CheckResult(
+        outcome="pass" if found.kind == "same" or note else "fail", message=f"{what}: {note}" if note else what,
+        next_step="" if found.kind == "same" or note else "look at what the step averages over, which mask it passes, "
+        "and whether it passes the model the batch that it scores",
+        statistic=apart, null=0.0, tolerance=HALF_PRECISION, n=len(probe.few),
     )  # fmt: skip
+
+
+_N_PULLED = 12
+
+
+def _pulled_by_every_target(probe: Probe, found: Objective) -> bool:
+    """Whether the step reports less when the prediction itself is to be predicted, at one scored gene at a time.
+
+    Not so where it counts another mask: then it is the loss that is given, of genes that should not count.
+    """
+    subject, pairs = probe.subject, probe.few
+    model = copied(probe.exact_model).train(habits_of(probe).training)
+    batch, after_BL = probe.exact(pairs)
+    with torch.no_grad(), without_dropout(model), drawn_from(0):
+        answer_BL = subject.predict(model, batch)
+    masks = (batch.measured_BL, torch.ones_like(batch.measured_BL))
+    of_masks = [float(subject.scalar_loss(answer_BL, after_BL, mask_BL)) for mask_BL in masks]
+    if any(gap(one, found.reported) <= HALF_PRECISION for one in of_masks):
+        return False
+    answer_BG = probe.unpacked(answer_BL, batch)
+    places = np.argwhere(pairs.scored_BG & np.isfinite(answer_BG))
+    chosen = probe.rng("pulled").permutation(len(places))[:_N_PULLED]
+    return all(
+        one_step(probe, pairs=with_answer(pairs, row, gene, float(answer_BG[row, gene]))).reported < found.reported
+        for row, gene in places[chosen].tolist()
+    )

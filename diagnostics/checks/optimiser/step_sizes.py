@@ -4,8 +4,6 @@ The same step is taken twice from the same weights, once with every gradient's s
 moves is independent of the gradient (decay), half their difference is what follows it.
 """
 
-from itertools import islice
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,12 +12,18 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import flat
-from diagnostics.checks.optimiser.wiring import one_step, true_gradient
+from diagnostics.checks.optimiser.one_step import habits_of, objective_of, one_step, reported_after, true_loss
+from diagnostics.checks.optimiser.schedule import OVER, schedule_of
 from diagnostics.results.check_result import CheckResult
 
-_N_STEPS, _N_PAIRS = 32, 3
 _LEAST_LEFT = 0.1
-"""Share of the rate that must be left after so few steps: no run is that short."""
+"""Share of the rate that must be left after some dozens of steps: no run is that short."""
+
+_SHORTEST = 150
+"""Steps without which no model can be judged: a schedule that is over by then leaves nothing to learn by."""
+
+_NEARLY = 0.9
+"""Share of its declared length that a schedule must last to be taken at its word."""
 
 _FIRST_STEP = (0.5, 2.0)
 _MOST_DECAY = 0.5
@@ -37,29 +41,39 @@ _WIRING = ("optimiser.gradients", "optimiser.moves_parameters", "optimiser.holds
     cause="optimiser", kind="exact", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
 def learning_rate(probe: Probe) -> CheckResult:
-    """The rates in force over some steps; a schedule shows where the training step applies it."""
+    """The rates in force over some steps, and those of a schedule that is found, played to its end without training.
+
+    How long a run will be is not known, but none that can be judged is as short as :data:`_SHORTEST` steps. A schedule
+    that says itself when it ends is taken at its word.
+    """
     if probe.subject.make_optimizer is None:
         return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
-    rates: list[list[float]] = []
-    with probe.trial("learning rate") as (model, optimizer):
-        for pairs in islice(probe.batches("learning rate", batch_size=_N_PAIRS), _N_STEPS):
-            rates.append([float(group["lr"]) for group in optimizer.param_groups])
-            # Without a step of its own nothing can change the rate.
-            if probe.subject.training_step is None:
-                break
-            probe.subject.step(model, optimizer, pairs)
-        rates.append([float(group["lr"]) for group in optimizer.param_groups])
-    highest = [max(rate) for rate in zip(*rates, strict=True)]
-    left = [last / most if most > 0 else 0.0 for last, most in zip(rates[-1], highest, strict=True)]
-    n_steps = len(rates) - 1
-    if min(highest) <= 0:
-        message = f"the learning rate of {sum(one <= 0 for one in highest)} parameter groups is 0 over {n_steps} steps"
-    else:
-        message = f"the learning rate is {max(rates[0]):.3g} at first and {min(rates[-1]):.3g} after {n_steps} steps"
-    return verdict(
-        good=min(left) >= _LEAST_LEFT, message=message,
-        next_step="set a rate above 0; call scheduler.step() as often as its schedule means: an epoch is no step",
-        statistic=min(left), null=1.0, tolerance=_LEAST_LEFT, n=n_steps,
+    found = schedule_of(probe)
+    highest, first, last = found.highest_T, found.rate_ST[0], found.rate_ST[found.n_seen]
+    message = f"the learning rate is {first.max():.3g} at first and {last.min():.3g} after {found.n_seen} steps"
+    if not (highest > 0).all():
+        message = f"the learning rate of {int((highest <= 0).sum())} parameter groups is 0 over {found.n_seen} steps"
+    shortest, share = (_SHORTEST, OVER) if found.advanced else (found.n_seen, _LEAST_LEFT)
+    over_at = found.over_at(share)
+    early = found.over_at(_LEAST_LEFT)
+    if early is not None and early <= found.n_seen:
+        over_at, share = early, _LEAST_LEFT
+    ended = over_at is not None and over_at <= shortest
+    told = found.declared_end is not None and over_at is not None and over_at >= _NEARLY * found.declared_end
+    names = " and ".join(dict.fromkeys(found.names)) or "schedule"
+    if over_at is not None and (highest > 0).all():
+        unit = "steps" if found.advanced or not found.names else "of its own steps, which may be epochs"
+        message = f"{message}; of its {names} less than {share:.0%} of the highest, {highest.max():.3g}, is left for "
+        message += f"good after {over_at} {unit}" + (", as it is declared" if told else "")
+    good = bool((highest > 0).all()) and (not ended or told)
+    return CheckResult(
+        outcome="pass" if good else "fail", message=message,
+        next_step="train no longer than that" if good and over_at is not None
+        else "" if good
+        else "set a rate above 0, and a schedule as long as the run: its length counts steps where every step advances "
+        "it, and epochs where every epoch does",
+        statistic=float(over_at) if over_at is not None else float(len(found.rate_ST)), tolerance=float(shortest),
+        n=len(found.rate_ST) - 1,
     )  # fmt: skip
 
 
@@ -170,10 +184,16 @@ def decay(probe: Probe) -> CheckResult:
     cause="optimiser", kind="exact", needs=_PARTS, explained_by=_WIRING,
 )  # fmt: skip
 def descends(probe: Probe) -> CheckResult:
-    """The derivative of the exact loss along the step, so that a rate that is too large is no matter of sign."""
+    """The derivative of the exact loss along the step, so that a rate that is too large is no matter of sign.
+
+    Where the step lowers another quantity than the loss that is given, what it reports itself of the same pairs at the
+    same draw, after ever smaller parts of its own move.
+    """
     _, moved_E, _ = _parts(probe)
+    if objective_of(probe).kind in ("other", "random"):
+        return _by_report(probe, moved_E)
     parameters = list(probe.exact_model.parameters())
-    slope_E = flat(true_gradient(probe), parameters)
+    slope_E = flat(true_loss(probe)[1], parameters)
     length = float(np.linalg.norm(moved_E) * np.linalg.norm(slope_E))
     if length == 0:
         return CheckResult(outcome="not_applicable", message="a step moves nothing, or the loss has no gradient")
@@ -184,4 +204,25 @@ def descends(probe: Probe) -> CheckResult:
         "gradient)",
         next_step="look at the sign of the loss and at the optimiser's maximize",
         statistic=cosine, null=-1.0, tolerance=0.0, n=len(moved_E),
+    )  # fmt: skip
+
+
+_PARTS_OF_A_MOVE = (1.0, 0.3, 0.1, 0.03, 0.01)
+
+
+def _by_report(probe: Probe, moved_E: NDArray[np.float64]) -> CheckResult:
+    if not habits_of(probe).repeatable:
+        return CheckResult(outcome="not_applicable", message="two steps at one draw of random numbers differ")
+    start = one_step(probe).reported
+    if not moved_E.any() or not np.isfinite(start):
+        return CheckResult(outcome="not_applicable", message="a step moves nothing, or reports no number")
+    falls = [start - reported_after(probe, share) for share in _PARTS_OF_A_MOVE]
+    best = max(falls)
+    return verdict(
+        good=best > 0,
+        message=f"at the same draw a part of the step lowers what it reports by {best:.3g}, from {start:.4g}"
+        if best > 0
+        else f"no part of its own step lowers what it reports of the same pairs, {start:.4g}",
+        next_step="look at the sign of the loss and at the optimiser's maximize",
+        statistic=best, null=0.0, tolerance=0.0, n=len(moved_E),
     )  # fmt: skip

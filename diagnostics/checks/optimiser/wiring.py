@@ -1,25 +1,37 @@
 """Checks that the training step updates every parameter along the gradient of the loss.
 
 A step is taken on a few pairs without dropout, and put back. Its gradients are read where autograd has just added
-them up, whether the step clears them afterwards or not, so that any custom training step can be checked.
+them up, whether the step clears them afterwards or not, so that any custom training step can be checked. What the step
+lowers, and whether it draws at random, is settled first: see :mod:`diagnostics.checks.optimiser.one_step`.
 """
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from torch.utils.hooks import RemovableHandle
 
 from diagnostics.checks.engine.check import check
+from diagnostics.checks.engine.copies import copied, drawn_from
 from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import entries, flat, without_dropout
+from diagnostics.checks.optimiser.one_step import (
+    MOST_ACCUMULATED,
+    habits_of,
+    objective_of,
+    one_step,
+    other_answers,
+    true_loss,
+    until_updated,
+    updates,
+    watched,
+)
 from diagnostics.results.check_result import CheckResult
 
 _HALF_PRECISION = 0.05
@@ -27,51 +39,6 @@ _HALF_PRECISION = 0.05
 
 _NEGLIGIBLE = 1e-6
 """A gradient this much smaller than the largest parameter's is rounding in single precision."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """What one step did to the weights of a fresh trial.
-
-    Parameters
-    ----------
-    gradient : tuple of Tensor or None
-        Of each parameter, as autograd left it.
-    move_E : float64, (E,)
-        Weights after minus weights before.
-    """
-
-    gradient: tuple[Tensor | None, ...]
-    move_E: NDArray[np.float64]
-
-
-@contextmanager
-def _watched(model: nn.Module, *, sign: float = 1.0) -> Generator[dict[str, Tensor]]:
-    """Gradients by the name of their parameter as soon as they are added up; multiplied by ``sign`` before that."""
-    seen: dict[str, Tensor] = {}
-
-    def turned(gradient: Tensor) -> Tensor:
-        return sign * gradient
-
-    hooks: list[RemovableHandle] = []
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-
-        def keep(one: Tensor, name: str = name) -> None:
-            if one.grad is not None:
-                seen[name] = one.grad.detach().clone()
-
-        # torch's own stubs leave parts of these signatures open.
-        hooks.append(parameter.register_post_accumulate_grad_hook(keep))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        if sign != 1.0:
-            hooks.append(parameter.register_hook(turned))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager
@@ -102,33 +69,6 @@ def _swallowed(parameter: Tensor, group: Mapping[str, Any]) -> bool:
         size = size / (size + float(group["eps"]))
     weight = parameter.detach().abs().double()
     return bool((float(group["lr"]) * size <= 4 * torch.finfo(parameter.dtype).eps * weight).all())
-
-
-def one_step(probe: Probe, *, sign: float = 1.0) -> Step:
-    """The first step of a fresh optimiser."""
-    with probe.trial("one step", dropout=False) as (model, optimizer), without_dropout(model):
-        # One that exists may have a state: its first step is what is measured.
-        optimizer.state.clear()
-        parameters = list(model.parameters())
-        before_E = flat(parameters, parameters)
-        with _watched(model, sign=sign) as seen:
-            probe.subject.step(model, optimizer, probe.few)
-        return Step(
-            gradient=tuple(seen.get(name) for name, _ in model.named_parameters()),
-            move_E=flat(parameters, parameters) - before_E,
-        )
-
-
-def true_gradient(probe: Probe) -> tuple[Tensor | None, ...]:
-    """Of the composed loss, by the parameters of the exact copy."""
-    model = probe.exact_model
-    batch, after_BL = probe.exact(probe.few)
-    loss = probe.subject.lowered(model, batch, after_BL)
-    if not loss.requires_grad:
-        return tuple(None for _ in model.parameters())
-    parameters = [one for one in model.parameters() if one.requires_grad]
-    found = iter(torch.autograd.grad(loss, parameters, allow_unused=True))
-    return tuple(next(found) if one.requires_grad else None for one in model.parameters())
 
 
 def _named(names: list[str]) -> str:
@@ -170,14 +110,25 @@ def precision(probe: Probe) -> CheckResult:
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
 )  # fmt: skip
 def holds_parameters(probe: Probe) -> CheckResult:
-    """The very tensors, not equal ones."""
+    """The very tensors, not equal ones; where a step updates by several optimisers, one of them."""
     if probe.subject.make_optimizer is None:
         return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
-    with probe.trial("holds parameters") as (model, optimizer):
-        held = {id(one) for group in optimizer.param_groups for one in group["params"]}
+    intent = probe.subject.intent
+    with probe.trial("holds parameters", dropout=False) as (model, optimizer):
+        with updates() as made:
+            if probe.subject.training_step is not None:
+                until_updated(probe, model, optimizer, probe.few)
+        groups = [group for one in {id(one): one for one in (optimizer, *made)}.values() for group in one.param_groups]
+        held = {id(one) for group in groups for one in group["params"]}
         named = {name: id(one) for name, one in model.named_parameters() if one.requires_grad}
-    missing = [name for name, number in named.items() if number not in held]
-    n_strangers = len(held - set(named.values()))
+    own = {id(one) for group in optimizer.param_groups for one in group["params"]}
+    missing = [
+        name
+        for name, number in named.items()
+        if number not in held and not (intent.is_frozen(name) or intent.is_unused(name))
+    ]
+    # Frozen ones may be held: they get no gradient.
+    n_strangers = len(own - {id(one) for one in model.parameters()})
     message = f"the optimiser holds all {len(named)} parameters of the model"
     if missing:
         message = (
@@ -188,7 +139,7 @@ def holds_parameters(probe: Probe) -> CheckResult:
     return verdict(
         good=not missing, message=message,
         next_step="build the optimiser from model.parameters() of the very model that is trained, after the last "
-        "change of its layers",
+        "change of its layers; what is frozen on purpose is named by Intent(frozen=...)",
         statistic=float(len(missing)), null=0.0, tolerance=0.0, n=len(named),
     )  # fmt: skip
 
@@ -201,21 +152,81 @@ def holds_parameters(probe: Probe) -> CheckResult:
     explained_by=("architecture.gradients", "loss.finite"),
 )  # fmt: skip
 def step_gradients(probe: Probe) -> CheckResult:
-    """Parameter by parameter, up to one positive factor for all; a step may scale its loss."""
+    """Parameter by parameter, up to one positive factor for all; a step may scale its loss.
+
+    Where the step lowers the loss and a term that no target enters, what two targets change in the gradients is held
+    against what they change in those of the loss. Where it lowers another quantity, only a gradient that is missing
+    is a fault.
+    """
+    objective, seen = objective_of(probe), one_step(probe).gradient
+    if any(one is not None and not bool(one.isfinite().all()) for one in seen):
+        return verdict(
+            good=False, message="the training step's gradients are not finite", statistic=LARGEST, tolerance=0.0,
+            next_step="look for a loss scale that is too large, and for half precision",
+        )  # fmt: skip
+    found = _compared(probe, true_loss(probe)[1], seen) if objective.kind == "same" else None
+    if found is not None and found.outcome != "fail":
+        return found
+    if objective.kind in ("same", "plus") and habits_of(probe).repeatable:
+        other = other_answers(probe)
+        truth = _less(true_loss(probe)[1], true_loss(probe, other)[1])
+        beside = _compared(probe, truth, _less(seen, one_step(probe, pairs=other).gradient))
+        if beside.outcome == "pass":
+            return replace(beside, message=f"{beside.message}; beside it the step lowers a term that no target enters")
+        return beside if found is None else found
+    return _arriving(probe, seen) if found is None or habits_of(probe).random else found
+
+
+Gradients = tuple[Tensor | None, ...]
+
+
+def _less(some: Gradients, others: Gradients) -> Gradients:
+    return tuple(
+        one if other is None else -other if one is None else one - other
+        for one, other in zip(some, others, strict=True)
+    )
+
+
+def _arriving(probe: Probe, seen: Gradients) -> CheckResult:
+    """Whether every parameter on which predictions depend gets a gradient, whatever the step lowers."""
+    model = copied(probe.exact_model).train(habits_of(probe).training)
+    names = [name for name, one in model.named_parameters() if one.requires_grad]
+    batch, _ = probe.exact(probe.few)
+    with without_dropout(model), drawn_from(probe.seed_of("arriving")):
+        answer = probe.subject.predict(model, batch)[batch.measured_BL]
+    weight = torch.as_tensor(probe.rng("arriving").standard_normal(answer.numel())).to(answer)
+    wanted = [one for one in model.parameters() if one.requires_grad]
+    if not answer.requires_grad:
+        return CheckResult(outcome="not_applicable", message="the predictions have no gradient to compare with")
+    truth = cast("Gradients", torch.autograd.grad((answer * weight).sum(), wanted, allow_unused=True))
+    got = [one for one, like in zip(seen, model.parameters(), strict=True) if like.requires_grad]
+    lost = [
+        name
+        for name, true, one in zip(names, truth, got, strict=True)
+        if true is not None and bool((true != 0).any()) and (one is None or not bool((one != 0).any()))
+    ]
+    intent = probe.subject.intent
+    lost = [name for name in lost if not (intent.is_frozen(name) or intent.is_unused(name))]
+    what = "the training step draws at random" if habits_of(probe).random else "the step lowers another quantity"
+    return verdict(
+        good=not lost,
+        message=f"in the training step {len(lost)} of {len(names)} parameters get no gradient, though predictions "
+        f"depend on them: {_named(lost)}" if lost else f"{what}: its gradients are not compared with those of a "
+        "squared error, and reach every parameter that predictions depend on",
+        next_step="look for detach() or no_grad() before part of the model; what is frozen on purpose is named by "
+        "Intent(frozen=...)",
+        statistic=float(len(lost)), null=0.0, tolerance=0.0, n=len(names),
+    )  # fmt: skip
+
+
+def _compared(probe: Probe, truth: Gradients, seen: Gradients) -> CheckResult:
     names = [name for name, _ in probe.exact_model.named_parameters()]
-    truth = true_gradient(probe)
-    seen = one_step(probe).gradient
     parameters = list(probe.exact_model.parameters())
     pairs = [(entries(one, like), entries(got, like)) for one, got, like in zip(truth, seen, parameters, strict=True)]
     size = [float(np.linalg.norm(one)) for one, _ in pairs]
     largest = int(np.argmax(size)) if size else 0
     if not size or not size[largest]:
         return CheckResult(outcome="not_applicable", message="the loss of these pairs has no gradient to compare with")
-    if any(one is not None and not bool(one.isfinite().all()) for one in seen):
-        return verdict(
-            good=False, message="the training step's gradients are not finite", statistic=LARGEST, tolerance=0.0,
-            next_step="look for a loss scale that is too large, and for half precision",
-        )  # fmt: skip
     factor = float(np.sum(pairs[largest][0] * pairs[largest][1])) / size[largest] ** 2
     if factor <= 0:
         return verdict(
@@ -225,7 +236,12 @@ def step_gradients(probe: Probe) -> CheckResult:
         )  # fmt: skip
     floor = _NEGLIGIBLE * size[largest]
     strays = [float(np.linalg.norm(got / factor - true)) / (float(np.linalg.norm(true)) + floor) for true, got in pairs]
-    astray = [name for name, stray in zip(names, strays, strict=True) if stray > _HALF_PRECISION]
+    intent = probe.subject.intent
+    astray = [
+        name
+        for name, stray in zip(names, strays, strict=True)
+        if stray > _HALF_PRECISION and not intent.is_frozen(name)
+    ]
     return verdict(
         good=not astray,
         message=f"the training step's gradients are not those of the loss for {len(astray)} of {len(names)} "
@@ -246,15 +262,24 @@ def step_gradients(probe: Probe) -> CheckResult:
     cause="optimiser", kind="exact", needs=("model", "optimizer"),
 )  # fmt: skip
 def cleared(probe: Probe) -> CheckResult:
-    """Twice the same pairs at the same weights: the gradients are the same, not doubled."""
+    """Twice the same pairs at the same weights and draw: the gradients are the same, not doubled.
+
+    Where gradients are accumulated over several steps on purpose, those of each first one after an update.
+    """
+    if not habits_of(probe).repeatable:
+        return CheckResult(outcome="not_applicable", message="two steps at one draw of random numbers differ")
     with probe.trial("cleared", dropout=False) as (model, optimizer), without_dropout(model):
         parameters = list(model.parameters())
         kept = [one.detach().clone() for one in parameters]
         found_E: list[NDArray[np.float64]] = []
         for _ in range(2):
-            with _watched(model) as seen:
+            with updates() as made, watched(model) as seen, drawn_from(probe.seed_of("cleared")):
                 probe.subject.step(model, optimizer, probe.few)
-            found_E.append(flat([seen.get(name) for name, _ in model.named_parameters()], parameters))
+                found_E.append(flat([seen.get(name) for name, _ in model.named_parameters()], parameters))
+                for _ in range(MOST_ACCUMULATED - 1):
+                    if made or found_E[1:]:
+                        break
+                    probe.subject.step(model, optimizer, probe.few)
             with torch.no_grad():
                 for one, value in zip(parameters, kept, strict=True):
                     one.copy_(value)
@@ -289,9 +314,9 @@ def moves_parameters(probe: Probe) -> CheckResult:
     """
     with probe.trial("moves parameters", dropout=False) as (model, optimizer), without_dropout(model):
         before = {name: one.detach().clone() for name, one in model.named_parameters()}
-        with _watched(model) as seen, _handed(model) as handed:
+        with watched(model) as seen, _handed(model) as handed:
             for _ in range(3):
-                probe.subject.step(model, optimizer, probe.few)
+                until_updated(probe, model, optimizer, probe.few)
         pulled = [name for name, gradient in seen.items() if bool((gradient != 0).any())]
         still = [name for name, one in model.named_parameters() if name in pulled and torch.equal(one, before[name])]
     if not pulled:

@@ -54,7 +54,8 @@ def carry_out(run: Run, on_step: OnStep) -> Record:
 
     start_s = time.perf_counter()
     if run.fault:
-        subject = planted(run.fault, ground_of(run.seed, not_in=fault_named(run.fault).not_in))
+        fault = fault_named(run.fault)
+        subject = planted(run.fault, ground_of(run.seed, not_in=fault.not_in, masked=fault.of_masks))
     else:
         subject = healthy_numbered(run.seed)
     report = diagnose(subject, only=run.only, seed=run.seed, stop_early=True)

@@ -7,8 +7,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from gpcp.model.batch import ModelBatch
-from tests.diagnostics.checks.subjects import Altered, failures, found, subject, transformer
+from diagnostics.checks.engine.intent import Intent
+from diagnostics.checks.engine.subject import Subject
+from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.model.batch import ModelBatch, model_batch
+from simulators.sources import SimulatedPairs
+from simulators.worlds import world
+from tests.diagnostics.checks.subjects import Altered, PartlyMeasured, failures, found, pairs_of, subject, transformer
 
 
 def own_and(reach: Altered) -> Altered:
@@ -85,7 +90,6 @@ FAULTS: list[tuple[str, Altered]] = [
     ("architecture.finite", logarithm),
     ("architecture.repeatable", dropout_in_evaluation),
     ("architecture.unmeasured", no_measured),
-    ("architecture.nan_unmeasured", product_with_measured),
     ("architecture.unperturbed", target_everywhere),
     ("architecture.reads_expression", no_expression),
     ("architecture.reads_other_genes", own_and(perturbed_only)),
@@ -99,12 +103,55 @@ FAULTS: list[tuple[str, Altered]] = [
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS, ids=lambda one: one if isinstance(one, str) else one.__name__)
 def test_a_planted_fault_is_found_by_its_check_first(name: str, fault: Altered):
-    assert failures(subject(forward=fault), "architecture")[0] == name
+    assert failures(subject(forward=fault, pairs=PartlyMeasured(pairs_of())), "architecture")[0] == name
 
 
-def test_a_nan_that_reaches_gradients_alone_is_found():
+@pytest.mark.parametrize("pairs", [pairs_of(), PartlyMeasured(pairs_of())], ids=["all", "some"])
+def test_a_nan_that_would_get_through_is_a_risk_where_none_is_stored(pairs: PairSource):
+    result = found(subject(forward=product_with_measured, pairs=pairs), "architecture.nan_unmeasured")
+    assert result.outcome == "pass"
+    assert result.message.startswith("a risk")
+    assert result.next_step
+
+
+def test_a_nan_that_is_stored_and_gets_through_is_found():
+    def stored(pairs: PairBatch) -> tuple[ModelBatch, Tensor]:
+        batch, after_BL = model_batch(pairs)
+        nan_BL = torch.where(batch.measured_BL, batch.before_BL, torch.nan)
+        return replace(batch, before_BL=nan_BL), after_BL
+
+    pairs = PartlyMeasured(pairs_of())
+    asked = subject(forward=product_with_measured, pairs=pairs, collate=stored)
+    assert found(asked, "architecture.nan_unmeasured").outcome == "fail"
+
+
+def test_what_is_not_given_is_not_asked():
+    by_flag = subject(forward=flag_only, intent=Intent(given="identity"))
+    assert failures(by_flag, "architecture") == []
+    assert found(by_flag, "architecture.reads_dose").outcome == "not_applicable"
+    without = subject(forward=no_measured, intent=Intent(masked=False), pairs=PartlyMeasured(pairs_of()))
+    assert failures(without, "architecture") == []
+    assert found(without, "architecture.padding").outcome == "not_applicable"
+    drawing = subject(forward=dropout_in_evaluation, intent=Intent(random=True))
+    assert found(drawing, "architecture.repeatable").outcome == "not_applicable"
+
+
+def one_slot(model: nn.Module, batch: ModelBatch) -> Tensor:
+    """A model that takes one perturbed gene."""
+    assert int(batch.perturbed_BL.sum(dim=1).max()) <= 1
+    return model(batch)
+
+
+def test_no_check_perturbs_more_genes_than_a_pair_can_have():
+    one = SimulatedPairs(scm=world("scale_free/8").scm, regime="interventional", n_pairs=200, n_perturbed=(1, 1))
+    assert failures(subject(forward=one_slot, pairs=one)) == []
+    alone = Subject(model=transformer(), forward=one_slot, intent=Intent(most_perturbed=1))
+    assert failures(alone, "architecture") == []
+
+
+def test_a_nan_that_reaches_gradients_alone_is_seen():
     result = found(subject(forward=chosen_too_late), "architecture.nan_unmeasured")
-    assert result.outcome == "fail"
+    assert result.message.startswith("a risk")
     assert "gradients" in result.message
 
 

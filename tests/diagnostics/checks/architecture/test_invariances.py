@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from diagnostics.checks.engine.intent import Intent
 from gpcp.model.batch import ModelBatch
-from tests.diagnostics.checks.subjects import Altered, Mlp, failures, found, made, subject
+from tests.diagnostics.checks.subjects import Altered, Mlp, PartlyMeasured, failures, found, made, pairs_of, subject
 
 
 def by_position(model: nn.Module, batch: ModelBatch) -> Tensor:
@@ -104,7 +105,31 @@ class LosesItsWeight(nn.Module):
     ids=lambda one: one if isinstance(one, str) else one.__name__,
 )  # fmt: skip
 def test_a_planted_fault_is_found_by_its_check_first(name: str, fault: Altered):
-    assert failures(subject(forward=fault), "architecture")[0] == name
+    assert failures(subject(forward=fault, pairs=PartlyMeasured(pairs_of())), "architecture")[0] == name
+
+
+@pytest.mark.parametrize("fault", [by_position, mean_over_positions, padding_identity])
+def test_what_takes_an_unmeasured_gene_to_do_harm_is_a_risk_where_all_are_measured(fault: Altered):
+    assert failures(subject(forward=fault), "architecture") == []
+    names = ("architecture.gene_order", "architecture.padding")
+    results = [found(subject(forward=fault), name) for name in names]
+    noted = [one for one in results if one.message.startswith("a risk")]
+    assert noted
+    assert all(one.outcome == "pass" and one.next_step for one in noted)
+
+
+def mean_of_sets(model: nn.Module, batch: ModelBatch) -> Tensor:
+    """Every three cells are answered together."""
+    value_BL = torch.where(batch.measured_BL, batch.before_BL, 0.0)
+    return model(batch) + value_BL.reshape(-1, 3, value_BL.shape[1]).mean(dim=1).repeat_interleave(3, dim=0)
+
+
+def test_cells_of_a_set_may_depend_on_each_other_and_on_no_other_set():
+    sets = Intent(set_size=3)
+    assert failures(subject(forward=mean_of_sets, intent=sets), "architecture") == []
+    mixed = subject(forward=batch_mean, intent=sets)
+    assert failures(mixed, "architecture") == ["architecture.other_cells"]
+    assert found(subject(forward=batch_mean, intent=Intent(set_size=12)), "architecture.other_cells").outcome == "fail"
 
 
 @pytest.mark.parametrize(

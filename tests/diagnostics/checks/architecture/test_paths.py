@@ -1,10 +1,13 @@
 """Paths through a model: every check with the fault that it catches, and healthy models that look like one."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import gpcp.model.attention
+from diagnostics.checks.engine.intent import Intent
 from gpcp.model.batch import ModelBatch
 from tests.diagnostics.checks.subjects import Mlp, failures, found, made, subject, transformer
 
@@ -30,6 +33,23 @@ class Unused(nn.Module):
 def frozen() -> nn.Module:
     model = transformer()
     model.state_identity.weight.requires_grad_(False)
+    return model
+
+
+def mostly_frozen() -> nn.Module:
+    """All but the last layer, at the weights that torch draws."""
+    model = made(lambda: Mlp(8))
+    for one in model.get_submodule("first").parameters():
+        one.requires_grad_(False)
+    return model
+
+
+def pretrained() -> nn.Module:
+    """The same at weights that no draw of a layer gives."""
+    model = mostly_frozen()
+    with torch.no_grad():
+        weight = model.get_parameter("first.weight")
+        weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
     return model
 
 
@@ -70,9 +90,8 @@ class Scalar(nn.Module):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: made(lambda: Mlp(8, extra=Without())), "whatever the weights are: first.weight, first.bias"),
-        (lambda: made(lambda: Mlp(8, extra=Unused())), "whatever the weights are: extra.spare.weight"),
-        (frozen, "frozen"),
+        (lambda: made(lambda: Mlp(8, extra=Without())), "predictions depend on them: first.weight, first.bias"),
+        (mostly_frozen, "are frozen"),
         (all_zero, "initial weights"),
         (dead, "initial weights"),
     ],
@@ -83,6 +102,28 @@ def test_a_parameter_without_gradient_is_named_with_the_reason(make: type[nn.Mod
     assert (result.outcome, result.cause) == ("fail", "bug")
     assert words in result.message
     assert failures(asked, "architecture")[0] == "architecture.gradients"
+
+
+@pytest.mark.parametrize(
+    ("make", "words", "intent"),
+    [
+        (frozen, "are frozen", Intent(frozen=("state_identity.*",))),
+        (pretrained, "are frozen", Intent(frozen=("first.*",))),
+        (lambda: made(lambda: Mlp(8, extra=Unused())), "enter no prediction", Intent(unused=("extra.*",))),
+        (mostly_frozen, "", Intent(frozen=("first.*",))),
+    ],
+)
+def test_what_may_be_meant_is_a_note_and_what_is_meant_is_nothing(
+    make: Callable[[], nn.Module], words: str, intent: Intent
+):
+    if words:
+        noted = found(subject(make()), "architecture.gradients")
+        assert noted.outcome == "pass"
+        assert words in noted.message
+        assert noted.next_step
+        assert failures(subject(make())) == []
+    meant = found(subject(make(), intent=intent), "architecture.gradients")
+    assert (meant.outcome, meant.next_step) == ("pass", "")
 
 
 def test_a_last_layer_that_begins_at_0_is_healthy():

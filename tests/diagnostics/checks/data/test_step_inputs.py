@@ -30,7 +30,7 @@ def step_with(alter: Alter):
 
 
 FAULTS: list[tuple[Alter, str]] = [
-    (lambda b, _: replace(b, before_BL=torch.zeros_like(b.before_BL)), "before_BL at 100%"),
+    (lambda b, _: replace(b, before_BL=torch.zeros_like(b.before_BL)), "before_BL at"),
     (lambda b, _: replace(b, target_BL=-b.target_BL), "target_BL"),
     (lambda b, _: replace(b, perturbed_BL=torch.zeros_like(b.perturbed_BL)), "perturbed_BL"),
     (lambda b, _: replace(b, token_BL=b.token_BL.roll(1, dims=1)), "token_BL"),

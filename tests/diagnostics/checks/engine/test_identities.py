@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from diagnostics.checks.engine.batches import columns, invented, padded, perturbed, rows
+from diagnostics.checks.engine.batches import columns, invented, padded, perturbed
 from diagnostics.checks.engine.identities import LARGEST, deviation, must_equal, must_move
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.engine.weights import flat, scaled, unregistered, with_generic_weights, without_dropout
-from tests.diagnostics.checks.subjects import Mlp, made, pairs_of
+from tests.diagnostics.checks.subjects import Mlp, PartlyMeasured, made, pairs_of
 from tests.gpcp.model.model_cases import batches, fields_of
 
 
@@ -56,7 +56,7 @@ def test_altered_batches_are_the_old_one_in_every_other_respect(batch, data):
     for name, value in fields_of(wide).items():
         assert torch.equal(value[:, :n_places], getattr(batch, name))
     which = torch.tensor(data.draw(st.permutations(range(n_pairs))))
-    assert torch.equal(rows(batch, which).before_BL, batch.before_BL[which])
+    assert torch.equal(batch.rows(which).before_BL, batch.before_BL[which])
     place_B = np.array(data.draw(st.lists(st.integers(0, n_places - 1), min_size=n_pairs, max_size=n_pairs)))
     more = perturbed(batch, place_B, np.full(n_pairs, 7.0))
     row_B = torch.arange(n_pairs)
@@ -67,15 +67,16 @@ def test_altered_batches_are_the_old_one_in_every_other_respect(batch, data):
 
 @pytest.mark.parametrize("n_genes", [2, 8, 400])
 def test_invented_cells_hold_values_of_the_pairs_range_and_some_of_either_kind(n_genes: int):
-    probe = Probe(Subject(pairs=pairs_of(n_genes, n_pairs=20), model=made(lambda: Mlp(n_genes))))
+    pairs = PartlyMeasured(pairs_of(n_genes, n_pairs=20))
+    probe = Probe(Subject(pairs=pairs, model=made(lambda: Mlp(n_genes))))
     lo, hi = probe.value_range
-    batch = invented(probe, "test", p_perturbed=1 / 3, p_measured=2 / 3)
+    batch, again = (invented(probe, "test", p_perturbed=1 / 3, p_measured=2 / 3, masked_anyway=True) for _ in range(2))
     assert batch.before_BL.shape[1] == min(n_genes, 256)
     assert lo <= float(batch.before_BL.min()) <= float(batch.before_BL.max()) <= hi
     assert batch.measured_BL.any(dim=1).all()
     assert (~batch.measured_BL).any(dim=1).all()
     assert not (batch.perturbed_BL & ~batch.measured_BL).any()
-    assert torch.equal(batch.before_BL, invented(probe, "test", p_perturbed=1 / 3, p_measured=2 / 3).before_BL)
+    assert torch.equal(batch.before_BL, again.before_BL)
 
 
 def test_weights_are_drawn_scaled_and_read_without_touching_the_model():

@@ -126,7 +126,8 @@ def test_answers_are_put_back_at_their_genes():
 
 
 def test_masked_pairs_hide_more_and_keep_something_perturbed_and_something_scored():
-    probe = Probe(Subject(pairs=pairs_of(12)))
+    assert Probe(Subject(pairs=pairs_of(12))).masked.measured_BG.all()
+    probe = Probe(Subject(pairs=PartlyMeasured(pairs_of(12))))
     few, masked = probe.few, probe.masked
     assert (few.measured_BG & ~masked.measured_BG).any(axis=1).any()
     assert not (masked.measured_BG & ~few.measured_BG).any()

@@ -1,13 +1,18 @@
 """The loss by itself: every check with the fault that it catches, and healthy losses of other kinds."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks.engine.subject import Loss, Subject
-from gpcp.core.pairs import PairBatch
+from diagnostics.checks.engine.subject import Loss, Subject, TrainingStep
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.model.batch import model_batch
 from gpcp.training.loss import masked_loss
 from tests.diagnostics.checks.subjects import PartlyMeasured, adamw, failures, found, pairs_of, subject
 
@@ -69,11 +74,9 @@ def of_batch_means(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -
 
 
 FAULTS = [
-    ("loss.finite", divided_by_none),
     ("loss.finite", detached),
     ("loss.scored_only", all_genes),
     ("loss.scored_only", inverted),
-    ("loss.nan_unscored", product),
     ("loss.every_scored", without_last_gene),
     ("loss.least_at_target", sign),
     ("loss.least_at_target", doubled_target),
@@ -89,6 +92,43 @@ FAULTS = [
 def test_a_planted_fault_is_found_by_its_check_first(name: str, fault: Loss, measured: str):
     pairs = pairs_of() if measured == "all" else PartlyMeasured(pairs_of())
     assert failures(Subject(pairs=pairs, loss=fault), "loss")[0] == name
+
+
+@pytest.mark.parametrize("measured", ["all", "some"])
+def test_a_nan_that_no_batch_stores_is_a_risk(measured: str):
+    pairs = pairs_of() if measured == "all" else PartlyMeasured(pairs_of())
+    asked = Subject(pairs=pairs, loss=product)
+    assert failures(asked, "loss") == []
+    result = found(asked, "loss.nan_unscored")
+    assert result.outcome == "pass"
+    assert result.message.startswith("a risk")
+    assert result.next_step
+
+
+@dataclass(frozen=True)
+class FirstScoresNothing:
+    """The first pair of every batch has all genes perturbed."""
+
+    source: PairSource
+
+    @property
+    def vocab(self) -> GeneVocab:
+        return self.source.vocab
+
+    @property
+    def n_pairs(self) -> int | None:
+        return self.source.n_pairs
+
+    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
+        for batch in self.source.pairs(batch_size=batch_size, seed=seed):
+            first_B1 = (np.arange(len(batch)) == 0)[:, None]
+            yield replace(batch, perturbed_BG=batch.perturbed_BG | first_B1)
+
+
+def test_a_mean_over_no_gene_does_harm_where_a_pair_scores_none():
+    assert failures(Subject(pairs=pairs_of(), loss=divided_by_none), "loss") == []
+    asked = Subject(pairs=FirstScoresNothing(pairs_of()), loss=divided_by_none)
+    assert failures(asked, "loss")[0] == "loss.finite"
 
 
 def test_a_loss_that_compares_with_another_pair_is_found():
@@ -151,19 +191,47 @@ def test_without_a_loss_nothing_is_judged():
     assert {result.outcome for result in results} == {"not_applicable"}
 
 
-def test_a_step_that_reports_another_loss_is_found():
-    def step(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
-        return 2 * composed.step(model, optimizer, pairs)
+def step_on(loss: Loss, *, of: str = "scored_BL") -> TrainingStep:
+    """A step of one's own that lowers a loss of its own."""
 
-    composed = subject()
-    result = found(subject(composed.model, training_step=step), "loss.reported")
-    assert result.outcome == "fail"
-    assert result.statistic == pytest.approx(0.5, rel=1e-3)  # the smaller of the two is half the larger
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
+        batch, after_BL = model_batch(pairs)
+        optimizer.zero_grad()
+        value = loss(model(batch), after_BL, getattr(batch, of))
+        value.backward()
+        optimizer.step()
+        return float(value.detach())
+
+    return step
+
+
+@pytest.mark.parametrize(
+    "step", [step_on(masked_loss, of="measured_BL"), step_on(next_pairs_target), step_on(without_last_gene)]
+)
+def test_a_step_that_reports_the_loss_of_something_else_is_found(step: TrainingStep):
+    result = found(subject(training_step=step), "loss.reported")
+    assert result.outcome == "fail", result.message
+
+
+def with_penalty(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
+    """A penalty of large predictions, as a divergence is of large codes."""
+    return masked_loss(prediction_BL, after_BL, scored_BL) + 0.3 * prediction_BL.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [(with_penalty, "what no target enters"), (absolute, "another quantity"), (huber, "another quantity")],
+)
+def test_a_step_that_lowers_more_than_the_loss_or_another_one_is_noted(loss: Loss, words: str):
+    asked = subject(training_step=step_on(loss))
+    result = found(asked, "loss.reported")
+    assert result.outcome == "pass", result.message
+    assert words in result.message
+    assert failures(asked) == []
+    assert failures(replace(asked, loss=None)) == []
 
 
 def test_a_step_that_reports_its_own_loss_passes_whatever_its_dropout():
-    from dataclasses import replace
-
     from gpcp.model.config import preset
     from gpcp.model.transformer import GenePerturbationTransformer
 

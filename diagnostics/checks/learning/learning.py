@@ -6,7 +6,7 @@ and what is still short of the linear fit then is put down to the model only if 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -51,6 +51,9 @@ STARVED = 0.5
 WAIT_S = 0.01
 """Share of the time spent on waiting for batches, and seconds a batch, from which on the loader limits training."""
 
+_IN_UNITS = "it learns so only with each gene centred and in units of its spread, and hardly at all in the raw values"
+_STANDARDISE = "centre and scale each gene before the model sees it, or begin with a norm that knows the genes' means"
+
 _STEPS = (
     "train longer, at about the rate that the range test suggests: transformers stay on a plateau for hundreds of steps"
 )
@@ -81,7 +84,9 @@ class _Case:
         return ratio_of(own_B, linear_B, training.cells)
 
     def short(self, found: CheckResult) -> CheckResult:
-        """A failure after too few steps is no failure."""
+        """A failure after too few steps is no failure; a model that learns in other units is noted."""
+        if found.outcome == "pass" and self.training.in_units:
+            return replace(found, message=f"{found.message}; {_IN_UNITS}", next_step=_STANDARDISE)
         if found.outcome != "fail" or self.training.n_steps >= ENOUGH_STEPS:
             return found
         return CheckResult(

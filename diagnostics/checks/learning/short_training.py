@@ -25,6 +25,7 @@ from diagnostics.checks.engine.gains import Cells, Gain, gain_of
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.learning_rate import best_rate, range_test_of
 from diagnostics.checks.learning.one_batch import memorised
+from diagnostics.checks.learning.units import Units
 from diagnostics.scoring.errors import Errors, errors_of, losses_of
 from gpcp.core.pairs import PairBatch, concatenate, rebatched
 from gpcp.core.predictors import control_of, perturbation_of
@@ -96,6 +97,8 @@ class ShortTraining:
         Seconds spent on waiting for batches and in steps, without the first.
     n_timed : int
         Steps that these are of.
+    in_units : bool
+        Whether it takes each gene centred and in units of its spread for the model to learn, which it did here.
     """
 
     n_steps: int
@@ -114,6 +117,7 @@ class ShortTraining:
     waited_s: float
     worked_s: float
     n_timed: int
+    in_units: bool = False
 
     def gain(self, worse: Errors, better: Errors) -> Gain:
         """A difference of losses on the evaluated pairs as a fraction of the baseline's loss."""
@@ -146,7 +150,13 @@ def _trained_long_enough(probe: Probe) -> ShortTraining | None:
         if _learns(found):
             return found
     longer = _trained(probe, fit, steps_within(probe, LONGER * N_STEPS, LONGER * SECONDS), found.rate)
-    return min(found, longer, key=_loss)
+    found = min(found, longer, key=_loss)
+    units = Units.of(probe.sample)
+    if _learns(found) or not units.far:
+        return found
+    # Values that lie far from 0 make most of a gradient one direction: what is slow then is neither model nor step.
+    in_units = [_trained(probe, fit, n_steps, one, units) for one in (rate, 1e-3) if rate is not None or one is None]
+    return min((one for one in in_units if _learns(one)), key=_loss, default=found)
 
 
 def _loss(found: ShortTraining) -> float:
@@ -178,7 +188,9 @@ def _begun(own: Gain, linear: Gain) -> bool:
     return own.value > BEGUN * linear.value and (own.clear or not linear.clear)
 
 
-def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> ShortTraining:
+def _trained(
+    probe: Probe, fit: LinearFit, n_steps: int, rate: float | None, units: Units | None = None
+) -> ShortTraining:  # fmt: skip
     size = batch_size(probe)
     judged = judged_pairs(probe)
     part = fit.part.of(judged)
@@ -195,7 +207,7 @@ def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> 
             start_s = time.perf_counter()
             pairs = next(batches)
             ready_s = time.perf_counter()
-            loss = probe.subject.step(model, optimizer, pairs)
+            loss = probe.subject.step(model, optimizer, pairs if units is None else units.applied(pairs))
             if not math.isfinite(loss):
                 diverged = True
                 break
@@ -204,14 +216,15 @@ def _trained(probe: Probe, fit: LinearFit, n_steps: int, rate: float | None) -> 
             if step:
                 waited_s, worked_s = waited_s + ready_s - start_s, worked_s + time.perf_counter() - ready_s
                 n_timed += 1
-        found = None if diverged else _judged_model(probe, model, judged, fit)
-        last = None if found is None else _on_seen(probe, model, concatenate(seen), fit)
+        found = None if diverged else _judged_model(probe, model, judged, fit, units)
+        last = None if found is None else _on_seen(probe, model, concatenate(seen), fit, units)
     baseline = fit.baseline.first(len(part))
     return ShortTraining(
         n_steps=n_steps, batch_size=size, rate=rate, diverged=found is None, judged=judged, pairs=part,
         cells=names_of(probe).codes(judged), baseline=baseline, fit=fit, model=found,
         linear=_judged_linear(probe, judged, fit), seen=None if last is None else last[0],
         seen_baseline=None if last is None else last[1], waited_s=waited_s, worked_s=worked_s, n_timed=n_timed,
+        in_units=units is not None,
     )  # fmt: skip
 
 
@@ -236,10 +249,17 @@ def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
     return [perturbed_otherwise(judged, taken(judged, probe.rng("short training", name))) for name, taken in OTHERWISE]
 
 
-def _judged_model(probe: Probe, model: nn.Module, judged: PairBatch, fit: LinearFit) -> Judged | None:
+def _answers(probe: Probe, model: nn.Module, pairs: PairBatch, units: Units | None) -> NDArray[np.float64]:
+    """In the pairs' own values, whatever the model is trained in."""
+    return answers(probe, model, pairs) if units is None else units.undone(answers(probe, model, units.applied(pairs)))
+
+
+def _judged_model(
+    probe: Probe, model: nn.Module, judged: PairBatch, fit: LinearFit, units: Units | None
+) -> Judged | None:  # fmt: skip
     """None where a prediction is not finite."""
     otherwise = _asked_otherwise(probe, judged)
-    answer_BG, *others = (answers(probe, model, pairs)[:, fit.part.token_G] for pairs in (judged, *otherwise))
+    answer_BG, *others = (_answers(probe, model, pairs, units)[:, fit.part.token_G] for pairs in (judged, *otherwise))
     part, *perturbed = (fit.part.of(pairs) for pairs in (judged, *otherwise))
     if any(
         errors_if_finite(one_BG, pairs) is None
@@ -274,10 +294,12 @@ def _judged(
     )  # fmt: skip
 
 
-def _on_seen(probe: Probe, model: nn.Module, seen: PairBatch, fit: LinearFit) -> tuple[Errors, Errors] | None:
+def _on_seen(
+    probe: Probe, model: nn.Module, seen: PairBatch, fit: LinearFit, units: Units | None
+) -> tuple[Errors, Errors] | None:  # fmt: skip
     """Errors of the model and of the input-free baseline on training pairs; None where nothing is scored."""
     part = fit.part.of(seen)
     if not part.scored_BG.any():
         return None
-    own = errors_if_finite(answers(probe, model, seen)[:, fit.part.token_G], part)
+    own = errors_if_finite(_answers(probe, model, seen, units)[:, fit.part.token_G], part)
     return None if own is None else (own, losses_of(fit.nothing, part))

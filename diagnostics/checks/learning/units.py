@@ -1,4 +1,4 @@
-"""Pairs whose genes are centred and in units of their spread: training in them tells slow values from slow models."""
+"""Pairs whose genes are centred and in units of their spread, to distinguish a slow model from values far from 0."""
 
 from dataclasses import dataclass, replace
 from typing import final

@@ -321,9 +321,9 @@ def _pulled_by_every_target(probe: Probe, found: Objective) -> bool:
     if any(gap(one, found.reported) <= HALF_PRECISION for one in of_masks):
         return False
     answer_BG = probe.unpacked(answer_BL, batch)
-    places = np.argwhere(pairs.scored_BG & np.isfinite(answer_BG))
-    chosen = probe.rng("pulled").permutation(len(places))[:_N_PULLED]
+    positions = np.argwhere(pairs.scored_BG & np.isfinite(answer_BG))
+    chosen = probe.rng("pulled").permutation(len(positions))[:_N_PULLED]
     return all(
         one_step(probe, pairs=with_answer(pairs, row, gene, float(answer_BG[row, gene]))).reported < found.reported
-        for row, gene in places[chosen].tolist()
+        for row, gene in positions[chosen].tolist()
     )

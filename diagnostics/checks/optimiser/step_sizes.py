@@ -59,13 +59,13 @@ def learning_rate(probe: Probe) -> CheckResult:
     if early is not None and early <= found.n_seen:
         over_at, share = early, _LEAST_LEFT
     ended = over_at is not None and over_at <= shortest
-    told = found.declared_end is not None and over_at is not None and over_at >= _NEARLY * found.declared_end
+    declared = found.declared_end is not None and over_at is not None and over_at >= _NEARLY * found.declared_end
     names = " and ".join(dict.fromkeys(found.names)) or "schedule"
     if over_at is not None and (highest > 0).all():
         unit = "steps" if found.advanced or not found.names else "of its own steps, which may be epochs"
         message = f"{message}; of its {names} less than {share:.0%} of the highest, {highest.max():.3g}, is left for "
-        message += f"good after {over_at} {unit}" + (", as it is declared" if told else "")
-    good = bool((highest > 0).all()) and (not ended or told)
+        message += f"good after {over_at} {unit}" + (", as it is declared" if declared else "")
+    good = bool((highest > 0).all()) and (not ended or declared)
     return CheckResult(
         outcome="pass" if good else "fail", message=message,
         next_step="train no longer than that" if good and over_at is not None

@@ -6,6 +6,7 @@ import torch
 
 from diagnostics.checks.cascade import all_checks
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.faults.altered_pairs import AlteredPairs, partly_measured
 from diagnostics.faults.catalogue import FAULTS, fault_named, planted
 from diagnostics.faults.fault import fault
 from diagnostics.faults.is_planted import first_pairs, pairs_differ
@@ -17,8 +18,9 @@ from simulators.worlds import world
 from tests.diagnostics.checks.subjects import Mlp, made, subject
 
 
-def healthy() -> Subject:
-    pairs = SimulatedPairs(scm=world("scale_free/6").scm, regime="counterfactual", n_pairs=10_000)
+def healthy(*, masked: bool = False) -> Subject:
+    simulated = SimulatedPairs(scm=world("scale_free/6").scm, regime="counterfactual", n_pairs=10_000)
+    pairs = AlteredPairs(source=simulated, alter=partly_measured) if masked else simulated
     return subject(n_genes=6, pairs=pairs, held_out=pairs)
 
 
@@ -78,6 +80,7 @@ def test_unknown_names_taken_names_and_other_models_are_refused():
 
 @pytest.mark.parametrize("name", ["wrong_target", "loss_sign", "position_leak", "optimiser_of_a_copy"])
 def test_an_exact_check_names_the_fault(name: str):
-    found = diagnose(planted(name, healthy()), only=["exact"], n_sample=200).diagnosis
+    ground = healthy(masked=FAULTS[name].of_masks)
+    found = diagnose(planted(name, ground), only=["exact"], n_sample=200).diagnosis
     assert found is not None
     assert found.name in FAULTS[name].expected

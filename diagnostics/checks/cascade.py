@@ -21,7 +21,10 @@ from diagnostics.results.report import Report
 from gpcp.core.errors import InputError, nearest
 
 _FILES = {
-    "data": ("collation", "step_inputs", "passes", "contents", "cells", "held_out", "signal", "relations"),
+    "data": (
+        *("collation", "step_inputs", "passes", "contents", "cells"),
+        *("gene_shares", "held_out", "signal", "relations"),
+    ),
     "loss": ("loss", "directions"),
     "architecture": (
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "outputs", "distinguishes_genes"),

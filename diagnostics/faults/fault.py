@@ -66,10 +66,13 @@ class Fault:
     @property
     def of_masks(self) -> bool:
         """Whether it does harm only where some genes are unmeasured."""
-        return bool({f"architecture.{name}" for name in _MASKS} & set(self.expected))
+        return bool(_OF_MASKS & set(self.expected))
 
 
-_MASKS = ("unmeasured", "nan_unmeasured", "reads_measured", "padding", "gene_order")
+_OF_MASKS = {
+    "data.masks",
+    *(f"architecture.{name}" for name in ("unmeasured", "nan_unmeasured", "reads_measured", "padding", "gene_order")),
+}
 
 REGISTERED: list[Fault] = []
 """Every fault that a file has registered; :mod:`diagnostics.faults.catalogue` has them in order and by name."""

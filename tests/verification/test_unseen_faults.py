@@ -27,6 +27,7 @@ TRAINED = ("a_loss_relative_to_the_target", "b_relative_error_squared", "b_dropo
 """Only a training shows them: a relative error is least at the target, and so much dropout is a matter of degree."""
 
 SINCE = {
+    "b_causal_mask": "architecture.expression_paths",
     "a_strongest_perturbed_only": "architecture.reads_every_perturbation",
     "a_betas_swapped": "optimiser.moments",
     "b_betas_swapped": "optimiser.moments",

@@ -1,10 +1,11 @@
 """Checks of a custom training step's inputs to the model: the pairs that it is given, and nothing of the target.
 
-The arguments of the step's first call of the model are captured by a forward hook.
+The arguments of the first call of the model in the step's second batch are captured by a forward hook.
 """
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,6 +86,8 @@ def shown_in_step(probe: Probe, pairs: PairBatch, draw: int = 0) -> Shown | None
     caught: list[Shown | None] = []
     answers: list[object] = []
     with probe.trial(f"shown in step {draw}", redrawn=draw > 0) as (model, optimizer):
+        # A step that keeps its first batch shows at the second.
+        probe.subject.step(model, optimizer, pairs.rows(np.roll(np.arange(len(pairs)), 1)))
         handles = [
             model.register_forward_pre_hook(
                 lambda _, arguments, named: caught.append(_named(arguments, named)), with_kwargs=True

@@ -25,6 +25,7 @@ from diagnostics.checks.optimiser.one_step import (
     with_answer,
 )
 from diagnostics.results.check_result import CheckResult
+from gpcp.core.pairs import PairBatch, concatenate
 
 _JUNK = 1e6
 _SLACK = 1e-9
@@ -56,14 +57,22 @@ class Case:
         return float(value.detach()), torch.zeros_like(prediction_BL) if gradient_BL is None else gradient_BL
 
 
+def _pairs_of(probe: Probe) -> PairBatch:
+    masked = probe.masked
+    if probe.subject.pairs is None or len(masked) < 2:
+        return masked
+    fewest = int(probe.sample.scored_BG.sum(axis=1).argmin())
+    return concatenate([masked.rows(slice(0, len(masked) - 1)), probe.sample.rows(slice(fewest, fewest + 1))])
+
+
 def case_of(probe: Probe, purpose: str, *, distance: float = 0.3) -> Case:
     """Pairs with partial masks, and predictions that miss everywhere on either side.
 
-    The last pair scores nothing where any pair of the sample does so.
+    The last pair is that of the sample which scores the fewest genes, or none where there is such a pair.
 
     They miss by 1 to 2 times ``distance``, in units of the values' range.
     """
-    batch, after_BL = probe.subject.collate(probe.masked)
+    batch, after_BL = probe.subject.collate(_pairs_of(probe))
     device = torch.device("cpu") if probe.subject.model is None else probe.device
     after_BL = after_BL.to(device, torch.float64)
     rng = probe.rng("loss", purpose)
@@ -71,9 +80,6 @@ def case_of(probe: Probe, purpose: str, *, distance: float = 0.3) -> Case:
     shape = tuple(after_BL.shape)
     miss_BL = rng.choice([-1.0, 1.0], shape) * rng.uniform(1, 2, shape) * distance * (hi - lo)
     scored_BL = probe.subject.counted(batch).to(device).clone()
-    # A pair that scores nothing is a matter of the loss only where there are such pairs.
-    if len(scored_BL) > 1 and probe.subject.pairs is not None and not probe.sample.scored_BG.any(axis=1).all():
-        scored_BL[-1] = False
     return Case(
         prediction_BL=after_BL + torch.as_tensor(miss_BL, device=device), after_BL=after_BL, scored_BL=scored_BL
     )

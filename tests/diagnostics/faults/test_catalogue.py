@@ -26,7 +26,7 @@ def healthy(*, masked: bool = False) -> Subject:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_shows_in_its_part_and_leaves_the_subject_as_it_was(name: str):
-    before = healthy()
+    before = healthy(masked=FAULTS[name].of_masks)
     assert before.model is not None
     weights = {key: value.clone() for key, value in before.model.state_dict().items()}
     pairs = first_pairs(before.pairs)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.results.check_result import CheckResult
-from diagnostics.results.rendering import OUTCOME_TEXT, finding, numbers
+from diagnostics.results.rendering import OUTCOME_TEXT, address, finding, numbers, titled
 
 
 def render(template: Path, **values: Any) -> str:
@@ -29,7 +29,7 @@ def render(template: Path, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template(template.name).render(
-        words=OUTCOME_TEXT, numbers=numbers, finding=finding, **values
+        words=OUTCOME_TEXT, numbers=numbers, finding=finding, titled=titled, address=address, **values
     )
 
 

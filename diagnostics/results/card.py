@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from diagnostics.results.check_result import CheckResult
-from diagnostics.results.rendering import line, numbers
+from diagnostics.results.rendering import address, line, numbers, titled
 from diagnostics.results.report import Report
 
 MEANS: Mapping[str, str] = {
@@ -67,9 +67,8 @@ class Card:
         """The card in lines of at most ``width`` characters."""
         lines = ["=" * width, *_item("verdict", f"{self.heading}: {self.means}", width)]
         if self.first is not None:
-            lines += _item(
-                "check", f"{self.first.code} {self.first.name}: {self.question}".lstrip().removesuffix(": "), width
-            )
+            lines += _item("check", f"{titled(self.first)}: {self.question}".removesuffix(": "), width)
+            lines += _item("", address(self.first), width)
             lines += _item("evidence", self.first.message, width)
             lines += _item("", numbers(self.first), width)
         lines += _item("next step", self.next_step, width)

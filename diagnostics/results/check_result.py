@@ -15,7 +15,8 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 """What keeps a model from learning: there is nothing to learn from; the updates do not get there; the model cannot
 represent the answer; the code does something else than was meant."""
 
-_NUMBERS = ("statistic", "null", "p", "tolerance", "ceiling", "baseline", "seconds", "smallest_effect")
+NUMBER_FIELDS = ("statistic", "null", "p", "tolerance", "ceiling", "baseline", "seconds", "smallest_effect")
+"""Fields of a result that are finite numbers, or None."""
 
 
 @final
@@ -91,7 +92,7 @@ class CheckResult:
             )
         if self.cause is not None and self.cause not in CAUSES:
             raise InputError(f"CheckResult.cause of {self.name!r} is {self.cause!r}; {nearest(self.cause, CAUSES)}")
-        for field in _NUMBERS:
+        for field in NUMBER_FIELDS:
             value = getattr(self, field)
             if value is not None and not math.isfinite(value):
                 raise InputError(f"CheckResult.{field} of {self.name!r} is {value}: give a finite number or None")

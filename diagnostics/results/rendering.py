@@ -1,5 +1,6 @@
 """How a check's result is written for a person: its outcome, its numbers and its one line, alike in every output."""
 
+import re
 from collections.abc import Mapping
 
 from diagnostics.results.check_result import CheckResult, Outcome
@@ -33,6 +34,18 @@ def finding(one: CheckResult) -> str:
     return f"{one.message}{seen}"
 
 
+def titled(one: CheckResult) -> str:
+    """Code and name; the name alone where there is no code."""
+    return f"{one.code} {one.name}".lstrip()
+
+
+def address(one: CheckResult) -> str:
+    """Of the section of the page of checks, anchored as Markdown is; empty for a check from elsewhere."""
+    if not re.fullmatch(r"GP[1-5]\d\d", one.code):
+        return ""
+    return "docs/checks.md#" + re.sub(r"[^\w -]", "", titled(one).lower()).replace(" ", "-")
+
+
 def line(one: CheckResult) -> str:
-    """Name and finding."""
-    return f"{one.name}: {finding(one)}"
+    """Code, name and finding."""
+    return f"{titled(one)}: {finding(one)}"

@@ -2,13 +2,19 @@
 
 import platform
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import metadata
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import gpcp
-from diagnostics.results.check_result import CheckResult
-from diagnostics.results.rendering import outcome_text
+from diagnostics.results.check_result import NUMBER_FIELDS, CheckResult
+from diagnostics.results.rendering import outcome_text, titled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+"""Version of the JSON, described in ``docs/report.schema.json``; it grows when a field goes or changes its meaning."""
 
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
@@ -71,7 +77,7 @@ class Report:
         """One paragraph a result, then the verdict, in lines of at most ``width`` characters."""
         lines: list[str] = []
         for result in self.results:
-            lines += _wrapped(f"{outcome_text(result)} {result.name}: {result.message}", width)
+            lines += _wrapped(f"{outcome_text(result)} {titled(result)}: {result.message}", width)
             if result.next_step:
                 lines += _wrapped(f"      -> {result.next_step}", width)
         n_judged = sum(result.outcome in ("pass", "fail") for result in self.results)
@@ -84,6 +90,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The results, the diagnosis, the verdict and what they rest on, as JSON's types."""
         return {
+            "schema": SCHEMA,
             "world": self.world,
             "seed": list(self.seed),
             "versions": self.versions,
@@ -94,6 +101,18 @@ class Report:
             "consequences": [one.name for one in self.consequences],
             "results": [result.to_json() for result in self.results],
         }
+
+    def frame(self) -> "pd.DataFrame":
+        """The results as a table: one row each, in their order, and the fields of :class:`CheckResult` as columns.
+
+        What a result does not have is missing (``NaN`` or ``<NA>``) in columns of numbers, None or ``""`` in others.
+        """
+        import pandas as pd
+
+        columns = [one.name for one in fields(CheckResult)]
+        rows = [[getattr(result, name) for name in columns] for result in self.results]
+        whole = {"n": "Int64", **dict.fromkeys(NUMBER_FIELDS, "float64")}
+        return pd.DataFrame(rows, columns=columns).astype(whole)
 
 
 def _wrapped(line: str, width: int) -> list[str]:

@@ -31,6 +31,8 @@ _NOTES = """examples:
         --model my_package.models:build --learning-rate 1e-3
   pairs alone: is there anything to learn?
     gpcp diagnose --source cache:panel_cache
+  what a check measures, what it tolerates, and how its fault is mended
+    gpcp diagnose --explain GP203
 
 exit code: 0 nothing found, 1 a cause found or a check that could not be carried out, 2 bad use,
 130 interrupted (what was found by then is reported and written)"""
@@ -90,6 +92,10 @@ class Request:
     show_checks: Annotated[
         bool, FLAG, Parameter(name="--list", group=_CHECKS, help="show every check and what it asks, and end")
     ] = False
+    explain: Annotated[
+        str | None,
+        Parameter(group=_CHECKS, metavar="CODE", help="what one check measures, its tolerance, its fix; end"),
+    ] = None
     seed: Seed = 0
     json: Annotated[
         Path | None, Parameter(group=OUTPUT, metavar="FILE", help="write the report, with tracebacks and versions")
@@ -135,6 +141,10 @@ def diagnose(*, request: Request = Request(), command_line: CommandLine = ()) ->
         from diagnostics.commands.diagnose.run import list_checks
 
         return list_checks()
+    if request.explain is not None:
+        from diagnostics.commands.diagnose.run import explain
+
+        return explain(request.explain)
     check(request)
     # Heavy imports come after the arguments are checked, so that --help and a wrong option answer at once.
     from diagnostics.commands.diagnose.run import execute

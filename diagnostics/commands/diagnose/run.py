@@ -4,12 +4,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Self, TextIO, final
 
 from diagnostics.checks.cascade import all_checks, chosen, ignored, missing
 from diagnostics.checks.engine.check import Check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.checks.explained import explained
 from diagnostics.cli.app import INTERRUPTED
 from diagnostics.cli.options import pairs_asked
 from diagnostics.cli.progress import Progress
@@ -27,9 +29,23 @@ from gpcp.core.files import check_file, write_json, write_text
 
 
 def list_checks() -> int:
-    """Print every check, what it asks, what kind it is and what a failure is put down to."""
-    for check in all_checks():
-        print(f"{check.code} {check.name:<32} {check.kind:<12} {check.cause:<13} {check.question}")
+    """Print every check by family: what it asks, what kind it is and what a failure is put down to."""
+    for family, checks in groupby(all_checks(), key=lambda check: check.family):
+        print(f"{family}:")
+        for check in checks:
+            print(f"{check.code} {check.name:<40} {check.kind:<12} {check.cause:<13} {check.question}")
+    return 0
+
+
+def explain(word: str) -> int:
+    """Print the section of one check.
+
+    Raises
+    ------
+    InputError
+        No check has this code or name.
+    """
+    print(explained(word))
     return 0
 
 

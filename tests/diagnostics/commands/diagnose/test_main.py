@@ -108,6 +108,7 @@ def models(tmp_path: Path) -> str:
         ([*WORLD, "--model", "no_package_of_this_name:build"], "there is no module"),
         ([*WORLD, "--model", "default", "--checkpoint", "nowhere.ckpt"], "no file of weights"),
         (["--model", "default", "--n-genes", "5", "--regime", "matched"], "give --source too"),
+        (["--explain", "GP2O3"], "nearest: GP203"),
         (["--jsn", "x"], "Did you mean --json"),
         ([*WORLD, "--seed", "-1"], ">= 0"),
     ],
@@ -163,11 +164,23 @@ def test_a_place_that_cannot_be_written_is_refused_first(tmp_path: Path, capsys:
 def test_the_list_names_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) > 40
-    assert all(
-        re.match(r"GP\d{3} (data|loss|architecture|optimiser|learning)\.\w+ +(exact|statistical) ", one)
-        for one in lines
-    )
+    assert len(lines) > 80
+    family = ""
+    for one in lines:
+        if one.endswith(":"):
+            family = one.removesuffix(":")
+        else:
+            assert re.match(
+                rf"GP\d{{3}} {family}\.\w+ +(exact|statistical) +(data|optimiser|architecture|bug) +\w", one
+            )
+    assert family == "learning"
+
+
+def test_a_check_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--explain", "GP203"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("## GP203 loss.nan_unscored\n")
+    assert "*Fix*" in out
 
 
 class Page(HTMLParser):

@@ -43,6 +43,17 @@ def test_names_from_outside_are_escaped(interrupted: bool):
     assert ("Interrupted" in found.text) == interrupted
 
 
+def test_a_check_has_its_code_and_the_address_of_its_section():
+    failed = CheckResult(
+        name="loss.finite", code="GP201", outcome="fail", message="m", next_step="n", statistic=1, tolerance=0
+    )
+    undecided = CheckResult(name="data.dose", code="GP121", outcome="inconclusive", message="m")
+    text = page_of(failed, undecided).text
+    # In the verdict, and in the table of all checks.
+    for words in ("GP201 loss.finite", "docs/checks.md#gp201-lossfinite", "GP121 data.dose", "#gp121-datadose"):
+        assert text.count(words) == 2
+
+
 def test_a_report_without_any_result_is_a_page():
     found = page_of()
     assert found.unclosed == []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-"""Version of the JSON, described in ``docs/report.schema.json``; it grows when a field goes or changes its meaning."""
+"""Version of the JSON, described in ``docs/report.schema.json``; it grows with every change of its fields."""
 
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 

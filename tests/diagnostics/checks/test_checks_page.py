@@ -1,8 +1,14 @@
 """The page of checks has a section with all its parts for each check, and its own example of a check works."""
 
 import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
+from torch.nn import functional
 
 from diagnostics.checks.cascade import all_checks, carried_out
 from diagnostics.checks.engine.check import CHECKS, Check
@@ -10,7 +16,8 @@ from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.explained import PAGE, explained, sections
 from gpcp.core.errors import InputError
-from tests.diagnostics.checks.subjects import pairs_of
+from gpcp.core.pairs import PairBatch
+from tests.diagnostics.checks.subjects import Linear, made, pairs_of, report, subject
 from tests.source_tree import REPO
 
 PARTS = ("What it measures", "Null or tolerance", "Example of the bug", "Fix", "Known limits")
@@ -35,6 +42,45 @@ def test_a_section_has_the_question_and_every_part(check: Check) -> None:
     code = re.fullmatch(r":?\s*```python\n(.*?)\n```\s*", found[6], re.DOTALL)
     assert code is not None
     assert 1 <= len(code[1].splitlines()) <= 6
+
+
+def example(code: str) -> str:
+    (section,) = [text for heading, text in sections().items() if heading.startswith(code)]
+    return re.findall(r"^```python\n(.*?)\n```", section, re.MULTILINE | re.DOTALL)[0]
+
+
+class OneUnscored:
+    """Pairs, of which the first of each batch has every gene perturbed."""
+
+    def __init__(self) -> None:
+        self.source = pairs_of()
+        self.vocab, self.n_pairs = self.source.vocab, self.source.n_pairs
+
+    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
+        for batch in self.source.pairs(batch_size=batch_size, seed=seed):
+            perturbed_BG = batch.perturbed_BG.copy()
+            perturbed_BG[0] = batch.measured_BG[0]
+            yield replace(batch, perturbed_BG=perturbed_BG)
+
+
+@pytest.mark.parametrize("code", ["GP201", "GP202", "GP203", "GP204", "GP205", "GP206", "GP207", "GP209"])
+def test_the_example_of_a_loss_is_found_by_its_check(code: str) -> None:
+    made_by: dict[str, Any] = {"F": functional, "torch": torch}
+    body = textwrap.indent(example(code), "    ")
+    exec(f"def loss_of(prediction, after, scored):\n{body}\n    return loss", made_by)
+    (found,) = report(Subject(name="a loss", pairs=OneUnscored(), loss=made_by["loss_of"]), code).results
+    # These pairs store no NaN: there it is a risk.
+    assert found.outcome == ("pass" if code == "GP203" else "fail"), found.message
+    assert found.next_step
+
+
+@pytest.mark.parametrize("code", ["GP408", "GP409", "GP410", "GP411"])
+def test_the_example_of_an_optimiser_is_found_by_its_check(code: str) -> None:
+    def make(model: torch.nn.Module) -> torch.optim.Optimizer:
+        return eval(example(code).removeprefix("optimizer = "), {"torch": torch, "model": model})
+
+    (found,) = report(subject(made(lambda: Linear(8)), make_optimizer=make), code).results
+    assert found.outcome == "fail", found.message
 
 
 @pytest.mark.parametrize("word", ["GP203", "gp203", "loss.nan_unscored"])

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
 from diagnostics.results.check_result import CheckResult
@@ -16,6 +18,15 @@ from tests.source_tree import REPO
 main = calling("diagnose")
 
 WORLD = ["--source", "synthetic:chain/5"]
+
+
+def valid(report: Path) -> Any:
+    """What a report holds, once it has been held against the published schema."""
+    schema = json.loads((REPO / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+    found = json.loads(report.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(found)
+    return found
+
 
 MODELS = '''
 import torch
@@ -238,7 +249,7 @@ def test_a_model_alone_as_a_process(tmp_path: Path, models: str) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
     assert "NOTHING FOUND" in ran.stdout
-    found = json.loads(place.read_text(encoding="utf-8"))
+    found = valid(place)
     results = [CheckResult(**one) for one in found["results"]]
     # A line for each check that could be asked, and a count of the others.
     shown = [one for one in results if not one.message.startswith("needs ")]
@@ -261,7 +272,7 @@ def test_a_cause_is_named_with_its_consequences(
     arguments = [*WORLD, "--model", f"{models}:deaf", "--only", "architecture", "--quiet"]
     assert main([*arguments, "--json", str(place), "--html", str(html)]) == 1
     out = capsys.readouterr().out
-    found = json.loads(place.read_text(encoding="utf-8"))
+    found = valid(place)
     assert found["diagnosis"] == "architecture.reads_perturbation"
     assert found["heading"].lower() == found["cause"]
     assert f"{found['heading']}: " in out
@@ -280,7 +291,7 @@ def test_a_model_that_raises_is_reported_check_by_check(
     arguments = ["--model", f"{models}:breaking", "--n-genes", "5", "--only", "architecture"]
     assert main([*arguments, "--json", str(place), "--html", str(html)]) == 1
     assert "NOT JUDGED" in capsys.readouterr().out
-    found = json.loads(place.read_text(encoding="utf-8"))
+    found = valid(place)
     assert found["errors"]
     assert all(one["traceback"] for one in found["results"] if one["outcome"] == "error")
     assert "shapes do not fit" in read_page(html)[1]
@@ -292,7 +303,7 @@ def test_what_is_interrupted_leaves_whole_files(
     place, html = tmp_path / "verdict.json", tmp_path / "verdict.html"
     arguments = [*WORLD, "--model", f"{models}:interrupted", "--only", "exact"]
     assert main([*arguments, "--json", str(place), "--html", str(html)]) == 130
-    found = json.loads(place.read_text(encoding="utf-8"))
+    found = valid(place)
     assert found["interrupted"] is True
     names = [one["name"] for one in found["results"]]
     assert "data.masks" in names

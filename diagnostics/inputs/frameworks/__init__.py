@@ -1,0 +1,1 @@
+"""Trainings of Lightning, transformers and pytest, diagnosed where they run."""

@@ -72,7 +72,7 @@ class DiagnoseCallback(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Diagnose with the loaders and the optimiser of the trainer; all is put back afterwards."""
         loaders: Any = trainer.val_dataloaders
-        held_out = cast("Sequence[Any]", loaders)[0] if isinstance(loaders, list) and loaders else loaders
+        held_out: Any = next(iter(cast("list[Any]", loaders)), None) if isinstance(loaders, list) else loaders
         optimizer = _only_one(list(trainer.optimizers))
         self.report = _diagnosed(
             pl_module, trainer.train_dataloader, held_out or None, optimizer, trainer, self._options
@@ -120,7 +120,8 @@ def _loaders(datamodule: Any) -> tuple[Any, Any]:
 
 
 def _overrides(datamodule: Any, name: str) -> bool:
-    return "DataHooks" not in getattr(type(datamodule), name).__qualname__
+    method: Any = getattr(type(datamodule), name)
+    return "DataHooks" not in method.__qualname__
 
 
 def _diagnosed(
@@ -137,13 +138,14 @@ def _diagnosed(
             "(batch) that does one whole update"
         )
     clip = getattr(trainer, "gradient_clip_val", None)
-    with_index = len(inspect.signature(cast("Any", module.training_step)).parameters) > 1
+    step: Any = module.training_step
+    with_index = len(inspect.signature(step).parameters) > 1
 
     def training_step(batch: Any) -> Any:
         module.train()
         optimizer.zero_grad()
         with _without_logging(module):
-            found: Any = module.training_step(batch, 0) if with_index else module.training_step(batch)
+            found: Any = step(batch, 0) if with_index else step(batch)
         if found is None:
             return None
         loss: Any = cast("Mapping[str, Any]", found)["loss"] if isinstance(found, Mapping) else found

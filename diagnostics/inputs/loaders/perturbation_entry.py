@@ -74,10 +74,11 @@ class PerturbationEntry:
         ):
             signs = value.dtype.kind == "b" or bool(np.isin(value, (0, 1)).all())
             return cls(form="mask" if signs else "doses", n_genes=n_genes, gene_of_number=genes_of or ())
-        if not whole:
+        if not whole or (value.ndim == 2 and value.dtype.kind in "bf"):
+            of = f"the cells have {n_genes} genes" if genes_of is None else f"targets= names {n_columns} perturbations"
             raise InputError(
-                f"fields: 'perturbation' has shape {shape}, and the cells have {n_genes} genes: where its columns are "
-                "perturbations, give targets=, the gene of each"
+                f"fields: 'perturbation' has shape {shape}, and {of}: where its columns are perturbations, give targets=, "
+                "the gene of each"
             )
         highest = int(value.max(initial=0))
         numbers = tuple(range(n_genes)) if genes_of is None else genes_of

@@ -77,8 +77,8 @@ class PerturbationEntry:
         if not whole or (value.ndim == 2 and value.dtype.kind in "bf"):
             of = f"the cells have {n_genes} genes" if genes_of is None else f"targets= names {n_columns} perturbations"
             raise InputError(
-                f"fields: 'perturbation' has shape {shape}, and {of}: where its columns are perturbations, give targets=, "
-                "the gene of each"
+                f"fields: 'perturbation' has shape {shape}, and {of}: where its columns are perturbations, give "
+                "targets=, the gene of each"
             )
         highest = int(value.max(initial=0))
         numbers = tuple(range(n_genes)) if genes_of is None else genes_of

@@ -6,12 +6,13 @@ is kept in words, for the report.
 
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast, final
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from diagnostics.checks.engine.subject import Loss
 from diagnostics.inputs.loaders.batch_fields import BatchFields, read, steps_of
@@ -73,11 +74,51 @@ def _given(model: nn.Module, predict: Callable[..., Any]) -> Asking:
     if len([one for one in _arguments(predict) if one.default is one.empty]) >= 2:
         return Asking(ask=predict, summary="predict(model, batch)")
 
+    averaged = [one for one in modules_of(predict) if one is not model and _same_kind(one, model)]
+
     def ask(asked: nn.Module, batch: object) -> object:
-        with in_place_of(model, asked):
+        # Averaged weights follow those that are trained: what these can say is what is asked.
+        with ExitStack() as stack:
+            stack.enter_context(in_place_of(model, asked))
+            for other in averaged:
+                stack.enter_context(_answering_as(other, model))
             return predict(batch)
 
     return Asking(ask=ask, summary="predict(batch)")
+
+
+def modules_of(function: Callable[..., Any]) -> list[nn.Module]:
+    """Modules that a function of somebody's holds on to: in its closure, as its owner, or by a global name."""
+    inner = getattr(function, "__func__", function)
+    cells = [cell.cell_contents for cell in getattr(inner, "__closure__", None) or () if _is_filled(cell)]
+    names = getattr(getattr(inner, "__code__", None), "co_names", ())
+    known = getattr(inner, "__globals__", {})
+    found = [*cells, getattr(function, "__self__", None), *(known.get(name) for name in names)]
+    return [one for one in found if isinstance(one, nn.Module)]
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _same_kind(one: nn.Module, model: nn.Module) -> bool:
+    inner = one.module if isinstance(one, AveragedModel) else one
+    return type(inner) is type(model) and set(inner.state_dict()) == set(model.state_dict())
+
+
+@contextmanager
+def _answering_as(averaged: nn.Module, model: nn.Module) -> Generator[None]:
+    """Within the block a module of averaged weights answers as the model does."""
+    inner = averaged.module if isinstance(averaged, AveragedModel) else averaged
+    own = inner.__dict__
+    object.__setattr__(inner, "__dict__", model.__dict__)
+    try:
+        yield
+    finally:
+        object.__setattr__(inner, "__dict__", own)
 
 
 @contextmanager

@@ -248,6 +248,8 @@ def batch_size(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def padding(probe: Probe) -> CheckResult:
     """A mean over all positions, scored or not, would be diluted by them."""
+    if not probe.subject.intent.masked:
+        return CheckResult(outcome="not_applicable", message="the loss is given no mask: there is no padding")
     case = case_of(probe, "padding")
     wide = Case(
         **{

@@ -4,7 +4,7 @@ The module's own ``training_step`` is what is judged, with the optimiser that it
 """
 
 import inspect
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Unpack, cast, final
 
@@ -120,7 +120,7 @@ def _loaders(datamodule: Any) -> tuple[Any, Any]:
 
 
 def _overrides(datamodule: Any, name: str) -> bool:
-    method: Any = getattr(type(datamodule), name)
+    method: Any = getattr(cast("type[object]", type(datamodule)), name)
     return "DataHooks" not in method.__qualname__
 
 
@@ -138,7 +138,7 @@ def _diagnosed(
             "(batch) that does one whole update"
         )
     clip = getattr(trainer, "gradient_clip_val", None)
-    step: Any = module.training_step
+    step = cast("Callable[..., Any]", module.training_step)  # pyright: ignore[reportUnknownMemberType]
     with_index = len(inspect.signature(step).parameters) > 1
 
     def training_step(batch: Any) -> Any:

@@ -1,5 +1,6 @@
 """Healthy: ways to give a model the perturbation, and to let it act."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ class IndexEmbedding(nn.Module):
 
 def make_index_embedding():
     torch.manual_seed(0)
-    return fit(IndexEmbedding(), "gene", told="identity", dose="fixed", p_control=0.1)
+    parts = fit(IndexEmbedding(), "gene", told="identity", dose="fixed", p_control=0.1)
+    # Asked which gene each index means, one says it of the control's too.
+    return replace(parts, intent={"targets": [*range(N_GENES), -1]})
 
 
 def make_bag():

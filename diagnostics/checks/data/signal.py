@@ -125,6 +125,8 @@ def dose(probe: Probe) -> CheckResult:
     A knock-out that always ends at 0 is described by its label: where doses hardly vary nothing is
     wrong if they carry no information.
     """
+    if probe.subject.intent.given == "identity":
+        return CheckResult(outcome="not_applicable", message="which genes are perturbed is given, and not how much")
     found = _without(
         probe,
         of_other_doses,

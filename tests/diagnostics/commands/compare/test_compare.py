@@ -80,7 +80,7 @@ def test_a_tie_is_an_interval_that_holds_0(first: list[float], second: list[floa
     assert ("tie" in said) == between.ties
 
 
-def one_verdict(other: Entry, ceilings: RankCeilings = CEILINGS) -> tuple[bool, str, str]:
+def one_verdict(other: Entry, ceilings: RankCeilings = CEILINGS) -> tuple[bool | None, str, str]:
     result = compared([GOOD, other], LEVELS, ceilings)
     (judged,) = [one for one in result.judged if one.entry.name == other.name]
     return judged.loses_information, judged.outcome, judged.summary

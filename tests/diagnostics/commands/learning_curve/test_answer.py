@@ -70,6 +70,7 @@ def test_an_option_is_named_only_if_its_interval_lies_above_0(stands: list[float
     named = [name for name in by_name if name in found.verdict]
     assert all(by_name[name].skill.low > 0 and by_name[name].skill.value >= WORTH for name in named)
     assert (not named) == (not any(one.won for one in found.gains))
+    assert found.left is not None
     assert found.left.value == pytest.approx(1 - np.mean(stands))
 
 

@@ -5,12 +5,14 @@ healthy subject. Its failure counts only where Holm's correction over all statis
 :data:`ALPHA`, so that a healthy subject alarms in at most that fraction of runs, however many checks there are.
 """
 
+import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.intent import NotExpressibleError
@@ -170,6 +172,14 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
     except NotExpressibleError as error:
         found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:
+        if place := _in_users_code(error):
+            # It was called once before, and took what the loader gives: this question's altered values it does not.
+            found = CheckResult(
+                outcome="not_applicable",
+                message=f"the code under {place} does not take what this question asks: {type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]}",
+            )
+            return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
         # Whatever the subject's own code raises is shown, and the other checks go on.
         return CheckResult(
             name=one.name,
@@ -183,6 +193,18 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
             traceback=traceback.format_exc(),
         )
     return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
+
+
+_OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("gpcp", "simulators", "diagnostics"))
+
+
+def _in_users_code(error: BaseException) -> str:
+    """File and line of somebody's own code that an error went through; ``""`` where it went through none."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        theirs = not frame.filename.startswith((*_OURS, "<")) and "site-packages" not in frame.filename
+        if theirs and not frame.filename.startswith(sysconfig.get_paths()["stdlib"]):
+            return f"{Path(frame.filename).name}:{frame.lineno}"
+    return ""
 
 
 def missing(one: Check, subject: Subject) -> tuple[str, ...]:

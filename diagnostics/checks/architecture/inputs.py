@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diagnostics.checks.architecture.needed_genes import WORTH, worth_of_other_genes
 from diagnostics.checks.engine.batches import at, drawn_values, invented, set_before
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, as_risk, deviation, must_equal, must_move, verdict
@@ -218,13 +219,17 @@ def reads_expression(probe: Probe) -> CheckResult:
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
 def reads_other_genes(probe: Probe) -> CheckResult:
-    """One gene a pair gets another value; its own prediction is left out."""
-    return must_move(
+    """One gene a pair gets another value; its own prediction is left out. A note where no gene needs another's."""
+    found = must_move(
         _moved_by_one_gene(probe, invented(probe, "one gene", p_perturbed=1 / 3), probe.rng("one gene")),
         moves="one gene's expression reaches the predictions for other genes",
         stays="no gene's expression reaches the prediction for another gene",
         next_step="let genes exchange information: attention between tokens, or a layer over all genes",
     )
+    if found.outcome != "fail" or probe.subject.pairs is None:
+        return found
+    worth = worth_of_other_genes(probe.sample)
+    return found if worth > WORTH else as_risk(found, f"which are worth {worth:.1%} of the loss of a linear fit here")
 
 
 @check(

@@ -59,7 +59,11 @@ def gradients(probe: Probe) -> CheckResult:
         )  # fmt: skip
     detached = _both(silent, _silent(probe, copied(probe.generic_model))) if silent else []
     unused = [name for name in detached if intent.is_unused(name) or not _enters(probe, name)]
-    detached = [name for name in detached if name not in unused]
+    detached = [name for name in detached if name not in unused and not intent.is_frozen(name)]
+    left_out = [name for name in detached if not _held(probe, name)]
+    if left_out and left_out == detached:
+        notes += _noted(left_out, "get no gradient, and the optimiser does not hold them")
+        detached, silent = [], [name for name in silent if name not in left_out]
     silent = [name for name in silent if name not in unused and not intent.is_frozen(name)]
     notes += _noted([name for name in unused if not intent.is_unused(name)], "enter no prediction")
     if detached:
@@ -80,7 +84,7 @@ def gradients(probe: Probe) -> CheckResult:
             "initialise otherwise: weights that are all 0 keep each other at 0, and a ReLU whose inputs are all "
             "negative passes nothing",
         )
-    n_trained = n_parameters - len(frozen) - len(unused)
+    n_trained = n_parameters - len(frozen) - len(unused) - len(left_out)
     if not n_trained:
         return _without(unused, n_parameters, "enter no prediction", "let forward use the layers that are trained")
     later = f", {len(silent)} of them only once another has moved from 0" if silent else ""
@@ -89,6 +93,15 @@ def gradients(probe: Probe) -> CheckResult:
         next_step="if that is not on purpose: set requires_grad, or let forward use them; if it is, Intent says so"
         if notes else "", statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
     )  # fmt: skip
+
+
+def _held(probe: Probe, name: str) -> bool:
+    """Whether the optimiser that is given holds a parameter; True where none is given."""
+    if probe.subject.make_optimizer is None or probe.subject.model is None:
+        return True
+    groups = probe.subject.make_optimizer(probe.subject.model).param_groups
+    held = {id(one) for group in groups for one in group["params"]}
+    return id(dict(probe.subject.model.named_parameters())[name]) in held
 
 
 def _noted(names: list[str], why: str) -> list[str]:

@@ -49,6 +49,12 @@ def units(probe: Probe) -> CheckResult:
             next_step="state which, and take one logarithm only", statistic=highest, n=len(probe.sample),
         )  # fmt: skip
     own = "a world's own units" if lowest < 0 else "logarithms"
+    if (before.kind, after.kind) == ("counts", "counts") and probe.subject.loss is None and probe.subject.model:
+        return CheckResult(
+            outcome="pass", message=f"{words}, as a likelihood of counts takes them",
+            next_step="if training lowers a squared error, give log1p of counts per million",
+            statistic=highest, tolerance=highest, n=len(probe.sample),
+        )  # fmt: skip
     return verdict(
         good=not words,
         message=words or f"values lie within {lowest:.3g} .. {highest:.3g}, as those in {own} may",

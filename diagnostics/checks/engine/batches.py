@@ -57,6 +57,7 @@ def invented(
         target_BL=torch.as_tensor(np.where(perturbed_BL, drawn_values(probe, shape, rng), 0.0)),
         measured_BL=torch.as_tensor(measured_BL),
         perturbed_BL=torch.as_tensor(perturbed_BL),
+        row_B=torch.arange(len(measured_BL)),
     )
     return drawn.to(probe.device, probe.exact_dtype)
 

@@ -23,7 +23,7 @@ from diagnostics.checks.engine.budget import batch_size, steps_within
 from diagnostics.checks.engine.cell_ids import names_of, sides_of
 from diagnostics.checks.engine.gains import Cells, Gain, gain_of
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.learning.learning_rate import best_rate, range_test_of
+from diagnostics.checks.learning.learning_rate import best_rate, given_rate, range_test_of
 from diagnostics.checks.learning.one_batch import memorised
 from diagnostics.checks.learning.units import Units
 from diagnostics.scoring.errors import Errors, errors_of, losses_of
@@ -164,11 +164,12 @@ def _loss(found: ShortTraining) -> float:
 
 
 def _other_rates(probe: Probe, rate: float | None) -> list[float]:
-    """Half a decade to either side and a decade above, where the range test's next rate does not diverge."""
+    """The rate that is given, half a decade to either side and a decade above, where the nearest tried did not diverge."""
     if rate is None:
         return []
     range_test = range_test_of(probe)
-    wanted = [rate * 10**power for power in (0.5, -0.5, 1.0)]
+    given = given_rate(probe)
+    wanted = [*([] if given is None else [given]), *(rate * 10**power for power in (0.5, -0.5, 1.0))]
     return [one for one in wanted if range_test.gain(range_test.nearest(one)) > 0]
 
 

@@ -78,4 +78,4 @@ def test_the_callback_diagnoses_the_trainers_training(wrong_sign: bool, tmp_path
     assert (report.diagnosis is not None) == wrong_sign, report.diagnosis
     if wrong_sign:
         assert report.diagnosis is not None
-        assert "against the gradient" in report.diagnosis.message
+        assert "the training step reports -" in report.diagnosis.message

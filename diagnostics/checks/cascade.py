@@ -5,6 +5,7 @@ healthy subject. Its failure counts only where Holm's correction over all statis
 :data:`ALPHA`, so that a healthy subject alarms in at most that fraction of runs, however many checks there are.
 """
 
+import inspect
 import sysconfig
 import time
 import traceback
@@ -172,7 +173,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
     except NotExpressibleError as error:
         found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:
-        if place := _in_users_code(error):
+        if place := _in_users_code(error, one):
             # It was called once before, and took what the loader gives: this question's altered values it does not.
             found = CheckResult(
                 outcome="not_applicable",
@@ -198,9 +199,12 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
 _OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("gpcp", "simulators", "diagnostics"))
 
 
-def _in_users_code(error: BaseException) -> str:
+def _in_users_code(error: BaseException, asked: Check) -> str:
     """File and line of somebody's own code that an error went through; ``""`` where it went through none."""
+    checks_own = inspect.getsourcefile(asked.ask)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename == checks_own:
+            continue
         theirs = not frame.filename.startswith((*_OURS, "<")) and "site-packages" not in frame.filename
         if theirs and not frame.filename.startswith(sysconfig.get_paths()["stdlib"]):
             return f"{Path(frame.filename).name}:{frame.lineno}"

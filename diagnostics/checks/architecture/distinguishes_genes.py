@@ -73,7 +73,8 @@ def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
     value_BL[:, torch.as_tensor(position_B, device=value_BL.device)] = 0.25 * lo + 0.75 * hi
     one = replace(drawn, before_BL=value_BL)
     wide = {name: getattr(one, name).expand(len(position_B), -1).clone() for name in TENSORS if name != "token_BL"}
-    return replace(one, **wide), position_B
+    row_B = None if one.row_B is None else one.row_B.expand(len(position_B))
+    return replace(one, **wide, row_B=row_B), position_B
 
 
 def _twins(probe: Probe, batch: ModelBatch, position_B: NDArray[np.int64]) -> NDArray[np.bool_]:

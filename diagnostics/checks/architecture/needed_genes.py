@@ -14,8 +14,8 @@ _N_GENES, _N_PAIRS, _RIDGE = 8, 2000, 1e-3
 def worth_of_other_genes(pairs: PairBatch) -> float:
     """Share of a linear fit's loss on unseen pairs that knowing all genes before takes away; 0 where it takes none.
 
-    Half of the pairs are fitted, the others judged, for a few scored genes. Both fits are given the perturbation and the
-    gene's own expression; one of them all other genes' as well.
+    Half of the pairs are fitted, the others judged, for a few scored genes. Both fits are given the perturbation and
+    the gene's own expression; one of them all other genes' as well.
     """
     pairs = pairs.rows(slice(0, _N_PAIRS))
     perturbed_BG = pairs.perturbed_BG.astype(np.float64)
@@ -31,12 +31,12 @@ def worth_of_other_genes(pairs: PairBatch) -> float:
     return max(0.0, 1 - whole / alone) if alone > 0 else 0.0
 
 
-def _unseen(input_BX: NDArray[np.floating], target_B: NDArray[np.float64]) -> float:
+def _unseen(input_BF: NDArray[np.floating], target_B: NDArray[np.float64]) -> float:
     """Squared error of a ridge on the half of the pairs that it was not fitted on."""
-    input_BX = np.hstack([input_BX.astype(np.float64), np.ones((len(target_B), 1))])
+    input_BF = np.hstack([input_BF.astype(np.float64), np.ones((len(target_B), 1))])
     half = len(target_B) // 2
-    fit_BX, fit_B = input_BX[:half], target_B[:half]
-    gram = fit_BX.T @ fit_BX
+    fit_BF, fit_B = input_BF[:half], target_B[:half]
+    gram = fit_BF.T @ fit_BF
     scale = max(float(np.trace(gram)) / len(gram), 1e-30)
-    weight = np.linalg.solve(gram + _RIDGE * scale * np.eye(len(gram)), fit_BX.T @ fit_B)
-    return float(((input_BX[half:] @ weight - target_B[half:]) ** 2).sum())
+    weight = np.linalg.solve(gram + _RIDGE * scale * np.eye(len(gram)), fit_BF.T @ fit_B)
+    return float(((input_BF[half:] @ weight - target_B[half:]) ** 2).sum())

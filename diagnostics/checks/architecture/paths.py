@@ -26,6 +26,22 @@ _N_EVALUATED = 6
 """Genes whose predictions the rank is taken over."""
 
 
+_FROZEN = (
+    "are frozen (requires_grad is False), at weights as they are drawn before any training",
+    "set requires_grad to True, or load trained weights; what is meant is named by Intent(frozen=...)",
+)
+_DETACHED = (
+    "get no gradient whatever the weights are, though predictions depend on them",
+    "look for detach(), no_grad(), .data, an argmax or rounding between them and the prediction",
+)
+_ASLEEP = (
+    f"get no gradient at the initial weights, nor after {_STEPS} steps",
+    "initialise otherwise: weights that are all 0 keep each other at 0, and a ReLU whose inputs are all negative "
+    "passes nothing",
+)
+"""What is wrong with some parameters, and what to do about it."""
+
+
 @check(
     "GP319",
     "architecture.gradients",
@@ -44,12 +60,7 @@ def gradients(probe: Probe) -> CheckResult:
         return CheckResult(outcome="not_applicable", message="the model has no parameters")
     frozen = [name for name, one in model.named_parameters() if one.is_floating_point() and not one.requires_grad]
     if frozen and (len(frozen) == n_parameters or _most_is_drawn(model, probe)):
-        return _without(
-            frozen,
-            n_parameters,
-            "are frozen (requires_grad is False), at weights as they are drawn before any training",
-            "set requires_grad to True, or load trained weights; what is meant is named by Intent(frozen=...)",
-        )
+        return _without(frozen, n_parameters, *_FROZEN)
     notes = _noted([name for name in frozen if not intent.is_frozen(name)], "are frozen (requires_grad is False)")
     silent = _silent(probe, model)
     if silent is None:
@@ -67,23 +78,12 @@ def gradients(probe: Probe) -> CheckResult:
     silent = [name for name in silent if name not in unused and not intent.is_frozen(name)]
     notes += _noted([name for name in unused if not intent.is_unused(name)], "enter no prediction")
     if detached:
-        return _without(
-            detached,
-            n_parameters,
-            "get no gradient whatever the weights are, though predictions depend on them",
-            "look for detach(), no_grad(), .data, an argmax or rounding between them and the prediction",
-        )
+        return _without(detached, n_parameters, *_DETACHED)
     for _ in range(_STEPS if silent else 0):
         _step(probe, model)
     asleep = _both(silent, _silent(probe, model)) if silent else []
     if asleep:
-        return _without(
-            asleep,
-            n_parameters,
-            f"get no gradient at the initial weights, nor after {_STEPS} steps",
-            "initialise otherwise: weights that are all 0 keep each other at 0, and a ReLU whose inputs are all "
-            "negative passes nothing",
-        )
+        return _without(asleep, n_parameters, *_ASLEEP)
     n_trained = n_parameters - len(frozen) - len(unused) - len(left_out)
     if not n_trained:
         return _without(unused, n_parameters, "enter no prediction", "let forward use the layers that are trained")

@@ -4,21 +4,26 @@ Values are drawn between the least and the greatest of the pairs' own, so that n
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnostics.checks.engine.probe import Probe
+from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import ModelBatch
+
+if TYPE_CHECKING:
+    from diagnostics.checks.engine.probe import Probe
 
 MOST_TOKENS = 256
 """Genes of an invented batch: as many of a larger vocabulary show as much, at a cost that does not grow with it."""
 
 
 def invented(
-    probe: Probe, purpose: str, *, p_perturbed: float = 0.0, p_measured: float = 1.0, n_pairs: int | None = None,
+    probe: "Probe", purpose: str, *, p_perturbed: float = 0.0, p_measured: float = 1.0, n_pairs: int | None = None,
     most_perturbed: int | None = None, masked_anyway: bool = False,
 ) -> ModelBatch:  # fmt: skip
     """Random cells over the model's genes, in the order of the vocabulary, on the device and in the dtype of the probe.
@@ -62,7 +67,7 @@ def invented(
     return drawn.to(probe.device, probe.exact_dtype)
 
 
-def drawn_values(probe: Probe, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+def drawn_values(probe: "Probe", shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     """Uniform over the range of the pairs' values."""
     return rng.uniform(*probe.value_range, size=shape)
 
@@ -128,4 +133,41 @@ def padded(batch: ModelBatch, token_L: Tensor) -> ModelBatch:
         measured_BL=wider(batch.measured_BL, zeros_BL),
         perturbed_BL=wider(batch.perturbed_BL, zeros_BL),
         row_B=batch.row_B,
+    )
+
+
+def random_pairs(vocab: GeneVocab, n_pairs: int, rng: np.random.Generator, most: int | None) -> PairBatch:
+    """Pairs of standard normal values, half of the genes perturbed, or as many as a pair can have."""
+    shape = (n_pairs, len(vocab))
+    perturbed_BG = rng.random(shape) < 0.5
+    if most is not None:
+        perturbed_BG[:, most:] = False
+    # One gene perturbed and one scored in every pair.
+    perturbed_BG[:, 0], perturbed_BG[:, -1] = True, False
+    number_B = np.arange(n_pairs, dtype=np.int64)
+    return PairBatch(
+        vocab=vocab,
+        before_BG=rng.standard_normal(shape).astype(np.float32),
+        after_BG=rng.standard_normal(shape).astype(np.float32),
+        measured_BG=np.ones(shape, dtype=np.bool_),
+        perturbed_BG=perturbed_BG,
+        before_id_B=2 * number_B,
+        after_id_B=2 * number_B + 1,
+    )
+
+
+def partly_measured(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
+    """The pairs with a third of the genes taken as unmeasured at random, other ones in each pair."""
+    measured_BG = pairs.measured_BG & (rng.random(pairs.measured_BG.shape) < 2 / 3)
+    # Two genes of each pair stay as they were, so that some genes are perturbed and some scored.
+    for pair in range(len(pairs)):
+        for genes in (np.flatnonzero(pairs.perturbed_BG[pair]), np.flatnonzero(pairs.scored_BG[pair])):
+            if len(genes):
+                measured_BG[pair, genes[int(rng.integers(len(genes)))]] = True
+    return replace(
+        pairs,
+        before_BG=np.where(measured_BG, pairs.before_BG, np.float32(0)),
+        after_BG=np.where(measured_BG, pairs.after_BG, np.float32(0)),
+        measured_BG=measured_BG,
+        perturbed_BG=pairs.perturbed_BG & measured_BG,
     )

@@ -9,16 +9,17 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from diagnostics.checks.engine.batches import partly_measured, random_pairs
 from diagnostics.checks.engine.copies import copied, drawn_from
 from diagnostics.checks.engine.identities import Deviation
-from diagnostics.checks.engine.restored import kept, schedules_of
+from diagnostics.checks.engine.restored import Rate, at_rate, kept, schedules_of
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.engine.weights import with_generic_weights
 from gpcp.core.errors import InputError
@@ -28,7 +29,6 @@ from gpcp.core.random import stream
 from gpcp.model.batch import ModelBatch
 
 MadeT = TypeVar("MadeT")
-Rate: TypeAlias = Callable[[], float]
 
 N_EXACT = 12
 """Pairs that exact checks look at: enough for every identity to meet several masks."""
@@ -126,7 +126,7 @@ class Probe:
         """A few pairs as the source gives them; without a source, random ones with everything measured."""
         if self.subject.pairs is not None:
             return self.drawn(self.n_exact, "few")
-        return _random_pairs(self.vocab, self.n_exact, self.rng("few"), self.subject.intent.most_perturbed)
+        return random_pairs(self.vocab, self.n_exact, self.rng("few"), self.subject.intent.most_perturbed)
 
     @property
     def n_exact(self) -> int:
@@ -166,25 +166,7 @@ class Probe:
         """
         if not self.masks:
             return self.few
-        rng = self.rng("masked")
-        few = self.few
-        measured_BG = few.measured_BG & (rng.random(few.measured_BG.shape) < 2 / 3)
-        # Two genes of each pair stay as they were, so that some genes are perturbed and some scored.
-        for pair in range(len(few)):
-            perturbed = np.flatnonzero(few.perturbed_BG[pair])
-            scored = np.flatnonzero(few.scored_BG[pair])
-            for genes in (perturbed, scored):
-                if len(genes):
-                    measured_BG[pair, genes[int(rng.integers(len(genes)))]] = True
-        return PairBatch(
-            vocab=few.vocab,
-            before_BG=np.where(measured_BG, few.before_BG, np.float32(0)),
-            after_BG=np.where(measured_BG, few.after_BG, np.float32(0)),
-            measured_BG=measured_BG,
-            perturbed_BG=few.perturbed_BG & measured_BG,
-            before_id_B=few.before_id_B,
-            after_id_B=few.after_id_B,
-        )
+        return partly_measured(self.few, self.rng("masked"))
 
     @cached_property
     def device(self) -> torch.device:
@@ -317,7 +299,7 @@ class Probe:
         with (
             kept(self.subject.training_step, model, optimizer, redrawn=redrawn),
             schedules_of(optimizer, held=learning_rate is not None),
-            _at_rate(optimizer, learning_rate),
+            at_rate(optimizer, learning_rate),
         ):
             # What was left over from outside would be added to the trial's own.
             for parameter in model.parameters():
@@ -361,43 +343,3 @@ class Probe:
         if self.subject.make_optimizer is not None:
             return self.subject.make_optimizer(model)
         return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
-
-
-@contextmanager
-def _at_rate(optimizer: torch.optim.Optimizer, learning_rate: float | Rate | None) -> Generator[None]:
-    """Within the block every step is made at this rate, whatever the training step sets it to."""
-    if learning_rate is None:
-        yield
-        return
-
-    def at_rate(*_: object) -> None:
-        rate = learning_rate() if callable(learning_rate) else learning_rate
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-
-    at_rate()
-    handle = optimizer.register_step_pre_hook(at_rate)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _random_pairs(vocab: GeneVocab, n_pairs: int, rng: np.random.Generator, most: int | None) -> PairBatch:
-    """Pairs of standard normal values, half of the genes perturbed, or as many as a pair can have."""
-    shape = (n_pairs, len(vocab))
-    perturbed_BG = rng.random(shape) < 0.5
-    if most is not None:
-        perturbed_BG[:, most:] = False
-    # One gene perturbed and one scored in every pair.
-    perturbed_BG[:, 0], perturbed_BG[:, -1] = True, False
-    number_B = np.arange(n_pairs, dtype=np.int64)
-    return PairBatch(
-        vocab=vocab,
-        before_BG=rng.standard_normal(shape).astype(np.float32),
-        after_BG=rng.standard_normal(shape).astype(np.float32),
-        measured_BG=np.ones(shape, dtype=np.bool_),
-        perturbed_BG=perturbed_BG,
-        before_id_B=2 * number_B,
-        after_id_B=2 * number_B + 1,
-    )

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+Rate: TypeAlias = Callable[[], float]
+
 _DEPTH = 10
 _MOST_HELD, _MOST_ENTRIES, _MOST_NUMBERS = 10_000, 10_000_000, 100_000
 """Items of a container, entries of a tensor and of an array, beyond which it is data and no state."""
@@ -272,3 +274,23 @@ def _state_of(value: Any) -> PutBack:
             one.grad = gradient
 
     return back
+
+
+@contextmanager
+def at_rate(optimizer: torch.optim.Optimizer, learning_rate: float | Rate | None) -> Generator[None]:
+    """Within the block every step is made at this rate, whatever the training step sets it to."""
+    if learning_rate is None:
+        yield
+        return
+
+    def set_rate(*_: object) -> None:
+        rate = learning_rate() if callable(learning_rate) else learning_rate
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    set_rate()
+    handle = optimizer.register_step_pre_hook(set_rate)
+    try:
+        yield
+    finally:
+        handle.remove()

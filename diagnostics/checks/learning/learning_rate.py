@@ -245,21 +245,8 @@ def rate(probe: Probe) -> CheckResult:
         )
     everything = range_test_of(probe)
     range_test = everything.by_input
-    if range_test.start is None:
-        return CheckResult(
-            outcome="inconclusive",
-            message="the untrained model's predictions are not finite: there is nothing to compare a rate by",
-            next_step="see the check architecture.finite",
-        )
-    if not range_test.learns:
-        return CheckResult(
-            outcome="inconclusive",
-            message=f"no rate from {range_test.points[0].rate:.0e} to {range_test.points[-1].rate:.0e} lowers "
-            f"the error within "
-            f"{range_test.n_steps} steps: whatever the cause, it is not the rate",
-            next_step="see the checks of the architecture and of the training step",
-            n=N_JUDGED,
-        )
+    if range_test.start is None or not range_test.learns:
+        return _nothing_to_compare(range_test)
     point = range_test.nearest(given)
     low, high = range_test.usable
     share = range_test.gain(point) / range_test.gain(range_test.best)
@@ -288,6 +275,22 @@ def rate(probe: Probe) -> CheckResult:
         statistic=max(share, -1.0),
         null=HOPELESS,
         p=p,
+        n=N_JUDGED,
+    )
+
+
+def _nothing_to_compare(range_test: RangeTest) -> CheckResult:
+    if range_test.start is None:
+        return CheckResult(
+            outcome="inconclusive",
+            message="the untrained model's predictions are not finite: there is nothing to compare a rate by",
+            next_step="see the check architecture.finite",
+        )
+    return CheckResult(
+        outcome="inconclusive",
+        message=f"no rate from {range_test.points[0].rate:.0e} to {range_test.points[-1].rate:.0e} lowers the error "
+        f"within {range_test.n_steps} steps: whatever the cause, it is not the rate",
+        next_step="see the checks of the architecture and of the training step",
         n=N_JUDGED,
     )
 

@@ -164,7 +164,7 @@ def _loss(found: ShortTraining) -> float:
 
 
 def _other_rates(probe: Probe, rate: float | None) -> list[float]:
-    """The rate that is given, half a decade to either side and a decade above, where the nearest tried did not diverge."""
+    """The rate that is given, half a decade to either side and a decade above, unless the nearest tried diverged."""
     if rate is None:
         return []
     range_test = range_test_of(probe)

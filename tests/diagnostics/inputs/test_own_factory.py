@@ -45,7 +45,7 @@ def test_a_factory_of_a_whole_training(file: Path, capsys: pytest.CaptureFixture
     only = ["--only", "architecture.gradients", "loss.finite", "--ignore", "GP201=I know"]
     assert main(["diagnose", "--model", f"{file}:training", *only]) == 0
     shown = capsys.readouterr().out
-    assert "all 2 parameters get a gradient" in shown
+    assert "all 2 parameters that are used get a gradient" in shown
     assert f"{file}:training" in shown
 
 

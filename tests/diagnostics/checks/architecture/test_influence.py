@@ -16,28 +16,28 @@ N_GENES = 8
 class Tokens(nn.Module):
     """A token for each gene, and a transformer as people write it."""
 
-    def __init__(self, mask: Tensor | None = None) -> None:
+    def __init__(self, attend: Tensor | None = None) -> None:
         super().__init__()
         self.gene = nn.Embedding(N_GENES, 16)
         self.value = nn.Linear(3, 16)
         layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
         self.out = nn.Linear(16, 1)
-        self.mask = mask
+        self.attend = attend
 
     def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
         del measured_BG
         value_BG3 = torch.stack((before_BG, target_BG, perturbed_BG.to(before_BG)), dim=-1)
-        mask = None if self.mask is None else self.mask.to(before_BG)
-        return self.out(self.encoder(self.gene.weight[None] + self.value(value_BG3), mask=mask)).squeeze(-1)
+        attend = None if self.attend is None else self.attend.to(before_BG)
+        return self.out(self.encoder(self.gene.weight[None] + self.value(value_BG3), mask=attend)).squeeze(-1)
 
 
 def hidden(*keys: int) -> Tensor:
     """A mask by which nobody but they themselves attends to some genes."""
-    mask = torch.zeros(N_GENES, N_GENES)
-    mask[:, list(keys)] = float("-inf")
-    mask.fill_diagonal_(0.0)
-    return mask
+    attend = torch.zeros(N_GENES, N_GENES)
+    attend[:, list(keys)] = float("-inf")
+    attend.fill_diagonal_(0.0)
+    return attend
 
 
 def neighbours(width: int) -> Tensor:
@@ -53,9 +53,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("mask", "words"), FAULTS)
-def test_a_mask_between_genes_is_named_first(mask: Tensor, words: str):
-    asked = subject(made(lambda: Tokens(mask)), intent=Intent(masked=False))
+@pytest.mark.parametrize(("attend", "words"), FAULTS)
+def test_a_mask_between_genes_is_named_first(attend: Tensor, words: str):
+    asked = subject(made(lambda: Tokens(attend)), intent=Intent(masked=False))
     result = found(asked, "architecture.expression_paths")
     assert result.outcome == "fail"
     assert words in result.message
@@ -83,12 +83,12 @@ def test_a_gene_that_no_other_reaches_is_named():
     assert "no path leads to 1 of 8 genes: ENSSIMG00000000002" in result.message
 
 
-@pytest.mark.parametrize("mask", [None, neighbours(1), neighbours(3)])
-def test_paths_that_are_left_out_by_design_are_told_and_not_judged(mask: Tensor | None):
-    asked = subject(made(lambda: Tokens(mask)), intent=Intent(masked=False))
+@pytest.mark.parametrize("attend", [None, neighbours(1), neighbours(3)])
+def test_paths_that_are_left_out_by_design_are_told_and_not_judged(attend: Tensor | None):
+    asked = subject(made(lambda: Tokens(attend)), intent=Intent(masked=False))
     names = ("architecture.expression_paths", "architecture.perturbation_paths")
     assert [found(asked, name).outcome for name in names] == ["pass", "pass"]
-    assert ("of the paths" in found(asked, names[0]).message) == (mask is not None)
+    assert ("of the paths" in found(asked, names[0]).message) == (attend is not None)
 
 
 @pytest.mark.parametrize("end", [nn.Identity(), nn.ReLU()])

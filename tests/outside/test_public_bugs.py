@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.outside.bugs import TWINS
-from tests.outside.case import BUGS, Case, held_out_error, train
+from tests.outside.case import BUGS, Case, held_out_error, some, train
 
 CAUSES = {"data", "optimiser", "architecture", "bug"}
 
@@ -60,7 +60,7 @@ def test_a_harm_is_five_percent_of_the_twin_and_one_of_the_mean(error: float, ex
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", BUGS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", some(BUGS, 9), ids=lambda case: case.name)
 def test_a_bug_hurts_as_is_claimed(case: Case):
     mended = TWINS[case.name]()
     train(mended)

@@ -75,6 +75,10 @@ FAULTS: list[tuple[str, Collate, str]] = [
 def test_a_mishap_is_found_first_by_its_check_and_named(name: str, collate: Collate, words: str, measured: str):
     pairs = pairs_of() if measured == "all" else Changed(pairs_of(), partly_measured)
     asked = Subject(pairs=pairs, collate=collate)
+    if (words, measured) == ("measured", "all"):
+        # Where every gene is measured this is no mishap.
+        assert not failures(asked, *NAMES)
+        return
     assert failures(asked, *NAMES)[0] == name
     result = found(asked, name)
     assert result.cause == ("bug" if name == "data.masks" else "data")

@@ -173,7 +173,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
     except NotExpressibleError as error:
         found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:
-        if place := _in_users_code(error, one):
+        if (place := _in_users_code(error, one)) and _takes_its_own(probe):
             # It was called once before, and took what the loader gives: this question's altered values it does not.
             found = CheckResult(
                 outcome="not_applicable",
@@ -194,6 +194,25 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
             traceback=traceback.format_exc(),
         )
     return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
+
+
+def _takes_its_own(probe: Probe) -> bool:
+    """Whether the model and its step take pairs as the source gives them: what they refuse then was altered."""
+
+    def taken(probe: Probe) -> bool:
+        subject = probe.subject
+        if subject.model is None or subject.pairs is None:
+            return False
+        try:
+            probe.answer(probe.exact(probe.few)[0])
+            if subject.training_step is not None:
+                with probe.trial("takes its own") as (model, optimizer):
+                    subject.step(model, optimizer, probe.few)
+        except Exception:
+            return False
+        return True
+
+    return probe.once("takes its own", taken)
 
 
 _OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("gpcp", "simulators", "diagnostics"))

@@ -33,7 +33,7 @@ def order_of(right: PairBatch, found: PairBatch, rng: np.random.Generator) -> ND
     for start in starts:
         # The product with positive entries added keeps rows and columns summing to one.
         first = "barycenter" if start is None else 0.5 * start + 0.5 / n_genes
-        answer = quadratic_assignment(right_GG, found_GG, options={"maximize": True, "P0": first})
+        answer = quadratic_assignment(right_GG, found_GG, options={"maximize": True, "P0": first, "rng": rng})
         order_G = _exchanged(right_GG, found_GG, cost_GG, np.asarray(answer.col_ind))
         misfit = _misfit(right_GG, found_GG, cost_GG, order_G)
         if misfit < 0.98 * least:

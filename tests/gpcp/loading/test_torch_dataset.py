@@ -16,7 +16,7 @@ from gpcp.core.pairs import PairBatch
 from gpcp.loading.prefetch import Prefetched
 from gpcp.loading.sharding import epoch_seed
 from gpcp.loading.torch_dataset import PairDataset
-from gpcp.model.batch import ModelBatch, model_batch
+from gpcp.model.batch import TENSORS, ModelBatch, model_batch
 from tests.gpcp.held_pairs import KINDS, HeldPairs, SparseHeldPairs, content, reading_threads
 
 # A machine of one or two cores is enough for what is tested here, whatever torch says of it.
@@ -105,7 +105,7 @@ def test_batches_as_the_model_eats_them(n_workers: int):
     for (batch, after_BL), (wanted_batch, wanted_after_BL) in zip(got, wanted, strict=True):
         assert isinstance(batch, ModelBatch)
         assert torch.equal(after_BL, wanted_after_BL)
-        for name in ModelBatch.__slots__:
+        for name in TENSORS:
             assert torch.equal(getattr(batch, name), getattr(wanted_batch, name))
 
 

@@ -14,7 +14,9 @@ def is_png(path: Path) -> bool:
 
 
 @pytest.mark.filterwarnings("error")
-def test_every_figure_is_a_png_and_is_named(tmp_path: Path) -> None:
+def test_every_figure_is_a_png_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Libraries that other tests use may have imported it.
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     runs = [arrays("counterfactual", 0), arrays("matched", 0, symmetric=True), arrays("matched", 1, symmetric=True)]
     paths = draw_all(runs, tmp_path)
     assert {path.name for path in paths} == {

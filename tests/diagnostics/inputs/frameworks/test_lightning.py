@@ -18,6 +18,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lightning.pytorch as pl
 
+pytestmark = pytest.mark.slow
+
 N_GENES = 6
 EXACT = ["architecture", "optimiser", "GP201"]
 

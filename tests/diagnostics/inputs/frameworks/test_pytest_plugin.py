@@ -1,8 +1,14 @@
 """The fixture in a test run of its own, as somebody's suite would use it."""
 
+import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from tests.source_tree import REPO
+
+PLUGIN = "diagnostics.inputs.frameworks.pytest_plugin"
 
 TESTS = """
 import torch
@@ -31,8 +37,9 @@ def test_my_model(assert_healthy):
 
 def run(folder: Path, healthy: bool) -> subprocess.CompletedProcess[str]:
     (folder / "test_mine.py").write_text(f"HEALTHY = {healthy}\n{TESTS}", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", PLUGIN, str(folder)]
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
 
 
 def test_a_healthy_model_passes_and_another_fails_with_its_diagnosis(tmp_path: Path):
@@ -41,3 +48,8 @@ def test_a_healthy_model_passes_and_another_fails_with_its_diagnosis(tmp_path: P
     assert failed.returncode == 1
     assert "architecture.gradients" in failed.stdout
     assert "-> " in failed.stdout
+
+
+def test_pytest_finds_it_where_the_library_is_installed():
+    project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["entry-points"]["pytest11"] == {"gpcp": PLUGIN}

@@ -18,6 +18,8 @@ with warnings.catch_warnings():
 
     from diagnostics.inputs.frameworks.transformers import DiagnoseTrainerCallback
 
+pytestmark = pytest.mark.slow
+
 N_GENES = 6
 
 

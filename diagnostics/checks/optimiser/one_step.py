@@ -79,8 +79,13 @@ def gap(one: float, other: float) -> float:
 
 @contextmanager
 def watched(model: nn.Module, *, sign: float = 1.0) -> Generator[dict[str, Tensor]]:
-    """Gradients by the name of their parameter as soon as they are added up; multiplied by ``sign`` before that."""
+    """Gradients by the name of their parameter as soon as they are added up; multiplied by ``sign`` before that.
+
+    Those at the first weights: an optimiser that looks at the loss elsewhere before it decides, as LBFGS and sharpness
+    aware ones do, takes further gradients there.
+    """
     seen: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
 
     def turned(gradient: Tensor) -> Tensor:
         return sign * gradient
@@ -91,7 +96,7 @@ def watched(model: nn.Module, *, sign: float = 1.0) -> Generator[dict[str, Tenso
             continue
 
         def keep(one: Tensor, name: str = name) -> None:
-            if one.grad is not None:
+            if one.grad is not None and torch.equal(one.detach(), weights.setdefault(name, one.detach().clone())):
                 seen[name] = one.grad.detach().clone()
 
         # torch's own stubs leave parts of these signatures open.

@@ -176,6 +176,50 @@ def test_gradients_may_be_accumulated_on_purpose(every: int):
     assert failures(asked_of(lambda: Mlp(8), accumulated(every, clear=False))) == ["optimiser.cleared"]
 
 
+def elsewhere(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
+    """A sharpness aware step: the gradient that counts is taken a little uphill."""
+    values, after, scored = dense(pairs)
+    weights = [one.detach().clone() for one in model.parameters()]
+    optimizer.zero_grad()
+    loss = squared(model, values, after, scored)
+    loss.backward()
+    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in model.parameters()]
+    length = torch.stack([one.norm() for one in gradients]).norm()
+    with torch.no_grad():
+        for one, gradient in zip(model.parameters(), gradients, strict=True):
+            one.add_(0.05 * gradient / length)
+    optimizer.zero_grad()
+    squared(model, values, after, scored).backward()
+    with torch.no_grad():
+        for one, value in zip(model.parameters(), weights, strict=True):
+            one.copy_(value)
+    optimizer.step()
+    return float(loss)
+
+
+def by_closure(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: PairBatch) -> float:
+    """LBFGS evaluates the loss several times a step."""
+    values, after, scored = dense(pairs)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = squared(model, values, after, scored)
+        loss.backward()
+        return loss
+
+    return float(optimizer.step(closure))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def test_steps_that_look_at_the_loss_elsewhere_first_are_healthy():
+    assert failures(asked_of(lambda: Mlp(8), elsewhere), "optimiser") == []
+    model = made(lambda: Mlp(8))
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=5)
+    asked = subject(
+        model, pairs=pairs_of(), loss=masked_loss, make_optimizer=existing(optimizer), training_step=by_closure
+    )
+    assert failures(asked, "optimiser") == []
+
+
 def test_several_optimisers_hold_the_model_between_them():
     model = made(lambda: Mlp(8))
     first, last = (adamw(model.get_submodule(name)) for name in ("first", "last"))

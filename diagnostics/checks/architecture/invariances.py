@@ -65,6 +65,8 @@ def other_cells(probe: Probe) -> CheckResult:
 
     The others have other values, other perturbed genes and other measured ones.
     """
+    if probe.subject.intent.random:
+        return CheckResult(outcome="not_applicable", message="the model draws at random on purpose (Intent.random)")
     size = probe.subject.intent.set_size
     usual = invented(probe, "this cell", p_perturbed=1 / 3, p_measured=2 / 3, n_pairs=max(probe.n_exact, 2 * size))
     others = invented(probe, "other cells", p_perturbed=2 / 3, p_measured=0.9, n_pairs=len(usual))

@@ -205,18 +205,20 @@ def _step(probe: Probe, model: nn.Module) -> None:
     cause="architecture", kind="exact", needs=("model",),
 )  # fmt: skip
 def identity(probe: Probe) -> CheckResult:
-    """All genes at the same value, 0 and another, none perturbed: their predictions must be able to differ."""
-    batch = invented(probe, "identity")
+    """Half of the genes at the same value, 0 and another, and others perturbed: predictions must be able to differ."""
+    batch = invented(probe, "identity", p_perturbed=1 / 3)
     if batch.before_BL.shape[1] < 2:
         return CheckResult(outcome="not_applicable", message="there is only one gene")
     lost: list[float] = []
+    alike_L = torch.arange(batch.before_BL.shape[1], device=probe.device) < max(2, batch.before_BL.shape[1] // 2)
+    batch = replace(batch, perturbed_BL=batch.perturbed_BL & ~alike_L)
     found = deviation(batch.before_BL, batch.before_BL)
     # A half of the range is 0 nowhere but where the range is symmetric.
     for value in (0.0, 0.25 * probe.value_range[0] + 0.75 * probe.value_range[1]):
-        question = set_before(batch, batch.measured_BL, value)
+        question = set_before(batch, batch.measured_BL & alike_L, value)
 
         def apart(model: nn.Module, question: ModelBatch = question) -> Deviation:
-            answer_BL = probe.answer(question, model)
+            answer_BL = probe.answer(question, model)[:, alike_L]
             return deviation(answer_BL, answer_BL[:, :1].expand_as(answer_BL))
 
         found = probe.most_moved(apart)

@@ -28,7 +28,6 @@ was, and what goes on from a checkpoint inside it."""
 
 LENT = frozenset(
     {
-        "diagnostics/inputs/loaders/seeded.py",
         "diagnostics/checks/engine/copies.py",
         "diagnostics/checks/engine/restored.py",
         "tests/diagnostics/inputs/loaders/test_loader_pairs.py",

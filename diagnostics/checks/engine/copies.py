@@ -2,14 +2,13 @@
 
 import copy
 import random
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, cast, final
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from gpcp.model.torch_seed import torch_seed
+from gpcp.model.torch_seed import SEED_LIMIT
 
 _DEPTH = 6
 
@@ -47,15 +46,39 @@ def _without_graphs(value: object, memo: dict[int, Any], depth: int) -> None:
         _without_graphs(one, memo, depth - 1)
 
 
-@contextmanager
-def drawn_from(seed: int) -> Generator[None]:
-    """Within the block torch, numpy and Python draw from ``seed``; afterwards their generators stand as before."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (the global one is what is lent)
-    with torch_seed(seed):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
+@final
+class Drawn:
+    """Within the block torch, numpy and Python draw from a seed; afterwards their generators stand as before.
+
+    Entered again, it goes on where its last block ended: a user's loader draws its batches one by one.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._inside: tuple[Any, ...] | None = None
+        self._outside: tuple[Any, ...] = ()
+        self._seed = seed
+
+    def __enter__(self) -> None:
+        self._outside = _states()
+        if self._inside is not None:
+            _set(*self._inside)
+            return
+        torch.manual_seed(self._seed % SEED_LIMIT)  # pyright: ignore[reportUnknownMemberType]
+        random.seed(self._seed)
+        np.random.seed(self._seed % 2**32)  # noqa: NPY002  (the global one is what is lent)
+
+    def __exit__(self, *ended: object) -> None:
+        self._inside = _states()
+        _set(*self._outside)
+
+
+def _states() -> tuple[Any, ...]:
+    of_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return torch.get_rng_state(), of_cuda, np.random.get_state(), random.getstate()  # noqa: NPY002
+
+
+def _set(of_torch: Any, of_cuda: Any, of_numpy: Any, of_python: Any) -> None:
+    torch.set_rng_state(of_torch)
+    torch.cuda.set_rng_state_all(of_cuda)
+    np.random.set_state(of_numpy)  # noqa: NPY002
+    random.setstate(of_python)

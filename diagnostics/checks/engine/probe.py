@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diagnostics.checks.engine.batches import partly_measured, random_pairs
-from diagnostics.checks.engine.copies import copied, drawn_from
+from diagnostics.checks.engine.copies import Drawn, copied
 from diagnostics.checks.engine.identities import Deviation
 from diagnostics.checks.engine.restored import Rate, at_rate, kept, schedules_of
 from diagnostics.checks.engine.subject import Subject
@@ -180,7 +180,7 @@ class Probe:
         batch, _ = self.subject.collate(self.few.rows(slice(0, self.whole_sets(2))))
         trial = copied(self._model).double().eval()
         try:
-            with torch.no_grad(), drawn_from(0):
+            with torch.no_grad(), Drawn(0):
                 self.subject.predict(trial, batch.to(self.device, torch.float64))
         except (RuntimeError, TypeError):
             # A float32 tensor made inside the model does not multiply with float64 ones. What fails in single
@@ -250,7 +250,7 @@ class Probe:
         was asked alone.
         """
         model = self.exact_model if model is None else model
-        with torch.no_grad(), drawn_from(self.seed_of("answer", draw)):
+        with torch.no_grad(), Drawn(self.seed_of("answer", draw)):
             n_pairs, wanted = len(batch), self.whole_sets(len(batch))
             if wanted == n_pairs:
                 return self.subject.predict(model, batch)
@@ -306,7 +306,7 @@ class Probe:
                 parameter.grad = None
             try:
                 model.train(dropout)
-                with drawn_from(self.seed_of("trial", purpose)):
+                with Drawn(self.seed_of("trial", purpose)):
                     yield model, optimizer
             finally:
                 model.load_state_dict(weights)

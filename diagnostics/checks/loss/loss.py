@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.copies import copied, drawn_from
+from diagnostics.checks.engine.copies import Drawn, copied
 from diagnostics.checks.engine.identities import LARGEST, as_risk, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import without_dropout
@@ -322,7 +322,7 @@ def _pulled_by_every_target(probe: Probe, found: Objective) -> bool:
     subject, pairs = probe.subject, probe.few
     model = copied(probe.exact_model).train(habits_of(probe).training)
     batch, after_BL = probe.exact(pairs)
-    with torch.no_grad(), without_dropout(model), drawn_from(0):
+    with torch.no_grad(), without_dropout(model), Drawn(0):
         answer_BL = subject.predict(model, batch)
     masks = (batch.measured_BL, torch.ones_like(batch.measured_BL))
     of_masks = [float(subject.scalar_loss(answer_BL, after_BL, mask_BL)) for mask_BL in masks]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.copies import copied, drawn_from
+from diagnostics.checks.engine.copies import Drawn, copied
 from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import entries, flat, without_dropout
@@ -195,7 +195,7 @@ def _arriving(probe: Probe, seen: Gradients) -> CheckResult:
     model = copied(probe.exact_model).train(habits_of(probe).training)
     names = [name for name, one in model.named_parameters() if one.requires_grad]
     batch, _ = probe.exact(probe.few)
-    with without_dropout(model), drawn_from(probe.seed_of("arriving")):
+    with without_dropout(model), Drawn(probe.seed_of("arriving")):
         answer = probe.subject.predict(model, batch)[batch.measured_BL]
     weight = torch.as_tensor(probe.rng("arriving").standard_normal(answer.numel())).to(answer)
     wanted = [one for one in model.parameters() if one.requires_grad]
@@ -276,7 +276,7 @@ def cleared(probe: Probe) -> CheckResult:
         kept = [one.detach().clone() for one in parameters]
         found_E: list[NDArray[np.float64]] = []
         for _ in range(2):
-            with updates() as made, watched(model) as seen, drawn_from(probe.seed_of("cleared")):
+            with updates() as made, watched(model) as seen, Drawn(probe.seed_of("cleared")):
                 probe.subject.step(model, optimizer, probe.few)
                 found_E.append(flat([seen.get(name) for name, _ in model.named_parameters()], parameters))
                 for _ in range(MOST_ACCUMULATED - 1):

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diagnostics.checks.engine.copies import Drawn
 from diagnostics.checks.engine.intent import Given
 from diagnostics.inputs.loaders.batch_fields import BatchFields, put, read, steps_of
 from diagnostics.inputs.loaders.perturbation_entry import PerturbationEntry
-from diagnostics.inputs.loaders.seeded import Seeded
 from diagnostics.inputs.loaders.values import array, as_like, content_names, is_by_row, matrix, stacked
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
@@ -117,7 +117,7 @@ class LoaderPairs:
 
     def batches(self, seed: int) -> Iterator[Any]:
         """The loader's own batches of one pass; torch, numpy and random draw from ``seed`` while it makes them."""
-        state = Seeded(seed)
+        state = Drawn(seed)
         with state:
             passing = iter(self.loader() if callable(self.loader) else self.loader)
         while True:

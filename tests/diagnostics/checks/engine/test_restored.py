@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from diagnostics.checks.engine.copies import copied, drawn_from
+from diagnostics.checks.engine.copies import Drawn, copied
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.restored import schedulers
 from diagnostics.checks.engine.subject import Subject, TrainingStep, existing
@@ -207,7 +207,7 @@ def test_one_seed_is_every_generators():
     drawn: list[tuple[float, float, float]] = []
     states = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist(), torch.get_rng_state()  # noqa: NPY002
     for seed in (0, 0, 1):
-        with drawn_from(seed):
+        with Drawn(seed):
             drawn.append((random.random(), float(np.random.random()), float(torch.rand(()))))  # noqa: NPY002
     assert drawn[0] == drawn[1]
     assert all(one != other for one, other in zip(drawn[1], drawn[2], strict=True))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
+from diagnostics.checks.engine.copies import Drawn
 from diagnostics.inputs.loaders.batch_fields import BatchFields
 from diagnostics.inputs.loaders.loader_pairs import LoaderPairs
-from diagnostics.inputs.loaders.seeded import Seeded
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairSource, concatenate
 
@@ -123,8 +123,8 @@ def test_a_seed_decides_a_pass_and_global_generators_stay_where_they_were():
     assert pairs.n_pairs == 20
 
 
-def test_seeded_goes_on_where_it_was():
-    whole, parts = Seeded(5), Seeded(5)
+def test_a_draw_goes_on_where_it_was():
+    whole, parts = Drawn(5), Drawn(5)
     with whole:
         expected = [torch.rand(()).item(), np.random.rand(), random.random(), torch.rand(()).item()]  # noqa: NPY002
     with parts:

@@ -99,8 +99,8 @@ def ignored(asked: Ignore) -> Mapping[Check, str]:
     """
     parts = asked.items() if isinstance(asked, Mapping) else [one.partition("=")[::2] for one in asked]
     found: dict[Check, str] = {}
+    known = {name: check for check in all_checks() for name in (check.code, check.name)}
     for word, reason in parts:
-        known = {name: check for check in all_checks() for name in (check.code, check.name)}
         if word not in known:
             raise InputError(f"no check to ignore is named {word!r}; {nearest(word, sorted(known))}")
         found[known[word]] = reason or "no reason given"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from diagnostics.checks.engine.subject import Loss
+from diagnostics.checks.engine.weights import modes_kept
 from diagnostics.inputs.loaders.batch_fields import BatchFields, read, steps_of
 from gpcp.core.errors import InputError
 
@@ -277,10 +278,5 @@ def _example(fields: BatchFields, n: int) -> str:
 
 def without_gradient(asking: Asking, model: nn.Module, batch: object) -> object:
     """What a model answers in evaluation mode; its mode is put back."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            return asking.ask(model.eval(), batch)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with modes_kept(model), torch.no_grad():
+        return asking.ask(model.eval(), batch)

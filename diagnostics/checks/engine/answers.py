@@ -12,6 +12,7 @@ from torch import nn
 
 from diagnostics.checks.engine.budget import answer_size
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.weights import modes_kept
 from diagnostics.scoring.errors import Errors, errors_of
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation
@@ -22,20 +23,16 @@ _LARGEST = 1e15
 
 def answers(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.float64]:
     """The answer of a model as it is now, (B, G); NaN where a gene has no place. Modes are put back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     first = next(iter(model.parameters()), None)
     dtype = torch.float32 if first is None else first.dtype
     size = answer_size(probe)
     parts: list[NDArray[np.float64]] = []
-    try:
+    with modes_kept(model):
+        model.eval()
         for start in range(0, len(pairs), size):
             batch, _ = probe.subject.collate(pairs.rows(slice(start, start + size)))
             answer_BL = probe.answer(batch.to(probe.device, dtype), model)
             parts.append(probe.unpacked(answer_BL.float(), batch))
-    finally:
-        for module, mode in modes:
-            module.training = mode
     return np.concatenate(parts)
 
 

@@ -21,7 +21,7 @@ from diagnostics.checks.engine.copies import Drawn, copied
 from diagnostics.checks.engine.identities import Deviation
 from diagnostics.checks.engine.restored import Rate, at_rate, kept, schedules_of
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.checks.engine.weights import with_generic_weights
+from diagnostics.checks.engine.weights import modes_kept, with_generic_weights
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, concatenate
@@ -294,12 +294,12 @@ class Probe:
         model = self._model
         optimizer = self._optimizer(model)
         weights, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
-        was_training = [(module, module.training) for module in model.modules()]
         gradients = [parameter.grad for parameter in model.parameters()]
         with (
             kept(self.subject.training_step, model, optimizer, redrawn=redrawn),
             schedules_of(optimizer, held=learning_rate is not None),
             at_rate(optimizer, learning_rate),
+            modes_kept(model),
         ):
             # What was left over from outside would be added to the trial's own.
             for parameter in model.parameters():
@@ -311,8 +311,6 @@ class Probe:
             finally:
                 model.load_state_dict(weights)
                 optimizer.load_state_dict(state)
-                for module, mode in was_training:
-                    module.training = mode
                 for parameter, gradient in zip(model.parameters(), gradients, strict=True):
                     parameter.grad = gradient
 

@@ -52,6 +52,17 @@ def scaled(model: nn.Module, factor: float, rng: np.random.Generator) -> nn.Modu
 
 
 @contextmanager
+def modes_kept(model: nn.Module) -> Generator[None]:
+    """Afterwards every part of the model is in the mode in which it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
 def without_dropout(model: nn.Module) -> Generator[None]:
     """Within the block torch's dropout layers, and the dropout of its attention, drop nothing, whatever the mode."""
     kept: list[tuple[nn.Module, str, float]] = []

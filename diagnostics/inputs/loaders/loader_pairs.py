@@ -28,8 +28,8 @@ from gpcp.model.batch import ModelBatch
 
 Loader: TypeAlias = Iterable[Any] | Callable[[], Iterator[Any]]
 Floats = NDArray[np.float32]
-Kept: TypeAlias = tuple[Any, int, Floats]
-"""A batch without its two cells, a row of it, and the cell after of that row."""
+Kept: TypeAlias = tuple[Any, int, int, Floats]
+"""A batch without its two cells, a row of it, how many rows it has, and the cell after of that row."""
 
 
 @final
@@ -87,7 +87,6 @@ class LoaderPairs:
         # What a pair holds beside the fields is found by either of two loaders whose pairs go through one collation.
         self._rows: dict[tuple[int, int], int] = {} if beside is None else beside._rows
         self._kept: list[Kept] = [] if beside is None else beside._kept
-        self._sizes: dict[int, int] = {} if beside is None else beside._sizes
         first = self.first_batch = next(self.batches(0), None)
         if first is None:
             raise InputError("the loader gives no batch: there is nothing to diagnose")
@@ -202,7 +201,7 @@ class LoaderPairs:
             self._dense(value, batch).astype(np.bool_) for value in (batch.measured_BL, batch.perturbed_BL)
         )
         if after_BL is None:
-            kept_BG = np.stack([self._kept[row][2] for row in _numbers(row_B)])
+            kept_BG = np.stack([self._kept[row][3] for row in _numbers(row_B)])
             after_BG = kept_BG.astype(np.float64)
         else:
             after_BG = self._dense(after_BL, batch)
@@ -236,7 +235,7 @@ class LoaderPairs:
         return np.array(found, dtype=np.int64)
 
     def _after(self, pairs: PairBatch, row_B: NDArray[np.int64]) -> Floats:
-        kept_BG = np.stack([self._kept[row][2] for row in _numbers(row_B)])
+        kept_BG = np.stack([self._kept[row][3] for row in _numbers(row_B)])
         return np.where(pairs.perturbed_BG, kept_BG, pairs.after_BG).astype(np.float32)
 
     def _keep(
@@ -247,11 +246,10 @@ class LoaderPairs:
             if key in self._rows:
                 continue
             if rest is None:
-                # The two cells are the pair's own: keeping them twice would hold the whole data set in memory.
+                # The cell before is the pair's own; the cell after is not at perturbed genes, and is kept beside.
                 rest = put(batch, {self.fields.before: None, self.fields.after: None})
-                self._sizes[id(rest)] = len(before_id_B)
             self._rows[key] = len(self._kept)
-            self._kept.append((rest, row, after[row]))
+            self._kept.append((rest, row, len(before_id_B), after[row]))
 
     def _with_rows(self, row_B: NDArray[np.int64], precise: Tensor) -> object:
         """A batch whose entries beside the fields are those of some rows, in the precision of ``precise``."""
@@ -261,7 +259,7 @@ class LoaderPairs:
         for step in steps_of(made):
             if step in own:
                 continue
-            parts = [(read(rest, step), row, self._sizes[id(rest)]) for rest, row, _ in kept]
+            parts = [(read(rest, step), row, n_rows) for rest, row, n_rows, _ in kept]
             if is_by_row(parts[0][0], parts[0][2]):
                 made = put(made, {step: stacked([value[row] for value, row, _ in parts], parts[0][0], precise)})
         return made

@@ -6,19 +6,18 @@ healthy subject. Its failure counts only where Holm's correction over all statis
 """
 
 import inspect
-import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.intent import NotExpressibleError
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.checks.users_code import place_of
 from diagnostics.results.check_result import CheckResult
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError, nearest
@@ -173,7 +172,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
     except NotExpressibleError as error:
         found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:
-        if (place := _in_users_code(error, one)) and _takes_its_own(probe):
+        if (place := place_of(error, but=inspect.getsourcefile(one.ask))) and _takes_its_own(probe):
             # It was called once before, and took what the loader gives: this question's altered values it does not.
             found = CheckResult(
                 outcome="not_applicable",
@@ -213,21 +212,6 @@ def _takes_its_own(probe: Probe) -> bool:
         return True
 
     return probe.once("takes its own", taken)
-
-
-_OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("gpcp", "simulators", "diagnostics"))
-
-
-def _in_users_code(error: BaseException, asked: Check) -> str:
-    """File and line of somebody's own code that an error went through; ``""`` where it went through none."""
-    checks_own = inspect.getsourcefile(asked.ask)
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename == checks_own:
-            continue
-        theirs = not frame.filename.startswith((*_OURS, "<")) and "site-packages" not in frame.filename
-        if theirs and not frame.filename.startswith(sysconfig.get_paths()["stdlib"]):
-            return f"{Path(frame.filename).name}:{frame.lineno}"
-    return ""
 
 
 def missing(one: Check, subject: Subject) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.own_parts import OwnParts
-from diagnostics.inputs.users_code import users_own
 from gpcp.core.errors import InputError, nearest
 from gpcp.model.config import PRESETS, ModelConfig, preset
 from gpcp.model.transformer import GenePerturbationTransformer

@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from diagnostics.checks.engine.intent import Intent
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject, TrainingStep, existing
+from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.calls import Asking, asking_of, loss_of, scalar_of, tensor_of, without_gradient
 from diagnostics.inputs.loaders.batch_fields import BatchFields, read, steps_of
 from diagnostics.inputs.loaders.loader_pairs import Loader, LoaderPairs
 from diagnostics.inputs.own_parts import Data, OwnParts, UsersStep
 from diagnostics.inputs.tried_once import described, shape_of, tried_once
-from diagnostics.inputs.users_code import users_own
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.model.batch import ModelBatch

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.loaders.batch_fields import read, steps_of
-from diagnostics.inputs.users_code import users_own
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
 

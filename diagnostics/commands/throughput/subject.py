@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Collate, Subject
+from diagnostics.checks.users_code import users_own
 from diagnostics.cli.options import pairs_asked
 from diagnostics.commands.throughput.command import Request
 from diagnostics.inputs.models import model_named
 from diagnostics.inputs.own_parts import OwnParts
-from diagnostics.inputs.users_code import users_own
 from diagnostics.throughput.gpu_clock import DEVICES, DeviceClock
 from diagnostics.throughput.loaders import Ways, ways_of_pairs
 from gpcp.core.errors import InputError, nearest

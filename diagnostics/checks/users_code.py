@@ -1,6 +1,7 @@
 """Somebody's own code, called so that its errors are distinguished from this library's and shown with its line."""
 
 import importlib
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -47,3 +48,15 @@ def shortened(error: BaseException) -> str:
     ]
     lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
     return "".join(lines).rstrip()
+
+
+def place_of(error: BaseException, *, but: str | None = None) -> str:
+    """File and line of somebody's own code that an error went through last; ``""`` where it went through none.
+
+    Neither this library's files, nor installed packages, nor the file ``but`` are anybody's own.
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        theirs = not frame.filename.startswith((*_OWN, "<", sysconfig.get_paths()["stdlib"]))
+        if theirs and frame.filename != but and "site-packages" not in frame.filename:
+            return f"{Path(frame.filename).name}:{frame.lineno}"
+    return ""

@@ -1,5 +1,6 @@
 """One command line for all verbs: how a verb is made, and how what it is asked becomes an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,9 @@ BAD_USE = 2
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted, as shells give it."""
+
+READER_LEFT = 141
+"""Exit code of a command whose output nobody reads any more, such as that of ``| head``, as shells give it."""
 
 
 def verb(name: str, *, about: str, notes: str) -> App:
@@ -52,14 +56,17 @@ def run(app: App, arguments: Sequence[str], *, interrupted: str) -> int:
     Returns
     -------
     int
-        That of the verb, :data:`BAD_USE` or :data:`INTERRUPTED`.
+        That of the verb, :data:`BAD_USE`, :data:`INTERRUPTED` or :data:`READER_LEFT`.
     """
     name = " ".join(["gpcp", *[one for one in arguments[:1] if not one.startswith("-")]])
     try:
         function, bound, unparsed = app.parse_args(list(arguments), print_error=False, exit_on_error=False)
         # What was typed goes to the verb beside its request: results say by which command they were made.
         typed: dict[str, Any] = {"command_line": ("gpcp", *arguments)} if "command_line" in unparsed else {}
-        return int(function(*bound.args, **bound.kwargs, **typed) or 0)
+        code = int(function(*bound.args, **bound.kwargs, **typed) or 0)
+        # Here rather than when the interpreter ends, where nobody could catch what it raises.
+        sys.stdout.flush()
+        return code
     except CycloptsError as error:
         print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_USE
@@ -69,3 +76,17 @@ def run(app: App, arguments: Sequence[str], *, interrupted: str) -> int:
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        if _somebody_reads():
+            raise
+        return READER_LEFT
+
+
+def _somebody_reads() -> bool:
+    """Whether stdout still goes somewhere; where it does not, what is still to be printed goes nowhere quietly."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

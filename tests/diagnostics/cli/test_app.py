@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from diagnostics.__main__ import VERBS, main
-from diagnostics.cli.app import BAD_USE, INTERRUPTED, run, verb
+from diagnostics.cli.app import BAD_USE, INTERRUPTED, READER_LEFT, run, verb
 from gpcp.core.errors import InputError
 
 
@@ -84,6 +84,27 @@ def test_what_ends_a_verb_early(error: BaseException, code: int, message: str, c
     top.command(asking)
     assert run(top, ["ask"], interrupted="all is kept") == code
     assert message in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads_ends_the_command_quietly(repo: Path):
+    command = [sys.executable, "-m", "diagnostics", "diagnose", "--list"]
+    with subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        started.stdout.close()
+        assert started.stderr.read() == ""
+    assert started.returncode == READER_LEFT
+
+
+def test_a_pipe_of_the_verb_itself_that_breaks_is_no_reader_that_left(capsys: pytest.CaptureFixture[str]):
+    asking = verb("gpcp", about="", notes="")
+
+    @asking.default
+    def ask() -> int:
+        raise BrokenPipeError("to a worker")
+
+    with pytest.raises(BrokenPipeError, match="to a worker"):
+        run(asking, [], interrupted="")
 
 
 def test_help_imports_nothing_heavy(repo: Path):

@@ -13,12 +13,14 @@ from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from diagnostics.checks.cures.tried import cures_tried
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.intent import NotExpressibleError
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.users_code import place_of
 from diagnostics.results.check_result import CheckResult
+from diagnostics.results.cure_result import CureResult, apart
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError, nearest
 
@@ -108,7 +110,7 @@ def ignored(asked: Ignore) -> Mapping[Check, str]:
 
 def run_checks(
     probe: Probe, checks: Sequence[Check], *, ignore: Ignore = (), stop_early: bool = False,
-    on_check: OnCheck | None = None,
+    cures: bool = False, on_check: OnCheck | None = None,
 ) -> Report:  # fmt: skip
     """Run some checks on a subject in their order, correct for their number, and mark consequences.
 
@@ -118,7 +120,7 @@ def run_checks(
         Of the subject.
     checks : sequence of Check
         As :func:`chosen` gives them.
-    ignore, stop_early, on_check
+    ignore, stop_early, cures, on_check
         As in :func:`diagnostics.inputs.diagnose.diagnose`.
     """
     reasons = ignored(ignore)
@@ -142,10 +144,16 @@ def run_checks(
         except KeyboardInterrupt:
             interrupted = True
             break
-    corrected = holm(results, statistical, n_more=len(not_asked & statistical))
+    ordered = with_consequences(holm(results, statistical, n_more=len(not_asked & statistical)))
+    tried: tuple[CureResult, ...] = ()
+    try:
+        tried = cures_tried(probe, ordered) if cures and not interrupted else ()
+    except KeyboardInterrupt:
+        interrupted = True
     return Report(
-        results=with_consequences(corrected), world=probe.subject.name, seed=(probe.seed,), interrupted=interrupted
-    )
+        results=in_measured_order(ordered, tried), world=probe.subject.name, seed=(probe.seed,),
+        interrupted=interrupted, cures=tried,
+    )  # fmt: skip
 
 
 def _stands(found: CheckResult, statistical: frozenset[str]) -> bool:
@@ -268,5 +276,22 @@ def with_consequences(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]
     first = next((name for name in failed if not set(explained_by.get(name, ())) & set(failed)), None)
     return tuple(
         replace(one, consequence_of=first) if first is not None and one.outcome == "fail" and one.name != first else one
+        for one in results
+    )
+
+
+def in_measured_order(
+    results: tuple[CheckResult, ...], cures: tuple[CureResult, ...]
+) -> tuple[CheckResult, ...]:  # fmt: skip
+    """The diagnosis is the failure whose cure gains most, where the intervals of the gains are apart.
+
+    Not where the diagnosis is known to explain that failure, and not where no cure of the diagnosis was tried.
+    """
+    name = apart(results, cures)
+    first = next((one.name for one in results if one.outcome == "fail" and not one.consequence_of), "")
+    if name is None or any(check.name == name and first in check.explained_by for check in CHECKS):
+        return results
+    return tuple(
+        replace(one, consequence_of="" if one.name == name else name) if one.outcome == "fail" else one
         for one in results
     )

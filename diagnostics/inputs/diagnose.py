@@ -37,6 +37,7 @@ def diagnose(
     seed: int = 0,
     n_sample: int = N_SAMPLE,
     stop_early: bool = False,
+    cures: bool = False,
     on_check: OnCheck | None = None,
     probe: Probe | None = None,
 ) -> Report:
@@ -87,6 +88,9 @@ def diagnose(
         Pairs that a statistic rests on.
     stop_early : bool
         Train nothing on trial once a check has failed: the diagnosis is the same, in a tenth of the time.
+    cures : bool
+        After a failure, try what can be changed from outside (rate, loss, clipping, dropout, ...) in short paired
+        trainings, and show by how much each lowers the held-out loss; a minute or so.
     on_check : callable, optional
         Called with each result as it is found, before the correction for their number.
     probe : Probe, optional
@@ -119,4 +123,4 @@ def diagnose(
     else:
         subject = subject_of(parts)
     probe = Probe(subject, seed=seed, n_sample=n_sample) if probe is None else probe
-    return run_checks(probe, checks, ignore=ignore, stop_early=stop_early, on_check=on_check)
+    return run_checks(probe, checks, ignore=ignore, stop_early=stop_early, cures=cures, on_check=on_check)

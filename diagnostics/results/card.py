@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from diagnostics.results.check_result import CheckResult
+from diagnostics.results.cure_result import CureResult
 from diagnostics.results.rendering import address, line, numbers, titled
 from diagnostics.results.report import Report
 
@@ -35,6 +36,8 @@ class Card:
     consequences, open, errors : tuple of CheckResult
         Failures put down to ``first``; what could not be decided; checks that could not be carried out.
     next_step : str
+    cures : tuple of CureResult
+        What was tried, those that help most first.
     """
 
     heading: str
@@ -45,6 +48,7 @@ class Card:
     open: tuple[CheckResult, ...]
     errors: tuple[CheckResult, ...]
     next_step: str
+    cures: tuple[CureResult, ...] = ()
 
     @classmethod
     def of(cls, report: Report, questions: Mapping[str, str]) -> "Card":
@@ -61,6 +65,7 @@ class Card:
             open=tuple(one for one in report.results if one.outcome == "inconclusive"),
             errors=errors,
             next_step=next_step,
+            cures=report.cures,
         )
 
     def text(self, *, width: int = 100) -> str:
@@ -72,6 +77,8 @@ class Card:
             lines += _item("evidence", self.first.message, width)
             lines += _item("", numbers(self.first), width)
         lines += _item("next step", self.next_step, width)
+        for place, cure in enumerate(self.cures):
+            lines += _item("" if place else "cures", cure.line(), width)
         for title, shown in (("follows", self.consequences), ("open", self.open), ("errors", self.errors)):
             for place, one in enumerate(shown):
                 lines += _item("" if place else title, line(one), width)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import gpcp
 from diagnostics.results.check_result import NUMBER_FIELDS, CheckResult
+from diagnostics.results.cure_result import CureResult
 from diagnostics.results.rendering import outcome_text, titled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON, described in ``docs/report.schema.json``; it grows with every change of its fields."""
 
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
@@ -44,6 +45,8 @@ class Report:
         As :func:`versions` gives them.
     interrupted : bool
         True where it was ended early: results that would have followed are missing.
+    cures : tuple of CureResult
+        What was tried against the failures, those that help most first; none unless it was asked for.
     """
 
     results: tuple[CheckResult, ...]
@@ -51,6 +54,7 @@ class Report:
     seed: tuple[int, ...]
     versions: dict[str, str] = field(default_factory=versions)
     interrupted: bool = False
+    cures: tuple[CureResult, ...] = ()
 
     @property
     def diagnosis(self) -> CheckResult | None:
@@ -85,6 +89,8 @@ class Report:
         verdict = f"{'PASS' if self.passed else 'FAIL'}: {n_passed} of {n_judged} checks passed on {self.world}"
         if self.diagnosis is not None:
             verdict += f"; look first at {self.diagnosis.name!r}"
+        for cure in self.cures:
+            lines += _wrapped(f"cure  {cure.line()}", width)
         return "\n".join([*lines, *textwrap.wrap(verdict, width)])
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +105,7 @@ class Report:
             "diagnosis": None if self.diagnosis is None else self.diagnosis.name,
             "cause": None if self.diagnosis is None else self.diagnosis.cause,
             "consequences": [one.name for one in self.consequences],
+            "cures": [one.to_json() for one in self.cures],
             "results": [result.to_json() for result in self.results],
         }
 

@@ -62,16 +62,26 @@ def modes_kept(model: nn.Module) -> Generator[None]:
             module.training = mode
 
 
-@contextmanager
-def without_dropout(model: nn.Module) -> Generator[None]:
-    """Within the block torch's dropout layers, and the dropout of its attention, drop nothing, whatever the mode."""
-    kept: list[tuple[nn.Module, str, float]] = []
+def _dropouts(model: nn.Module) -> Iterator[tuple[nn.Module, str, float]]:
+    """Where a layer keeps the fraction that it drops: the layer, the name of its attribute, the fraction."""
     for module in model.modules():
         name = "p" if isinstance(module, _DROPOUTS) else "dropout"
         share = getattr(module, name, None)
         if isinstance(share, float):
-            kept.append((module, name, share))
-            setattr(module, name, 0.0)
+            yield module, name, share
+
+
+def dropout_of(model: nn.Module) -> list[float]:
+    """The fractions above 0 that torch's dropout layers, and the dropout of its attention, drop in training."""
+    return [share for _, _, share in _dropouts(model) if share > 0]
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Generator[None]:
+    """Within the block torch's dropout layers, and the dropout of its attention, drop nothing, whatever the mode."""
+    kept = list(_dropouts(model))
+    for module, name, _ in kept:
+        setattr(module, name, 0.0)
     try:
         yield
     finally:

@@ -234,9 +234,9 @@ def pace(step: int, n_steps: int) -> float:
     return min(1.0, (step + 1) / (WARM_UP * n_steps + 1)) * 0.5 * (1 + math.cos(math.pi * step / n_steps))
 
 
-def training_batches(probe: Probe, size: int) -> Iterator[PairBatch]:
-    """Batches for ever, of cells that may be trained on."""
-    batches = probe.batches("short training", batch_size=size)
+def training_batches(probe: Probe, size: int, purpose: str = "short training") -> Iterator[PairBatch]:
+    """Batches for ever, of cells that may be trained on, in an order of this purpose."""
+    batches = probe.batches(purpose, batch_size=size)
     sides = sides_of(probe)
     return rebatched(map(sides.training, batches), batch_size=size) if sides.apart else batches
 

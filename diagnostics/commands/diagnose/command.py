@@ -89,6 +89,14 @@ class Request:
     stop_early: Annotated[
         bool, FLAG, Parameter(group=_CHECKS, help="train nothing once a check has failed: the same diagnosis, sooner")
     ] = False
+    cures: Annotated[
+        bool,
+        FLAG,
+        Parameter(
+            group=_CHECKS,
+            help="after a failure, try cures in short paired trainings and show what they gain: a minute",
+        ),
+    ] = False
     show_checks: Annotated[
         bool, FLAG, Parameter(name="--list", group=_CHECKS, help="show every check and what it asks, and end")
     ] = False

@@ -76,6 +76,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             only=request.only,
             ignore=request.ignore,
             stop_early=request.stop_early,
+            cures=request.cures,
             on_check=lines,
             probe=probe,
         )

@@ -21,4 +21,5 @@ class Options(TypedDict, total=False):
     only: Sequence[str]
     ignore: Mapping[str, str] | Sequence[str]
     stop_early: bool
+    cures: bool
     seed: int

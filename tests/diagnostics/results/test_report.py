@@ -1,7 +1,7 @@
 """A report as a table and as JSON: what is published, and that nothing is added to it in silence."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import jsonschema
@@ -13,6 +13,7 @@ from diagnostics.commands.diagnose.run import contents
 from diagnostics.inputs.diagnose import diagnose
 from diagnostics.results.card import Card
 from diagnostics.results.check_result import CAUSES, OUTCOMES, CheckResult
+from diagnostics.results.cure_result import CURE_OUTCOMES, CureResult
 from diagnostics.results.rendering import address
 from diagnostics.results.report import SCHEMA, Report
 from tests.diagnostics.checks.subjects import pairs_of
@@ -66,12 +67,29 @@ def test_real_reports_follow_the_schema(report: Report):
     assert errors_of(json.loads(json.dumps(report.to_json())), alone) == []
 
 
+def test_cures_follow_the_schema(report: Report):
+    cures = (
+        CureResult(name="rate x0.1", outcome="helps", message="m", checks=("loss.padding",), loss_with=0.1, gain=0.2,
+                   low=0.1, high=0.3, n_runs=5, n_steps=160),
+        CureResult(name="a plain step", outcome="not_tried", message="not tried: give optimizer= too"),
+    )  # fmt: skip
+    found = replace(report, cures=cures)
+    assert errors_of(written(found)) == []
+    assert written(found)["cures"][0]["high"] == 0.3
+    for shown in (found.text(), Card.of(found, {}).text()):
+        assert "rate x0.1: m: helps" in shown
+        assert "a plain step: not tried: give optimizer= too" in shown
+
+
 def test_the_schema_knows_every_field_of_a_result_and_no_other():
     names = [one.name for one in fields(CheckResult)]
     assert list(OF_RESULT["properties"]) == names
     assert OF_RESULT["required"] == names
     assert tuple(OF_RESULT["properties"]["outcome"]["enum"]) == OUTCOMES
     assert tuple(FORMAT["$defs"]["cause"]["enum"]) == (*CAUSES, None)
+    of_cure = FORMAT["$defs"]["cure"]
+    assert list(of_cure["properties"]) == of_cure["required"] == [one.name for one in fields(CureResult)]
+    assert tuple(of_cure["properties"]["outcome"]["enum"]) == CURE_OUTCOMES
     assert FORMAT["$defs"]["report"]["properties"]["schema"]["const"] == SCHEMA
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from diagnostics.checks.cures import tried
 from diagnostics.results.check_result import CheckResult
 from tests.diagnostics.commands.verbs import calling
 from tests.source_tree import REPO
@@ -192,6 +193,22 @@ def test_a_check_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out.startswith("## GP203 loss.nan_unscored\n")
     assert "*Fix*" in out
+
+
+def test_cures_are_tried_after_a_failure_and_shown(
+    models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tried, "N_STEPS", 20)
+    report, html = tmp_path / "report.json", tmp_path / "verdict.html"
+    asked = [*WORLD, "--model", f"{models}:deaf", "--learning-rate", "1e-3", "--only", "GP309", "--cures", "--quiet"]
+    assert main([*asked, "--json", str(report), "--html", str(html)]) == 1
+    found = valid(report)["cures"]
+    assert found
+    assert f"{found[0]['name']}: {found[0]['message']}" in " ".join(capsys.readouterr().out.split())
+    page = html.read_text(encoding="utf-8")
+    Page().feed(page)
+    assert found[0]["name"] in page
+    assert "95 % interval" in page
 
 
 class Page(HTMLParser):

@@ -33,7 +33,7 @@ _FILES = {
     "architecture": (
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "outputs", "distinguishes_genes"),
     ),
-    "optimiser": ("start", "wiring", "step_sizes"),
+    "optimiser": ("start", "wiring", "step_sizes", "after_epoch"),
     "learning": ("learning_rate", "one_batch", "learning"),
 }
 """Files of each family, in the order in which their checks run."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from diagnostics.checks.engine.intent import Given, Intent
-from diagnostics.checks.engine.subject import Forward
+from diagnostics.checks.engine.subject import AfterEpoch, Forward
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry
 from diagnostics.inputs.loaders.loader_pairs import Loader
 from gpcp.core.errors import InputError, nearest
@@ -33,6 +33,7 @@ class OwnParts:
     loss: Callable[..., Any] | None = None
     optimizer: torch.optim.Optimizer | None = None
     training_step: UsersStep | None = None
+    on_epoch: AfterEpoch | None = None
     forward: Forward | None = None
     held_out: Data | None = None
     intent: Intent | None = None

@@ -46,6 +46,8 @@ def tried_once(subject: Subject, few: PairBatch, *, held: str) -> None:
         model.train()
         if subject.training_step is not None:
             users_own(f"training_step fails on {held}:", subject.training_step, model, optimizer, few)
+        if subject.on_epoch is not None:
+            users_own("on_epoch fails, which is called without arguments:", subject.end_epoch)
 
 
 def _scored_once(subject: Subject, answer_BL: Tensor, after_BL: Tensor, counted_BL: Tensor) -> None:

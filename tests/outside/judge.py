@@ -33,6 +33,7 @@ def judged(parts: Parts, *, stop_early: bool = True) -> Report:
         loss=parts.loss,
         optimizer=parts.optimizer,
         training_step=parts.training_step,
+        on_epoch=parts.on_epoch,
         targets=parts.intent.get("targets"),
         held_out=parts.held_out,
         intent=intent,

@@ -294,9 +294,10 @@ class Probe:
         model = self._model
         optimizer = self._optimizer(model)
         weights, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
-        gradients = [parameter.grad for parameter in model.parameters()]
+        parameters = [(one, one.grad, one.requires_grad) for one in model.parameters()]
+        n_groups = len(optimizer.param_groups)
         with (
-            kept(self.subject.training_step, model, optimizer, redrawn=redrawn),
+            kept((self.subject.training_step, self.subject.on_epoch), model, optimizer, redrawn=redrawn),
             schedules_of(optimizer, held=learning_rate is not None),
             at_rate(optimizer, learning_rate),
             modes_kept(model),
@@ -310,9 +311,11 @@ class Probe:
                     yield model, optimizer
             finally:
                 model.load_state_dict(weights)
+                del optimizer.param_groups[n_groups:]
                 optimizer.load_state_dict(state)
-                for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                for parameter, gradient, trained in parameters:
                     parameter.grad = gradient
+                    parameter.requires_grad_(trained)
 
     def batches(self, purpose: str, *, batch_size: int = 64) -> Iterator[PairBatch]:
         """Training batches for ever, pass after pass."""

@@ -11,6 +11,7 @@ from typing import TypeAlias, cast, final
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from diagnostics.checks.engine.intent import NO_INTENT, Intent
 from gpcp.core.errors import InputError
@@ -26,6 +27,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 Objective: TypeAlias = Callable[[nn.Module, ModelBatch, Tensor], Tensor]
 MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
 TrainingStep: TypeAlias = Callable[[nn.Module, torch.optim.Optimizer, PairBatch], float | Tensor]
+AfterEpoch: TypeAlias = Callable[[], object]
 ExactAnswer: TypeAlias = Callable[[PairBatch], BayesAnswer]
 
 DENSE_NAMES = ("before_BG", "target_BG", "measured_BG", "perturbed_BG")
@@ -58,6 +60,8 @@ class Subject:
         ``model -> optimizer``, fresh; or an optimiser that exists, through :func:`existing`.
     training_step : callable, optional
         ``(model, optimizer, PairBatch) -> loss``: one whole update. By default it is composed of the other parts.
+    on_epoch : callable, optional
+        ``() -> None``: what the training runs after each epoch, such as a schedule's step.
     exact : callable, optional
         ``PairBatch -> BayesAnswer``: the exact answer and its risk, where the world that made the pairs is known,
         such as :func:`simulators.exact.bayes.bayes` with its first two arguments.
@@ -81,6 +85,7 @@ class Subject:
     objective: Objective | None = None
     make_optimizer: MakeOptimizer | None = None
     training_step: TrainingStep | None = None
+    on_epoch: AfterEpoch | None = None
     exact: ExactAnswer | None = None
     intent: Intent = NO_INTENT
     name: str = "the model"
@@ -161,6 +166,14 @@ class Subject:
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         optimizer.step()
         return float(loss.detach())
+
+    def end_epoch(self) -> None:
+        """What the training runs after an epoch; of a schedule, the step that it has within a trial."""
+        schedule = getattr(self.on_epoch, "__self__", None)
+        if isinstance(schedule, LRScheduler):
+            schedule.step()
+        elif self.on_epoch is not None:
+            self.on_epoch()
 
 
 def existing(optimizer: torch.optim.Optimizer) -> MakeOptimizer:

@@ -135,7 +135,7 @@ def until_updated(probe: Probe, model: nn.Module, optimizer: torch.optim.Optimiz
 
 
 @contextmanager
-def _mode_of(model: nn.Module) -> Generator[list[bool]]:
+def mode_of(model: nn.Module) -> Generator[list[bool]]:
     """The mode of the model whenever it, or a layer of it, is called within the block."""
     modes: list[bool] = []
     own = {id(module) for module in model.modules()}
@@ -159,7 +159,7 @@ def one_step(probe: Probe, *, sign: float = 1.0, draw: int = 0, pairs: PairBatch
         optimizer.state.clear()
         parameters = list(model.parameters())
         before_E = flat(parameters, parameters)
-        with watched(model, sign=sign) as seen, _mode_of(model) as modes:
+        with watched(model, sign=sign) as seen, mode_of(model) as modes:
             reported = until_updated(probe, model, optimizer, probe.few if pairs is None else pairs)
         return Step(
             gradient=tuple(seen.get(name) for name, _ in model.named_parameters()),

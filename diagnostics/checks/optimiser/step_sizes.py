@@ -22,6 +22,9 @@ _LEAST_LEFT = 0.1
 _SHORTEST = 150
 """Steps without which no model can be judged: a schedule that is over by then leaves nothing to learn by."""
 
+_FEWEST_EPOCHS = 3
+"""Epochs without which no model can be judged, where a schedule counts them."""
+
 _NEARLY = 0.9
 """Share of its declared length that a schedule must last to be taken at its word."""
 
@@ -54,17 +57,24 @@ def learning_rate(probe: Probe) -> CheckResult:
     if not (highest > 0).all():
         message = f"the learning rate of {int((highest <= 0).sum())} parameter groups is 0 over {found.n_seen} steps"
     shortest, share = (_SHORTEST, OVER) if found.advanced else (found.n_seen, _LEAST_LEFT)
+    n_before = found.n_seen if found.by_epoch and not found.advanced else 0
+    if n_before:
+        shortest, share = n_before + _FEWEST_EPOCHS, OVER
     over_at = found.over_at(share)
     early = found.over_at(_LEAST_LEFT)
     if early is not None and early <= found.n_seen:
         over_at, share = early, _LEAST_LEFT
     ended = over_at is not None and over_at <= shortest
-    declared = found.declared_end is not None and over_at is not None and over_at >= _NEARLY * found.declared_end
+    end = found.declared_end
+    declared = end is not None and over_at is not None and over_at - n_before >= _NEARLY * end
     names = " and ".join(dict.fromkeys(found.names)) or "schedule"
     if over_at is not None and (highest > 0).all():
-        unit = "steps" if found.advanced or not found.names else "of its own steps, which may be epochs"
+        unit = "epochs" if n_before and over_at > n_before else "steps"
+        unit = unit if found.advanced or found.by_epoch or not found.names else "of its own steps, which may be epochs"
         message = f"{message}; of its {names} less than {share:.0%} of the highest, {highest.max():.3g}, is left for "
-        message += f"good after {over_at} {unit}" + (", as it is declared" if declared else "")
+        n_left = over_at - n_before if unit == "epochs" else over_at
+        message += f"good after {n_left} {'epoch' if n_left == 1 and unit == 'epochs' else unit}"
+        message += ", as it is declared" if declared else ""
     good = bool((highest > 0).all()) and (not ended or declared)
     return CheckResult(
         outcome="pass" if good else "fail", message=message,

@@ -29,9 +29,10 @@ _FILES = {
         *("collation", "step_inputs", "passes", "contents", "cells"),
         *("gene_shares", "held_out", "signal", "relations"),
     ),
-    "loss": ("loss", "directions"),
+    "loss": ("loss", "directions", "in_the_step"),
     "architecture": (
-        *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "outputs", "distinguishes_genes"),
+        *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "frozen", "in_place", "outputs"),
+        "distinguishes_genes",
     ),
     "optimiser": ("start", "wiring", "step_sizes", "after_epoch"),
     "learning": ("learning_rate", "one_batch", "learning"),

@@ -28,8 +28,9 @@ _ROUNDS, _SILENT_ROUNDS = 9, 3
 """Cells and draws of weights; and those after which a question that no gene answers is given up."""
 
 _SLACK = {torch.float64: 1e-9, torch.float32: 1e-4}
-_MOST = 0.5
-"""Share of the paths between the other genes from which on a gene without any is not like the others."""
+_MOST = 0.95
+"""Share of the paths between the other genes from which on a gene without any is not like the others: where a graph
+says who reaches whom, some genes reach nobody."""
 
 _TRIANGLE = 0.9
 """Share of the paths on one side of the diagonal that a triangle has."""

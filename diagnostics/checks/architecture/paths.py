@@ -13,6 +13,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move, verdict
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.optimiser.one_step import until_updated, watched
 from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -27,8 +28,8 @@ _N_EVALUATED = 6
 
 
 _FROZEN = (
-    "are frozen (requires_grad is False), at weights as they are drawn before any training",
-    "set requires_grad to True, or load trained weights; what is meant is named by Intent(frozen=...)",
+    "are frozen (requires_grad is False)",
+    "set requires_grad to True for what is to be trained",
 )
 _DETACHED = (
     "get no gradient whatever the weights are, though predictions depend on them",
@@ -51,17 +52,19 @@ _ASLEEP = (
 def gradients(probe: Probe) -> CheckResult:
     """Of the predictions for measured genes, at the model's own weights; what gets none is examined further.
 
-    What is frozen from the start is taken as meant, unless nothing is left to train, or most of the network is frozen
-    at weights as they are drawn. What no prediction depends on is a part that is not used here, and a fault nowhere.
+    What is frozen from the start is taken as meant, unless nothing is left to train. What no prediction depends on is a
+    part that is not used here, and a fault nowhere.
     """
     model, intent = copied(probe.exact_model), probe.subject.intent
     n_parameters = len(list(model.parameters()))
     if not n_parameters:
         return CheckResult(outcome="not_applicable", message="the model has no parameters")
     frozen = [name for name, one in model.named_parameters() if one.is_floating_point() and not one.requires_grad]
-    if frozen and (len(frozen) == n_parameters or _most_is_drawn(model, probe)):
+    if frozen and len(frozen) == n_parameters:
         return _without(frozen, n_parameters, *_FROZEN)
     notes = _noted([name for name in frozen if not intent.is_frozen(name)], "are frozen (requires_grad is False)")
+    if not _differentiable(probe, model):
+        return _in_the_step(probe, notes)
     silent = _silent(probe, model)
     if silent is None:
         return verdict(
@@ -69,7 +72,7 @@ def gradients(probe: Probe) -> CheckResult:
             next_step="look for a root or a norm at 0, a division by 0, or a torch.where after the arithmetic",
         )  # fmt: skip
     detached = _both(silent, _silent(probe, copied(probe.generic_model))) if silent else []
-    unused = [name for name in detached if intent.is_unused(name) or not _enters(probe, name)]
+    unused = [name for name in detached if intent.is_unused(name) or not enters(probe, name)]
     detached = [name for name in detached if name not in unused and not intent.is_frozen(name)]
     left_out = [name for name in detached if not _held(probe, name)]
     if left_out and left_out == detached:
@@ -95,6 +98,39 @@ def gradients(probe: Probe) -> CheckResult:
     )  # fmt: skip
 
 
+def _differentiable(probe: Probe, model: nn.Module) -> bool:
+    """Whether an answer has a gradient at all: a user's ``predict`` may well turn gradients off."""
+    batch, _ = probe.exact(probe.few)
+    return probe.subject.predict(model, batch).requires_grad or not any(one.requires_grad for one in model.parameters())
+
+
+def _in_the_step(probe: Probe, notes: list[str]) -> CheckResult:
+    """Where predictions come without gradients: those that some updates of the training step compute."""
+    if probe.subject.training_step is None:
+        return _without(
+            [name for name, _ in probe.exact_model.named_parameters()],
+            len(list(probe.exact_model.parameters())),
+            *_DETACHED,
+        )
+    pulled: set[str] = set()
+    with probe.trial("gradients of the step", dropout=False) as (model, optimizer):
+        for _ in range(_STEPS + 1):
+            with watched(model) as seen:
+                until_updated(probe, model, optimizer, probe.few)
+            pulled |= {name for name, gradient in seen.items() if bool((gradient != 0).any())}
+        wanted = [name for name, one in model.named_parameters() if one.requires_grad]
+    intent = probe.subject.intent
+    lost = [one for one in wanted if one not in pulled and not intent.is_frozen(one) and not intent.is_unused(one)]
+    lost = [name for name in lost if enters(probe, name) and _held(probe, name)]
+    if lost:
+        return _without(lost, len(wanted), f"get no gradient in {_STEPS + 1} training steps", _DETACHED[1])
+    message = f"predictions come without gradients; in the training step all {len(wanted)} parameters that are used "
+    return CheckResult(
+        outcome="pass", message="; ".join([f"{message}get one", *notes]), statistic=0.0, null=0.0, tolerance=0.0,
+        n=len(wanted),
+    )  # fmt: skip
+
+
 def _held(probe: Probe, name: str) -> bool:
     """Whether the optimiser that is given holds a parameter; True where none is given."""
     if probe.subject.make_optimizer is None or probe.subject.model is None:
@@ -112,25 +148,7 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-_FEWEST, _FLAT = 200, 1.05
-"""Weights by which a draw is recognised, and how far the largest of uniform ones may lie from their end."""
-
-
-def _most_is_drawn(model: nn.Module, probe: Probe) -> bool:
-    """Whether most weights are frozen, not on purpose, and uniform: as torch draws layers, and no training leaves."""
-    drawn = 0
-    for name, one in model.named_parameters():
-        if one.requires_grad or probe.subject.intent.is_frozen(name) or one.ndim < 2 or one.numel() < _FEWEST:
-            continue
-        value = one.detach().double()
-        size = float(value.abs().max())
-        # Uniform over -a .. a has a root mean square of a / sqrt(3).
-        if size and abs(float(value.square().mean()) ** 0.5 * 3**0.5 / size - 1) < _FLAT - 1:
-            drawn += one.numel()
-    return 2 * drawn > sum(one.numel() for one in model.parameters())
-
-
-def _enters(probe: Probe, name: str) -> bool:
+def enters(probe: Probe, name: str) -> bool:
     """Whether a prediction changes with a parameter."""
     model = copied(probe.generic_model)
     one = dict(model.named_parameters())[name]

@@ -23,6 +23,9 @@ FEWEST = 16
 SAME_ORDER = 0.5
 """Share of pairs that follow each other as in another pass from which on it is the same order, perhaps shifted."""
 
+_DRAWN = 0.6
+"""Share of repeats that drawing with replacement may give: 37% of equal weights, more of others."""
+
 MOST_REPEATS = 0.01
 """Share of a pass that may repeat pairs: two cells can be alike in a panel of few genes."""
 
@@ -149,14 +152,23 @@ def other_seed(probe: Probe) -> CheckResult:
     cause="data", kind="exact", needs=("pairs",),
 )  # fmt: skip
 def repeats(probe: Probe) -> CheckResult:
-    """Pairs that are equal in both cells and in the perturbation: workers that draw the same numbers give them."""
+    """Pairs that are equal in both cells and in the perturbation: workers that draw the same numbers give them.
+
+    Repeats without a rhythm, as a sampler that draws with replacement gives them, are a note.
+    """
     pairs = beginning(probe, probe.seed_of("repeats"))
     code_B = pair_codes(pairs)
     n_repeated = len(code_B) - len(np.unique(code_B))
-    share = n_repeated / len(code_B)
+    share, rhythm = n_repeated / len(code_B), _rhythm(code_B)
     message = f"{n_repeated} of the first {len(code_B)} pairs of a pass are repeats"
     if share > MOST_REPEATS:
-        message += f": it gives {len(code_B) - n_repeated} different ones{_rhythm(code_B)}"
+        message += f": it gives {len(code_B) - n_repeated} different ones{rhythm}"
+    if share > MOST_REPEATS and not rhythm and share < _DRAWN:
+        return CheckResult(
+            outcome="pass", message=f"{message}, drawn with replacement as it seems",
+            next_step="if each pair was to come once a pass, draw without replacement", statistic=share, null=0.0,
+            tolerance=MOST_REPEATS, n=len(code_B),
+        )  # fmt: skip
     return verdict(
         good=share <= MOST_REPEATS, message=message,
         next_step="give every worker of a loader a stream of its own, made of the seed and the worker's number; if "

@@ -29,7 +29,7 @@ _MOST_HELD, _MOST_ENTRIES, _MOST_NUMBERS = 10_000, 10_000_000, 100_000
 _FURTHER = 1009
 """Numbers by which a generator is moved on."""
 
-_LIBRARIES = ("torch", "numpy", "gpcp", "simulators", "builtins", "functools", "collections")
+_LIBRARIES = ("torch", "numpy", "gpcp", "simulators", "diagnostics", "builtins", "functools", "collections")
 _REGISTRIES = frozenset(vars(nn.Module()))
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 PutBack: TypeAlias = Callable[[], object]

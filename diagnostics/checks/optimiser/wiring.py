@@ -148,7 +148,7 @@ def holds_parameters(probe: Probe) -> CheckResult:
     "GP404",
     "optimiser.gradients",
     "Does the training step follow the gradient of the loss?",
-    cause="optimiser", kind="exact", needs=("model", "optimizer"),
+    cause="bug", kind="exact", needs=("model", "optimizer"),
     explained_by=("architecture.gradients", "loss.finite"),
 )  # fmt: skip
 def step_gradients(probe: Probe) -> CheckResult:
@@ -159,10 +159,13 @@ def step_gradients(probe: Probe) -> CheckResult:
     is a fault.
     """
     objective, seen = objective_of(probe), one_step(probe).gradient
-    if any(one is not None and not bool(one.isfinite().all()) for one in seen):
+    named = zip((name for name, _ in probe.exact_model.named_parameters()), seen, strict=True)
+    if not_finite := [name for name, one in named if one is not None and not bool(one.isfinite().all())]:
         return verdict(
-            good=False, message="the training step's gradients are not finite", statistic=LARGEST, tolerance=0.0,
-            next_step="look for a loss scale that is too large, and for half precision",
+            good=False, statistic=LARGEST, tolerance=0.0,
+            message=f"the training step's gradients are not finite: {_named(not_finite)}",
+            next_step="look in the loss for a root, a norm or a logarithm at 0, a division by 0, targets that are NaN "
+            "and masked only afterwards, and for a loss scale that is too large for half precision",
         )  # fmt: skip
     if probe.subject.intent.random:
         # Another draw has another gradient: only one that is missing is a fault.
@@ -176,8 +179,14 @@ def step_gradients(probe: Probe) -> CheckResult:
         beside = _compared(probe, truth, _less(seen, one_step(probe, pairs=other).gradient))
         if beside.outcome == "pass":
             return replace(beside, message=f"{beside.message}; beside it the step lowers a term that no target enters")
-        return beside if found is None else found
+        if not habits_of(probe).random or _against(beside):
+            return beside if found is None else found
     return _arriving(probe, seen) if found is None or habits_of(probe).random else found
+
+
+def _against(found: CheckResult) -> bool:
+    """Whether a step goes against the gradient, which no draw explains, rather than beside it."""
+    return found.outcome == "fail" and found.statistic is not None and found.statistic <= 0
 
 
 Gradients = tuple[Tensor | None, ...]

@@ -34,7 +34,7 @@ _FILES = {
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "frozen", "in_place", "outputs"),
         "distinguishes_genes",
     ),
-    "optimiser": ("start", "wiring", "step_sizes", "after_epoch"),
+    "optimiser": ("start", "wiring", "step_sizes", "after_epoch", "noise_scale"),
     "learning": ("learning_rate", "one_batch", "learning"),
 }
 """Files of each family, in the order in which their checks run."""
@@ -66,6 +66,8 @@ def all_checks() -> tuple[Check, ...]:
 def chosen(only: Sequence[str]) -> tuple[Check, ...]:
     """Some checks, by code, name, family or kind (``exact``, ``statistical``); all where nothing is named.
 
+    Optional ones only by their code or name.
+
     Raises
     ------
     InputError
@@ -73,12 +75,16 @@ def chosen(only: Sequence[str]) -> tuple[Check, ...]:
     """
     known = all_checks()
     if not only:
-        return known
+        return tuple(check for check in known if not check.optional)
     for word in only:
         words = {name for check in known for name in _words(check)}
         if word not in words:
             raise InputError(f"no check, code, family or kind is named {word!r}; {nearest(word, sorted(words))}")
-    return tuple(check for check in known if _words(check) & set(only))
+    return tuple(
+        check
+        for check in known
+        if {check.code, check.name} & set(only) or (not check.optional and _words(check) & set(only))
+    )
 
 
 def _words(check: Check) -> set[str]:

@@ -48,6 +48,8 @@ class Check:
         ``Probe -> CheckResult``.
     explained_by : tuple of str
         Names of checks whose failure makes a failure of this one a consequence, where the order alone does not.
+    optional : bool
+        Asked only where it is named: it advises, or needs what most subjects do not have.
     """
 
     code: str
@@ -58,6 +60,7 @@ class Check:
     needs: tuple[Part, ...]
     ask: Ask
     explained_by: tuple[str, ...] = ()
+    optional: bool = False
 
     @property
     def family(self) -> str:
@@ -78,6 +81,7 @@ def check(
     kind: Kind,
     needs: tuple[Part, ...],
     explained_by: tuple[str, ...] = (),
+    optional: bool = False,
 ) -> Callable[[Ask], Ask]:
     """Register a function as a check, at the place where it is written.
 
@@ -99,7 +103,7 @@ def check(
         CHECKS.append(
             Check(
                 code=code, name=name, question=question, cause=cause, kind=kind, needs=needs, ask=ask,
-                explained_by=explained_by,
+                explained_by=explained_by, optional=optional,
             )
         )  # fmt: skip
         return ask

@@ -27,13 +27,18 @@ from diagnostics.results.rendering import outcome_text
 from diagnostics.results.report import Report
 from gpcp.core.files import check_file, write_json, write_text
 
+OPTIONAL = " (optional: by --only)"
+
 
 def list_checks() -> int:
     """Print every check by family: what it asks, what kind it is and what a failure is put down to."""
     for family, checks in groupby(all_checks(), key=lambda check: check.family):
         print(f"{family}:")
         for check in checks:
-            print(f"{check.code} {check.name:<40} {check.kind:<12} {check.cause:<13} {check.question}")
+            print(
+                f"{check.code} {check.name:<40} {check.kind:<12} {check.cause:<13} {check.question}"
+                + OPTIONAL * check.optional
+            )
     return 0
 
 

@@ -27,7 +27,8 @@ class BatchFields:
         Expression of the two cells, (pairs, genes).
     perturbation : key, position or path, optional
         Perturbed genes: a mask (pairs, genes), where a number other than 0 may be the dose; or the gene's number,
-        (pairs,) or (pairs, perturbations).
+        (pairs,) or (pairs, perturbations). Numbers are columns of ``before``; where one is beyond them, whether 0 or
+        the last is a control is told from the pairs.
     dose : key, position or path, optional
         How strongly, in the shape of the perturbation or (pairs, genes).
     measured : key, position or path, optional

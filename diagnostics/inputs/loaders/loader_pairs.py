@@ -9,6 +9,7 @@ the value before plus the dose. The cell after is put back where a batch is made
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from diagnostics.checks.engine.copies import Drawn
 from diagnostics.checks.engine.intent import Given
-from diagnostics.inputs.loaders.batch_fields import BatchFields, put, read, steps_of
+from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry, put, read, steps_of
+from diagnostics.inputs.loaders.number_coding import coding_of
 from diagnostics.inputs.loaders.perturbation_entry import PerturbationEntry
 from diagnostics.inputs.loaders.values import array, as_like, content_names, is_by_row, matrix, stacked
 from gpcp.core.errors import InputError
@@ -28,6 +30,10 @@ from gpcp.model.batch import ModelBatch
 
 Loader: TypeAlias = Iterable[Any] | Callable[[], Iterator[Any]]
 Floats = NDArray[np.float32]
+
+_N_BATCHES = 32
+"""Batches in which a number beyond the genes is looked for."""
+
 Kept: TypeAlias = tuple[Any, int, int, Floats]
 """A batch without its two cells, a row of it, how many rows it has, and the cell after of that row."""
 
@@ -96,12 +102,41 @@ class LoaderPairs:
             raise InputError(f"genes= names {len(names)} genes, and 'before' has {n_genes} columns")
         self.vocab = GeneVocab(feature_id=names)
         self.has_nan = False
+        self._is_beside = beside is not None
+        self.beyond: int | None = None
+        """The highest number of a perturbation that the other loader does not know."""
         self.entry: PerturbationEntry | None = None
         if fields.perturbation is not None:
-            self.entry = PerturbationEntry.of(array(read(first, fields.perturbation)), n_genes, targets)
+            self.entry = self._entry(fields.perturbation, targets, beside)
         by_form = "value" if self.entry is None else self.entry.given(fields.dose is not None)
         self.given: Given = by_form if given is None else given
         self.batch_size = len(self.opened(first).pairs)
+
+    def _entry(
+        self, entry: Entry, targets: tuple[int, ...] | None, beside: "LoaderPairs | None"
+    ) -> PerturbationEntry:  # fmt: skip
+        """The form of the perturbations; where numbers go beyond the genes, as the pairs tell their coding."""
+        n_genes, first = len(self.vocab), array(read(self.first_batch, entry))
+        shared = None if beside is None else beside.entry
+        if shared is not None and shared.form == "numbers":
+            # Held-out pairs mean by a number what training means.
+            return shared
+        told = None
+        if targets is None and first.dtype.kind in "iu" and self._highest(entry) == n_genes:
+            told = coding_of(self._numbered(entry), n_genes)
+        return PerturbationEntry.of(first, n_genes, targets, told)
+
+    def _highest(self, entry: Entry) -> int:
+        """The highest number of some batches; -1 where they hold a mask over the genes."""
+        numbers = [number for number, _, _ in islice(self._numbered(entry), _N_BATCHES)]
+        if any(one.ndim == 2 and one.shape[1] == len(self.vocab) for one in numbers):
+            return -1
+        return max((int(one.max(initial=-1)) for one in numbers), default=-1)
+
+    def _numbered(self, entry: Entry) -> Iterator[tuple[NDArray[np.generic], NDArray[np.float64], NDArray[np.float64]]]:
+        for batch in self.batches(0):
+            before_BG, after_BG = (matrix(batch, self.fields.present[name], name) for name in ("before", "after"))
+            yield array(read(batch, entry)), before_BG, after_BG
 
     @property
     def n_pairs(self) -> int | None:
@@ -151,7 +186,9 @@ class LoaderPairs:
         given_BG = after_BG
         if self.entry is not None and self.fields.perturbation is not None:
             dose = None if self.fields.dose is None else array(read(batch, self.fields.dose))
-            perturbed_BG, dose_BG = self.entry.read(array(read(batch, self.fields.perturbation)), dose)
+            value = array(read(batch, self.fields.perturbation))
+            self._note_beyond(self.entry.beyond(value))
+            perturbed_BG, dose_BG = self.entry.read(value, dose)
             is_value = self.given == "value"
             has_numbers = self.fields.dose is not None or self.entry.form == "doses"
             if not is_value or has_numbers:
@@ -167,6 +204,16 @@ class LoaderPairs:
             measured_BG=measured_BG, perturbed_BG=perturbed_BG, before_id_B=before_id_B, after_id_B=after_id_B,
         )  # fmt: skip
         return Opened(pairs=pairs, after_BG=after_BG)
+
+    def _note_beyond(self, number: int | None) -> None:
+        if number is None or self.entry is None:
+            return
+        if not self._is_beside:
+            raise InputError(
+                f"fields: 'perturbation' holds the number {number}, and {len(self.entry.gene_of_number)} numbers are "
+                "known from the first batches: give targets=, the gene's column for each number, -1 for a control"
+            )
+        self.beyond = max(number, self.beyond or 0)
 
     def model_batch(self, pairs: PairBatch) -> tuple[ModelBatch, Tensor]:
         """Some pairs, gene by gene, for :attr:`diagnostics.checks.engine.subject.Subject.collate`."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.checks.engine.intent import Given, NotExpressibleError
+from diagnostics.inputs.loaders.number_coding import Coding
 from gpcp.core.errors import InputError
 
 Form = Literal["mask", "doses", "numbers"]
@@ -34,6 +35,8 @@ class PerturbationEntry:
         Whether numbers come as (pairs,).
     nothing : int, optional
         The number that says that nothing is perturbed, where there is one.
+    inferred : str
+        How the coding of numbers was told from the pairs, in words; empty where it was not.
     """
 
     form: Form
@@ -42,9 +45,12 @@ class PerturbationEntry:
     n_slots: int = 0
     flat: bool = False
     nothing: int | None = None
+    inferred: str = ""
 
     @classmethod
-    def of(cls, value: NDArray[np.generic], n_genes: int, genes_of: tuple[int, ...] | None) -> "PerturbationEntry":
+    def of(
+        cls, value: NDArray[np.generic], n_genes: int, genes_of: tuple[int, ...] | None, told: Coding | None = None
+    ) -> "PerturbationEntry":  # fmt: skip
         """The form of an entry.
 
         Parameters
@@ -53,6 +59,8 @@ class PerturbationEntry:
         n_genes : int
         genes_of : tuple of int, optional
             Of perturbations that are no genes' numbers: the gene's column of each, -1 for a control.
+        told : Coding, optional
+            Where the numbers do not fit the genes, what they say as far as the pairs tell it.
 
         Raises
         ------
@@ -82,11 +90,17 @@ class PerturbationEntry:
             )
         highest = int(value.max(initial=0))
         numbers = tuple(range(n_genes)) if genes_of is None else genes_of
+        if told is not None and genes_of is None:
+            return cls(
+                form="numbers", n_genes=n_genes, gene_of_number=told.gene_of_number, flat=value.ndim == 1,
+                n_slots=1 if value.ndim == 1 else shape[1], nothing=told.nothing, inferred=told.summary,
+            )  # fmt: skip
         if highest >= len(numbers):
             raise InputError(
                 f"fields: 'perturbation' holds the number {highest}, and there are {len(numbers)} "
                 f"{'genes' if genes_of is None else 'targets'}: give targets=, the gene's column for each number, -1 "
-                "for a control"
+                "for a control, such as\n"
+                f"    targets=[-1, *range({n_genes})]  # 0 is a control, and gene i has the number i + 1"
             )
         return cls(
             form="numbers", n_genes=n_genes, gene_of_number=numbers,
@@ -103,13 +117,21 @@ class PerturbationEntry:
         """What a model can be given by this form, unless somebody says otherwise."""
         return "identity and dose" if has_dose or self.form == "doses" else "identity"
 
+    def beyond(self, value: NDArray[np.generic]) -> int | None:
+        """The highest number, where it is none of the known ones."""
+        highest = int(value.max(initial=-1)) if self.form == "numbers" else -1
+        return highest if highest >= len(self.gene_of_number) else None
+
     def read(self, value: NDArray[np.generic], dose: NDArray[np.generic] | None) -> tuple[Bools, Floats]:
         """Which genes are perturbed, and how strongly, bool and float64 (B, G); dose 1 where none is given."""
         shape = (len(value), self.n_genes)
         perturbed_BG, dose_BG = np.zeros(shape, dtype=np.bool_), np.zeros(shape)
         if self.form == "numbers":
             number_BP = value.reshape(len(value), -1).astype(np.int64)
-            gene_BP = np.where(number_BP < 0, -1, np.asarray(self.gene_of_number)[np.maximum(number_BP, 0)])
+            known = np.asarray(self.gene_of_number)
+            # A number beyond the known ones is no gene's: held-out pairs may hold some by mistake.
+            is_known_BP = (number_BP >= 0) & (number_BP < len(known))
+            gene_BP = np.where(is_known_BP, known[np.clip(number_BP, 0, len(known) - 1)], -1)
             row, slot = np.nonzero(gene_BP >= 0)
             perturbed_BG[row, gene_BP[row, slot]] = True
             if dose is not None and dose.shape != shape:

@@ -28,7 +28,7 @@ class BatchFields:
     perturbation : key, position or path, optional
         Perturbed genes: a mask (pairs, genes), where a number other than 0 may be the dose; or the gene's number,
         (pairs,) or (pairs, perturbations). Numbers are columns of ``before``; where one is beyond them, whether 0 or
-        the last is a control is told from the pairs.
+        the last is a control is inferred from the pairs.
     dose : key, position or path, optional
         How strongly, in the shape of the perturbation or (pairs, genes).
     measured : key, position or path, optional

@@ -115,16 +115,16 @@ class LoaderPairs:
     def _entry(
         self, entry: Entry, targets: tuple[int, ...] | None, beside: "LoaderPairs | None"
     ) -> PerturbationEntry:  # fmt: skip
-        """The form of the perturbations; where numbers go beyond the genes, as the pairs tell their coding."""
+        """The form of the perturbations; where numbers go beyond the genes, as the pairs show their coding."""
         n_genes, first = len(self.vocab), array(read(self.first_batch, entry))
         shared = None if beside is None else beside.entry
         if shared is not None and shared.form == "numbers":
             # Held-out pairs mean by a number what training means.
             return shared
-        told = None
+        coding = None
         if targets is None and first.dtype.kind in "iu" and self._highest(entry) == n_genes:
-            told = coding_of(self._numbered(entry), n_genes)
-        return PerturbationEntry.of(first, n_genes, targets, told)
+            coding = coding_of(self._numbered(entry), n_genes)
+        return PerturbationEntry.of(first, n_genes, targets, coding)
 
     def _highest(self, entry: Entry) -> int:
         """The highest number of some batches; -1 where they hold a mask over the genes."""

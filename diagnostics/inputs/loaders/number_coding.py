@@ -1,4 +1,4 @@
-"""How perturbations that come as numbers are coded, told from the pairs where no other coding can be meant.
+"""How perturbations that come as numbers are coded, inferred from the pairs where no other coding can be meant.
 
 A perturbed gene's own expression changes more than that of the others. A coding is taken where it points at that gene
 for nearly all numbers, and the other coding for hardly any; what is in doubt has to be said.

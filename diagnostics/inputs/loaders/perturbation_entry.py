@@ -36,7 +36,7 @@ class PerturbationEntry:
     nothing : int, optional
         The number that says that nothing is perturbed, where there is one.
     inferred : str
-        How the coding of numbers was told from the pairs, in words; empty where it was not.
+        How the coding of numbers was inferred from the pairs, in words; empty where it was not.
     """
 
     form: Form
@@ -49,7 +49,7 @@ class PerturbationEntry:
 
     @classmethod
     def of(
-        cls, value: NDArray[np.generic], n_genes: int, genes_of: tuple[int, ...] | None, told: Coding | None = None
+        cls, value: NDArray[np.generic], n_genes: int, genes_of: tuple[int, ...] | None, coding: Coding | None = None
     ) -> "PerturbationEntry":  # fmt: skip
         """The form of an entry.
 
@@ -59,8 +59,8 @@ class PerturbationEntry:
         n_genes : int
         genes_of : tuple of int, optional
             Of perturbations that are no genes' numbers: the gene's column of each, -1 for a control.
-        told : Coding, optional
-            Where the numbers do not fit the genes, what they say as far as the pairs tell it.
+        coding : Coding, optional
+            Where the numbers do not fit the genes, what they say as far as the pairs show it.
 
         Raises
         ------
@@ -90,10 +90,10 @@ class PerturbationEntry:
             )
         highest = int(value.max(initial=0))
         numbers = tuple(range(n_genes)) if genes_of is None else genes_of
-        if told is not None and genes_of is None:
+        if coding is not None and genes_of is None:
             return cls(
-                form="numbers", n_genes=n_genes, gene_of_number=told.gene_of_number, flat=value.ndim == 1,
-                n_slots=1 if value.ndim == 1 else shape[1], nothing=told.nothing, inferred=told.summary,
+                form="numbers", n_genes=n_genes, gene_of_number=coding.gene_of_number, flat=value.ndim == 1,
+                n_slots=1 if value.ndim == 1 else shape[1], nothing=coding.nothing, inferred=coding.summary,
             )  # fmt: skip
         if highest >= len(numbers):
             raise InputError(

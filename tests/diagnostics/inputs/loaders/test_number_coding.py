@@ -1,4 +1,4 @@
-"""Perturbations that come as numbers: the coding is told from the pairs, or refused where it is in doubt."""
+"""Perturbations that come as numbers: the coding is inferred from the pairs, or refused where it is in doubt."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def loader(control: int, *, effect: float = 3.0, control_share: float = 0.2, shi
     ],
     ids=["control first", "control last", "counted from 1"],
 )
-def test_a_coding_is_told_where_it_is_beyond_doubt(
+def test_a_coding_is_inferred_where_it_is_beyond_doubt(
     control: int, share: float, expected: tuple[int, ...], nothing: int | None
 ):
     pairs = LoaderPairs(loader(control, control_share=share), FIELDS)

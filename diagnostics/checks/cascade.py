@@ -26,8 +26,17 @@ from gpcp.core.errors import InputError, nearest
 
 _FILES = {
     "data": (
-        *("collation", "step_inputs", "passes", "contents", "cells"),
-        *("gene_shares", "held_out", "signal", "relations"),
+        *(
+            "collation",
+            "step_inputs",
+            "passes",
+            "contents",
+            "pairs.missing",
+            "pairs.beside",
+            "pairs.cells",
+            "pairs.given",
+        ),
+        *("gene_shares", "held_out.held_out", "signal", "relations"),
     ),
     "loss": ("loss", "directions", "in_the_step"),
     "architecture": (

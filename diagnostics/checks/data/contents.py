@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from diagnostics.checks.data.linear_fit import linear_fit
 from diagnostics.checks.data.signal import of_another_pair
 from diagnostics.checks.data.units import LARGEST_LOG_LOG, member_units, units_in_words
+from diagnostics.checks.engine.cell_ids import own_held_out
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import decided, ratio_of
 from diagnostics.checks.engine.identities import verdict
@@ -16,6 +17,9 @@ from gpcp.sources.h5ad.normalise import LARGEST_LOG
 
 ENOUGH_SCORED = 20
 """Pairs that score a gene before it is called constant."""
+
+FEWEST_LABELS = 3
+"""Different perturbations in held-out pairs that make one alone in training pairs a fault."""
 
 MOST_CONSTANT = 0.01
 """Share of the scored entries that may be of genes that never move."""
@@ -76,6 +80,11 @@ def perturbs_and_scores(probe: Probe) -> CheckResult:
     unperturbed = float((~pairs.perturbed_BG.any(axis=1)).mean())
     unscored = float((~pairs.scored_BG.any(axis=1)).mean())
     worst = max(unperturbed, unscored)
+    if constant := _constant_label(probe):
+        return CheckResult(
+            outcome="fail", message=constant, statistic=1.0, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
+            next_step="look at where labels are joined to the pairs: a merge or a fill gave all of them one label",
+        )  # fmt: skip
     message = f"{unperturbed:.1%} of {len(pairs)} pairs have no perturbed gene, {unscored:.1%} no scored gene"
     next_step = (
         "look at how perturbed genes are chosen: one at least, and not all measured ones; a perturbed gene outside the "
@@ -90,6 +99,17 @@ def perturbs_and_scores(probe: Probe) -> CheckResult:
         good=worst <= UNPERTURBED_LIMIT, message=message, next_step=next_step,
         statistic=worst, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
     )  # fmt: skip
+
+
+def _constant_label(probe: Probe) -> str:
+    """That all training pairs are given one perturbation, in words, where held-out pairs are given several."""
+    if not own_held_out(probe):
+        return ""
+    one, other = (np.unique(pairs.perturbed_BG, axis=0) for pairs in (probe.sample, probe.held_out))
+    if len(one) > 1 or len(other) < FEWEST_LABELS or len(probe.sample) < ENOUGH_SCORED:
+        return ""
+    names = " and ".join(np.asarray(probe.vocab.feature_id)[one[0]]) or "nothing perturbed"
+    return f"all training pairs are given one perturbation ({names}), held-out pairs {len(other)} different ones"
 
 
 @check(

@@ -205,6 +205,13 @@ def _features(
     return np.hstack((*straight, (before_BG - mean_G) ** 2, target_BG**2, delta_BG**2))
 
 
+def features_of(pairs: PairBatch) -> NDArray[np.float64]:
+    """What ridge is given of some pairs, (B, features)."""
+    n_G = np.maximum(pairs.measured_BG.sum(axis=0), 1)
+    mean_G = np.where(pairs.measured_BG, pairs.before_BG, 0).sum(axis=0, dtype=np.float64) / n_G
+    return _features(control_of(pairs), perturbation_of(pairs), mean_G, bent=False)
+
+
 def some_genes(pairs: PairBatch, token_G: NDArray[np.int64]) -> PairBatch:
     """The pairs with some of their genes; the perturbations of others are dropped."""
     if len(token_G) == len(pairs.vocab):

@@ -19,7 +19,10 @@ RESTORED = 0.25
 """Of the distance may be left for a change of units to explain it."""
 
 RESCALED = 2.5
-"""A factor of units: less than that can be a difference of cells."""
+"""A factor of units: less than that can be a difference of cells, unless nearly all genes follow it closely."""
+
+LEAST_RESCALED, CLOSE, NEARLY_ALL = 1.08, 0.08, 0.9
+"""A factor below which nothing is said; the distance that it leaves in the median gene; genes that must follow it."""
 
 _SMALLEST_SPREAD = 0.05
 
@@ -99,14 +102,32 @@ def change_of(right: Marginals, found: Marginals) -> tuple[str, Callable[[Floats
     def smaller(value: Floats) -> Floats:
         return value / factor
 
-    changes: dict[str, Callable[[Floats], Floats]] = {**CHANGES, f"{factor:.3g} times {{}}": smaller}
+    changes: dict[str, Callable[[Floats], Floats]] = {**CHANGES, _in_words(factor): smaller}
     left = {name: typical(right.distance_G(found, back)) for name, back in changes.items()}
     best = min(left, key=lambda name: left[name])
     if far <= 0 or left[best] > RESTORED * far:
         return None
-    if best not in CHANGES and 1 / RESCALED < abs(factor) < RESCALED:
+    if best not in CHANGES and 1 / RESCALED < abs(factor) < RESCALED and not _common(right, found, factor, left[best]):
         return None
     return best, changes[best]
+
+
+def _common(right: Marginals, found: Marginals, factor: float, left: float) -> bool:
+    """Whether one factor explains nearly all genes, as another base of the logarithm does and other cells do not."""
+    if factor <= 0 or 1 / LEAST_RESCALED < factor < LEAST_RESCALED or left > CLOSE:
+        return False
+    far_G, left_G = right.distance_G(found), right.distance_G(found, lambda value_NG: value_NG / factor)
+    known_G = np.isfinite(far_G)
+    most, still = (float(np.quantile(one_G[known_G], NEARLY_ALL)) for one_G in (far_G, left_G))
+    return still <= RESTORED * most
+
+
+def _in_words(factor: float) -> str:
+    """A factor, and the change of a logarithm's base that it is within a hundredth."""
+    bases = {"base 2 instead of e": 1 / np.log(2), "base 10 instead of e": 1 / np.log(10)}
+    bases |= {"base e instead of 2": np.log(2), "base e instead of 10": np.log(10)}
+    words = next((f" (logarithms to {name})" for name, one in bases.items() if abs(factor / one - 1) < 0.01), "")
+    return f"{factor:.3g} times {{}}{words}"
 
 
 def _factor(right: Marginals, found: Marginals) -> float:

@@ -143,7 +143,8 @@ def _named(arguments: tuple[Any, ...], named: dict[str, Any]) -> Shown | None:
     if values and isinstance(values[0], ModelBatch):
         batch = values[0]
         return {name: cast("Tensor", getattr(batch, name)).detach().cpu().clone() for name in TENSORS}
-    if len(values) == len(DENSE_NAMES) and all(isinstance(value, Tensor) for value in values):
+    shapes = {tuple(value.shape) for value in values if isinstance(value, Tensor)}
+    if len(values) == len(DENSE_NAMES) and all(isinstance(value, Tensor) for value in values) and len(shapes) == 1:
         ordered = [named.get(name, value) for name, value in zip(DENSE_NAMES, values, strict=True)]
         return {name: value.detach().cpu().clone() for name, value in zip(DENSE_NAMES, ordered, strict=True)}
     return None

@@ -7,7 +7,7 @@ At perturbed genes a ``PairBatch`` holds what the model is given, not what the c
 the value before plus the dose. The cell after is put back where a batch is made for the user's own code.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, final
@@ -101,7 +101,7 @@ class LoaderPairs:
         if len(names) != n_genes:
             raise InputError(f"genes= names {len(names)} genes, and 'before' has {n_genes} columns")
         self.vocab = GeneVocab(feature_id=names)
-        self.has_nan = False
+        self.has_nan_before = self.has_nan_after = False
         self._is_beside = beside is not None
         self.beyond: int | None = None
         """The highest number of a perturbation that the other loader does not know."""
@@ -145,6 +145,11 @@ class LoaderPairs:
         return len(dataset) if isinstance(dataset, Sized) else None
 
     @property
+    def has_nan(self) -> bool:
+        """Whether either cell stores values that are not finite."""
+        return self.has_nan_before or self.has_nan_after
+
+    @property
     def masked(self) -> bool:
         """Whether batches say which genes were measured, by a mask or by NaN."""
         return self.fields.measured is not None or self.has_nan
@@ -178,7 +183,8 @@ class LoaderPairs:
         if before_BG.shape != after_BG.shape:
             raise InputError(f"fields: 'before' has shape {before_BG.shape} and 'after' {after_BG.shape}")
         finite_BG = np.isfinite(before_BG) & np.isfinite(after_BG)
-        self.has_nan |= not bool(finite_BG.all())
+        self.has_nan_before |= not bool(np.isfinite(before_BG).all())
+        self.has_nan_after |= not bool(np.isfinite(after_BG).all())
         measured_BG = finite_BG
         if self.fields.measured is not None:
             measured_BG = finite_BG & (matrix(batch, self.fields.measured, "measured") != 0)
@@ -252,8 +258,10 @@ class LoaderPairs:
             after_BG = kept_BG.astype(np.float64)
         else:
             after_BG = self._dense(after_BL, batch)
-        if self.has_nan and self.fields.measured is None:
-            before_BG, after_BG = (np.where(measured_BG, value, np.nan) for value in (before_BG, after_BG))
+        if self.has_nan_before and self.fields.measured is None:
+            before_BG = np.where(measured_BG, before_BG, np.nan)
+        if self.has_nan_after and self.fields.measured is None:
+            after_BG = np.where(measured_BG, after_BG, np.nan)
         made = self._with_rows(row_B, batch.before_BL)
         like = self.first_batch
         values: dict[Any, object] = {
@@ -280,6 +288,18 @@ class LoaderPairs:
         ids = zip(pairs.before_id_B.tolist(), pairs.after_id_B.tolist(), strict=True)
         found = [self._rows.get(key, position % len(self._kept)) for position, key in enumerate(ids)]
         return np.array(found, dtype=np.int64)
+
+    def beside(self, pairs: PairBatch) -> Mapping[str, NDArray[np.float64]]:
+        """What batches hold of some pairs beside the fields, where it is numbers: (B, columns) by the entry's name."""
+        kept = [self._kept[row] for row in _numbers(self.rows_of(pairs))]
+        own, found = set(self.fields.present.values()), dict[str, NDArray[np.float64]]()
+        for step in steps_of(kept[0][0]):
+            if step in own or not is_by_row(read(kept[0][0], step), kept[0][2]):
+                continue
+            rows = [np.asarray(array(read(rest, step)[row])) for rest, row, _, _ in kept]
+            if rows[0].dtype.kind in "biuf" and len({row.shape for row in rows}) == 1:
+                found[str(step)] = np.stack(rows).reshape(len(rows), -1).astype(np.float64)
+        return found
 
     def _after(self, pairs: PairBatch, row_B: NDArray[np.int64]) -> Floats:
         kept_BG = np.stack([self._kept[row][3] for row in _numbers(row_B)])

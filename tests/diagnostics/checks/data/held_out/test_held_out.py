@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diagnostics.checks.data.gene_order import order_of, reordered
+from diagnostics.checks.data.held_out.gene_order import order_of, reordered
 from diagnostics.checks.data.marginals import Marginals, change_of
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.results.check_result import CheckResult

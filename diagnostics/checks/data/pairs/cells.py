@@ -24,6 +24,12 @@ MANY_ZEROS, NO_ZEROS = 0.05, 0.05
 SHIFTED = 1.0
 """Distance of the median gene's medians, in standard deviations of its wider cells, that no perturbation explains."""
 
+ALL_WHOLE, FEW_WHOLE = 0.999, 0.5
+"""Shares of whole numbers among values other than 0: those of values that were cut to whole numbers, and others'."""
+
+CUT_OFF, NOT_CUT_OFF = 0.05, 0.002
+"""Shares of values that are the very largest, or smallest, one: of values that were cut off there, and others'."""
+
 N_BINS = 12
 FEWEST_PERTURBED = 2 * N_BINS
 """Bins of a gene's values, and pairs that must perturb it for perturbed values to be distinguished from usual ones."""
@@ -63,12 +69,39 @@ def two_kinds(probe: Probe) -> CheckResult:
         wrong = f"the median gene's values after lie {shift:.2g} standard deviations from those before"
         if change is not None:
             wrong += f": they are {change[0].format('values like those before')}"
+    wrong = wrong or _cut(pairs)
     return verdict(
         good=not wrong, message=f"{wrong} ({shown})" if wrong else f"{shown}; the median gene moves by {shift:.2g} sd",
         next_step="take both cells of a pair through the same normalisation, imputation and assay: a model spends its "
         "loss on the difference of two kinds of measurement otherwise",
         statistic=shift, tolerance=SHIFTED, n=len(pairs),
     )  # fmt: skip
+
+
+def _cut(pairs: PairBatch) -> str:
+    """Which values were cut to whole numbers, or at a limit, in words; ``""`` where none were, or all."""
+    values = {
+        name: value_BG[pairs.scored_BG & (value_BG != 0)]
+        for name, value_BG in (("before", pairs.before_BG), ("after", pairs.after_BG))
+    }
+    if min(map(len, values.values())) < FEWEST_CELLS:
+        return ""
+    highest = {name: float(value_E.max()) for name, value_E in values.items()}
+    for one, other in (("before", "after"), ("after", "before")):
+        whole = [float((values[name] == np.rint(values[name])).mean()) for name in (one, other)]
+        if whole[0] > ALL_WHOLE:
+            # Counts beside logarithms, as a likelihood takes them, reach higher.
+            if whole[1] < FEW_WHOLE and highest[one] < highest[other] + 2:
+                return f"the values {one} are whole numbers, and those {other} are not: expression was cut to integers"
+            continue
+        for word, extreme in (("largest", np.max), ("smallest", np.min)):
+            share = [float((values[name] == extreme(values[name])).mean()) for name in (one, other)]
+            if share[0] > CUT_OFF and share[1] < NOT_CUT_OFF:
+                limit = float(extreme(values[one]))
+                return (
+                    f"{share[0]:.0%} of the values {one} are {limit:.4g}, the {word} of them: they were cut off there"
+                )
+    return ""
 
 
 @check(

@@ -1,5 +1,7 @@
 """The order of genes in which some cells agree with others: by each gene's distribution and its correlations."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment, quadratic_assignment
@@ -109,3 +111,19 @@ def reordered(pairs: PairBatch, order_G: NDArray[np.int64], *, perturbed: bool) 
         before_id_B=pairs.before_id_B,
         after_id_B=pairs.after_id_B,
     )
+
+
+def reordered_but_changes(pairs: PairBatch, order_G: NDArray[np.int64]) -> PairBatch:
+    """The same where the change of a perturbed gene is given, under its right name: it is added to the right value.
+
+    Where the wrong column held that sum, nothing is known of the cell after: it counts as unmeasured.
+    """
+    moved = reordered(pairs, order_G, perturbed=True)
+    known_BG = moved.measured_BG & (~moved.perturbed_BG | pairs.perturbed_BG)
+    perturbed_BG = pairs.perturbed_BG & known_BG
+    change_BG = np.where(perturbed_BG, pairs.after_BG - pairs.before_BG, 0)
+    after_BG = np.where(perturbed_BG, moved.before_BG + change_BG, moved.after_BG)
+    before_BG, after_BG = (
+        np.where(known_BG, value_BG, 0).astype(np.float32) for value_BG in (moved.before_BG, after_BG)
+    )
+    return replace(moved, before_BG=before_BG, after_BG=after_BG, measured_BG=known_BG, perturbed_BG=perturbed_BG)

@@ -1,0 +1,1 @@
+"""Checks of held-out pairs against training pairs."""

@@ -21,6 +21,7 @@ from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.users_code import place_of
 from diagnostics.results.check_result import CheckResult
 from diagnostics.results.cure_result import CureResult, apart
+from diagnostics.results.rendering import not_applying
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError, nearest
 
@@ -166,9 +167,12 @@ def run_checks(
         tried = cures_tried(probe, ordered) if cures and not interrupted else ()
     except KeyboardInterrupt:
         interrupted = True
+    taken_as = dict(probe.subject.taken_as)
+    if taken_as and (absent := not_applying(ordered)):
+        taken_as["does not apply"] = absent
     return Report(
         results=in_measured_order(ordered, tried), world=probe.subject.name, seed=(probe.seed,),
-        interrupted=interrupted, cures=tried,
+        interrupted=interrupted, cures=tried, taken_as=taken_as,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from diagnostics.inputs.calls import Asking, asking_of, loss_of, scalar_of, tens
 from diagnostics.inputs.loaders.batch_fields import BatchFields, read, steps_of
 from diagnostics.inputs.loaders.loader_pairs import Loader, LoaderPairs
 from diagnostics.inputs.own_parts import Data, OwnParts, UsersStep
+from diagnostics.inputs.taken_as import taken_as
 from diagnostics.inputs.tried_once import described, shape_of, tried_once
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource
@@ -89,11 +90,13 @@ def _of_loader(parts: OwnParts, loader: Loader, unseen: Loader | None) -> Subjec
         on_epoch=parts.on_epoch,
         intent=intent,
         name="the loader" if parts.model is None else type(parts.model).__name__,
+        taken_as=taken_as(parts, pairs, intent, held_out=held_out),
     )
     if parts.model is None:
         return subject
     asking = asking_of(parts.model, parts.predict, pairs.fields, pairs.first_batch)
-    subject = replace(subject, model=parts.model, forward=_forward(pairs, asking))
+    shown = {**subject.taken_as, "prediction": asking.summary}
+    subject = replace(subject, model=parts.model, forward=_forward(pairs, asking), taken_as=shown)
     if parts.training_step is not None:
         subject = replace(subject, training_step=_step(parts.training_step, pairs, parts.optimizer))
     held = f"a batch of the loader, which holds {described(pairs.first_batch)}"

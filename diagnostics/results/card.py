@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from diagnostics.results.check_result import CheckResult
@@ -38,6 +38,8 @@ class Card:
     next_step : str
     cures : tuple of CureResult
         What was tried, those that help most first.
+    taken_as : mapping of str to str
+        What a person's own parts were taken for.
     """
 
     heading: str
@@ -49,6 +51,7 @@ class Card:
     errors: tuple[CheckResult, ...]
     next_step: str
     cures: tuple[CureResult, ...] = ()
+    taken_as: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, report: Report, questions: Mapping[str, str]) -> "Card":
@@ -66,6 +69,7 @@ class Card:
             errors=errors,
             next_step=next_step,
             cures=report.cures,
+            taken_as=report.taken_as,
         )
 
     def text(self, *, width: int = 100) -> str:
@@ -82,6 +86,8 @@ class Card:
         for title, shown in (("follows", self.consequences), ("open", self.open), ("errors", self.errors)):
             for place, one in enumerate(shown):
                 lines += _item("" if place else title, line(one), width)
+        for place, (name, words) in enumerate(self.taken_as.items()):
+            lines += _item("" if place else "taken as", f"{name}: {words}", width)
         return "\n".join([*lines, "=" * width])
 
 

@@ -1,7 +1,7 @@
 """How a check's result is written for a person: its outcome, its numbers and its one line, alike in every output."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from diagnostics.results.check_result import CheckResult, Outcome
 
@@ -32,6 +32,17 @@ def finding(one: CheckResult) -> str:
     """Its message; of an open question with the smallest effect that would have been seen."""
     seen = "" if one.smallest_effect is None else f" (would have seen {one.smallest_effect:.2g})"
     return f"{one.message}{seen}"
+
+
+def not_applying(results: Iterable[CheckResult]) -> str:
+    """Which checks do not apply for want of what they need, by their reason; empty where all do."""
+    codes: dict[str, list[str]] = {}
+    for one in results:
+        if one.outcome == "not_applicable" and one.message.startswith(("needs ", "the model is given ", "cannot be ")):
+            codes.setdefault(one.message, []).append(one.code or one.name)
+    return "; ".join(
+        f"{why}: {len(some)} check{'s' * (len(some) > 1)} ({', '.join(some)})" for why, some in codes.items()
+    )
 
 
 def titled(one: CheckResult) -> str:

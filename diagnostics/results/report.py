@@ -2,6 +2,7 @@
 
 import platform
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, final
@@ -14,7 +15,7 @@ from diagnostics.results.rendering import outcome_text, titled
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the JSON, described in ``docs/report.schema.json``; it grows with every change of its fields."""
 
 _LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
@@ -47,6 +48,8 @@ class Report:
         True where it was ended early: results that would have followed are missing.
     cures : tuple of CureResult
         What was tried against the failures, those that help most first; none unless it was asked for.
+    taken_as : mapping of str to str
+        What a person's own parts were taken for, in words; empty where nothing was inferred.
     """
 
     results: tuple[CheckResult, ...]
@@ -55,6 +58,7 @@ class Report:
     versions: dict[str, str] = field(default_factory=versions)
     interrupted: bool = False
     cures: tuple[CureResult, ...] = ()
+    taken_as: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def diagnosis(self) -> CheckResult | None:
@@ -79,7 +83,7 @@ class Report:
 
     def text(self, *, width: int = 100) -> str:
         """One paragraph a result, then the verdict, in lines of at most ``width`` characters."""
-        lines: list[str] = []
+        lines = [line for name, words in self.taken_as.items() for line in _wrapped(f"taken {name}: {words}", width)]
         for result in self.results:
             lines += _wrapped(f"{outcome_text(result)} {titled(result)}: {result.message}", width)
             if result.next_step:
@@ -105,6 +109,7 @@ class Report:
             "diagnosis": None if self.diagnosis is None else self.diagnosis.name,
             "cause": None if self.diagnosis is None else self.diagnosis.cause,
             "consequences": [one.name for one in self.consequences],
+            "taken_as": dict(self.taken_as),
             "cures": [one.to_json() for one in self.cures],
             "results": [result.to_json() for result in self.results],
         }

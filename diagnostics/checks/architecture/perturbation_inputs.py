@@ -10,14 +10,13 @@ from torch import Tensor
 from diagnostics.checks.engine.batches import at, invented, perturbed, set_before
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move
+from diagnostics.checks.engine.intent import NO_DOSE
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 _REACHES = "architecture.perturbation_reaches_others"
-_NO_DOSE = CheckResult(
-    outcome="not_applicable", message="the model is given which gene is perturbed, not how far (Intent.given)"
-)
+_NO_DOSE = CheckResult(outcome="not_applicable", message=NO_DOSE)
 
 
 @check(

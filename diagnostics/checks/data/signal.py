@@ -18,6 +18,7 @@ import numpy as np
 from diagnostics.checks.data.linear_fit import LinearFit, linear_fit
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import SMALLEST, Gain, judged
+from diagnostics.checks.engine.intent import NO_DOSE
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
@@ -126,7 +127,7 @@ def dose(probe: Probe) -> CheckResult:
     wrong if they carry no information.
     """
     if probe.subject.intent.given == "identity":
-        return CheckResult(outcome="not_applicable", message="which genes are perturbed is given, and not how much")
+        return CheckResult(outcome="not_applicable", message=NO_DOSE)
     found = _without(
         probe,
         of_other_doses,

@@ -9,6 +9,9 @@ from gpcp.core.errors import InputError, nearest
 Given = Literal["identity", "identity and dose", "value"]
 """What a model is given of a perturbation: which gene; which and how strongly; the value that it is set to."""
 
+NO_DOSE = "the model is given which gene is perturbed, not how far (Intent.given)"
+"""Why a question of doses does not apply."""
+
 Counted = Literal["unperturbed", "measured"]
 """Genes that the loss counts: measured ones that are not perturbed, or all measured ones."""
 

@@ -5,8 +5,8 @@ in place and put back as it was, since a training step of one's own holds on to 
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias, cast, final
 
 import torch
@@ -69,6 +69,8 @@ class Subject:
         What is so on purpose.
     name : str
         What reports call it.
+    taken_as : mapping of str to str
+        What the parts were taken for, in words, for the report.
 
     Raises
     ------
@@ -89,6 +91,7 @@ class Subject:
     exact: ExactAnswer | None = None
     intent: Intent = NO_INTENT
     name: str = "the model"
+    taken_as: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         if self.pairs is None and self.model is None:

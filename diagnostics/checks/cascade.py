@@ -44,7 +44,7 @@ _FILES = {
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "frozen", "in_place", "outputs"),
         "distinguishes_genes",
     ),
-    "optimiser": ("start", "wiring", "step_sizes", "after_epoch", "noise_scale"),
+    "optimiser": ("start", "wiring", "step_sizes", "after_epoch", "noise_scale", "width"),
     "learning": ("learning_rate", "one_batch", "learning"),
 }
 """Files of each family, in the order in which their checks run."""

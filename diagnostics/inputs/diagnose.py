@@ -9,7 +9,7 @@ from torch import nn
 from diagnostics.checks.cascade import Ignore, OnCheck, chosen, run_checks
 from diagnostics.checks.engine.intent import Given, Intent
 from diagnostics.checks.engine.probe import N_SAMPLE, Probe
-from diagnostics.checks.engine.subject import AfterEpoch, Forward, Subject
+from diagnostics.checks.engine.subject import AfterEpoch, Forward, OfWidth, Subject
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry
 from diagnostics.inputs.own_parts import Data, OwnParts, UsersStep
 from diagnostics.inputs.own_subject import subject_of
@@ -27,6 +27,7 @@ def diagnose(
     optimizer: torch.optim.Optimizer | None = None,
     training_step: UsersStep | None = None,
     on_epoch: AfterEpoch | None = None,
+    of_width: OfWidth | None = None,
     forward: Forward | None = None,
     held_out: Data | None = None,
     given: Given | None = None,
@@ -71,6 +72,8 @@ def diagnose(
     on_epoch : callable, optional
         ``() -> None``: what the loop runs after each epoch, such as a schedule's step or a validation.
         It is called some dozen times on trial: leave out of it what writes files.
+    of_width : callable, optional
+        ``width -> model`` or ``width -> (model, optimizer)``, drawn anew at each call, for the optional check GP415.
     forward : callable, optional
         Of a source: ``(model, ModelBatch) -> prediction``, where the model is called in another way.
     held_out : as ``pairs``, optional
@@ -116,8 +119,8 @@ def diagnose(
     checks = chosen(only)
     parts = OwnParts(
         model=None if isinstance(model, Subject) else model, pairs=pairs, fields=fields, predict=predict, loss=loss,
-        optimizer=optimizer, training_step=training_step, on_epoch=on_epoch, forward=forward, held_out=held_out,
-        intent=intent, given=given, genes=genes, targets=targets,
+        optimizer=optimizer, training_step=training_step, on_epoch=on_epoch, of_width=of_width, forward=forward,
+        held_out=held_out,        intent=intent, given=given, genes=genes, targets=targets,
     )  # fmt: skip
     if isinstance(model, Subject):
         name = parts.first_given(OwnParts.__slots__)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from diagnostics.checks.engine.intent import Given, Intent
-from diagnostics.checks.engine.subject import AfterEpoch, Forward
+from diagnostics.checks.engine.subject import AfterEpoch, Forward, OfWidth
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry
 from diagnostics.inputs.loaders.loader_pairs import Loader
 from gpcp.core.errors import InputError, nearest
@@ -34,6 +34,7 @@ class OwnParts:
     optimizer: torch.optim.Optimizer | None = None
     training_step: UsersStep | None = None
     on_epoch: AfterEpoch | None = None
+    of_width: OfWidth | None = None
     forward: Forward | None = None
     held_out: Data | None = None
     intent: Intent | None = None

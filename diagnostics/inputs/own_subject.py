@@ -66,6 +66,7 @@ def _of_source(parts: OwnParts, pairs: PairSource | None, held_out: PairSource |
         make_optimizer=None if parts.optimizer is None else existing(parts.optimizer),
         training_step=None if parts.training_step is None else _of_pairs(parts.training_step, parts.optimizer),
         on_epoch=parts.on_epoch,
+        of_width=parts.of_width,
         intent=intent if parts.given is None else replace(intent, given=parts.given),
         name="the pairs" if parts.model is None else type(parts.model).__name__,
     )
@@ -88,6 +89,7 @@ def _of_loader(parts: OwnParts, loader: Loader, unseen: Loader | None) -> Subjec
         loss=loss,
         make_optimizer=None if parts.optimizer is None else existing(parts.optimizer),
         on_epoch=parts.on_epoch,
+        of_width=parts.of_width,
         intent=intent,
         name="the loader" if parts.model is None else type(parts.model).__name__,
         taken_as=taken_as(parts, pairs, intent, held_out=held_out),

@@ -28,6 +28,7 @@ Objective: TypeAlias = Callable[[nn.Module, ModelBatch, Tensor], Tensor]
 MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
 TrainingStep: TypeAlias = Callable[[nn.Module, torch.optim.Optimizer, PairBatch], float | Tensor]
 AfterEpoch: TypeAlias = Callable[[], object]
+OfWidth: TypeAlias = Callable[[int], nn.Module | tuple[nn.Module, torch.optim.Optimizer]]
 ExactAnswer: TypeAlias = Callable[[PairBatch], BayesAnswer]
 
 DENSE_NAMES = ("before_BG", "target_BG", "measured_BG", "perturbed_BG")
@@ -65,6 +66,8 @@ class Subject:
     exact : callable, optional
         ``PairBatch -> BayesAnswer``: the exact answer and its risk, where the world that made the pairs is known,
         such as :func:`simulators.exact.bayes.bayes` with its first two arguments.
+    of_width : callable, optional
+        ``width -> model`` or ``width -> (model, optimizer)``, with first weights drawn anew at each call.
     intent : Intent
         What is so on purpose.
     name : str
@@ -89,6 +92,7 @@ class Subject:
     training_step: TrainingStep | None = None
     on_epoch: AfterEpoch | None = None
     exact: ExactAnswer | None = None
+    of_width: OfWidth | None = None
     intent: Intent = NO_INTENT
     name: str = "the model"
     taken_as: Mapping[str, str] = field(default_factory=dict[str, str])

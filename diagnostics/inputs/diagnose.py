@@ -1,7 +1,7 @@
 """``diagnose``: why a model does not learn, from the model, its pairs and as much of its training as is given."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -16,10 +16,14 @@ from diagnostics.inputs.own_subject import subject_of
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError
 
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
 
 def diagnose(
-    model: nn.Module | Subject | None,
-    pairs: Data | None = None,
+    model: "nn.Module | Subject | Trainer | None",
+    pairs: Data | nn.Module | None = None,
+    datamodule: Any = None,
     *,
     fields: Mapping[str, Entry] | BatchFields | None = None,
     predict: Callable[..., Any] | None = None,
@@ -49,11 +53,14 @@ def diagnose(
     ----------
     model : nn.Module or Subject or None
         Any module. It is trained on trial, and put back as it was. A subject holds all its parts already: none is
-        given beside it.
+        given beside it. A Lightning ``Trainer``: ``diagnose(trainer, module, datamodule)`` judges the module's own
+        ``training_step``, with its optimiser and schedules, as ``trainer.fit`` would train it.
     pairs : DataLoader or any iterable of batches, mapping of arrays, PairSource, or None
         What it is trained on: a loader of batches of any kind, plain arrays ``{"before": ..., "perturbation": ...,
         "after": ...}``, or a source of this library, whose batches a model takes as one ``ModelBatch`` or as four dense
         tensors (:data:`diagnostics.checks.engine.subject.DENSE_NAMES`).
+    datamodule : LightningDataModule or DataLoader, optional
+        With a ``Trainer`` alone.
     fields : mapping, optional
         Of a loader: which entry of a batch (a key, a position, an attribute or a path of these) is ``before``,
         ``after``, ``perturbation``, ``dose`` and ``measured``, as
@@ -117,17 +124,37 @@ def diagnose(
         cannot be called as it stands: everything is called once before anything is judged.
     """
     checks = chosen(only)
+    whole = model if isinstance(model, Subject) else None
+    own = OwnParts()
+    if _is_trainer(model):
+        from diagnostics.inputs.frameworks.lightning import training_of
+
+        own = training_of(cast("Any", model), cast("Any", pairs), datamodule)
+        model, pairs = own.model, own.pairs
+    elif datamodule is not None:
+        raise InputError("datamodule= is for a Lightning Trainer: diagnose(trainer, module, datamodule)")
+    elif isinstance(pairs, nn.Module):
+        raise InputError("pairs is a module: give a model and its data, or diagnose(trainer, module, datamodule)")
     parts = OwnParts(
-        model=None if isinstance(model, Subject) else model, pairs=pairs, fields=fields, predict=predict, loss=loss,
-        optimizer=optimizer, training_step=training_step, on_epoch=on_epoch, of_width=of_width, forward=forward,
-        held_out=held_out,        intent=intent, given=given, genes=genes, targets=targets,
+        model=None if whole is not None else cast("nn.Module | None", model), pairs=pairs, fields=fields,
+        predict=predict, loss=loss, optimizer=own.optimizer if optimizer is None else optimizer,
+        training_step=own.training_step if training_step is None else training_step,
+        on_epoch=own.on_epoch if on_epoch is None else on_epoch, of_width=of_width, forward=forward,
+        held_out=own.held_out if held_out is None else held_out, intent=intent, given=given, genes=genes,
+        targets=targets,
     )  # fmt: skip
-    if isinstance(model, Subject):
+    if whole is not None:
         name = parts.first_given(OwnParts.__slots__)
         if name is not None:
             raise InputError(f"{name} is given beside a Subject: make it a part of the subject")
-        subject = model
+        subject = whole
     else:
         subject = subject_of(parts)
     probe = Probe(subject, seed=seed, n_sample=n_sample) if probe is None else probe
     return run_checks(probe, checks, ignore=ignore, stop_early=stop_early, cures=cures, on_check=on_check)
+
+
+def _is_trainer(model: object) -> bool:
+    """Whether it is a Lightning Trainer; Lightning is imported where it is one alone."""
+    kinds = {(kind.__module__.split(".")[0], kind.__name__) for kind in type(model).__mro__}
+    return bool(kinds & {("lightning", "Trainer"), ("pytorch_lightning", "Trainer")})

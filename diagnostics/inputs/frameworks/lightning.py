@@ -6,48 +6,45 @@ The module's own ``training_step`` is what is judged, with the optimiser that it
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Unpack, cast, final
+from typing import Any, TypeAlias, Unpack, cast, final
 
 import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from diagnostics.inputs.diagnose import diagnose
 from diagnostics.inputs.frameworks.options import Options
+from diagnostics.inputs.own_parts import OwnParts
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError
 from gpcp.core.imports import need
 
 need("lightning.pytorch", extra="lightning", use="the callback for Lightning")
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer  # noqa: E402
+from lightning.pytorch import LightningModule, Trainer  # noqa: E402
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 
 
-def diagnose_lightning(
-    trainer: Trainer | None,
-    module: LightningModule,
-    datamodule: LightningDataModule | Any,
-    **options: Unpack[Options],
-) -> Report:
-    """Diagnose a module with its data as ``trainer.fit(module, datamodule)`` would train it.
+def training_of(trainer: Trainer, module: LightningModule, datamodule: Any) -> OwnParts:
+    """A module with its data as ``trainer.fit(module, datamodule)`` would train it.
 
     Parameters
     ----------
-    trainer : Trainer or None
+    trainer : Trainer
         Of its settings, the clipping of gradients is used.
     module : LightningModule
         With automatic optimisation.
     datamodule : LightningDataModule or DataLoader
-    **options
-        As in :func:`diagnostics.inputs.diagnose.diagnose`; ``fields`` at least, where entries of a batch bear other
-        names.
 
     Raises
     ------
     InputError
-        The module optimises by hand, has several optimisers, or something cannot be called as it stands.
+        The module optimises by hand, or has several optimisers.
     """
+    if not isinstance(module, LightningModule):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("with a Trainer give its module and its data: diagnose(trainer, module, datamodule)")
     loader, held_out = _loaders(datamodule)
-    return _diagnosed(module, loader, held_out, optimizer_of(module), trainer, options)
+    optimizer, schedules = configured(module)
+    return _parts(module, loader, held_out, optimizer, schedules, trainer)
 
 
 @final
@@ -74,16 +71,23 @@ class DiagnoseCallback(Callback):
         loaders: Any = trainer.val_dataloaders
         held_out: Any = next(iter(cast("list[Any]", loaders)), None) if isinstance(loaders, list) else loaders
         optimizer = _only_one(list(trainer.optimizers))
-        self.report = _diagnosed(
-            pl_module, trainer.train_dataloader, held_out or None, optimizer, trainer, self._options
-        )
+        schedules = [(one.scheduler, one.interval) for one in trainer.lr_scheduler_configs]
+        parts = _parts(pl_module, trainer.train_dataloader, held_out or None, optimizer, schedules, trainer)
+        self.report = diagnose(
+            pl_module, parts.pairs, held_out=parts.held_out, optimizer=parts.optimizer,
+            training_step=parts.training_step, on_epoch=parts.on_epoch, **self._options,
+        )  # fmt: skip
         print(self.report.text())
         if self.stop and self.report.diagnosis is not None:
             trainer.should_stop = True
 
 
-def optimizer_of(module: LightningModule) -> torch.optim.Optimizer:
-    """The one optimiser that a module configures.
+Schedules: TypeAlias = "list[tuple[Any, str]]"
+"""Each with what it counts: ``"step"`` or ``"epoch"``."""
+
+
+def configured(module: LightningModule) -> tuple[torch.optim.Optimizer, Schedules]:
+    """The one optimiser that a module configures, and its schedules.
 
     Raises
     ------
@@ -91,13 +95,24 @@ def optimizer_of(module: LightningModule) -> torch.optim.Optimizer:
         It configures none or several.
     """
     made: Any = module.configure_optimizers()
-    if isinstance(made, Mapping):
-        made = cast("Mapping[str, Any]", made)["optimizer"]
     if isinstance(made, (tuple, list)):
         parts = cast("Sequence[Any]", made)
-        nested = cast("Sequence[Any]", parts[0] if parts and isinstance(parts[0], (tuple, list)) else parts)
-        return _only_one([one["optimizer"] if isinstance(one, dict) else one for one in nested])
-    return _only_one([] if made is None else [made])
+        if parts and isinstance(parts[0], (tuple, list)):
+            return _only_one(list(cast("Sequence[Any]", parts[0]))), [_schedule(one) for one in parts[1]]
+        made = parts[0] if len(parts) == 1 else parts
+    if isinstance(made, Mapping):
+        both = cast("Mapping[str, Any]", made)
+        known = [_schedule(both["lr_scheduler"])] if "lr_scheduler" in both else []
+        return _only_one([both["optimizer"]]), known
+    several = cast("list[Any]", [] if made is None else made if isinstance(made, (tuple, list)) else [made])
+    return _only_one(list(several)), []
+
+
+def _schedule(given: Any) -> tuple[Any, str]:
+    if isinstance(given, Mapping):
+        named = cast("Mapping[str, Any]", given)
+        return named["scheduler"], str(named.get("interval", "epoch"))
+    return given, "epoch"
 
 
 def _only_one(optimizers: list[Any]) -> torch.optim.Optimizer:
@@ -124,19 +139,18 @@ def _overrides(datamodule: Any, name: str) -> bool:
     return "DataHooks" not in method.__qualname__
 
 
-def _diagnosed(
-    module: LightningModule,
-    loader: Any,
-    held_out: Any,
-    optimizer: torch.optim.Optimizer,
+def _parts(
+    module: LightningModule, loader: Any, held_out: Any, optimizer: torch.optim.Optimizer, schedules: Schedules,
     trainer: Any,
-    options: Options,
-) -> Report:
+) -> OwnParts:  # fmt: skip
     if not module.automatic_optimization:
         raise InputError(
             f"{type(module).__name__} optimises by hand: give diagnose() a training_step of your own, a function of "
             "(batch) that does one whole update"
         )
+    # One that follows a measured quantity has nothing to follow in a trial.
+    stepped = [(one, each) for one, each in schedules if not isinstance(one, ReduceLROnPlateau)]
+    of_steps, of_epochs = ([one for one, each in stepped if each == kind] for kind in ("step", "epoch"))
     clip = getattr(trainer, "gradient_clip_val", None)
     step = cast("Callable[..., Any]", module.training_step)  # pyright: ignore[reportUnknownMemberType]
     with_index = len(inspect.signature(step).parameters) > 1
@@ -153,9 +167,18 @@ def _diagnosed(
         if clip:
             torch.nn.utils.clip_grad_norm_(module.parameters(), float(clip))
         optimizer.step()
+        for one in of_steps:
+            one.step()
         return loss.detach()
 
-    return diagnose(module, loader, held_out=held_out, optimizer=optimizer, training_step=training_step, **options)
+    def on_epoch() -> None:
+        for one in of_epochs:
+            one.step()
+
+    return OwnParts(
+        model=module, pairs=loader, held_out=held_out, optimizer=optimizer, training_step=training_step,
+        on_epoch=on_epoch if of_epochs else None,
+    )  # fmt: skip
 
 
 @contextmanager

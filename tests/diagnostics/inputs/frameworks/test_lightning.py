@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from diagnostics.inputs.frameworks.lightning import DiagnoseCallback, diagnose_lightning
+from diagnostics.inputs.diagnose import diagnose
+from diagnostics.inputs.frameworks.lightning import DiagnoseCallback
 from gpcp.core.errors import InputError
 from gpcp.model.torch_seed import torch_seed
 
@@ -80,6 +81,10 @@ class Data(pl.LightningDataModule):
 FIELDS = {"before": 0, "perturbation": 1, "after": 2}
 
 
+def trainer() -> pl.Trainer:
+    return pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+
+
 def module(**parts: bool) -> Module:
     with torch_seed(0):
         return Module(**parts)
@@ -88,14 +93,17 @@ def module(**parts: bool) -> Module:
 def test_a_healthy_module_with_its_data_module():
     made = module()
     weights = {name: value.clone() for name, value in made.state_dict().items()}
-    report = diagnose_lightning(None, made, Data(), fields=FIELDS, only=EXACT)
+    report = diagnose(trainer(), made, Data(), fields=FIELDS, only=EXACT)
     assert report.diagnosis is None, report.diagnosis
     assert not [one for one in report.results if one.outcome == "error"]
     assert all(torch.equal(value, weights[name]) for name, value in made.state_dict().items())
+    (rate,) = [one for one in report.results if one.code == "GP407"]
+    assert "StepLR" in rate.message
+    assert "epochs" in rate.message
 
 
 def test_a_module_with_a_bug_is_named():
-    report = diagnose_lightning(None, module(detached=True), Data(), fields=FIELDS, only=EXACT)
+    report = diagnose(trainer(), module(detached=True), Data(), fields=FIELDS, only=EXACT)
     assert report.diagnosis is not None
     assert "layers.0" in report.diagnosis.message
 
@@ -103,17 +111,17 @@ def test_a_module_with_a_bug_is_named():
 def test_the_callback_diagnoses_before_the_first_step_and_can_stop_the_training(capsys: pytest.CaptureFixture[str]):
     for detached in (False, True):
         callback = DiagnoseCallback(stop=True, fields=FIELDS, only=EXACT)
-        trainer = pl.Trainer(
+        training = pl.Trainer(
             max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, callbacks=[callback],
         )  # fmt: skip
-        trainer.fit(module(detached=detached), Data())
+        training.fit(module(detached=detached), Data())
         assert callback.report is not None
         assert (callback.report.diagnosis is not None) == detached
-        assert (trainer.global_step < 20) == detached
+        assert (training.global_step < 20) == detached
         assert "checks passed on Module" in capsys.readouterr().out
 
 
 def test_a_module_that_optimises_by_hand_is_refused_with_the_remedy():
     with pytest.raises(InputError, match="optimises by hand: give diagnose\\(\\) a training_step of your own"):
-        diagnose_lightning(None, module(by_hand=True), Data(), fields=FIELDS)
+        diagnose(trainer(), module(by_hand=True), Data(), fields=FIELDS)

@@ -45,7 +45,7 @@ _FILES = {
         "distinguishes_genes",
     ),
     "optimiser": ("start", "wiring", "step_sizes", "after_epoch", "noise_scale", "width"),
-    "learning": ("learning_rate", "one_batch", "learning"),
+    "learning": ("learning_rate", "one_batch", "learning", "own_run"),
 }
 """Files of each family, in the order in which their checks run."""
 

@@ -32,6 +32,7 @@ def diagnose(
     training_step: UsersStep | None = None,
     on_epoch: AfterEpoch | None = None,
     of_width: OfWidth | None = None,
+    n_epochs: int | None = None,
     forward: Forward | None = None,
     held_out: Data | None = None,
     given: Given | None = None,
@@ -81,6 +82,8 @@ def diagnose(
         It is called some dozen times on trial: leave out of it what writes files.
     of_width : callable, optional
         ``width -> model`` or ``width -> (model, optimizer)``, drawn anew at each call, for the optional check GP415.
+    n_epochs : int, optional
+        How many epochs the loop makes: the whole run is played then, if it takes less than half a minute.
     forward : callable, optional
         Of a source: ``(model, ModelBatch) -> prediction``, where the model is called in another way.
     held_out : as ``pairs``, optional
@@ -139,8 +142,8 @@ def diagnose(
         model=None if whole is not None else cast("nn.Module | None", model), pairs=pairs, fields=fields,
         predict=predict, loss=loss, optimizer=own.optimizer if optimizer is None else optimizer,
         training_step=own.training_step if training_step is None else training_step,
-        on_epoch=own.on_epoch if on_epoch is None else on_epoch, of_width=of_width, forward=forward,
-        held_out=own.held_out if held_out is None else held_out, intent=intent, given=given, genes=genes,
+        on_epoch=own.on_epoch if on_epoch is None else on_epoch, n_epochs=n_epochs, of_width=of_width,
+        forward=forward, held_out=own.held_out if held_out is None else held_out, intent=intent, given=given, genes=genes,
         targets=targets,
     )  # fmt: skip
     if whole is not None:

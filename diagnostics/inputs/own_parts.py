@@ -35,6 +35,7 @@ class OwnParts:
     training_step: UsersStep | None = None
     on_epoch: AfterEpoch | None = None
     of_width: OfWidth | None = None
+    n_epochs: int | None = None
     forward: Forward | None = None
     held_out: Data | None = None
     intent: Intent | None = None

@@ -67,6 +67,7 @@ def _of_source(parts: OwnParts, pairs: PairSource | None, held_out: PairSource |
         training_step=None if parts.training_step is None else _of_pairs(parts.training_step, parts.optimizer),
         on_epoch=parts.on_epoch,
         of_width=parts.of_width,
+        n_epochs=parts.n_epochs,
         intent=intent if parts.given is None else replace(intent, given=parts.given),
         name="the pairs" if parts.model is None else type(parts.model).__name__,
     )
@@ -90,6 +91,7 @@ def _of_loader(parts: OwnParts, loader: Loader, unseen: Loader | None) -> Subjec
         make_optimizer=None if parts.optimizer is None else existing(parts.optimizer),
         on_epoch=parts.on_epoch,
         of_width=parts.of_width,
+        n_epochs=parts.n_epochs,
         intent=intent,
         name="the loader" if parts.model is None else type(parts.model).__name__,
         taken_as=taken_as(parts, pairs, intent, held_out=held_out),

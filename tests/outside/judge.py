@@ -34,6 +34,7 @@ def judged(parts: Parts, *, stop_early: bool = True) -> Report:
         optimizer=parts.optimizer,
         training_step=parts.training_step,
         on_epoch=parts.on_epoch,
+        n_epochs=parts.n_epochs,
         targets=parts.intent.get("targets"),
         held_out=parts.held_out,
         intent=intent,

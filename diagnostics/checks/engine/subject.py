@@ -63,6 +63,8 @@ class Subject:
         ``(model, optimizer, PairBatch) -> loss``: one whole update. By default it is composed of the other parts.
     on_epoch : callable, optional
         ``() -> None``: what the training runs after each epoch, such as a schedule's step.
+    n_epochs : int, optional
+        Passes over the pairs that the training makes.
     exact : callable, optional
         ``PairBatch -> BayesAnswer``: the exact answer and its risk, where the world that made the pairs is known,
         such as :func:`simulators.exact.bayes.bayes` with its first two arguments.
@@ -91,6 +93,7 @@ class Subject:
     make_optimizer: MakeOptimizer | None = None
     training_step: TrainingStep | None = None
     on_epoch: AfterEpoch | None = None
+    n_epochs: int | None = None
     exact: ExactAnswer | None = None
     of_width: OfWidth | None = None
     intent: Intent = NO_INTENT

@@ -24,6 +24,16 @@ settings.register_profile(
 settings.load_profile("ci")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file without a test of the kind that is asked for is not imported: importing all takes a worker 20 seconds."""
+    asked = config.option.markexpr
+    if asked not in ("slow", "not slow") or not collection_path.match("test_*.py"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    without = "slow" not in text if asked == "slow" else "\npytestmark = pytest.mark.slow\n" in text
+    return True if without else None
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Workers share the cores: torch, where a test has imported it, takes one."""

@@ -36,10 +36,14 @@ class Import:
     typing: bool
 
 
-@cache
 def sources(*folders: str) -> tuple[Source, ...]:
-    """Every Python file below some folders of the repository, in the order of their paths."""
-    paths = sorted(path for folder in folders for path in (REPO / folder).rglob("*.py"))
+    """Every Python file below some folders of the repository, folder by folder, in the order of their paths."""
+    return tuple(source for folder in folders for source in _below(folder))
+
+
+@cache
+def _below(folder: str) -> tuple[Source, ...]:
+    paths = sorted((REPO / folder).rglob("*.py"))
     return tuple(parsed(path.read_text(encoding="utf-8"), path.relative_to(REPO).as_posix()) for path in paths)
 
 

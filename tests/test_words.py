@@ -84,11 +84,7 @@ WORDS: tuple[Retired, ...] = (
     # Signs on a plot and printed marks are marks; as a name it would be a threshold.
     Retired(pattern=r"\bmarks?\b|\baims?\b", instead="thresholds", names_only=True),
     Retired(pattern=r"\ba person sees\b", instead="progress, display"),
-    Retired(
-        pattern=r"\bdimension key\b",
-        instead="nothing: letters are in gpcp.core's docstring, other axes have words",
-        not_in=("diagnostics/commands/learning_curve", "diagnostics/commands/recover_graph/cells.py"),
-    ),
+    Retired(pattern=r"\bdimension key\b", instead="nothing: letters are in gpcp.core, other axes have words"),
     # The checks' strings name random streams.
     Retired(pattern=r"\bladders?\b", instead="learning-rate range test, regimes", not_in=("diagnostics/checks",)),
 )

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from diagnostics.checks.engine.batches import partly_measured, random_pairs
 from diagnostics.checks.engine.copies import Drawn, copied
 from diagnostics.checks.engine.identities import Deviation
-from diagnostics.checks.engine.restored import Rate, at_rate, kept, schedules_of
+from diagnostics.checks.engine.restored import Rate, at_rate, kept, schedulers, schedules_lent
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.engine.weights import modes_kept, with_generic_weights
 from gpcp.core.errors import InputError
@@ -60,6 +61,7 @@ class Probe:
         self.seed = seed
         self.n_sample = n_sample
         self._made: dict[str, Any] = {}
+        self._schedules: tuple[torch.optim.Optimizer | None, list[LRScheduler]] = None, []
 
     def once(self, name: str, make: "Callable[[Probe], MadeT]") -> "MadeT":
         """What ``make`` makes, made once: a ladder of rates or a short training that several checks judge."""
@@ -293,12 +295,15 @@ class Probe:
         """
         model = self._model
         optimizer = self._optimizer(model)
+        # An optimiser that every trial has is looked up once: to find its schedules goes through all that lives.
+        if self._schedules[0] is not optimizer:
+            self._schedules = optimizer, schedulers(optimizer)
         weights, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
         parameters = [(one, one.grad, one.requires_grad) for one in model.parameters()]
         n_groups = len(optimizer.param_groups)
         with (
             kept((self.subject.training_step, self.subject.on_epoch), model, optimizer, redrawn=redrawn),
-            schedules_of(optimizer, held=learning_rate is not None),
+            schedules_lent(self._schedules[1], held=learning_rate is not None),
             at_rate(optimizer, learning_rate),
             modes_kept(model),
         ):

@@ -8,7 +8,7 @@ import copy
 import gc
 import random
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
@@ -55,9 +55,8 @@ def kept(
 
 
 @contextmanager
-def schedules_of(optimizer: torch.optim.Optimizer, *, held: bool) -> Generator[list[LRScheduler]]:
-    """The schedules of an optimiser, which do not raise past their end within the block, nor step where ``held``."""
-    found = schedulers(optimizer)
+def schedules_lent(found: Sequence[LRScheduler], *, held: bool) -> Generator[None]:
+    """Schedules do not raise past their end within the block, nor step where ``held``."""
     states = [_state_of(one) for one in found]
 
     def still(*_: object, **__: object) -> None:
@@ -73,7 +72,7 @@ def schedules_of(optimizer: torch.optim.Optimizer, *, held: bool) -> Generator[l
     for one in found:
         vars(one)["step"] = still if held else partial(tolerant, one.step)
     try:
-        yield found
+        yield
     finally:
         for one, put_back in zip(found, states, strict=True):
             vars(one).pop("step", None)
@@ -85,13 +84,13 @@ def schedulers(optimizer: torch.optim.Optimizer) -> list[LRScheduler]:
     # Each notes the rate that it begins at, so that without a note there is none to look for.
     if not any("initial_lr" in group for group in optimizer.param_groups):
         return []
-    found: dict[int, LRScheduler] = {}
-    for one in gc.get_referrers(optimizer):
-        # Where an object's attributes are a dict of their own, that is what refers to the optimiser.
-        holders: list[object] = [one, *gc.get_referrers(one)] if isinstance(one, dict) else [one]
-        for holder in holders:
-            if isinstance(holder, LRScheduler) and getattr(holder, "optimizer", None) is optimizer:
-                found[id(holder)] = holder
+    holders = gc.get_referrers(optimizer)
+    # Where an object's attributes are a dict of their own, that is what refers to the optimiser. All of them at once:
+    # each look goes through all that lives.
+    holders += gc.get_referrers(*(one for one in holders if isinstance(one, dict)))
+    found = {
+        id(one): one for one in holders if isinstance(one, LRScheduler) and getattr(one, "optimizer", None) is optimizer
+    }
     parts = {id(part) for one in found.values() for part in getattr(one, "_schedulers", ())}
     return [one for number, one in found.items() if number not in parts]
 

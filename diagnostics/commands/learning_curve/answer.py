@@ -1,7 +1,5 @@
 """More data, a bigger model, or longer training: which of these options wins, decided over seeds.
 
-Dimension key: ``S`` seeds.
-
 One stands at a number of pairs, a capacity and a number of steps. From there each option is tried alone, with the same
 seeds, that is on the same worlds and pairs, so that what it wins is a paired difference of skill; of real cells, of the
 share of the way to the best linear predictor.
@@ -73,7 +71,7 @@ class Answer:
 
 
 def answer_of(
-    stands_S: Sequence[float],
+    stands_R: Sequence[float],
     options: Mapping[OptionName, tuple[str, Sequence[float]]],
     *,
     level: float = 0.95,
@@ -86,7 +84,7 @@ def answer_of(
 
     Parameters
     ----------
-    stands_S : sequence of float
+    stands_R : sequence of float
         Skill where one stands, seed by seed.
     options : mapping of name to (str, sequence of float)
         What each option is, and the skill after it for the same seeds in the same order.
@@ -100,10 +98,10 @@ def answer_of(
     InputError
         The seeds do not fit together or a skill is not finite (:func:`gpcp.core.intervals.paired_difference`).
     """
-    left = paired_difference([1.0] * len(stands_S), stands_S, level=level) if exact_known else None
+    left = paired_difference([1.0] * len(stands_R), stands_R, level=level) if exact_known else None
     gains = tuple(
-        Gain(option=option, summary=summary, skill=paired_difference(after_S, stands_S, level=level))
-        for option, (summary, after_S) in options.items()
+        Gain(option=option, summary=summary, skill=paired_difference(after_R, stands_R, level=level))
+        for option, (summary, after_R) in options.items()
     )
     won = sorted((gain for gain in gains if gain.won), key=lambda gain: -gain.skill.value)
     if not won:

@@ -2,8 +2,6 @@
 
 Of real cells, whose exact answer and graph are not known, losses stand in their place.
 
-Dimension key: ``N`` points of a curve.
-
 Bands and bars are from the lowest seed to the highest: with three seeds a 95 % interval is wider than all of them.
 """
 # pyright: reportUnknownMemberType=false
@@ -161,17 +159,17 @@ def _line(
 ) -> None:
     """Mean over seeds, and a band from the lowest to the highest."""
     found = {x: [one[name] for one in records.values() if one[name] is not None] for x, records in at.items()}
-    x_N = np.array([x for x, values in found.items() if values], dtype=np.float64)
-    values = [values for values in found.values() if values]
-    if not values:
+    found = {x: values for x, values in found.items() if values}
+    if not found:
         return
-    marker = "o" if style == "-" else None
+    marker, x, values = "o" if style == "-" else None, list(found), found.values()
     ax.plot(
-        x_N, [np.mean(one) for one in values], color=colour, linestyle=style, marker=marker, markersize=4, label=label
+        x, [np.mean(one) for one in values], color=colour, linestyle=style, marker=marker, markersize=4, label=label
     )
     if style == "-":
-        low_N, high_N = [min(one) for one in values], [max(one) for one in values]
-        ax.fill_between(x_N, low_N, high_N, color=colour, alpha=0.18, linewidth=0)
+        ax.fill_between(
+            x, [min(one) for one in values], [max(one) for one in values], color=colour, alpha=0.18, linewidth=0
+        )
 
 
 def _between(ax: "Axes", curves: Curves) -> None:

@@ -1,7 +1,5 @@
 """The sample size that a graph of d genes takes: of the model, of the classical estimator, and in theory.
 
-Dimension key: ``S`` seeds, ``D`` numbers of genes.
-
 The classical estimator costs next to nothing, so that its curve has numbers of pairs of its own, each twice the last.
 """
 
@@ -66,8 +64,8 @@ def _needed(n_genes: int, done: Sequence[tuple[Experiment, Record]]) -> GenesNee
     # One run for each seed stands for its world.
     of_seed = {run.seed: run for run, _ in done if run.n_pairs == most}
     model_S = graph_needs(curves, curves.capacities[0])
-    found_S = {seed: _classical(run) for seed, run in of_seed.items()}
-    classical_S = {seed: found for seed, found in found_S.items() if found is not None}
+    found_of = {seed: _classical(run) for seed, run in of_seed.items()}
+    classical_S = {seed: found for seed, found in found_of.items() if found is not None}
     theories = [found for run in of_seed.values() if (found := _theory(run)) is not None]
     ceiling = mean_of(curves.at(most, curves.capacities[0]), "ceiling_auprc")
     return GenesNeeded(
@@ -86,11 +84,11 @@ def _classical(run: Experiment) -> Needed | None:
     """Of a run's pairs, how many the classical estimator needs for a high enough AUPRC; no answer counts as 0."""
     made, n_pairs = run.world(), n_pairs_of(run)
     pairs = drawn(source_of(run, made), n_pairs, seed_of(run.seed, "learning curve", "training"))
-    n_pairs_N = [n for n in (_FEWEST_PAIRS * 2**k for k in range(40)) if n < n_pairs] + [n_pairs]
-    auprc = [classical_auprc(run, made, pairs.rows(slice(0, n))) for n in n_pairs_N]
+    sizes = [n for n in (_FEWEST_PAIRS * 2**k for k in range(40)) if n < n_pairs] + [n_pairs]
+    auprc = [classical_auprc(run, made, pairs.rows(slice(0, n))) for n in sizes]
     if all(one is None for one in auprc):
         return None
-    return crossing(n_pairs_N, [0.0 if one is None else one for one in auprc], TARGET_AUPRC)
+    return crossing(sizes, [0.0 if one is None else one for one in auprc], TARGET_AUPRC)
 
 
 def _theory(run: Experiment) -> float | None:

@@ -1,7 +1,4 @@
-"""The pairs of one training of a learning curve, drawn once, and what its losses are read against.
-
-Dimension key: ``B`` pairs.
-"""
+"""The pairs of one training of a learning curve, drawn once, and what its losses are read against."""
 
 from dataclasses import dataclass
 from itertools import islice

@@ -1,7 +1,5 @@
 """From the records of trainings to points of a curve, over seeds, and to what they answer.
 
-Dimension key: ``N`` numbers of pairs, ``S`` seeds.
-
 A seed whose training diverged at one of two points is in no comparison of them.
 """
 
@@ -214,9 +212,9 @@ def fits_of(curves: Curves) -> list[CurveFit]:
 
 
 def _law(pairs: Sequence[int], rows: Sequence[Sequence[Record]]) -> tuple[PowerLaw | None, str]:
-    excess_SN = np.array([[one["loss"] - one["bayes_risk"] for one in row] for row in rows], dtype=np.float64)
+    excess_R_point = np.array([[one["loss"] - one["bayes_risk"] for one in row] for row in rows], dtype=np.float64)
     try:
-        return fit_power_law(pairs, excess_SN), ""
+        return fit_power_law(pairs, excess_R_point), ""
     except InputError as refusal:
         return None, str(refusal)
 

@@ -1,7 +1,5 @@
 """One training on a finite number of pairs with one capacity, and all that is measured of it.
 
-Dimension key: ``B`` pairs, ``G`` genes.
-
 The pairs are drawn once and gone through again, in another order each time, until the steps are done: a finite data
 set, not the fresh pairs of ``recover_graph``. Of one seed the world is the same for every run, fewer pairs are the
 first of more, and every loss is measured on the same held-out pairs: runs of one seed are paired.

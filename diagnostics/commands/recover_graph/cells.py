@@ -1,7 +1,5 @@
 """One run on real cells: matched pairs, the loss between baselines and the best linear predictor, the data's own graph.
 
-Dimension key: ``B`` cells or pairs, ``G`` genes of the panel, ``T`` cell types.
-
 No graph is known here. What is recovered is the graph that the cells' own partial correlations give, from training
 cells alone; it is **not causal**. Losses are measured on cells that no training pair has seen.
 """
@@ -113,8 +111,8 @@ def _range(run: Experiment, n_genes: int) -> tuple[int, int]:
 def _commonest(cells: CellBatch) -> NDArray[np.float32]:
     """Expression of the cells of the commonest type, (B, G): a question gives a cell another's values."""
     type_B = cells.covariates["cell_type"]
-    names_T, n_T = np.unique(type_B, return_counts=True)
-    return cells.expression_BG[type_B == names_T[n_T.argmax()]]
+    names, n_cells = np.unique(type_B, return_counts=True)
+    return cells.expression_BG[type_B == names[n_cells.argmax()]]
 
 
 def _score(effect_GG: NDArray[np.float64], graph: PartialGraph, name: str, seed: int) -> GraphScore:

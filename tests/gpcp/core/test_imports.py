@@ -70,6 +70,7 @@ def test_what_is_installed_and_broken_says_why(tmp_path: Path, monkeypatch: pyte
         need("broken_package", extra="sweep", use="a sweep")
 
 
+@pytest.mark.slow
 def test_only_files_of_sweeps_need_an_extra_to_be_imported():
     modules = [source.module for source in sources(*PACKAGES) if not source.module.endswith("__main__")]
     done = without_extras(f"MODULES = {modules}{IMPORT_ALL}")

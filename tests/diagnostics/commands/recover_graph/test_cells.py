@@ -104,6 +104,7 @@ def test_a_changed_file_is_another_run(tmp_path: Path) -> None:
     assert run_on(path).key != before.key
 
 
+@pytest.mark.slow
 def test_the_real_file_needs_no_option_but_its_cell_types(
     shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

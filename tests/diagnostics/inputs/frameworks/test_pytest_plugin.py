@@ -11,43 +11,43 @@ from tests.source_tree import REPO
 PLUGIN = "diagnostics.inputs.frameworks.pytest_plugin"
 
 TESTS = """
+import pytest
 import torch
 from torch import nn
 
 
 class Model(nn.Module):
-    def __init__(self):
+    def __init__(self, healthy):
         super().__init__()
         self.layer = nn.Linear(6, 3)
+        self.healthy = healthy
 
     def forward(self, x, p):
         change = self.layer(torch.cat((x, p), dim=1))
-        return x + change if HEALTHY else x + change.detach()
+        return x + change if self.healthy else x + change.detach()
 
 
-def test_my_model(assert_healthy):
+@pytest.mark.parametrize("healthy", [True, False])
+def test_my_model(assert_healthy, healthy):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(64, 3, generator=generator)
     p = torch.eye(3)[torch.randint(3, (64,), generator=generator)]
     loader = [(x, p, x - p)] * 2
     fields = {"before": 0, "perturbation": 1, "after": 2}
-    assert_healthy(Model(), loader, fields=fields, only=["architecture.gradients"])
+    assert_healthy(Model(healthy), loader, fields=fields, only=["architecture.gradients"])
 """
 
 
-def run(folder: Path, healthy: bool) -> subprocess.CompletedProcess[str]:
-    (folder / "test_mine.py").write_text(f"HEALTHY = {healthy}\n{TESTS}", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", PLUGIN, str(folder)]
-    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
-
-
 def test_a_healthy_model_passes_and_another_fails_with_its_diagnosis(tmp_path: Path):
-    assert run(tmp_path, healthy=True).returncode == 0
-    failed = run(tmp_path, healthy=False)
-    assert failed.returncode == 1
-    assert "architecture.gradients" in failed.stdout
-    assert "-> " in failed.stdout
+    (tmp_path / "test_mine.py").write_text(TESTS, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", PLUGIN, str(tmp_path)]
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert "test_my_model[True] PASSED" in done.stdout
+    assert "test_my_model[False] FAILED" in done.stdout
+    assert "architecture.gradients" in done.stdout
+    assert "-> " in done.stdout
 
 
 def test_pytest_finds_it_where_the_library_is_installed():

@@ -104,7 +104,7 @@ def test_repetitions_are_left_out_unless_asked_for(store: Path):
     io_batch_size=st.integers(60, 500),
     shuffle_chunk=st.integers(1, 70),
 )
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_a_pass_is_the_same_whatever_the_batches(
     store: Path, seed: int, batch_size: int, io_batch_size: int, shuffle_chunk: int
 ):

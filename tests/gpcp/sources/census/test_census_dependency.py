@@ -22,6 +22,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cases.write(cases.truth(120), tmp_path_factory.mktemp("census"))
 
 
+@pytest.mark.slow
 def test_set_epoch_changes_nothing_but_our_seeds_do(store: Path):
     import tiledbsoma
 

@@ -286,8 +286,7 @@ class Probe:
         purpose : str
             Names the stream of random numbers inside: torch's, numpy's and Python's own.
         learning_rate : float or callable, optional
-            Of every parameter group at every step, whatever a schedule would make of it; the optimiser's own by
-            default.
+            Of every parameter group at every step, whatever a schedule makes of it; the optimiser's own by default.
         dropout : bool
             False begins in evaluation mode, where nothing is dropped; a step may leave it.
         redrawn : bool

@@ -39,10 +39,10 @@ _FILES = {
         ),
         *("gene_shares", "held_out.held_out", "signal", "relations"),
     ),
-    "loss": ("loss", "directions", "in_the_step"),
+    "loss": ("loss", "directions", "in_the_step", "set_floor"),
     "architecture": (
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "frozen", "in_place", "outputs"),
-        "distinguishes_genes",
+        *("distinguishes_genes", "sets"),
     ),
     "optimiser": ("start", "wiring", "step_sizes", "after_epoch", "noise_scale", "width"),
     "learning": ("learning_rate", "one_batch", "learning", "own_run"),

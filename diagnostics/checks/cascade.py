@@ -27,17 +27,8 @@ from gpcp.core.errors import InputError, nearest
 
 _FILES = {
     "data": (
-        *(
-            "collation",
-            "step_inputs",
-            "passes",
-            "contents",
-            "pairs.missing",
-            "pairs.beside",
-            "pairs.cells",
-            "pairs.given",
-        ),
-        *("gene_shares", "held_out.held_out", "signal", "relations"),
+        *("collation", "step_inputs", "passes", "contents", "pairs.missing", "pairs.beside", "pairs.cells"),
+        *("gene_shares", "pairs.given", "pairs.labels", "held_out.held_out", "signal", "relations"),
     ),
     "loss": ("loss", "directions", "in_the_step", "set_floor"),
     "architecture": (

@@ -60,6 +60,12 @@ def pair_codes(pairs: PairBatch, *, perturbed: bool = True) -> Codes:
     return row_codes(np.hstack([np.ascontiguousarray(part) for part in parts]))
 
 
+def different(pairs: PairBatch) -> PairBatch:
+    """Each pair once: a short source is passed several times."""
+    _, first_N = np.unique(pair_codes(pairs), return_index=True)
+    return pairs.rows(np.sort(first_N))
+
+
 def same_position_share(one_B: Codes, other_B: Codes) -> tuple[float, int]:
     """Largest share of the second pass's pairs that are in the first at one common distance, and that distance."""
     first: list[int] = one_B.tolist()

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from diagnostics.checks.data.linear_fit import LinearFit, linear_fit
+from diagnostics.checks.engine.cell_ids import own_held_out
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import SMALLEST, Gain, judged
 from diagnostics.checks.engine.intent import NO_DOSE
@@ -33,6 +34,17 @@ VARIED = 0.5
 
 N_DRAWS = 8
 """Shuffles that a loss is averaged over."""
+
+
+NEW_GENES = "held-out pairs perturb genes that no training pair does, and a linear model cannot guess their effects"
+
+
+def new_genes(probe: Probe) -> bool:
+    """Whether most held-out pairs perturb a gene that training does not."""
+    if not own_held_out(probe):
+        return False
+    known_G = probe.sample.perturbed_BG.any(axis=0)
+    return float((probe.held_out.perturbed_BG & ~known_G).any(axis=1).mean()) > 0.5
 
 
 class Taken(Protocol):
@@ -59,7 +71,7 @@ def signal(probe: Probe) -> CheckResult:
     fit = linear_fit(probe)
     if fit is None:
         return _nothing_scored()
-    return judged(
+    found = judged(
         fit.gain,
         what=f"{fit.name} on all of the model's inputs gains",
         matters="neither a linear model nor one of squares can learn from these pairs",
@@ -67,6 +79,13 @@ def signal(probe: Probe) -> CheckResult:
         "are made of; more pairs, another gene panel, or pairs that share more",
         n=len(fit.held_out),
     )
+    if found.outcome == "fail" and new_genes(probe):
+        return replace(
+            found, message=f"{NEW_GENES}: {found.message}",
+            next_step="split so that every perturbation is in training too, or judge by a model that is given what "
+            "genes have in common (a graph, an embedding)",
+        )  # fmt: skip
+    return found
 
 
 @check(

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 
 from diagnostics.checks.data.linear_fit import RidgeOfPart, part_of
-from diagnostics.checks.data.passes import pair_codes
+from diagnostics.checks.data.passes import different
 from diagnostics.checks.engine.cell_ids import CellNames, Sides
 from diagnostics.checks.engine.gains import Gain, gain_of, sum_error
 from diagnostics.checks.engine.probe import Probe
@@ -68,12 +68,6 @@ class Carried:
 def _relative_error(errors: Errors, names: CellNames, pairs: PairBatch) -> float:
     spread = sum_error(errors.sum_B - errors.loss * errors.n_B, names.codes(pairs))
     return spread / max(float(errors.sum_B.sum()), 1e-300)
-
-
-def different(pairs: PairBatch) -> PairBatch:
-    """Each pair once: a short source is passed several times."""
-    _, first_N = np.unique(pair_codes(pairs), return_index=True)
-    return pairs.rows(np.sort(first_N))
 
 
 def carried_over(probe: Probe) -> Carried | None:

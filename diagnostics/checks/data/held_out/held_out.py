@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy.stats import ks_2samp
 
-from diagnostics.checks.data.held_out.carried import FEWEST_PAIRS, Carried, carried_over, different
+from diagnostics.checks.data.held_out.carried import FEWEST_PAIRS, Carried, carried_over
 from diagnostics.checks.data.held_out.gene_order import order_of, reordered, reordered_but_changes
 from diagnostics.checks.data.held_out.relation import other_perturbations, unrelated
 from diagnostics.checks.data.marginals import (
@@ -24,6 +24,8 @@ from diagnostics.checks.data.marginals import (
     factors_G,
     typical,
 )
+from diagnostics.checks.data.passes import different
+from diagnostics.checks.data.signal import NEW_GENES, new_genes
 from diagnostics.checks.data.transforms import Bools, Floats
 from diagnostics.checks.engine.cell_ids import own_held_out
 from diagnostics.checks.engine.check import ALPHA, check
@@ -55,8 +57,6 @@ _EXCHANGED = 0.1
 
 _KEPT = 0.25
 """Share of the gain on unseen training pairs that held-out pairs keep, whatever cells they are of."""
-
-NEW_GENES = "held-out pairs perturb genes that no training pair does, and a linear model cannot guess their effects"
 
 Repair: TypeAlias = "tuple[str, PairBatch]"
 
@@ -163,7 +163,7 @@ def _by_error(probe: Probe, carried: Carried, ratio: Gain, gain: Gain, own_gain:
         cells: tuple(_law(pairs, cells, pairs.measured_BG) for pairs in (probe.sample, probe.held_out))
         for cells in ("before", "after")
     }
-    if _new_genes(probe):
+    if new_genes(probe):
         return min(1.0, 2 * p_lost), NEW_GENES
     # The cells after are what is in question: where those before are alike, they may differ for that alone.
     far = typical(laws["before"][0].distance_G(laws["before"][1]))
@@ -185,12 +185,6 @@ def _only_held_out(probe: Probe, carried: Carried, pairs: PairBatch, own_gain: G
     gain = carried.gain(errors, baseline, unseen)
     more = Gain(value=gain.value - max(own_gain.value, 0.0), error=float(np.hypot(gain.error, own_gain.error)))
     return more.p_above(MUCH_MORE), f"genes are distributed as in training, but {unrelated(carried, pairs)}"
-
-
-def _new_genes(probe: Probe) -> bool:
-    """Whether most held-out pairs perturb a gene that training does not."""
-    known_G = probe.sample.perturbed_BG.any(axis=0)
-    return float((probe.held_out.perturbed_BG & ~known_G).any(axis=1).mean()) > 0.5
 
 
 def _restored(probe: Probe, carried: Carried, ratio: Gain) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from diagnostics.checks.data.marginals import Marginals, change_of, typical
+from diagnostics.checks.data.pairs.observed import observed
+from diagnostics.checks.data.passes import different
 from diagnostics.checks.data.transforms import Bools, Floats
 from diagnostics.checks.engine.cell_ids import names_of
 from diagnostics.checks.engine.check import ALPHA, check
@@ -35,6 +37,9 @@ FEWEST_PERTURBED = 2 * N_BINS
 """Bins of a gene's values, and pairs that must perturb it for perturbed values to be distinguished from usual ones."""
 
 FEWEST_PAIRS = 100
+LEAST_SCORE = 0.05
+"""Mean logarithm of how much more frequent values before are at perturbed genes, where all pairs are exchanged."""
+
 LEAST_EXCHANGED, ALL_EXCHANGED = 0.05, 0.8
 """Share of pairs whose cells are exchanged that is of interest; and one at which hardly any is left as it should be."""
 
@@ -116,7 +121,8 @@ def exchanged(probe: Probe) -> CheckResult:
     Both must hold. That a gene's values before look perturbed may come from the choice of cells; that they do so
     where the values after look usual does not.
     """
-    pairs = probe.sample
+    # A pair that is given many times, as of a short source, is one.
+    pairs = different(observed(probe, probe.sample))
     score = _scores(pairs)
     if score is None:
         return CheckResult(
@@ -133,14 +139,15 @@ def exchanged(probe: Probe) -> CheckResult:
     p_apart = 0.5 * erfc(-together * sqrt(len(before_B)) / sqrt(2))
     # Where all pairs are exchanged, none is left in which the values after look perturbed.
     p = above.p_above(0.0) if share > ALL_EXCHANGED else max(above.p_above(0.0), p_apart)
-    fault = p < ALPHA and share > LEAST_EXCHANGED
+    counts = share > LEAST_EXCHANGED and (share <= ALL_EXCHANGED or above.value > LEAST_SCORE)
+    fault = p < ALPHA and counts
     faulty = f"in about {share:.0%} of the pairs the two cells are exchanged: perturbed genes have perturbed values "
     faulty += "before, and usual ones after"
     return CheckResult(
         outcome="fail" if fault else "pass",
         message=faulty if fault else "perturbed genes have usual values before, as other genes do",
         next_step="look at how the two cells are distinguished: before is the one without the perturbation" * fault,
-        statistic=share, null=0.0, p=p if share > LEAST_EXCHANGED else max(p, 0.5), n=int(rows_B.sum()),
+        statistic=share, null=0.0, p=p if counts else max(p, 0.5), n=int(rows_B.sum()),
     )  # fmt: skip
 
 

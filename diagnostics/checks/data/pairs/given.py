@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from diagnostics.checks.data.collation import Arrived
+from diagnostics.checks.data.marginals import Marginals, typical
 from diagnostics.checks.data.passes import pair_codes
 from diagnostics.checks.data.transforms import Bools, Floats
 from diagnostics.checks.engine.cell_ids import Codes, own_held_out
@@ -29,6 +30,9 @@ SOME, LEAST = 0.1, 0.02
 
 MOST = 0.9
 """Share of the entries that is nearly all."""
+
+ALIKE = 0.35
+"""Distance of distributions, in standard deviations, within which cells are of the same units."""
 
 _NEITHER = 0.05
 """Change that is none, and slack within which a change is that which is given, turned, in usual changes."""
@@ -110,7 +114,8 @@ def given(probe: Probe) -> CheckResult:
     agree_E, elsewhere = seen.agree_E, _elsewhere(seen, seen.given_E != 0)
     share, wrong_E, reference = float(agree_E.mean()), ~agree_E, ""
     if share < SOME and elsewhere < MOST:
-        other = doses_of(probe, probe.held_out) if own_held_out(probe) else None
+        alike = own_held_out(probe) and _same_units(probe)
+        other = doses_of(probe, probe.held_out) if alike else None
         in_held_out = float(other.agree_E.mean()) if other is not None else 0.0
         if in_held_out < MOST:
             return CheckResult(
@@ -134,6 +139,12 @@ def given(probe: Probe) -> CheckResult:
         "shuffle, a merge, a shift of columns" if fault else "",
         statistic=1 - share, null=LEAST, p=p, n=n,
     )  # fmt: skip
+
+
+def _same_units(probe: Probe) -> bool:
+    """Whether cells before are distributed alike in training and held-out pairs."""
+    right, found = (Marginals.of(pairs.before_BG, pairs.measured_BG) for pairs in (probe.sample, probe.held_out))
+    return typical(right.distance_G(found)) < ALIKE
 
 
 def _elsewhere(seen: Doses, of_E: Bools) -> float:

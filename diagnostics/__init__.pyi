@@ -4,6 +4,7 @@ from diagnostics.__main__ import main as main
 from diagnostics.architecture.head_contract import broken_promises as broken_promises
 from diagnostics.audit.audit import audit_panel as audit_panel
 from diagnostics.inputs.diagnose import diagnose as diagnose
+from diagnostics.inputs.frameworks.recorder import record as record
 from diagnostics.checks.engine.intent import Intent as Intent
 from diagnostics.checks.engine.subject import Subject as Subject
 from diagnostics.checks.predictor import check_predictor as check_predictor

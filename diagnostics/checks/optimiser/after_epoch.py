@@ -22,7 +22,7 @@ from diagnostics.results.check_result import CheckResult
 _N_EPOCHS, _N_STEPS, _N_PAIRS = 2, 24, 4
 """Epochs that are played, their steps, and pairs of each: an average may be updated at every tenth step alone."""
 
-_HAS_MODES = (
+HAS_MODES = (
     *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
 )
@@ -172,7 +172,7 @@ def mode_after_epoch(probe: Probe) -> CheckResult:
     model = probe.subject.model
     assert model is not None
     modules = cast("Iterable[tuple[str, nn.Module]]", model.named_modules())
-    layers = [name for name, one in modules if isinstance(one, _HAS_MODES)]
+    layers = [name for name, one in modules if isinstance(one, HAS_MODES)]
     if not layers:
         return CheckResult(outcome="not_applicable", message="the model does the same in both modes")
     first, *later = both_epochs(probe)[0]

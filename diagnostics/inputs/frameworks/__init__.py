@@ -1,1 +1,1 @@
-"""Trainings of Lightning, transformers and pytest, diagnosed where they run."""
+"""Trainings of Lightning and transformers, plain loops and pytest, diagnosed where they run."""

@@ -262,7 +262,7 @@ def loss(recording: Recording) -> CheckResult:
     blown = first.mean() > 0 and last.mean() > _BLOWN_UP * first.mean()
     if not blown and fall <= 3 * error:
         return CheckResult(
-            outcome="inconclusive", message=f"{message}: it does not fall", statistic=fall, null=0.0, n=len(seen),
+            outcome="inconclusive", message=f"{message}: no fall beyond chance", statistic=fall, null=0.0, n=len(seen),
             next_step="give diagnose() the model, the loader and the step: it looks for the cause",
         )  # fmt: skip
     return verdict(

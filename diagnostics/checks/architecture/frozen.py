@@ -43,7 +43,7 @@ def frozen(probe: Probe) -> CheckResult:
     ]
     large = [name for name in names if probe.exact_model.get_parameter(name).numel() >= _FEWEST]
     if not large:
-        return CheckResult(outcome="not_applicable", message="no weights are frozen, or too few to tell noise by")
+        return CheckResult(outcome="not_applicable", message="no weights are frozen, or too few to recognise noise by")
     fresh = [name for name, drawn in _drawn(probe.exact_model, large) if drawn and enters(probe, name)]
     shown = ", ".join(fresh[:3]) + (f" and {len(fresh) - 3} more" if len(fresh) > 3 else "")
     return verdict(

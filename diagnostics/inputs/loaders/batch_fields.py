@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self, TypeAlias, cast, final
 
+from diagnostics.inputs.loaders.anndata_rows import is_anndata, with_value
 from gpcp.core.errors import InputError, nearest
 
 Step: TypeAlias = str | int
@@ -112,6 +113,8 @@ def put(batch: object, values: Mapping[Entry, object]) -> Any:
 
 def steps_of(batch: object) -> tuple[Step, ...]:
     """The names of all entries of a batch's first level; none of an object without attributes."""
+    if is_anndata(batch):
+        return ("X", "layers", "obs", "obsm")
     if isinstance(batch, Mapping):
         return tuple(cast("Mapping[Step, object]", batch))
     if isinstance(batch, Sequence) and not isinstance(batch, str):
@@ -122,6 +125,8 @@ def steps_of(batch: object) -> tuple[Step, ...]:
 
 
 def _with(batch: object, path: tuple[Step, ...], value: object) -> object:
+    if is_anndata(batch):
+        return with_value(batch, path, value)
     step, *rest = path
     inner = value if not rest else _with(read(batch, step), tuple(rest), value)
     if isinstance(batch, Mapping):

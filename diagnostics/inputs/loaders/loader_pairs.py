@@ -19,6 +19,7 @@ from torch import Tensor
 
 from diagnostics.checks.engine.copies import Drawn
 from diagnostics.checks.engine.intent import Given
+from diagnostics.inputs.loaders.anndata_rows import is_anndata, rows_of
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry, put, read, steps_of
 from diagnostics.inputs.loaders.number_coding import coding_of
 from diagnostics.inputs.loaders.perturbation_entry import PerturbationEntry
@@ -314,13 +315,16 @@ class LoaderPairs:
                 continue
             if rest is None:
                 # The cell before is the pair's own; the cell after is not at perturbed genes, and is kept beside.
-                rest = put(batch, {self.fields.before: None, self.fields.after: None})
+                whole = is_anndata(batch)
+                rest = batch if whole else put(batch, {self.fields.before: None, self.fields.after: None})
             self._rows[key] = len(self._kept)
             self._kept.append((rest, row, len(before_id_B), after[row]))
 
     def _with_rows(self, row_B: NDArray[np.int64], precise: Tensor) -> object:
         """A batch whose entries beside the fields are those of some rows, in the precision of ``precise``."""
         kept = [self._kept[row] for row in _numbers(row_B)]
+        if is_anndata(kept[0][0]):
+            return rows_of([one[0] for one in kept], [one[1] for one in kept])
         made = kept[0][0]
         own = set(self.fields.present.values())
         for step in steps_of(made):

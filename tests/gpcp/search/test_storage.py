@@ -81,6 +81,7 @@ def test_each_trial_is_claimed_once_by_however_many(tmp_path: Path):
     assert all(trial.state == TrialState.COMPLETE for trial in _planned(place, 12).trials())
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_process_that_is_gone_is_taken_over_with_what_it_had(tmp_path: Path):
     place = tmp_path / "a.journal"
     code = (

@@ -220,7 +220,11 @@ def with_penalty(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> 
 
 @pytest.mark.parametrize(
     ("loss", "words"),
-    [(with_penalty, "what no target enters"), (absolute, "another quantity"), (huber, "another quantity")],
+    [
+        (with_penalty, "what no target enters"),
+        (absolute, "another quantity"),
+        pytest.param(huber, "another quantity", marks=pytest.mark.slow),
+    ],
 )
 def test_a_step_that_lowers_more_than_the_loss_or_another_one_is_noted(loss: Loss, words: str):
     asked = subject(training_step=step_on(loss))

@@ -52,6 +52,7 @@ def audited(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     return code, json.loads((folder / "out" / "audit.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_command_as_a_process(tmp_path: Path, repo: Path):
     source = f"h5ad:{cells_file(tmp_path, going_together())}"
     command = [sys.executable, "-m", "diagnostics", "audit", "--source", source, "--cell-type-key", "kind"]

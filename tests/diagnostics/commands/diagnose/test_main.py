@@ -251,6 +251,7 @@ def read_page(path: Path) -> tuple[Page, str]:
     return page, text
 
 
+@pytest.mark.slow
 def test_a_model_alone_as_a_process(tmp_path: Path, models: str) -> None:
     place, html = tmp_path / "made" / "verdict.json", tmp_path / "verdict.html"
     ran = subprocess.run(

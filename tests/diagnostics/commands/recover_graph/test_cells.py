@@ -153,6 +153,7 @@ def test_a_panel_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
     assert data.summary[2] == "the 3 genes of panel.txt"
 
 
+@pytest.mark.slow
 def test_a_cache_needs_no_option_and_sequenced_cells_are_read_through_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,6 +68,7 @@ def test_bad_use_as_a_process(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_good_run_as_a_process(shared_data: Path, tmp_path: Path):
     folder = shared_data / "cells"
     done = run(

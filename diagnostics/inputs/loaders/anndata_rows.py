@@ -1,4 +1,4 @@
-"""Batches that are AnnData objects: rows of several of them as one, and one with other values at some places."""
+"""Batches that are AnnData objects: rows of several of them as one, and one with other values at some positions."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ def rows_of(batches: Sequence[Any], rows: Sequence[int]) -> Any:
     """One row of each, in memory, under names of their own."""
     concat = cast("Any", import_module("anndata")).concat
 
-    places: dict[int, list[int]] = {}
-    for place, one in enumerate(batches):
-        places.setdefault(id(one), []).append(place)
+    positions: dict[int, list[int]] = {}
+    for position, one in enumerate(batches):
+        positions.setdefault(id(one), []).append(position)
     with warnings.catch_warnings():
         # The same cell may come more than once.
         warnings.filterwarnings("ignore", message="Observation names are not unique")
-        parts = [batches[some[0]][[rows[place] for place in some]].copy() for some in places.values()]
+        parts = [batches[some[0]][[rows[position] for position in some]].copy() for some in positions.values()]
         made = parts[0] if len(parts) == 1 else concat(parts, merge="same", uns_merge="same")
-        made.obs_names = [str(place) for some in places.values() for place in some]
-    return made[[str(place) for place in range(len(rows))]].copy()
+        made.obs_names = [str(position) for some in positions.values() for position in some]
+    return made[[str(position) for position in range(len(rows))]].copy()
 
 
 def with_value(batch: Any, path: Sequence[Any], value: object) -> Any:

@@ -1,6 +1,5 @@
 """Healthy subjects of many kinds, and the two usual tests of whether a model learns."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -89,11 +88,6 @@ def healthy_numbered(number: int, *, seed: int = 0) -> Subject:
         world_seed=number,
         model_seed=int(rng.integers(2**31)),
     )
-
-
-def healthy_subjects(n: int, seed: int = 0) -> Iterator[Subject]:
-    """The first ``n`` subjects of a seed, each made when it is asked for; no two are alike."""
-    return (healthy_numbered(number, seed=seed) for number in range(n))
 
 
 def ground_of(seed: int, *, not_in: tuple[Regime, ...] = (), masked: bool = False) -> Subject:

@@ -10,27 +10,13 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.ridge import fit_ridge
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
-from gpcp.core.predictors import Perturbation, Predictor, control_of, perturbation_of
+from gpcp.core.predictors import Perturbation, control_of, perturbation_of
 
 _Covariates = Mapping[str, NDArray[np.str_]]
-
-
-def squared_loss(predictor: Predictor, pairs: PairBatch) -> float:
-    """Mean squared error over the scored entries of some pairs.
-
-    :mod:`diagnostics.scoring.errors` has its standard error.
-
-    Raises
-    ------
-    InputError
-        No entry is scored, or a prediction of a scored entry is not finite.
-    """
-    return losses_of(predictor, pairs).loss
 
 
 def _mean_where(value_BG: NDArray[np.floating], counts_BG: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -22,9 +22,6 @@ from gpcp.panels.statistics import GeneStatistics
 FORMAT = "gpcp gene statistics"
 VERSION = 1
 
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error, zipfile.BadZipFile)
-"""What numpy and json raise at files that are torn, or something else."""
-
 _ARRAYS = ("n_measured_G", "n_expressed_G", "n_nonzero_G", "mean_nonzero_G", "squares_nonzero_G")
 
 

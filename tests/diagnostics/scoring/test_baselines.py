@@ -10,14 +10,18 @@ from diagnostics.scoring.baselines import (
     MeanPredictor,
     NoChangePredictor,
     RidgePredictor,
-    squared_loss,
 )
+from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import levels_of
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Predictor, control_of, perturbation_of
 from simulators.graphs.families import simulated_vocab
 from tests.strategies import pair_batches
+
+
+def squared_loss(predictor: Predictor, pairs: PairBatch) -> float:
+    return losses_of(predictor, pairs).loss
 
 
 def drawn(n_pairs: int, n_genes: int, seed: int, *, p_measured: float = 1.0) -> PairBatch:

@@ -13,7 +13,6 @@ from diagnostics.faults.healthy import (
     beats_a_constant,
     ground_of,
     healthy_numbered,
-    healthy_subjects,
     overfits_one_batch,
 )
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -61,7 +60,7 @@ def test_bad_use_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_healthy_subjects_are_distinct_and_the_same_again():
-    subjects = list(healthy_subjects(24))
+    subjects = [healthy_numbered(number) for number in range(24)]
     assert len({one.name for one in subjects}) == 24
     words = " ".join(one.name for one in subjects)
     assert all(word in words for word in ("hill", "tanh", "matched", "counterfactual", "interventional", "pooled"))

@@ -326,16 +326,17 @@ class Probe:
         source = self.subject.pairs
         if source is None:
             raise InputError("there is no source of pairs to train on")
-        one_pass = 0
+        # Of batches that are smaller than a set none would be whole.
+        one_pass, size = 0, self.whole_sets(batch_size)
         while True:
             empty = True
-            for batch in source.pairs(batch_size=batch_size, seed=self.seed_of("train", purpose, one_pass)):
-                empty = False
+            for batch in source.pairs(batch_size=size, seed=self.seed_of("train", purpose, one_pass)):
                 whole = len(batch) // self.subject.intent.set_size * self.subject.intent.set_size
                 if whole:
+                    empty = False
                     yield batch if whole == len(batch) else batch.rows(slice(0, whole))
             if empty:
-                raise InputError("the source gives no pair")
+                raise InputError("the source gives no pair, or no whole set of them")
             one_pass += 1
 
     @property

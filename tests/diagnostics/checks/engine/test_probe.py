@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from diagnostics.checks.engine.intent import Intent
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject, existing
 from gpcp.core.errors import InputError
@@ -162,3 +163,10 @@ def test_many_genes_are_asked_with_fewer_pairs():
     assert Probe(Subject(pairs=pairs_of(20))).n_exact == 12
     assert Probe(subject(n_genes=8)).n_exact == 12
     assert len(Probe(Subject(pairs=pairs_of(2000, n_pairs=20))).few) == 3
+
+
+def test_batches_hold_whole_sets_however_few_pairs_are_asked_for():
+    probe = Probe(subject(made(lambda: Mlp(8)), intent=Intent(set_size=16)))
+    assert len(next(probe.batches("a few", batch_size=3))) == 16
+    with pytest.raises(InputError, match="no whole set"):
+        next(Probe(subject(made(lambda: Mlp(8)), intent=Intent(set_size=500))).batches("none", batch_size=3))

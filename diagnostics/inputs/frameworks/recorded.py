@@ -59,7 +59,7 @@ def _trained(recording: Recording) -> list[str]:
 
 def replays(recording: Recording) -> CheckResult:
     """The first pass, from its weights, inputs, mode and draws, answers as it did."""
-    kept, model = recording.first_pass, recording.model
+    kept, model = next(iter(recording.passes), None), recording.model
     if kept is None or not kept.answer:
         return CheckResult(outcome="not_applicable", message="no pass with gradients was recorded")
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -18,7 +18,7 @@ from diagnostics.results.report import Report
 
 
 @final
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedStep:
     """One step of an optimiser.
 
@@ -26,7 +26,7 @@ class RecordedStep:
     ----------
     losses : list of float
         Scalars on which ``backward()`` was called since the step before.
-    rates : tuple of float
+    rates : list of float
         Of each group of parameters.
     training : set of bool
         Modes in which the model was called since the step before.
@@ -41,7 +41,7 @@ class RecordedStep:
     """
 
     losses: list[float] = field(default_factory=list[float])
-    rates: tuple[float, ...] = ()
+    rates: list[float] = field(default_factory=list[float])
     training: set[bool] = field(default_factory=set[bool])
     gradient: dict[str, float] = field(default_factory=dict[str, float])
     added: dict[str, float] = field(default_factory=dict[str, float])
@@ -63,7 +63,7 @@ class RecordedPass:
 
 
 @final
-@dataclass(kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Recording:
     """What a loop did.
 
@@ -74,14 +74,15 @@ class Recording:
     intent : Intent
         Which parameters are frozen or unused on purpose.
     steps : list of RecordedStep
-    first_pass : RecordedPass or None
+    passes : list of RecordedPass
+        The first one alone.
     """
 
     model: nn.Module
     optimizers: tuple[torch.optim.Optimizer, ...]
     intent: Intent = NO_INTENT
     steps: list[RecordedStep] = field(default_factory=list[RecordedStep])
-    first_pass: RecordedPass | None = None
+    passes: list[RecordedPass] = field(default_factory=list[RecordedPass])
 
     def report(self) -> Report:
         """What can be judged from it."""
@@ -164,7 +165,7 @@ class _Watch:
 
     def before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         """Note rates, gradients and weights."""
-        self.step.rates = tuple(float(group["lr"]) for group in optimizer.param_groups)
+        self.step.rates[:] = [float(group["lr"]) for group in optimizer.param_groups]
         self._before = {}
         for group in optimizer.param_groups:
             for one in group["params"]:
@@ -187,18 +188,20 @@ class _Watch:
         """Note the mode; of the first pass everything that it begins with."""
         if torch.is_grad_enabled():
             self.step.training.add(model.training)
-        if self.recording.first_pass is None and self._asked is None and torch.is_grad_enabled():
+        if not self.recording.passes and self._asked is None and torch.is_grad_enabled():
             kept = copy.deepcopy((arguments, named))
             self._asked = (*kept, copy.deepcopy(model.state_dict()), model.training, torch.get_rng_state())
 
     def after_pass(self, model: nn.Module, arguments: tuple[Any, ...], answer: Any) -> None:
         """Note what the first pass answered."""
-        if self._asked is None or self.recording.first_pass is not None:
+        if self._asked is None or self.recording.passes:
             return
         given, named, state, training, draws = self._asked
-        self.recording.first_pass = RecordedPass(
-            arguments=given, named=named, state=state, training=training, draws=draws,
-            answer=[one.detach().clone() for one in tensors_of(answer)],
+        self.recording.passes.append(
+            RecordedPass(
+                arguments=given, named=named, state=state, training=training, draws=draws,
+                answer=[one.detach().clone() for one in tensors_of(answer)],
+            )
         )  # fmt: skip
 
 

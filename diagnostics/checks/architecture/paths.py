@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diagnostics.checks.engine.batches import invented, set_before
+from diagnostics.checks.engine.budget import answer_size
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move, verdict
@@ -85,6 +86,10 @@ def gradients(probe: Probe) -> CheckResult:
     for _ in range(_STEPS if silent else 0):
         _step(probe, model)
     asleep = _both(silent, _silent(probe, model)) if silent else []
+    if asleep and not enters(probe, *asleep, model=copied(probe.exact_model)):
+        # An expert that no pair is routed to yet: whatever it held would change nothing.
+        notes += _noted(asleep, "are reached by none of the pairs that were asked")
+        asleep, silent = [], [name for name in silent if name not in asleep]
     if asleep:
         return _without(asleep, n_parameters, *_ASLEEP)
     n_trained = n_parameters - len(frozen) - len(unused) - len(left_out)
@@ -148,15 +153,20 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def enters(probe: Probe, name: str) -> bool:
-    """Whether a prediction changes with a parameter."""
-    model = copied(probe.generic_model)
-    one = dict(model.named_parameters())[name]
-    batch, _ = probe.exact(probe.few)
-    usual_BL = probe.answer(batch, model)
+def enters(probe: Probe, *names: str, model: nn.Module | None = None) -> bool:
+    """Whether a prediction changes with some parameters together; under generic weights by default."""
+    model = copied(probe.generic_model) if model is None else model
+    parameters = dict(model.named_parameters())
+    rng, questions = probe.rng("entering"), _questions(probe)
+    usual = [probe.answer(batch, model) for batch in questions]
     with torch.no_grad():
-        one.add_(torch.as_tensor(probe.rng("entering").standard_normal(tuple(one.shape))).to(one))
-    return not deviation(usual_BL, probe.answer(batch, model), batch.measured_BL).equal
+        for name in names:
+            one = parameters[name]
+            one.copy_(torch.as_tensor(rng.standard_normal(tuple(one.shape))).to(one))
+    return not all(
+        deviation(one_BL, probe.answer(batch, model), batch.measured_BL).equal
+        for one_BL, batch in zip(usual, questions, strict=True)
+    )
 
 
 def _without(names: list[str], n_parameters: int, why: str, next_step: str) -> CheckResult:
@@ -174,6 +184,8 @@ def _questions(probe: Probe) -> list[ModelBatch]:
     return [
         probe.exact(probe.few)[0],
         *(invented(probe, f"gradients {share}", p_perturbed=share) for share in (0.1, 0.6)),
+        # Experts that are chosen by the perturbation are asked by pairs of many perturbations.
+        *(() if probe.subject.pairs is None else (probe.exact(probe.drawn(answer_size(probe), "gradients"))[0],)),
     ]
 
 

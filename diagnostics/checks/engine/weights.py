@@ -1,6 +1,6 @@
 """Weights of any model: drawn anew, without dropout, as one vector, and those that it does not register."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -74,6 +74,23 @@ def _dropouts(model: nn.Module) -> Iterator[tuple[nn.Module, str, float]]:
 def dropout_of(model: nn.Module) -> list[float]:
     """The fractions above 0 that torch's dropout layers, and the dropout of its attention, drop in training."""
     return [share for _, _, share in _dropouts(model) if share > 0]
+
+
+@contextmanager
+def mode_held(model: nn.Module) -> Generator[None]:
+    """Within the block ``train()`` and ``eval()`` change nothing, such as a user's ``predict`` may call first."""
+    modules = list(model.modules())
+
+    def still(own: nn.Module) -> Callable[..., nn.Module]:
+        return lambda *_, **__: own
+
+    for module in modules:
+        vars(module)["train"] = still(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            vars(module).pop("train", None)
 
 
 @contextmanager

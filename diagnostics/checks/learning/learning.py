@@ -19,6 +19,7 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import SMALLEST, Gain, decided, ratio_of
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.learning.plain import put_down_to_the_step
 from diagnostics.checks.learning.short_training import ENOUGH_STEPS, Judged, ShortTraining, short_training
 from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors
@@ -139,7 +140,7 @@ def beats_baseline(probe: Probe) -> CheckResult:
         "architecture); a plateau that ends later is seen by training on",
         statistic=gain.value, null=bound, n=len(case.training.pairs),
     )  # fmt: skip
-    return case.short(found)
+    return put_down_to_the_step(probe, case.short(found))
 
 
 def _diverged(training: ShortTraining) -> CheckResult:
@@ -189,7 +190,7 @@ def uses_perturbation(probe: Probe) -> CheckResult:
         "the training step passes it on",
         statistic=worst[1].value / worst[2].value, null=SMALL_SHARE, n=len(case.training.pairs),
     )  # fmt: skip
-    return case.short(found)
+    return put_down_to_the_step(probe, case.short(found))
 
 
 @check(

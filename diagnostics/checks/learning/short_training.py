@@ -24,7 +24,7 @@ from diagnostics.checks.engine.cell_ids import names_of, sides_of
 from diagnostics.checks.engine.gains import Cells, Gain, gain_of
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.learning_rate import best_rate, given_rate, range_test_of
-from diagnostics.checks.learning.one_batch import memorised
+from diagnostics.checks.learning.memorised import memorised
 from diagnostics.checks.learning.units import Units
 from diagnostics.scoring.errors import Errors, errors_of, losses_of
 from gpcp.core.pairs import PairBatch, concatenate, rebatched
@@ -143,20 +143,20 @@ def _trained_long_enough(probe: Probe) -> ShortTraining | None:
         found = _trained(probe, fit, n_steps, rate / 3)
     learnt = memorised(probe)
     # More time is for models of which it is open whether they learn: not for those that cannot memorise sixteen pairs.
-    if n_steps < N_STEPS or not fit.gain.clear or _learns(found) or learnt is None or not learnt.enough:
+    if n_steps < N_STEPS or not fit.gain.clear or learns(found) or learnt is None or not learnt.enough:
         return found
     for other in _other_rates(probe, found.rate):
         found = min(found, _trained(probe, fit, n_steps, other), key=_loss)
-        if _learns(found):
+        if learns(found):
             return found
     longer = _trained(probe, fit, steps_within(probe, LONGER * N_STEPS, LONGER * SECONDS), found.rate)
     found = min(found, longer, key=_loss)
     units = Units.of(probe.sample)
-    if _learns(found) or not units.far:
+    if learns(found) or not units.far:
         return found
     # Values that lie far from 0 make most of a gradient one direction: what is slow then is neither model nor step.
     in_units = [_trained(probe, fit, n_steps, one, units) for one in (rate, 1e-3) if rate is not None or one is None]
-    return min((one for one in in_units if _learns(one)), key=_loss, default=found)
+    return min((one for one in in_units if learns(one)), key=_loss, default=found)
 
 
 def _loss(found: ShortTraining) -> float:
@@ -173,7 +173,7 @@ def _other_rates(probe: Probe, rate: float | None) -> list[float]:
     return [one for one in wanted if range_test.gain(range_test.nearest(one)) > 0]
 
 
-def _learns(found: ShortTraining) -> bool:
+def learns(found: ShortTraining) -> bool:
     """Whether the model has clearly begun to learn, and from the perturbation."""
     if found.model is None:
         return False

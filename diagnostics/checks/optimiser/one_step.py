@@ -21,7 +21,7 @@ from diagnostics.checks.data.collation import with_other_answers
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import LARGEST
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.engine.weights import flat, without_dropout
+from diagnostics.checks.engine.weights import flat, mode_held, without_dropout
 from gpcp.core.pairs import PairBatch
 
 HALF_PRECISION = 1e-2
@@ -55,12 +55,15 @@ class Step:
         The loss that the step gave.
     training : bool
         The mode in which it called the model.
+    elsewhere : bool
+        Whether the gradients are those at other weights than the first.
     """
 
     gradient: tuple[Tensor | None, ...]
     move_E: NDArray[np.float64]
     reported: float
     training: bool
+    elsewhere: bool = False
 
     def differs(self, other: "Step") -> bool:
         """Whether another step reports another loss or has other gradients."""
@@ -80,15 +83,22 @@ def gap(one: float, other: float) -> float:
     return abs(one - other) / max(abs(one), abs(other), 1e-300)
 
 
+@final
+class Seen(dict[str, Tensor]):
+    """Gradients by the name of their parameter; ``elsewhere`` if one was taken at other weights than the first."""
+
+    elsewhere: bool = False
+
+
 @contextmanager
-def watched(model: nn.Module, *, sign: float = 1.0) -> Generator[dict[str, Tensor]]:
+def watched(model: nn.Module, *, sign: float = 1.0) -> Generator[Seen]:
     """Gradients by the name of their parameter as soon as they are added up; multiplied by ``sign`` before that.
 
     Those at the first weights: an optimiser that looks at the loss elsewhere before it decides, as LBFGS and sharpness
-    aware ones do, takes further gradients there.
+    aware ones do, takes further gradients there. Where there are no others, these.
     """
-    seen: dict[str, Tensor] = {}
-    weights: dict[str, Tensor] = {}
+    seen = Seen()
+    weights = {name: one.detach().clone() for name, one in model.named_parameters()}
 
     def turned(gradient: Tensor) -> Tensor:
         return sign * gradient
@@ -99,8 +109,12 @@ def watched(model: nn.Module, *, sign: float = 1.0) -> Generator[dict[str, Tenso
             continue
 
         def keep(one: Tensor, name: str = name) -> None:
-            if one.grad is not None and torch.equal(one.detach(), weights.setdefault(name, one.detach().clone())):
+            if one.grad is None:
+                return
+            at_first = torch.equal(one.detach(), weights[name])
+            if at_first or name not in seen:
                 seen[name] = one.grad.detach().clone()
+                seen.elsewhere |= not at_first
 
         # torch's own stubs leave parts of these signatures open.
         hooks.append(parameter.register_post_accumulate_grad_hook(keep))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
@@ -169,6 +183,7 @@ def one_step(probe: Probe, *, sign: float = 1.0, draw: int = 0, pairs: PairBatch
             move_E=flat(parameters, parameters) - before_E,
             reported=reported[0],
             training=modes[0] if modes else False,
+            elsewhere=seen.elsewhere,
         )
 
 
@@ -210,11 +225,13 @@ def _as_in_the_step(probe: Probe) -> Generator[nn.Module]:
     """A model in the step's mode without dropout: the exact copy, or where the step draws, the model at its draw."""
     habits = habits_of(probe)
     if habits.random:
-        with probe.trial("one step 0", dropout=habits.training) as (model, _), without_dropout(model):
+        with (
+            probe.trial("one step 0", dropout=habits.training) as (model, _), without_dropout(model), mode_held(model)
+        ):  # fmt: skip
             yield model
         return
     model = copied(probe.exact_model).train(habits.training)
-    with without_dropout(model):
+    with without_dropout(model), mode_held(model):
         yield model
 
 

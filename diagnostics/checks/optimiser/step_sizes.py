@@ -173,6 +173,12 @@ def moments(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def decay(probe: Probe) -> CheckResult:
     """The length, over all weights, of a step's part without the gradient against its part that follows it."""
+    with probe.trial("decay") as (_, optimizer):
+        searches = isinstance(optimizer, torch.optim.LBFGS)
+    if searches:
+        return CheckResult(
+            outcome="not_applicable", message="a step searches along a line, and has no part to take out"
+        )
     decayed_E, moved_E, _ = _parts(probe)
     gone, moved = float(np.linalg.norm(decayed_E)), float(np.linalg.norm(moved_E))
     if moved == 0 and gone == 0:

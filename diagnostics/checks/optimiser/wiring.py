@@ -167,8 +167,8 @@ def step_gradients(probe: Probe) -> CheckResult:
             next_step="look in the loss for a root, a norm or a logarithm at 0, a division by 0, targets that are NaN "
             "and masked only afterwards, and for a loss scale that is too large for half precision",
         )  # fmt: skip
-    if probe.subject.intent.random:
-        # Another draw has another gradient: only one that is missing is a fault.
+    if probe.subject.intent.random or one_step(probe).elsewhere:
+        # Another draw, or other weights, have another gradient: only one that is missing is a fault.
         return _arriving(probe, seen)
     found = _compared(probe, true_loss(probe)[1], seen) if objective.kind == "same" else None
     if found is not None and found.outcome != "fail":

@@ -22,7 +22,7 @@ from diagnostics.checks.engine.intent import Given
 from diagnostics.inputs.loaders.anndata_rows import is_anndata, rows_of
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry, put, read, steps_of
 from diagnostics.inputs.loaders.number_coding import coding_of
-from diagnostics.inputs.loaders.perturbation_entry import PerturbationEntry
+from diagnostics.inputs.loaders.perturbation_entry import PerturbationEntry, masks_among
 from diagnostics.inputs.loaders.values import array, as_like, content_names, is_by_row, matrix, stacked
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
@@ -111,7 +111,9 @@ class LoaderPairs:
             self.entry = self._entry(fields.perturbation, targets, beside)
         by_form = "value" if self.entry is None else self.entry.given(fields.dose is not None)
         self.given: Given = by_form if given is None else given
-        self.batch_size = len(self.opened(first).pairs)
+        pairs = self.opened(first).pairs
+        self.batch_size = len(pairs)
+        self._masks = masks_among(first, pairs.perturbed_BG, set(fields.present.values()))
 
     def _entry(
         self, entry: Entry, targets: tuple[int, ...] | None, beside: "LoaderPairs | None"
@@ -271,6 +273,8 @@ class LoaderPairs:
         }
         if self.fields.measured is not None:
             values[self.fields.measured] = as_like(measured_BG, read(like, self.fields.measured), batch.before_BL)
+        for step in self._masks:
+            values[step] = as_like(perturbed_BG, read(like, step), batch.before_BL)
         if self.entry is not None and self.fields.perturbation is not None:
             dose_BG = target_BG if self.given == "value" else np.where(perturbed_BG, target_BG - before_BG, 0.0)
             number = self.entry.written(perturbed_BG, dose_BG)

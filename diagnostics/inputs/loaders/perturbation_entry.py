@@ -4,13 +4,15 @@ Three forms: a mask over genes; a mask whose numbers are doses; numbers of genes
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.checks.engine.intent import Given, NotExpressibleError
+from diagnostics.inputs.loaders.batch_fields import read, steps_of
 from diagnostics.inputs.loaders.number_coding import Coding
+from diagnostics.inputs.loaders.values import array
 from gpcp.core.errors import InputError
 
 Form = Literal["mask", "doses", "numbers"]
@@ -210,3 +212,15 @@ class PerturbationEntry:
             if gene >= 0:
                 wide[:, gene] = np.where(value[:, column] != 0, value[:, column], wide[:, gene])
         return wide
+
+
+def masks_among(batch: object, perturbed_BG: NDArray[np.bool_], own: set[Any]) -> tuple[Any, ...]:
+    """Entries of a batch beside its ``own`` fields that say which genes are perturbed: they change with them."""
+    if not perturbed_BG.any():
+        return ()
+    found = ((step, read(batch, step)) for step in steps_of(batch) if step not in own)
+    return tuple(
+        step
+        for step, value in found
+        if tuple(getattr(value, "shape", ())) == perturbed_BG.shape and np.array_equal(array(value), perturbed_BG)
+    )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diagnostics.checks.learning.one_batch import LEAST_ASKED, MOST_LEFT, group_errors, looks, tolerance_of
+from diagnostics.checks.learning.memorised import LEAST_ASKED, MOST_LEFT, group_errors, looks, tolerance_of
 from gpcp.core.pairs import PairBatch
 from tests.diagnostics.checks.sources import Changed, Fixed, drawn, pairs_of
 from tests.diagnostics.checks.subjects import Linear, Mlp, adamw, found, made, subject, transformer

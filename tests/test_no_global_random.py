@@ -30,6 +30,11 @@ LENT = frozenset(
     {
         "diagnostics/checks/engine/copies.py",
         "diagnostics/checks/engine/restored.py",
+        "diagnostics/checks/optimiser/width.py",
+        "diagnostics/inputs/frameworks/recorded.py",
+        "tests/diagnostics/checks/architecture/test_frozen.py",
+        "tests/diagnostics/checks/loss/test_in_the_step.py",
+        "tests/diagnostics/checks/optimiser/test_width.py",
         "tests/diagnostics/inputs/loaders/test_loader_pairs.py",
         "tests/diagnostics/checks/engine/test_restored.py",
         "tests/diagnostics/checks/optimiser/test_one_step.py",

@@ -79,10 +79,12 @@ def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
 
 def _twins(probe: Probe, batch: ModelBatch, position_B: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Pairs of rows that agree at all third genes under every draw of weights, each once, bool (B, B)."""
-    rows = np.arange(len(position_B))
+    rows, size = np.arange(len(position_B)), probe.subject.intent.set_size
+    # Cells that are answered together have one perturbation.
+    in_sets = batch.rows(torch.arange(len(rows), device=batch.before_BL.device).repeat_interleave(size))
     same_BB = np.triu(np.ones((len(rows), len(rows)), dtype=np.bool_), k=1)
     for draw in range(3):
-        answer_BL = probe.answer(batch, probe.generic(draw)).double().cpu().numpy()
+        answer_BL = probe.answer(in_sets, probe.generic(draw))[::size].double().cpu().numpy()
         slack = _SLACK * float(np.abs(answer_BL[np.isfinite(answer_BL)]).max(initial=0.0))
         gap_BBL = np.abs(answer_BL[:, None] - answer_BL[None])
         # The two genes themselves are left out: one of them is perturbed in one row, the other in the other.

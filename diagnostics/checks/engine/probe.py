@@ -292,8 +292,7 @@ class Probe:
         redrawn : bool
             Whether generators of the step's own stand elsewhere than they do; else every trial meets the same draws.
         """
-        model = self._model
-        optimizer = self._optimizer(model)
+        model, optimizer = self._model, self._optimizer(self._model)
         # An optimiser that every trial has is looked up once: to find its schedules goes through all that lives.
         if self._schedules[0] is not optimizer:
             self._schedules = optimizer, schedulers(optimizer)

@@ -18,7 +18,7 @@ _NEXT_STEP = (
 
 
 def plain_gain(probe: Probe) -> Gain | None:
-    """What the model gains over the input-free baseline if it is trained plainly; None where that cannot be told."""
+    """What the model gains over the input-free baseline if it is trained plainly; None where it is not known."""
     training = probe.once("plain training", _trained)
     if training is None or training.model is None:
         return None

@@ -8,7 +8,7 @@ lowers, and whether it draws at random, is settled first: see :mod:`diagnostics.
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.copies import Drawn, copied
+from diagnostics.checks.engine.copies import Drawn
 from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.engine.weights import entries, flat, without_dropout
+from diagnostics.checks.engine.weights import flat, without_dropout
+from diagnostics.checks.optimiser.gradients import HALF_PRECISION, arriving, compared, differences, goes_against, shown
 from diagnostics.checks.optimiser.one_step import (
     MOST_ACCUMULATED,
     habits_of,
@@ -33,12 +34,6 @@ from diagnostics.checks.optimiser.one_step import (
     watched,
 )
 from diagnostics.results.check_result import CheckResult
-
-_HALF_PRECISION = 0.05
-"""How far a gradient may stray from its exact value, in parts of its own length: steps may run in half precision."""
-
-_NEGLIGIBLE = 1e-6
-"""A gradient this much smaller than the largest parameter's is rounding in single precision."""
 
 
 @contextmanager
@@ -71,10 +66,6 @@ def _swallowed(parameter: Tensor, group: Mapping[str, Any]) -> bool:
     return bool((float(group["lr"]) * size <= 4 * torch.finfo(parameter.dtype).eps * weight).all())
 
 
-def _named(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 @check(
     "GP402",
     "optimiser.precision",
@@ -94,7 +85,7 @@ def precision(probe: Probe) -> CheckResult:
     lost = max(short.values(), default=0.0)
     return verdict(
         good=not short,
-        message=f"{len(short)} of {n} parameters are kept in half precision ({_named(list(short))}): an update below "
+        message=f"{len(short)} of {n} parameters are kept in half precision ({shown(list(short))}): an update below "
         f"{lost:.2g} of its weight is rounded away"
         if short
         else f"all {n} parameters are kept in single precision or better",
@@ -132,7 +123,7 @@ def holds_parameters(probe: Probe) -> CheckResult:
     message = f"the optimiser holds all {len(named)} parameters of the model"
     if missing:
         message = (
-            f"the optimiser does not hold {len(missing)} of {len(named)} parameters of the model: {_named(missing)}"
+            f"the optimiser does not hold {len(missing)} of {len(named)} parameters of the model: {shown(missing)}"
         )
     if n_strangers:
         message += f", and holds {n_strangers} that are not the model's"
@@ -159,112 +150,29 @@ def step_gradients(probe: Probe) -> CheckResult:
     is a fault.
     """
     objective, seen = objective_of(probe), one_step(probe).gradient
-    named = zip((name for name, _ in probe.exact_model.named_parameters()), seen, strict=True)
-    if not_finite := [name for name, one in named if one is not None and not bool(one.isfinite().all())]:
+    by_name = zip((name for name, _ in probe.exact_model.named_parameters()), seen, strict=True)
+    if not_finite := [name for name, one in by_name if one is not None and not bool(one.isfinite().all())]:
         return verdict(
             good=False, statistic=LARGEST, tolerance=0.0,
-            message=f"the training step's gradients are not finite: {_named(not_finite)}",
+            message=f"the training step's gradients are not finite: {shown(not_finite)}",
             next_step="look in the loss for a root, a norm or a logarithm at 0, a division by 0, targets that are NaN "
             "and masked only afterwards, and for a loss scale that is too large for half precision",
         )  # fmt: skip
     if probe.subject.intent.random or one_step(probe).elsewhere:
         # Another draw, or other weights, have another gradient: only one that is missing is a fault.
-        return _arriving(probe, seen)
-    found = _compared(probe, true_loss(probe)[1], seen) if objective.kind == "same" else None
+        return arriving(probe, seen)
+    found = compared(probe, true_loss(probe)[1], seen) if objective.kind == "same" else None
     if found is not None and found.outcome != "fail":
         return found
     if objective.kind in ("same", "plus") and habits_of(probe).repeatable:
         other = other_answers(probe)
-        truth = _less(true_loss(probe)[1], true_loss(probe, other)[1])
-        beside = _compared(probe, truth, _less(seen, one_step(probe, pairs=other).gradient))
+        truth = differences(true_loss(probe)[1], true_loss(probe, other)[1])
+        beside = compared(probe, truth, differences(seen, one_step(probe, pairs=other).gradient))
         if beside.outcome == "pass":
             return replace(beside, message=f"{beside.message}; beside it the step lowers a term that no target enters")
-        if not habits_of(probe).random or _against(beside):
+        if not habits_of(probe).random or goes_against(beside):
             return beside if found is None else found
-    return _arriving(probe, seen) if found is None or habits_of(probe).random else found
-
-
-def _against(found: CheckResult) -> bool:
-    """Whether a step goes against the gradient, which no draw explains, rather than beside it."""
-    return found.outcome == "fail" and found.statistic is not None and found.statistic <= 0
-
-
-Gradients = tuple[Tensor | None, ...]
-
-
-def _less(some: Gradients, others: Gradients) -> Gradients:
-    return tuple(
-        one if other is None else -other if one is None else one - other
-        for one, other in zip(some, others, strict=True)
-    )
-
-
-def _arriving(probe: Probe, seen: Gradients) -> CheckResult:
-    """Whether every parameter on which predictions depend gets a gradient, whatever the step lowers."""
-    model = copied(probe.exact_model).train(habits_of(probe).training)
-    names = [name for name, one in model.named_parameters() if one.requires_grad]
-    batch, _ = probe.exact(probe.few)
-    with without_dropout(model), Drawn(probe.seed_of("arriving")):
-        answer = probe.subject.predict(model, batch)[batch.measured_BL]
-    weight = torch.as_tensor(probe.rng("arriving").standard_normal(answer.numel())).to(answer)
-    wanted = [one for one in model.parameters() if one.requires_grad]
-    if not answer.requires_grad:
-        return CheckResult(outcome="not_applicable", message="the predictions have no gradient to compare with")
-    truth = cast("Gradients", torch.autograd.grad((answer * weight).sum(), wanted, allow_unused=True))
-    got = [one for one, like in zip(seen, model.parameters(), strict=True) if like.requires_grad]
-    lost = [
-        name
-        for name, true, one in zip(names, truth, got, strict=True)
-        if true is not None and bool((true != 0).any()) and (one is None or not bool((one != 0).any()))
-    ]
-    intent = probe.subject.intent
-    lost = [name for name in lost if not (intent.is_frozen(name) or intent.is_unused(name))]
-    what = "the training step draws at random" if habits_of(probe).random else "the step lowers another quantity"
-    return verdict(
-        good=not lost,
-        message=f"in the training step {len(lost)} of {len(names)} parameters get no gradient, though predictions "
-        f"depend on them: {_named(lost)}" if lost else f"{what}: its gradients are not compared with those of a "
-        "squared error, and reach every parameter that predictions depend on",
-        next_step="look for detach() or no_grad() before part of the model; what is frozen on purpose is named by "
-        "Intent(frozen=...)",
-        statistic=float(len(lost)), null=0.0, tolerance=0.0, n=len(names),
-    )  # fmt: skip
-
-
-def _compared(probe: Probe, truth: Gradients, seen: Gradients) -> CheckResult:
-    names = [name for name, _ in probe.exact_model.named_parameters()]
-    parameters = list(probe.exact_model.parameters())
-    pairs = [(entries(one, like), entries(got, like)) for one, got, like in zip(truth, seen, parameters, strict=True)]
-    size = [float(np.linalg.norm(one)) for one, _ in pairs]
-    largest = int(np.argmax(size)) if size else 0
-    if not size or not size[largest]:
-        return CheckResult(outcome="not_applicable", message="the loss of these pairs has no gradient to compare with")
-    factor = float(np.sum(pairs[largest][0] * pairs[largest][1])) / size[largest] ** 2
-    if factor <= 0:
-        return verdict(
-            good=False, message=f"the training step goes {'against' if factor else 'without'} the gradient of the loss",
-            next_step="look for detach(), no_grad() or a sign between the model, the loss and backward()",
-            statistic=factor, null=1.0, tolerance=0.0, n=len(names),
-        )  # fmt: skip
-    floor = _NEGLIGIBLE * size[largest]
-    strays = [float(np.linalg.norm(got / factor - true)) / (float(np.linalg.norm(true)) + floor) for true, got in pairs]
-    intent = probe.subject.intent
-    astray = [
-        name
-        for name, stray in zip(names, strays, strict=True)
-        if stray > _HALF_PRECISION and not intent.is_frozen(name)
-    ]
-    return verdict(
-        good=not astray,
-        message=f"the training step's gradients are not those of the loss for {len(astray)} of {len(names)} "
-        f"parameters: "
-        f"{_named(astray)}"
-        if astray
-        else f"the training step's gradients are those of the loss, times {factor:.3g}",
-        next_step="look for detach() or no_grad() before part of the model, for gradients that are not cleared, and "
-        "for a batch or mask that the step changes",
-        statistic=max(strays), null=0.0, tolerance=_HALF_PRECISION, n=len(names),
-    )  # fmt: skip
+    return arriving(probe, seen) if found is None or habits_of(probe).random else found
 
 
 @check(
@@ -301,13 +209,13 @@ def cleared(probe: Probe) -> CheckResult:
     growth = float(found_E[0] @ found_E[1]) / size**2
     left = abs(growth - 1)
     return verdict(
-        good=left <= _HALF_PRECISION,
+        good=left <= HALF_PRECISION,
         message="the same pairs give the same gradient a second time"
-        if left <= _HALF_PRECISION
+        if left <= HALF_PRECISION
         else f"the same pairs at the same weights give {growth:.3g} times the gradient a second time: what is left of "
         "one step enters the next",
         next_step="call optimizer.zero_grad() before every backward()",
-        statistic=min(left, LARGEST), null=0.0, tolerance=_HALF_PRECISION, n=len(parameters),
+        statistic=min(left, LARGEST), null=0.0, tolerance=HALF_PRECISION, n=len(parameters),
     )  # fmt: skip
 
 
@@ -340,7 +248,7 @@ def moves_parameters(probe: Probe) -> CheckResult:
     lost = [name for name in still if not handed.get(name, False)]
     if still and not lost:
         return CheckResult(
-            outcome="inconclusive", message=f"the optimiser steps with the gradient of {_named(still)}, too little to "
+            outcome="inconclusive", message=f"the optimiser steps with the gradient of {shown(still)}, too little to "
             "change it in this precision", next_step="see the checks of how far a step goes, and learning.rate",
             statistic=float(len(still)), null=0.0, n=len(pulled),
         )  # fmt: skip
@@ -350,7 +258,7 @@ def moves_parameters(probe: Probe) -> CheckResult:
     return verdict(
         good=not still,
         message=f"three steps leave {len(lost)} of {len(pulled)} parameters with a gradient as they were: "
-        f"{_named(lost)}; {why}"
+        f"{shown(lost)}; {why}"
         if still
         else f"three steps move all {len(pulled)} parameters that have a gradient",
         next_step="call optimizer.step() after backward() and before zero_grad(), on an optimiser that holds these "

@@ -94,26 +94,23 @@ class LoaderPairs:
         # What a pair holds beside the fields is found by either of two loaders whose pairs go through one collation.
         self._rows: dict[tuple[int, int], int] = {} if beside is None else beside._rows
         self._kept: list[Kept] = [] if beside is None else beside._kept
-        first = self.first_batch = next(self.batches(0), None)
-        if first is None:
+        if (first := next(self.batches(0), None)) is None:
             raise InputError("the loader gives no batch: there is nothing to diagnose")
-        n_genes = matrix(first, self.fields.before, "before").shape[1]
-        names = tuple(f"gene_{gene}" for gene in range(n_genes)) if genes is None else genes
-        if len(names) != n_genes:
-            raise InputError(f"genes= names {len(names)} genes, and 'before' has {n_genes} columns")
-        self.vocab = GeneVocab(feature_id=names)
+        self.first_batch, n_genes = first, matrix(first, self.fields.before, "before").shape[1]
+        if genes is not None and len(genes) != n_genes:
+            raise InputError(f"genes= names {len(genes)} genes, and 'before' has {n_genes} columns")
+        self.vocab = GeneVocab(feature_id=genes or tuple(f"gene_{gene}" for gene in range(n_genes)))
         self.has_nan_before = self.has_nan_after = False
         self._is_beside = beside is not None
-        self.beyond: int | None = None
-        """The highest number of a perturbation that the other loader does not know."""
+        self.beyond: int | None = None  # The highest number of a perturbation that the other loader does not know.
         self.entry: PerturbationEntry | None = None
         if fields.perturbation is not None:
             self.entry = self._entry(fields.perturbation, targets, beside)
         by_form = "value" if self.entry is None else self.entry.given(fields.dose is not None)
-        self.given: Given = by_form if given is None else given
-        pairs = self.opened(first).pairs
-        self.batch_size = len(pairs)
-        self._masks = masks_among(first, pairs.perturbed_BG, set(fields.present.values()))
+        self.given: Given = given or by_form
+        perturbed_BG = self.opened(first).pairs.perturbed_BG
+        self.batch_size = len(perturbed_BG)
+        self._masks = masks_among(first, perturbed_BG, set(fields.present.values()))
 
     def _entry(
         self, entry: Entry, targets: tuple[int, ...] | None, beside: "LoaderPairs | None"

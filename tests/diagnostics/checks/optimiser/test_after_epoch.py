@@ -138,8 +138,8 @@ def test_everything_is_put_back(name: str):
     own.step(batches()[0])
     weights, state, shadow = (copy.deepcopy(one) for one in (own.model.state_dict(), own.optimizer.state, own.shadow))
     found(own, getattr(own, name), "GP412")
-    assert all(torch.equal(value, weights[key]) for key, value in own.model.state_dict().items())
-    assert all(torch.equal(value, shadow[key]) for key, value in own.shadow.items())
+    assert all(torch.equal(value, weights[key]) for key, value in own.model.state_dict().items())  # pyright: ignore
+    assert all(torch.equal(value, shadow[key]) for key, value in own.shadow.items())  # pyright: ignore
     assert len(own.optimizer.state) == len(state)
     assert all(one.requires_grad for one in own.model.parameters())
 

@@ -48,13 +48,13 @@ def test_rows_of_several_batches_are_one_again_and_none_is_changed():
     assert isinstance(batch, anndata.AnnData)
     rows = [(2, 3), (2, 4), (0, 0), (0, 1), (2, 3)]
     for name, value in (("X", batch.X), ("before", batch.layers["before"])):
-        expected = [(made[n].X if name == "X" else made[n].layers[name])[row] for n, row in rows]
-        np.testing.assert_array_equal(np.asarray(value), np.stack(expected))
+        expected = [(made[n].X if name == "X" else made[n].layers[name])[row] for n, row in rows]  # pyright: ignore
+        np.testing.assert_array_equal(np.asarray(value), np.stack(expected))  # pyright: ignore
     assert batch.obs["gene"].tolist() == [made[n].obs["gene"].iloc[row] for n, row in rows]
     assert set(batch.obs["kind"]) == {"a"}
     for before, after in zip(batches(), made, strict=True):
         np.testing.assert_array_equal(before.X, after.X)
-        assert before.obs.equals(after.obs)
+        assert before.obs.equals(after.obs)  # pyright: ignore
 
 
 def test_a_training_on_them_is_diagnosed():

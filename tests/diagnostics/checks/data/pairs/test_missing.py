@@ -24,7 +24,7 @@ def test_one_that_leaves_them_out_passes_and_so_do_whole_pairs():
     whole = asked(made, model=ReadsKind(2))
 
     def masked(model: nn.Module, optimizer: torch.optim.Optimizer, pairs: object) -> float:
-        batch = whole.pairs.batch_of(pairs)
+        batch = whole.pairs.batch_of(pairs)  # pyright: ignore
         optimizer.zero_grad()
         known = ~batch["after"].isnan()
         loss = ((model(batch) - batch["after"])[known] ** 2).mean()

@@ -136,7 +136,7 @@ def _put_back(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: P
 
 
 @step_fault("step_on_a_copy", "the training step computes its gradients on a copy of the model",
-       "optimiser.gradients", "optimiser.moves_parameters")  # fmt: skip
+       "optimiser.gradients", "optimiser.moves_parameters", cause="bug")  # fmt: skip
 def _on_a_copy(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
     loss = subject.composed_loss(copy.deepcopy(model), pairs)
@@ -146,7 +146,7 @@ def _on_a_copy(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: 
 
 
 @step_fault("step_uphill", "the training step goes backward from the negated loss, and reports the right one",
-       "optimiser.gradients", "optimiser.descends")  # fmt: skip
+       "optimiser.gradients", "optimiser.descends", cause="bug")  # fmt: skip
 def _uphill(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
     loss = subject.composed_loss(model, pairs)
@@ -156,7 +156,7 @@ def _uphill(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: Pai
 
 
 @step_fault("step_without_gradient", "the training step takes the loss as a number, and goes backward from that",
-       "optimiser.gradients", "optimiser.moves_parameters")  # fmt: skip
+       "optimiser.gradients", "optimiser.moves_parameters", cause="bug")  # fmt: skip
 def _without_gradient(subject: Subject, model: nn.Module, optimizer: Optimizer, pairs: PairBatch) -> Tensor:
     optimizer.zero_grad()
     loss = torch.tensor(subject.composed_loss(model, pairs).item(), requires_grad=True)

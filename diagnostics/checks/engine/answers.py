@@ -4,6 +4,7 @@ How much of some pairs' deviations is more than one number a pair, spread over t
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from diagnostics.checks.engine.budget import answer_size
+from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import modes_kept
 from diagnostics.scoring.errors import Errors, errors_of
@@ -43,6 +45,24 @@ def errors_if_finite(answer_BG: NDArray[np.float64], pairs: PairBatch) -> Errors
     if not np.isfinite(scored).all() or np.abs(scored).max(initial=0) > _LARGEST:
         return None
     return errors_of(np.where(scored_BG, answer_BG, 0.0), pairs)
+
+
+def loads_weights(probe: Probe) -> bool:
+    """Whether a user's ``predict`` loads a state into the model before it answers."""
+    model, loaded = copied(probe.exact_model), [False]
+    usual = model.load_state_dict
+
+    def noted(*arguments: Any, **named: Any) -> object:
+        loaded[0] = True
+        return usual(*arguments, **named)
+
+    vars(model)["load_state_dict"] = noted
+    try:
+        probe.answer(probe.exact(probe.few)[0], model)
+    except Exception:
+        # What a call that fails is a sign of is said by the checks themselves.
+        return False
+    return loaded[0]
 
 
 def judged_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> Errors | None:

@@ -122,7 +122,7 @@ class LoaderPairs:
             # Held-out pairs mean by a number what training means.
             return shared
         coding = None
-        if targets is None and first.dtype.kind in "iu" and self._highest(entry) == n_genes:
+        if targets is None and first.dtype.kind in "iu" and 0 <= self._highest(entry) <= n_genes:
             coding = coding_of(self._numbered(entry), n_genes)
         return PerturbationEntry.of(first, n_genes, targets, coding)
 

@@ -120,7 +120,7 @@ def models(tmp_path: Path) -> str:
         ([*WORLD, "--model", "no_package_of_this_name:build"], "there is no module"),
         ([*WORLD, "--model", "default", "--checkpoint", "nowhere.ckpt"], "no file of weights"),
         (["--model", "default", "--n-genes", "5", "--regime", "matched"], "give --source too"),
-        (["--explain", "GP2O3"], "nearest: GP203"),
+        (["--explain", "GP2O3"], "GP203"),
         (["--jsn", "x"], "Did you mean --json"),
         ([*WORLD, "--seed", "-1"], ">= 0"),
     ],

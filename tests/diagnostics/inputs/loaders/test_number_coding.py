@@ -65,3 +65,23 @@ def test_numbers_of_the_genes_stay_theirs():
     assert pairs.entry is not None
     assert pairs.entry.gene_of_number == tuple(range(N_GENES))
     assert not pairs.entry.inferred
+
+
+def without_the_last_gene(batches: list[dict[str, Tensor]], *, others: str) -> list[dict[str, Tensor]]:
+    """No pair of the last gene, so that every number is one of a column; control's pairs stay, or go too."""
+    kept = [(batch["gene"] < N_GENES) & ((batch["gene"] > 0) | (others == "stay")) for batch in batches]
+    return [{name: value[rows] for name, value in batch.items()} for batch, rows in zip(batches, kept, strict=True)]
+
+
+def test_a_control_at_0_is_seen_where_no_number_is_beyond_the_genes():
+    pairs = LoaderPairs(without_the_last_gene(loader(0), others="stay"), FIELDS)
+    assert pairs.entry is not None
+    assert pairs.entry.gene_of_number == (-1, *range(N_GENES))
+
+
+def test_labels_that_are_off_by_one_are_not_taken_for_another_coding():
+    turned = [{**batch, "gene": (batch["gene"] + 1) % N_GENES} for batch in loader(N_GENES, control_share=0.0)]
+    for batches in (turned, without_the_last_gene(loader(-1, control_share=0.0), others="go")):
+        pairs = LoaderPairs(batches, FIELDS)
+        assert pairs.entry is not None
+        assert pairs.entry.gene_of_number == tuple(range(N_GENES))

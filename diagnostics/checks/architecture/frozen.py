@@ -1,7 +1,5 @@
 """The check that what is frozen holds something: weights as they are drawn are not what anybody wants to keep."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bartlett, kstest
@@ -17,14 +15,17 @@ from gpcp.core.random import stream
 _FEWEST = 150
 """Weights by which a draw is recognised."""
 
-_UNLIKELY = 0.01
+_UNLIKELY = 1e-3
 """Probability of a drawn tensor's own statistics below which it is taken for learnt."""
+
+_ERRORS = 3.0
+"""Standard errors by which a spread may differ from that of torch's own draw, of Xavier's, He's or a fixed one."""
 
 _NEAR = 0.1
 """Part by which the largest singular value of a large matrix may lie from that of noise."""
 
-_SMALL, _N_DRAWS = 20_000, 99
-"""Entries up to which matrices of noise are drawn to compare with, and how many."""
+_SMALL, _N_DRAWS, _SLACK = 20_000, 99, 0.03
+"""Entries up to which matrices of noise are drawn to compare with, how many, and how far beyond them noise may lie."""
 
 
 @check(
@@ -44,13 +45,15 @@ def frozen(probe: Probe) -> CheckResult:
     large = [name for name in names if probe.exact_model.get_parameter(name).numel() >= _FEWEST]
     if not large:
         return CheckResult(outcome="not_applicable", message="no weights are frozen, or too few to recognise noise by")
-    fresh = [name for name, drawn in _drawn(probe.exact_model, large) if drawn and enters(probe, name)]
+    drawn = [name for name in large if _is_drawn(probe.exact_model, name)]
+    # Of what was trained a little some matrix may look like noise; of what was not loaded all do.
+    fresh = [name for name in drawn if enters(probe, name)] if drawn == large else []
     shown = ", ".join(fresh[:3]) + (f" and {len(fresh) - 3} more" if len(fresh) > 3 else "")
     return verdict(
         good=not fresh,
         message=f"{len(fresh)} of {len(large)} frozen weights are noise, as they are drawn before any training: {shown}"
         if fresh
-        else f"none of {len(large)} frozen weights is as it is drawn",
+        else f"{len(large)} frozen weights are not all as they are drawn",
         next_step="load trained weights (load_state_dict(strict=False) skips names that do not match and returns "
         "them; Embedding.from_pretrained returns the layer and freezes it), or set requires_grad to True; random "
         "features on purpose are ignored by ignore={'GP329': reason}",
@@ -58,10 +61,16 @@ def frozen(probe: Probe) -> CheckResult:
     )  # fmt: skip
 
 
-def _drawn(model: nn.Module, names: list[str]) -> Iterator[tuple[str, bool]]:
-    for name in names:
-        value = model.get_parameter(name).detach().double().cpu().numpy()
-        yield name, value.ndim >= 2 and is_noise(value.reshape(len(value), -1))
+def _is_drawn(model: nn.Module, name: str) -> bool:
+    """Whether a weight is noise, and as far spread as a layer's usual draw; a table may be drawn with any spread."""
+    value = model.get_parameter(name).detach().double().cpu().numpy()
+    if value.ndim < 2 or not is_noise(value_NM := value.reshape(len(value), -1)):
+        return False
+    if isinstance(model.get_submodule(name.rpartition(".")[0]), nn.Embedding):
+        return True
+    n_out, n_in = value_NM.shape
+    usual = [(1 / (3 * n_in)) ** 0.5, (1 / n_in) ** 0.5, (2 / n_in) ** 0.5, (2 / (n_in + n_out)) ** 0.5, 0.02]
+    return min(abs(float(value.std()) / one - 1) for one in usual) < _ERRORS / (2 * value.size) ** 0.5
 
 
 def is_noise(value_NM: NDArray[np.float64]) -> bool:
@@ -89,7 +98,7 @@ def is_noise(value_NM: NDArray[np.float64]) -> bool:
         return abs(largest / sum(n**0.5 for n in value_NM.shape) - 1) < _NEAR
     rng = stream(0, "frozen", *value_NM.shape)
     drawn = [float(np.linalg.norm(rng.standard_normal(value_NM.shape), 2)) for _ in range(_N_DRAWS)]
-    return min(drawn) <= largest <= max(drawn)
+    return (1 - _SLACK) * min(drawn) <= largest <= (1 + _SLACK) * max(drawn)
 
 
 def _equal_spread(value_NM: NDArray[np.float64]) -> float:

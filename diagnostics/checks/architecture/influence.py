@@ -105,7 +105,8 @@ def _share(reach_GG: NDArray[np.bool_], among_GG: NDArray[np.bool_]) -> float:
     "GP326",
     "architecture.expression_paths",
     "Does every gene's expression reach the predictions for others, whatever their order?",
-    cause="bug", kind="exact", needs=("model",), explained_by=("architecture.reads_other_genes",),
+    cause="bug", kind="exact", needs=("model",),
+    explained_by=("architecture.reads_other_genes", "architecture.other_cells"),
 )  # fmt: skip
 def expression_paths(probe: Probe) -> CheckResult:
     """Each gene gets another value; the predictions for all others are looked at one by one."""
@@ -117,7 +118,9 @@ def expression_paths(probe: Probe) -> CheckResult:
     "architecture.perturbation_paths",
     "Does every gene's perturbation reach the predictions for others, whatever their order?",
     cause="bug", kind="exact", needs=("model",),
-    explained_by=("architecture.perturbation_reaches_others", "architecture.expression_paths"),
+    explained_by=(
+        "architecture.perturbation_reaches_others", "architecture.expression_paths", "architecture.other_cells"
+    ),
 )  # fmt: skip
 def perturbation_paths(probe: Probe) -> CheckResult:
     """Each gene is perturbed or not; the predictions for all others are looked at one by one."""

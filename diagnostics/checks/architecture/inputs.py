@@ -86,8 +86,8 @@ def repeatable(probe: Probe) -> CheckResult:
         deviation(one_BL, again_BL, batch.measured_BL),
         same="two passes in evaluation mode agree",
         differs="two passes in evaluation mode disagree",
-        next_step="switch off dropout and sampling where self.training is False; functional dropout takes "
-        "training=self.training",
+        next_step="switch off dropout and sampling where self.training is False (functional dropout takes "
+        "training=self.training), and look for what is kept on self from one pass to the next, as a hidden state",
     )
 
 

@@ -218,7 +218,8 @@ def modes(probe: Probe) -> CheckResult:
         same="training mode without dropout predicts as evaluation mode does",
         differs="training mode predicts otherwise than evaluation mode, and neither dropout nor a norm over the batch "
         "accounts for it",
-        next_step="look for uses of self.training: what is trained is not what is evaluated",
+        next_step="look for uses of self.training, and for a norm of your own whose running statistics are never "
+        "updated: what is trained is not what is evaluated",
     )
 
 

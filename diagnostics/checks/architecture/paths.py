@@ -263,7 +263,7 @@ def identity(probe: Probe) -> CheckResult:
         next_step="give each gene an embedding and use it"
         if everywhere
         else "add the gene's identity to its token: identity x value is 0 for every gene where the value is 0; or give "
-        "each gene an output of its own",
+        "each gene an output of its own, not one module in every place ([head] * n)",
     )
 
 

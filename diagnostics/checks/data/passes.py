@@ -103,8 +103,9 @@ def same_seed(probe: Probe) -> CheckResult:
         message = f"the same seed gives other pairs the second time, {n_again} of {len(usual)}"
     return verdict(
         good=not n_again and not n_odd, message=message,
-        next_step="draw every random number from a generator made of the seed that pairs() is given, pass by pass, "
-        "and cut into batches afterwards: no run can be repeated otherwise",
+        next_step="look for a __getitem__, a transform or a collation that changes the stored cells in place, and "
+        "work on a copy there; draw every random number from a generator made of the seed of the pass: no run can "
+        "be repeated otherwise",
         statistic=float(max(n_again, n_odd)), null=0.0, tolerance=0.0, n=len(usual),
     )  # fmt: skip
 

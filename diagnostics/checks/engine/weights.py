@@ -1,6 +1,6 @@
 """Weights of any model: drawn anew, without dropout, as one vector, and those that it does not register."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -78,19 +78,19 @@ def dropout_of(model: nn.Module) -> list[float]:
 
 @contextmanager
 def mode_held(model: nn.Module) -> Generator[None]:
-    """Within the block ``train()`` and ``eval()`` change nothing, such as a user's ``predict`` may call first."""
-    modules = list(model.modules())
+    """Within the block the model's own ``train()`` and ``eval()``, such as a ``predict`` begins with, do nothing.
 
-    def still(own: nn.Module) -> Callable[..., nn.Module]:
-        return lambda *_, **__: own
+    Those of its parts do: a frozen part may be put into evaluation mode at every pass.
+    """
 
-    for module in modules:
-        vars(module)["train"] = still(module)
+    def still(*_: object, **__: object) -> nn.Module:
+        return model
+
+    vars(model)["train"] = still
     try:
         yield
     finally:
-        for module in modules:
-            vars(module).pop("train", None)
+        vars(model).pop("train", None)
 
 
 @contextmanager

@@ -137,7 +137,8 @@ def beats_baseline(probe: Probe) -> CheckResult:
     found = decided(
         gain.p_below(bound), healthy=message, faulty=f"{message}: the model is no better than {plateau}",
         next_step="the data hold more and the rate is right: look at what reaches the prediction (checks of the "
-        "architecture); a plateau that ends later is seen by training on",
+        "architecture): a view or reshape where a transpose was meant, an index that is off by one; a plateau that "
+        "ends later is seen by training on",
         statistic=gain.value, null=bound, n=len(case.training.pairs),
     )  # fmt: skip
     return put_down_to_the_step(probe, case.short(found))
@@ -248,7 +249,8 @@ def rank(probe: Probe) -> CheckResult:
     )
     found = verdict(
         good=not narrow, message=message + (": all genes depend on one number" if narrow else ""),
-        next_step="look for pooling over genes that leaves one number, or a head that spreads one",
+        next_step="look for pooling over genes that leaves one number, a head that spreads one, and for weights that "
+        "begin at one constant: their hidden units stay alike",
         statistic=ratio, tolerance=ONE_DIRECTION, n=len(case.training.pairs),
     )  # fmt: skip
     return case.short(found)
@@ -329,7 +331,9 @@ def batches_in_time(probe: Probe) -> CheckResult:
     if training is None or not training.n_timed:
         return CheckResult(outcome="not_applicable", message="no training step was timed")
     share = training.waited_s / max(training.waited_s + training.worked_s, 1e-9)
-    each_s = training.waited_s / training.n_timed
+    # A trial's batch may be made of many small ones of the loader's own.
+    own = getattr(probe.subject.pairs, "batch_size", None) or training.batch_size
+    each_s = training.waited_s / training.n_timed * min(1.0, own / training.batch_size)
     starved = share > STARVED and each_s > WAIT_S
     return verdict(
         good=not starved, message=f"{share:.0%} of the time of {training.n_timed} steps was spent on waiting "

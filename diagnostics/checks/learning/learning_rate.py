@@ -251,6 +251,10 @@ def rate(probe: Probe) -> CheckResult:
     low, high = range_test.usable
     share = range_test.gain(point) / range_test.gain(range_test.best)
     advice = f"use about {range_test.suggestion:.1g}; usable: {low:.1g} to {high:.1g}"
+    if given < low:
+        advice += "; if that is not the rate that you set, look at what holds it down: a warm-up, a schedule"
+    elif probe.subject.training_step is not None or probe.subject.loss is not None:
+        advice += "; a loss that is summed over cells and genes, not averaged, takes a rate that is as much lower"
     again = (everything.best.loss, *everything.repeats)
     spread = max(again) - min(again)
     seen = (

@@ -21,6 +21,7 @@ from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.gains import gain_of, ratio_of
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.short_training import N_SEEN, ShortTraining, short_training
+from diagnostics.checks.optimiser.schedule import schedule_of
 from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors, losses_of
 from gpcp.core.pairs import PairBatch, concatenate
@@ -188,13 +189,19 @@ def _restored(probe: Probe, training: ShortTraining, n_epochs: int) -> tuple[str
         tried.append(f"at a rate of {training.rate:.2g} throughout {_loss(run)}")
         if _compared(training, run)[0] >= SHARE:
             return "; " + ", ".join(tried), (
-                f"use a rate of about {training.rate:.2g}, and look at the schedule and at what scales the loss or "
-                "its gradients: clipping, a division, a loss scale"
+                f"look at the schedule{_schedules(probe)} (its length in steps or in epochs, its warm-up), and at what "
+                "makes the steps short: a loss that is divided twice, clipping of gradients that are still scaled; "
+                f"else use a rate of about {training.rate:.2g}"
             )
     return "".join(f"; {one}" for one in tried), (
         "look at what the training step does to the optimiser and the gradients (a new optimiser at every call, "
         "clipping, a loss scale, weights put back), and whether the run is long enough"
     )
+
+
+def _schedules(probe: Probe) -> str:
+    names = schedule_of(probe).names
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _loss(run: Run) -> str:

@@ -93,7 +93,8 @@ def precision(probe: Probe) -> CheckResult:
         f"{lost:.2g} of its weight is rounded away"
         if short
         else f"all {n} parameters are kept in single precision or better",
-        next_step="keep the parameters in float32 and compute in half precision under torch.autocast",
+        next_step="keep the parameters in float32, compute in half precision under torch.autocast, and scale the loss "
+        "(torch.amp.GradScaler): in float16 Adam's eps of 1e-8 is 0, and small gradients are too",
         statistic=lost, tolerance=torch.finfo(torch.float32).eps, n=n,
     )  # fmt: skip
 

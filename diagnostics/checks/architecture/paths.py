@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diagnostics.checks.engine.batches import invented, set_before
-from diagnostics.checks.engine.budget import answer_size
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move, verdict
@@ -184,8 +183,6 @@ def _questions(probe: Probe) -> list[ModelBatch]:
     return [
         probe.exact(probe.few)[0],
         *(invented(probe, f"gradients {share}", p_perturbed=share) for share in (0.1, 0.6)),
-        # Experts that are chosen by the perturbation are asked by pairs of many perturbations.
-        *(() if probe.subject.pairs is None else (probe.exact(probe.drawn(answer_size(probe), "gradients"))[0],)),
     ]
 
 

@@ -143,7 +143,9 @@ def _trained_long_enough(probe: Probe) -> ShortTraining | None:
         found = _trained(probe, fit, n_steps, rate / 3)
     learnt = memorised(probe)
     # More time is for models of which it is open whether they learn: not for those that cannot memorise sixteen pairs.
-    if n_steps < N_STEPS or not fit.gain.clear or learns(found) or learnt is None or not learnt.enough:
+    if n_steps < N_STEPS or not fit.gain.clear or learns(found):
+        return found
+    if probe.subject.intent.set_size == 1 and (learnt is None or not learnt.enough):
         return found
     for other in _other_rates(probe, found.rate):
         found = min(found, _trained(probe, fit, n_steps, other), key=_loss)

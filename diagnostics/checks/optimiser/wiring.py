@@ -214,6 +214,10 @@ def cleared(probe: Probe) -> CheckResult:
     if not size > 0:
         return CheckResult(outcome="not_applicable", message="the training step has no gradient to clear")
     growth = float(found_E[0] @ found_E[1]) / size**2
+    if growth < 1 - HALF_PRECISION:
+        return CheckResult(
+            outcome="not_applicable", message="a second step has less gradient than the first: nothing is left"
+        )
     left = abs(growth - 1)
     return verdict(
         good=left <= HALF_PRECISION,
@@ -246,6 +250,13 @@ def moves_parameters(probe: Probe) -> CheckResult:
                 until_updated(probe, model, optimizer, probe.few)
         pulled = [name for name, gradient in seen.items() if bool((gradient != 0).any())]
         still = [name for name, one in model.named_parameters() if name in pulled and torch.equal(one, before[name])]
+        frozen = [name for name, one in model.named_parameters() if name in pulled and not one.requires_grad]
+    if frozen:
+        return verdict(
+            good=False, statistic=float(len(frozen)), null=0.0, tolerance=0.0, n=len(pulled),
+            message=f"after a training step {len(frozen)} of {len(pulled)} parameters are frozen that it has moved: "
+            f"{shown(frozen)}", next_step="look for what sets requires_grad to False within the step",
+        )  # fmt: skip
     if not pulled:
         return verdict(
             good=False, message="the training step computes no gradient for any "

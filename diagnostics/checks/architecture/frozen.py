@@ -7,7 +7,7 @@ from torch import nn
 
 from diagnostics.checks.architecture.paths import enters
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.identities import shown, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.random import stream
@@ -48,10 +48,10 @@ def frozen(probe: Probe) -> CheckResult:
     drawn = [name for name in large if _is_drawn(probe.exact_model, name)]
     # Of what was trained a little some matrix may look like noise; of what was not loaded all do.
     fresh = [name for name in drawn if enters(probe, name)] if drawn == large else []
-    shown = ", ".join(fresh[:3]) + (f" and {len(fresh) - 3} more" if len(fresh) > 3 else "")
     return verdict(
         good=not fresh,
-        message=f"{len(fresh)} of {len(large)} frozen weights are noise, as they are drawn before any training: {shown}"
+        message=f"{len(fresh)} of {len(large)} frozen weights are noise, as they are drawn before any training: "
+        f"{shown(fresh)}"
         if fresh
         else f"{len(large)} frozen weights are not all as they are drawn",
         next_step="load trained weights (load_state_dict(strict=False) skips names that do not match and returns "

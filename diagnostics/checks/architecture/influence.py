@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diagnostics.checks.engine.batches import at, drawn_values, invented, perturbed, set_before
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.identities import shown, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
@@ -93,8 +93,7 @@ class Paths:
         return self.varied[silent] if axis == 1 else silent
 
     def _named(self, positions: NDArray[np.int64]) -> str:
-        shown = ", ".join(self.ids[int(one)] for one in positions[:3])
-        return shown + (f" and {len(positions) - 3} more" if len(positions) > 3 else "")
+        return shown([self.ids[int(one)] for one in positions])
 
 
 def _share(reach_GG: NDArray[np.bool_], among_GG: NDArray[np.bool_]) -> float:

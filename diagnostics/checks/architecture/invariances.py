@@ -15,15 +15,13 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import LARGEST, Deviation, deviation, must_equal, verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.engine.weights import unregistered, with_generic_weights, without_dropout
+from diagnostics.checks.engine.weights import BATCH_NORMS, unregistered, with_generic_weights, without_dropout
 from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
 _PASSES, _SETTLED = 200, 0.5
 """Passes after which running statistics are those of the batch, and the rest, in spreads of the predictions: they
 take the unbiased variance of a batch, which is normalised by the biased one."""
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @check(
@@ -189,7 +187,7 @@ def modes(probe: Probe) -> CheckResult:
     model.train()
     with without_dropout(model):
         one_BL, again_BL = (probe.answer(batch, model, draw=draw) for draw in (1, 2))
-    norms = [type(part).__name__ for part in model.modules() if isinstance(part, _BATCH_NORMS)]
+    norms = [type(part).__name__ for part in model.modules() if isinstance(part, BATCH_NORMS)]
     found = deviation(usual_BL, one_BL, batch.measured_BL)
     if not found.equal and norms:
         settled = _settled(probe, model, batch)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diagnostics.checks.data.collation import with_other_answers
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.identities import NO_OWN_STEP, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import DENSE_NAMES
 from diagnostics.results.check_result import CheckResult
@@ -37,9 +37,7 @@ _HALF = 2.0**-7
 def step_inputs(probe: Probe) -> CheckResult:
     """What the model is called with inside one step, against what ``collate`` makes of the same pairs."""
     if probe.subject.training_step is None:
-        return CheckResult(
-            outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
-        )
+        return NO_OWN_STEP
     twin = with_other_answers(probe.masked, probe.rng("step inputs"))
     usual, other, again = (
         shown_in_step(probe, pairs, draw) for pairs, draw in ((probe.masked, 0), (twin, 0), (probe.masked, 1))

@@ -4,6 +4,7 @@ An identity's only slack is rounding, and what moves must move by more than it: 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -14,6 +15,11 @@ from diagnostics.results.check_result import Cause, CheckResult
 
 LARGEST = 1e300
 """Stands for a deviation that is not finite: a result's numbers are."""
+
+NO_OWN_STEP = CheckResult(
+    outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
+)
+"""Of checks that ask about a user's own step."""
 
 _SLACK = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Rounding of an answer relative to the largest one: a sum of n terms errs by about sqrt(n) units in the last place
@@ -113,3 +119,8 @@ def as_risk(found: CheckResult, why: str) -> CheckResult:
     return replace(
         found, outcome="pass", cause=None, message=f"a risk, and no harm to these pairs: {found.message}, {why}"
     )
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first three of some names, and how many there are beside."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

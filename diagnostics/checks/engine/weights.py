@@ -13,6 +13,10 @@ from diagnostics.checks.engine.copies import copied
 from gpcp.model.transformer import GenePerturbationTransformer
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+HAS_MODES = (*_DROPOUTS, *BATCH_NORMS)
+"""Layers that differ between training and evaluation mode."""
 
 
 def with_generic_weights(model: nn.Module, rng: np.random.Generator, *, positive: bool = False) -> nn.Module:

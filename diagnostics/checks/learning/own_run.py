@@ -11,19 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-from torch import nn
-
-from diagnostics.checks.data.linear_fit import LinearFit
-from diagnostics.checks.engine.answers import answers, errors_if_finite
+from diagnostics.checks.data.linear_fit import LinearFit, judged_pairs
 from diagnostics.checks.engine.budget import batch_size, step_seconds
 from diagnostics.checks.engine.cell_ids import sides_of
 from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.gains import gain_of, ratio_of
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.learning.short_training import N_SEEN, ShortTraining, short_training
+from diagnostics.checks.learning.short_training import N_SEEN, ShortTraining, errors_beside, short_training
 from diagnostics.checks.optimiser.schedule import schedule_of
 from diagnostics.results.check_result import CheckResult
-from diagnostics.scoring.errors import Errors, losses_of
+from diagnostics.scoring.errors import Errors
 from gpcp.core.pairs import PairBatch, concatenate
 
 SECONDS = 30.0
@@ -112,22 +109,11 @@ def played(
                 seen.append(pairs)
             if after_epochs:
                 probe.subject.end_epoch()
-        judged = short_training(probe)
-        unseen = None if judged is None else _errors(probe, model, fit, judged.judged)
-        last = fit.part.of(concatenate(seen))
-        on_seen = _errors(probe, model, fit, concatenate(seen))
-    baseline = _without_input(fit, last)
-    return Run(n_steps=n_steps, unseen=unseen, seen=on_seen, seen_baseline=baseline)
-
-
-def _without_input(fit: LinearFit, part: PairBatch) -> Errors | None:
-    """The input-free baseline's errors on some pairs; None where they score nothing."""
-    return losses_of(fit.nothing, part) if part.scored_BG.any() else None
-
-
-def _errors(probe: Probe, model: nn.Module, fit: LinearFit, pairs: PairBatch) -> Errors | None:
-    part = fit.part.of(pairs)
-    return errors_if_finite(answers(probe, model, pairs)[:, fit.part.token_G], part) if part.scored_BG.any() else None
+        (unseen, _), (last, baseline) = (
+            errors_beside(probe, model, pairs, fit) or (None, None)
+            for pairs in (judged_pairs(probe), concatenate(seen))
+        )
+    return Run(n_steps=n_steps, unseen=unseen, seen=last, seen_baseline=baseline)
 
 
 def _own_size(probe: Probe) -> int:

@@ -220,7 +220,7 @@ def _trained(
                 waited_s, worked_s = waited_s + ready_s - start_s, worked_s + time.perf_counter() - ready_s
                 n_timed += 1
         found = None if diverged else _judged_model(probe, model, judged, fit, units)
-        last = None if found is None else _on_seen(probe, model, concatenate(seen), fit, units)
+        last = None if found is None else errors_beside(probe, model, concatenate(seen), fit, units)
     baseline = fit.baseline.first(len(part))
     return ShortTraining(
         n_steps=n_steps, batch_size=size, rate=rate, diverged=found is None, judged=judged, pairs=part,
@@ -297,12 +297,12 @@ def _judged(
     )  # fmt: skip
 
 
-def _on_seen(
-    probe: Probe, model: nn.Module, seen: PairBatch, fit: LinearFit, units: Units | None
+def errors_beside(
+    probe: Probe, model: nn.Module, pairs: PairBatch, fit: LinearFit, units: Units | None = None
 ) -> tuple[Errors, Errors] | None:  # fmt: skip
-    """Errors of the model and of the input-free baseline on training pairs; None where nothing is scored."""
-    part = fit.part.of(seen)
+    """Errors of the model and of the input-free baseline on some pairs; None where nothing is scored, or finite."""
+    part = fit.part.of(pairs)
     if not part.scored_BG.any():
         return None
-    own = errors_if_finite(_answers(probe, model, seen, units)[:, fit.part.token_G], part)
+    own = errors_if_finite(_answers(probe, model, pairs, units)[:, fit.part.token_G], part)
     return None if own is None else (own, losses_of(fit.nothing, part))

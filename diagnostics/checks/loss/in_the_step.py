@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.identities import NO_OWN_STEP, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.optimiser.one_step import Step, gap, habits_of, one_step, other_answers
 from diagnostics.results.check_result import CheckResult
@@ -110,9 +110,7 @@ def reads_perturbation(probe: Probe) -> CheckResult:
 
 def _not_comparable(probe: Probe) -> CheckResult | None:
     if probe.subject.training_step is None:
-        return CheckResult(
-            outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
-        )
+        return NO_OWN_STEP
     if not habits_of(probe).repeatable:
         return CheckResult(outcome="not_applicable", message="two steps at one draw of random numbers differ")
     return None

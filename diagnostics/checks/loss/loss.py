@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import Drawn, copied
-from diagnostics.checks.engine.identities import LARGEST, as_risk, verdict
+from diagnostics.checks.engine.identities import LARGEST, NO_OWN_STEP, as_risk, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import without_dropout
 from diagnostics.checks.optimiser.one_step import (
@@ -288,9 +288,7 @@ def reported(probe: Probe) -> CheckResult:
     another quantity, such as a likelihood, that every target pulls towards itself.
     """
     if probe.subject.training_step is None:
-        return CheckResult(
-            outcome="not_applicable", message="there is no training step of its own: it is made of the parts"
-        )
+        return NO_OWN_STEP
     found = objective_of(probe)
     what = f"the training step reports {found.reported:.4g}, and the loss of its batch is {found.value:.4g}"
     if found.kind == "random" and np.isfinite(found.reported):

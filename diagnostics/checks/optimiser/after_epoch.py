@@ -14,19 +14,14 @@ from torch import Tensor, nn
 
 from diagnostics.checks.data.collation import with_other_answers
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.identities import shown, verdict
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.weights import HAS_MODES
 from diagnostics.checks.optimiser.one_step import mode_of
 from diagnostics.results.check_result import CheckResult
 
 _N_EPOCHS, _N_STEPS, _N_PAIRS = 2, 24, 4
 """Epochs that are played, their steps, and pairs of each: an average may be updated at every tenth step alone."""
-
-HAS_MODES = (
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-)
-"""Layers that differ between training and evaluation mode."""
 
 
 @final
@@ -143,10 +138,9 @@ def after_epoch(probe: Probe) -> CheckResult:
     if lost:
         back = all(torch.equal(one.left[name], some[0].begun[name]) for one in some for name in lost)
         how = "are set back to the values that they began with" if back else "start anew from other values"
-        shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
         message = (
             f"after each epoch {len(lost)} of {len(trained)} trained parameters {how}, whatever the epoch has learnt: "
-            f"{shown}"
+            f"{shown(lost)}"
         )
     elif all(one.n_states and not one.n_states_left for one in some):
         message += "; the optimiser's history is lost there"

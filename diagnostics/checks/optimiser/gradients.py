@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diagnostics.checks.engine.copies import Drawn, copied
-from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.identities import shown, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import entries, without_dropout
 from diagnostics.checks.optimiser.one_step import habits_of
@@ -20,11 +20,6 @@ _NEGLIGIBLE = 1e-6
 """A gradient this much smaller than the largest parameter's is rounding in single precision."""
 
 Gradients: TypeAlias = tuple[Tensor | None, ...]
-
-
-def shown(names: list[str]) -> str:
-    """The first of some parameters, and how many there are beside."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def goes_against(found: CheckResult) -> bool:

@@ -5,7 +5,7 @@ them up, whether the step clears them afterwards or not, so that any custom trai
 lowers, and whether it draws at random, is settled first: see :mod:`diagnostics.checks.optimiser.one_step`.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,10 +18,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import Drawn
-from diagnostics.checks.engine.identities import LARGEST, verdict
+from diagnostics.checks.engine.identities import LARGEST, shown, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import flat, without_dropout
-from diagnostics.checks.optimiser.gradients import HALF_PRECISION, arriving, compared, differences, goes_against, shown
+from diagnostics.checks.optimiser.gradients import HALF_PRECISION, arriving, compared, differences, goes_against
 from diagnostics.checks.optimiser.one_step import (
     MOST_ACCUMULATED,
     gap,
@@ -99,12 +99,15 @@ def precision(probe: Probe) -> CheckResult:
     )  # fmt: skip
 
 
-def _held_beside(probe: Probe) -> set[int]:
-    """Parameters that any optimiser holds which makes an update in the training step, by their numbers."""
-    with probe.trial("held beside", dropout=False) as (model, optimizer), updates() as made:
-        for _ in range(MOST_ACCUMULATED):
-            probe.subject.step(model, optimizer, probe.few)
-    return {id(one) for other in made for group in other.param_groups for one in group["params"]}
+def _not_held(probe: Probe, model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> list[str]:
+    """Parameters to train that none of some optimisers holds."""
+    held = {id(one) for optimizer in optimizers for group in optimizer.param_groups for one in group["params"]}
+    intent = probe.subject.intent
+    return [
+        name
+        for name, one in model.named_parameters()
+        if one.requires_grad and id(one) not in held and not (intent.is_frozen(name) or intent.is_unused(name))
+    ]
 
 
 @check(
@@ -117,24 +120,16 @@ def holds_parameters(probe: Probe) -> CheckResult:
     """The very tensors, not equal ones; where a step updates by several optimisers, one of them."""
     if probe.subject.make_optimizer is None:
         return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
-    intent = probe.subject.intent
-    with probe.trial("holds parameters", dropout=False) as (model, optimizer):
-        with updates() as made:
-            if probe.subject.training_step is not None:
-                until_updated(probe, model, optimizer, probe.few)
-        groups = [group for one in {id(one): one for one in (optimizer, *made)}.values() for group in one.param_groups]
-        held = {id(one) for group in groups for one in group["params"]}
-        named = {name: id(one) for name, one in model.named_parameters() if one.requires_grad}
-    own = {id(one) for group in optimizer.param_groups for one in group["params"]}
-    missing = [
-        name
-        for name, number in named.items()
-        if number not in held and not (intent.is_frozen(name) or intent.is_unused(name))
-    ]
-    if missing:
+    with probe.trial("holds parameters", dropout=False) as (model, optimizer), updates() as made:
+        missing = _not_held(probe, model, [optimizer])
         # An adversary, say, may have an optimiser of its own, which makes an update in some steps only.
-        beside = _held_beside(probe)
-        missing = [name for name in missing if named[name] not in beside]
+        for _ in range(0 if probe.subject.training_step is None else MOST_ACCUMULATED):
+            probe.subject.step(model, optimizer, probe.few)
+            missing = _not_held(probe, model, [optimizer, *made])
+            if made and not missing:
+                break
+        named = [name for name, one in model.named_parameters() if one.requires_grad]
+    own = {id(one) for group in optimizer.param_groups for one in group["params"]}
     # Frozen ones may be held: they get no gradient.
     n_strangers = len(own - {id(one) for one in model.parameters()})
     message = f"the optimiser holds all {len(named)} parameters of the model"

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from diagnostics.checks.engine.identities import verdict
-from diagnostics.checks.engine.weights import modes_kept
-from diagnostics.checks.optimiser.after_epoch import HAS_MODES
+from diagnostics.checks.engine.identities import shown, verdict
+from diagnostics.checks.engine.weights import HAS_MODES, modes_kept
 from diagnostics.inputs.frameworks.recorder import Recording, tensors_of
 from diagnostics.results.check_result import Cause, CheckResult
 from diagnostics.results.report import Report
@@ -45,10 +44,6 @@ def report_of(recording: Recording) -> Report:
         found = found.of(name, code=code, cause=cause, seconds=0.0)
         results.append(found)
     return Report(results=tuple(results), world=f"{len(recording.steps)} recorded steps", seed=(0,))
-
-
-def _named(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _trained(recording: Recording) -> list[str]:
@@ -94,7 +89,7 @@ def held(recording: Recording) -> CheckResult:
     missing = [name for name in names if id(parameters[name]) not in own and not recording.intent.is_unused(name)]
     return verdict(
         good=not missing,
-        message=f"the optimiser does not hold {len(missing)} of {len(names)} parameters: {_named(missing)}"
+        message=f"the optimiser does not hold {len(missing)} of {len(names)} parameters: {shown(missing)}"
         if missing else f"the optimiser holds all {len(names)} parameters",
         next_step="build it from model.parameters() of the very model that is trained; what is frozen on purpose is "
         "named by Intent(frozen=...)",
@@ -112,14 +107,14 @@ def gradients(recording: Recording) -> CheckResult:
         return CheckResult(
             outcome="inconclusive", statistic=float(len(silent)), null=0.0, n=len(names),
             message=f"{len(silent)} of {len(names)} parameters get no gradient in any of {len(recording.steps)} steps: "
-            f"{_named(silent)}",
+            f"{shown(silent)}",
             next_step="look for detach(), no_grad() and layers that are never called; what is so on purpose is named "
             "by Intent(frozen=..., unused=...)",
         )  # fmt: skip
     lost = sorted(wild) or silent
     message = f"gradients of all {len(names)} parameters are finite and differ from 0"
     if wild:
-        message = f"gradients of {len(wild)} parameters are not finite, first at step {first + 1}: {_named(lost)}"
+        message = f"gradients of {len(wild)} parameters are not finite, first at step {first + 1}: {shown(lost)}"
     elif silent:
         message = f"no parameter gets a gradient in any of {len(recording.steps)} steps"
     return verdict(
@@ -139,7 +134,7 @@ def cleared(recording: Recording) -> CheckResult:
     return verdict(
         good=n_left < len(later) or not n_left,
         message=f"in {n_left} of {len(later)} steps the gradient of the step before is still there when the next is "
-        f"added: {_named(names)}" if n_left else "every step begins with cleared gradients",
+        f"added: {shown(names)}" if n_left else "every step begins with cleared gradients",
         next_step="call optimizer.zero_grad() before every backward()",
         statistic=float(n_left), null=0.0, tolerance=float(len(later) - 1), n=len(later),
     )  # fmt: skip
@@ -154,7 +149,7 @@ def moved(recording: Recording) -> CheckResult:
         return CheckResult(outcome="not_applicable", message="no parameter was stepped with a gradient and a rate")
     return verdict(
         good=not still,
-        message=f"{len(still)} of {len(pulled)} parameters with a gradient stay as they were: {_named(still)}"
+        message=f"{len(still)} of {len(pulled)} parameters with a gradient stay as they were: {shown(still)}"
         if still else f"all {len(pulled)} parameters with a gradient were updated",
         next_step="see whether their group has a rate of 0, and whether what they are kept in can hold so small a step",
         statistic=float(len(still)), null=0.0, tolerance=0.0, n=len(pulled),
@@ -231,13 +226,13 @@ def mode(recording: Recording) -> CheckResult:
     switched = 0 < n_eval < len(called) and called[0] != {False} and called[-1] == {False}
     if n_eval == len(called):
         return CheckResult(
-            outcome="inconclusive", message=f"all {n_eval} steps call the model in evaluation mode: {_named(layers)} "
+            outcome="inconclusive", message=f"all {n_eval} steps call the model in evaluation mode: {shown(layers)} "
             "do not do what they do in training", next_step="call model.train() before the loop, unless it is meant so",
             statistic=float(n_eval), null=0.0, n=len(called),
         )  # fmt: skip
     return verdict(
         good=not switched,
-        message=f"the last of {n_eval} steps in evaluation mode are not followed by model.train(): {_named(layers)} no "
+        message=f"the last of {n_eval} steps in evaluation mode are not followed by model.train(): {shown(layers)} no "
         "longer do what they do in training" if switched else "steps call the model in training mode",
         next_step="call model.train() at the beginning of every epoch",
         statistic=float(n_eval), null=0.0, tolerance=float(len(called) - 1), n=len(called),

@@ -9,7 +9,6 @@ the value before plus the dose. The cell after is put back where a batch is made
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -31,9 +30,6 @@ from gpcp.model.batch import ModelBatch
 
 Loader: TypeAlias = Iterable[Any] | Callable[[], Iterator[Any]]
 Floats = NDArray[np.float32]
-
-_N_BATCHES = 32
-"""Batches in which a number beyond the genes is looked for."""
 
 Kept: TypeAlias = tuple[Any, int, int, Floats]
 """A batch without its two cells, a row of it, how many rows it has, and the cell after of that row."""
@@ -122,16 +118,9 @@ class LoaderPairs:
             # Held-out pairs mean by a number what training means.
             return shared
         coding = None
-        if targets is None and first.dtype.kind in "iu" and 0 <= self._highest(entry) <= n_genes:
+        if targets is None and first.dtype.kind in "iu" and first.shape[1:] != (n_genes,):
             coding = coding_of(self._numbered(entry), n_genes)
         return PerturbationEntry.of(first, n_genes, targets, coding)
-
-    def _highest(self, entry: Entry) -> int:
-        """The highest number of some batches; -1 where they hold a mask over the genes."""
-        numbers = [number for number, _, _ in islice(self._numbered(entry), _N_BATCHES)]
-        if any(one.ndim == 2 and one.shape[1] == len(self.vocab) for one in numbers):
-            return -1
-        return max((int(one.max(initial=-1)) for one in numbers), default=-1)
 
     def _numbered(self, entry: Entry) -> Iterator[tuple[NDArray[np.generic], NDArray[np.float64], NDArray[np.float64]]]:
         for batch in self.batches(0):

@@ -334,6 +334,8 @@ SUMMARY = "atexit.register(lambda: print(source.closed_in == source.ran_in != [t
 INTERRUPTED = """
 import signal, threading
 from tests.gpcp.loading.test_prefetch import Watched, Prefetched, reading_threads
+# A shell that starts the tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Interrupts(Watched):
     def pairs(self, *, batch_size, seed):
         for number, batch in enumerate(super().pairs(batch_size=batch_size, seed=seed)):

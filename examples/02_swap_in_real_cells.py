@@ -35,7 +35,7 @@ def main(path: str = FILE, cell_type: str = "bulk_labels") -> None:
     print(cells.provenance)
     split = split_cells(cells, held_out_share=0.2, seed=0)
     panel = choose_panel(split.training, N_GENES)
-    training, held_out_cells = OnlyGenes(split.training, panel.genes), OnlyGenes(split.held_out, panel.genes)
+    training, held_out_cells = OnlyGenes(split.training, panel.feature_id), OnlyGenes(split.held_out, panel.feature_id)
     pairs = Paired(training)
     # Held-out cells are few: pair them anew, with other perturbed genes, again and again.
     passes = (Paired(held_out_cells).pairs(batch_size=1000, seed=seed) for seed in range(20))

@@ -14,7 +14,7 @@ from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import Levels, levels_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeMeanPredictor
-from diagnostics.scoring.real_cells import Panel, all_cells, choose_panel, labelled_losses
+from diagnostics.scoring.real_cells import all_cells, choose_panel, labelled_losses
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
@@ -215,8 +215,8 @@ def _cells_data(data: Experiment, validation_share: float | None) -> CellsData:
     # A source without cheap rows would be read again in every pass.
     source = opened if indexed(opened) is not None else _sample(opened, data.seed)
     split = split_cells(source, HELD_OUT_SHARE, data.seed)
-    panel = _panel(split.training, data)
-    chosen = _with_genes(source, panel.genes, data)
+    genes, chosen_by = _panel(split.training, data)
+    chosen = _with_genes(source, genes, data)
     training, validation, summary = split.training, None, [split.summary]
     if validation_share is not None:
         spared = split_cells(split.training, validation_share, data.seed)
@@ -229,7 +229,7 @@ def _cells_data(data: Experiment, validation_share: float | None) -> CellsData:
         validation_cells=None if validation is None else _side(chosen, validation, data),
         sample=known.drawn(data.seed, "sample", N_SAMPLE),
         held_out=judged.drawn(data.seed, "held out", data.n_held_out),
-        summary=(getattr(opened, "provenance", data.source), *summary, panel.summary),
+        summary=(getattr(opened, "provenance", data.source), *summary, chosen_by),
     )
 
 
@@ -237,12 +237,13 @@ def _sample(opened: CellSource, seed: int) -> InMemoryCells:
     return sample_cells(opened, opened.vocab.feature_id, max_cells=MAX_CELLS, seed=seed)
 
 
-def _panel(training: CellSource, data: Experiment) -> Panel:
-    """The genes of the file that was named, or those of largest variance over the training cells."""
+def _panel(training: CellSource, data: Experiment) -> tuple[tuple[str, ...], str]:
+    """The genes of the file that was named, or those of largest variance over the training cells; and what they are."""
     if data.genes is None:
-        return choose_panel(training, N_GENES if data.n_genes is None else data.n_genes)
+        panel = choose_panel(training, N_GENES if data.n_genes is None else data.n_genes)
+        return panel.feature_id, f"{panel.chosen_by} ({', '.join(rule.summary for rule in panel.rules)})"
     genes = tuple(read_genes(data.genes))
-    return Panel(genes=genes, summary=f"the {len(genes)} genes of {Path(data.genes).name}")
+    return genes, f"the {len(genes)} genes of {Path(data.genes).name}"
 
 
 def _with_genes(source: CellSource, genes: tuple[str, ...], data: Experiment) -> CellSource:

@@ -5,8 +5,6 @@ beyond their type (donor, batch) stays shared by both sides.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +15,9 @@ from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Predictor, control_of, perturbation_of
 from gpcp.panels.first_pass import gene_statistics
+from gpcp.panels.panel import GenePanel, choose_genes
 
 _BLOCK_CELLS = 2048
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Panel:
-    """Genes chosen for a run.
-
-    Parameters
-    ----------
-    genes : tuple of str
-        In the order of the source's vocabulary.
-    summary : str
-        The rule, with its numbers.
-    """
-
-    genes: tuple[str, ...]
-    summary: str
 
 
 def all_cells(source: CellSource) -> CellBatch:
@@ -50,11 +32,11 @@ def all_cells(source: CellSource) -> CellBatch:
     return cells.rows(np.argsort(cells.cell_id_B))
 
 
-def choose_panel(training: CellSource, n_genes: int = 50, *, min_expressed: float = 0.1) -> Panel:
-    """The genes whose expression varies most over the training cells.
+def choose_panel(training: CellSource, n_genes: int = 50, *, min_expressed: float = 0.1) -> GenePanel:
+    """The genes whose expression varies most over the training cells, within and between cell types.
 
-    Of the genes that are measured in every cell and expressed in at least ``min_expressed`` of them, those with the
-    largest variance, within and between cell types. Reads the source once.
+    Of the genes that are measured in every cell, expressed in at least ``min_expressed`` of them and not constant.
+    Reads the source once.
 
     Parameters
     ----------
@@ -68,29 +50,15 @@ def choose_panel(training: CellSource, n_genes: int = 50, *, min_expressed: floa
     Raises
     ------
     InputError
-        Fewer genes than asked for meet the conditions (the message says how many do), or there is no cell.
+        As :func:`gpcp.panels.panel.choose_genes`, or there is no cell.
     """
-    if n_genes < 2:
-        raise InputError(f"n_genes is {n_genes}: a panel needs at least 2, one to perturb and one to score")
-    n_all = len(training.vocab)
-    found = gene_statistics(training)
-    n_cells, variance_G = found.n_cells, found.variance_G
-    # A mean is a rounded sum: what varies by less than 1e-12 of its squares is a constant.
-    square_G = n_cells * (variance_G + found.mean_G**2)
-    usable_G = (found.n_measured_G == n_cells) & (found.n_expressed_G >= min_expressed * n_cells)
-    usable_G &= variance_G > 1e-12 * square_G
-    if usable_G.sum() < n_genes:
-        raise InputError(
-            f"n_genes is {n_genes}, but {int(usable_G.sum())} of {n_all} genes are measured in all {n_cells} training "
-            f"cells, expressed in at least {min_expressed:.0%} of them and not constant: ask for fewer genes"
-        )
-    by_variance = np.argsort(np.where(usable_G, -variance_G, np.inf), kind="stable")
-    token_panel = np.sort(by_variance[:n_genes])
-    return Panel(
-        genes=training.vocab.genes(token_panel),
-        summary=f"the {n_genes} genes of largest variance among the {int(usable_G.sum())} of {n_all} that are "
-        f"measured in "
-        f"all {n_cells} training cells and expressed in at least {min_expressed:.0%} of them",
+    return choose_genes(
+        gene_statistics(training),
+        n_genes=n_genes,
+        min_measured=1.0,
+        min_expressed=min_expressed,
+        varying=True,
+        by="variance",
     )
 
 

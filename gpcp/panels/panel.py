@@ -105,6 +105,7 @@ def choose_genes(
     n_genes: int,
     min_measured: float = 0.5,
     min_expressed: float = 0.01,
+    varying: bool = False,
     keep: Collection[str] = (),
     among: Collection[str] | None = None,
     among_summary: str = PROTEIN_CODING_SUMMARY,
@@ -117,7 +118,8 @@ def choose_genes(
 
     Genes that the caller must have come first. The others of the ``n_genes`` are those that rank highest among the
     genes that meet every rule: measured at all, measured in ``min_measured`` of the cells, expressed in
-    ``min_expressed`` of the cells that measure them, one of ``among``, none of ``exclude``.
+    ``min_expressed`` of the cells that measure them, not constant where ``varying``, one of ``among``, none of
+    ``exclude``.
 
     Parameters
     ----------
@@ -126,12 +128,14 @@ def choose_genes(
         At least 2: one to perturb and one to score.
     min_measured, min_expressed : float
         Within 0 .. 1, both included.
+    varying : bool
+        Leave out the genes that have one value in all the cells that measure them.
     keep : collection of str
         Ids that are in whatever the rules say; a rule that one of them fails is said in ``notes``.
     among : collection of str, optional
         Ids, such as the protein-coding genes (:meth:`gpcp.panels.annotation.GeneAnnotation.of_biotype`);
         all by default. It may name genes that the source lacks.
-    among_says : str
+    among_summary : str
         What these are, as a rule says it.
     by : str
         One of :data:`ORDERS`. Equal genes rank as they stand in the vocabulary.
@@ -157,7 +161,7 @@ def choose_genes(
     kept = tuple(dict.fromkeys(without_version(gene) for gene in keep))
     out = frozenset(without_version(gene) for gene in exclude)
     kept_G = _kept(statistics, kept, out, n_genes)
-    meets = _meets(statistics, min_measured, min_expressed)
+    meets = _meets(statistics, min_measured, min_expressed, varying=varying)
     meets |= _belongs(statistics, among, among_summary)
     if out:
         meets[f"none of the {len(out)} excluded"] = np.array([gene not in out for gene in statistics.vocab.feature_id])
@@ -184,7 +188,7 @@ def first_genes(
         At least 2.
     among : collection of str, optional
         Ids to choose from, such as the protein-coding genes; all by default.
-    among_says : str
+    among_summary : str
         What these are, as a rule says it.
     about : GeneAnnotation, optional
     provenance : str
@@ -233,7 +237,9 @@ def _kept(statistics: GeneStatistics, kept: Collection[str], out: Collection[str
     return kept_G
 
 
-def _meets(statistics: GeneStatistics, min_measured: float, min_expressed: float) -> dict[str, NDArray[np.bool_]]:
+def _meets(
+    statistics: GeneStatistics, min_measured: float, min_expressed: float, *, varying: bool
+) -> dict[str, NDArray[np.bool_]]:
     """Which genes meet the minima."""
     some_G = statistics.n_measured_G > 0
     least = f"at least {100 * min_measured:.3g}% of the cells" if min_measured else "some cell"
@@ -242,6 +248,10 @@ def _meets(statistics: GeneStatistics, min_measured: float, min_expressed: float
         # A gene measured nowhere fails the rule above; it need not fail this one as well.
         condition = f"expressed in at least {100 * min_expressed:.3g}% of the cells that measure it"
         meets[condition] = ~some_G | (statistics.expressed_share_G >= min_expressed)
+    if varying:
+        # A mean is a rounded sum: what varies by less than 1e-12 of its squares is a constant.
+        variance_G = statistics.variance_G
+        meets["not constant"] = variance_G > 1e-12 * statistics.n_cells * (variance_G + statistics.mean_G**2)
     return meets
 
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from diagnostics.audit.audit import STAGES, HowPaired, PanelAudit, audit_panel
 from diagnostics.audit.verdicts import can_teach, findings, verdict
+from diagnostics.cli.ending import finish
 from diagnostics.cli.options import named
 from diagnostics.cli.progress import Stages
 from diagnostics.commands.audit.command import Request
 from diagnostics.commands.audit.figure import draw
 from diagnostics.commands.audit.table import screen
-from diagnostics.results.report import versions
-from gpcp.core.files import to_json, write_text
+from gpcp.core.files import to_json
 from gpcp.opening.cells import open_annotation, open_cells
 from gpcp.panels.annotation import GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
@@ -75,9 +75,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     provenance: str = getattr(source, "provenance", "")
     title = f"{text}: {len(cells):,} cells{'' if cells.whole else ', a random sample'}, {len(source.vocab):,} genes"
     shown = screen(audits, title=title + (f"; {provenance}" if provenance else ""))
-    content: dict[str, Any] = {
-        "command": list(command_line),
-        "versions": versions(),
+    measured: dict[str, Any] = {
         "seed": request.seed,
         "source": text,
         "provenance": provenance,
@@ -91,13 +89,10 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             }
             for audit, column in zip(audits, columns, strict=True)
         ],
-        "seconds": time.perf_counter() - start_s,
     }
     draw(audits, out / "audit.png")
-    write_text(out / "audit.txt", shown + "\n")
-    request.output.keep(out / "audit.json", content)
-    print(shown)
-    print(f"\n{time.perf_counter() - start_s:.0f} s; audit.txt, audit.json and audit.png in {out}/")
+    files = ("audit.txt", "audit.json", "audit.png")
+    finish(request.output, out, shown, measured, files=files, command_line=command_line, start_s=start_s)
     return 0 if can_teach(audits[-1]) else 1
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from diagnostics.architecture.head_rank import output_rank
 from diagnostics.architecture.static_limits import limits
+from diagnostics.cli.ending import finish
 from diagnostics.cli.options import n_workers
 from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.compare.command import Request
@@ -16,7 +17,6 @@ from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import Experiment
 from diagnostics.runs.store import Record, ResultStore
-from gpcp.core.files import write_text
 
 
 def execute(request: Request, command_line: Sequence[str]) -> int:
@@ -57,8 +57,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     about = _about(plan, request)
     text = screen(result, levels, ceilings, part=plan.part, about=about, notes=plan.notes)
     draw(result, levels, ceilings, out / "compared.png", title=about.partition("; every")[0])
-    content = {
-        "command": list(command_line),
+    measured = {
         "part": plan.part,
         "about": about,
         **contents(result, levels, ceilings),
@@ -66,12 +65,9 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         "configurations": {
             name: {"model": model.to_json(), "fit": fit.to_json()} for name, (model, fit) in plan.configs.items()
         },
-        "seconds": time.perf_counter() - start_s,
     }
-    request.output.keep(out / "compared.json", content)
-    write_text(out / "compared.txt", text + "\n")
-    print(text)
-    print(f"\n{time.perf_counter() - start_s:.0f} s; compared.txt, compared.json and compared.png in {out}/")
+    files = ("compared.txt", "compared.json", "compared.png")
+    finish(request.output, out, text, measured, files=files, command_line=command_line, start_s=start_s)
     return 0
 
 

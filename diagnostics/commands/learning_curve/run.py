@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diagnostics.cli.ending import finish
 from diagnostics.cli.experiments import cells_fields, is_world, world_fields, world_of
 from diagnostics.cli.options import n_workers
 from diagnostics.cli.progress import EndingRuns
@@ -21,7 +22,7 @@ from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import WORLD, Experiment, steps_for
 from diagnostics.runs.store import Record, ResultStore
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.files import to_json, write_text
+from gpcp.core.files import to_json
 from simulators.worlds import world
 
 N_STEPS, BATCH_SIZE = 600, 64
@@ -70,18 +71,13 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             on_step=progress.step,
         )
     found, shown, figures = (_genes if request.graph_genes else _curves)(runs, ordered, out)
-    content = {
-        "command": list(command_line),
-        "seconds": time.perf_counter() - start_s,
+    measured = {
         **found,
         "runs": [{name: value for name, value in record.items() if name != "key"} for record in ordered],
         "figures": [path.name for path in figures],
     }
-    request.output.keep(out / "results.json", content)
-    write_text(out / "table.txt", shown + "\n")
-    print(shown)
-    names = ", ".join(["table.txt", "results.json", *(path.name for path in figures)])
-    print(f"\n{time.perf_counter() - start_s:.0f} s; {names} in {out}/")
+    files = ("table.txt", "results.json", *(path.name for path in figures))
+    finish(request.output, out, shown, measured, files=files, command_line=command_line, start_s=start_s)
     return 1 if all(record["loss"] is None for record in ordered) else 0
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from diagnostics.cli.ending import finish
 from diagnostics.cli.options import n_workers
-from diagnostics.cli.text import show, width
+from diagnostics.cli.text import width
 from diagnostics.commands.recover_graph.command import Request
 from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
 from diagnostics.commands.recover_graph.plan import Plan, carry_out, plan_of
@@ -69,24 +70,20 @@ def _show_and_write(
     """Draw the figures, write all files, print the table."""
     runs = [load_arrays(record, out / job.name) for record, job in zip(records, plan.jobs, strict=True)]
     figures = draw_all(runs, out)
-    shown = screen(records, report)
     seconds = time.perf_counter() - start_s
-    content = {
-        "command": list(command_line),
-        "versions": report.versions,
+    measured = {
         "world": plan.world,
         "preset": request.preset,
         "verdict": "pass" if report.passed else "fail",
-        "seconds": seconds,
         "regimes": [record.to_json() for record in records],
         "report": report.to_json(),
         "figures": [path.name for path in figures],
     }
-    request.output.keep(out / "results.json", content)
-    write_text(out / "table.txt", shown + "\n")
     write_text(out / "report.html", report_page(runs, report, command=list(command_line), seconds=seconds))
-    show(shown)
-    print(f"\n{seconds:.0f} s; report.html, table.txt, results.json and {len(figures)} figures in {out}/")
+    files = ("table.txt", "results.json", "report.html", f"{len(figures)} figures")
+    finish(
+        request.output, out, screen(records, report), measured, files=files, command_line=command_line, start_s=start_s
+    )
 
 
 def screen(records: Sequence[RunRecord], report: Report) -> str:

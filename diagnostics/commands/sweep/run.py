@@ -17,6 +17,7 @@ from typing import Any, final
 import torch
 
 from diagnostics.cli.app import INTERRUPTED
+from diagnostics.cli.ending import finish
 from diagnostics.cli.options import n_workers, named, pairs_asked
 from diagnostics.cli.progress import Progress
 from diagnostics.commands.sweep.advice import RateAdvice, advise, named_losses
@@ -25,7 +26,6 @@ from diagnostics.commands.sweep.figures import draw_all
 from diagnostics.commands.sweep.table import sweep_table
 from diagnostics.runs.workers import engine
 from gpcp.core.errors import InputError
-from gpcp.core.files import write_text
 from gpcp.model.config import preset
 from gpcp.opening.cells import stamp_of
 from gpcp.opening.pairs import SplitPairs, split_pairs
@@ -71,13 +71,15 @@ def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
     result = result_of(job.store, job.task.space)
     figures = draw_all(result, out)
     shown = f"{job.title}\n\n{sweep_table(result)}"
-    content = {"command": list(command_line), **result.to_json()}
-    request.output.keep(out / "sweep.json", content)
-    write_text(out / "table.txt", shown + "\n")
-    print(shown)
-    names = "".join(f", {path.name}" for path in figures)
-    print(
-        f"\n{time.perf_counter() - start_s:.0f} s; table.txt, sweep.json{names} in {out}/; trials in {job.store.place}"
+    finish(
+        request.output,
+        out,
+        shown,
+        result.to_json(),
+        files=("table.txt", "sweep.json", *(path.name for path in figures)),
+        command_line=command_line,
+        start_s=start_s,
+        beside=f"; trials in {job.store.place}",
     )
     return 0 if result.finished or result.n_unfinished else 1
 

@@ -4,17 +4,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from diagnostics.cli.ending import finish
 from diagnostics.cli.options import named
 from diagnostics.cli.progress import Stages
 from diagnostics.commands.throughput.command import Request
 from diagnostics.commands.throughput.figure import draw_timeline
 from diagnostics.commands.throughput.subject import Timed, timed_named
 from diagnostics.commands.throughput.text import advice, banded, screen, verdict
-from diagnostics.results.report import versions
 from diagnostics.throughput.cpu_use import usable_cores
 from diagnostics.throughput.report import OverlapReport, overlap_report
 from diagnostics.throughput.rounds import ROWS, StageTimes, stage_times
-from gpcp.core.files import to_json, write_text
+from gpcp.core.files import to_json
 
 
 def execute(request: Request, command_line: Sequence[str]) -> int:
@@ -44,21 +44,16 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     draw_timeline(
         times.passes["synchronous"][-1], times.passes["prefetched"][-1], out / "timeline.png", title=timed.name
     )
-    content = {
-        "command": list(command_line),
-        "versions": versions(),
+    measured = {
         "name": timed.name,
         "device": timed.device,
         "torch_threads": timed.n_threads,
         "seed": request.seed,
         "batch_size": request.batch_size,
         **contents(report, times, of_cache=of_cache),
-        "seconds": time.perf_counter() - start_s,
     }
-    request.output.keep(out / "results.json", content)
-    write_text(out / "report.txt", shown + "\n")
-    print(shown)
-    print(f"\n{time.perf_counter() - start_s:.0f} s; report.txt, results.json and timeline.png in {out}/")
+    files = ("report.txt", "results.json", "timeline.png")
+    finish(request.output, out, shown, measured, files=files, command_line=command_line, start_s=start_s)
     return 0
 
 

@@ -84,8 +84,8 @@ def test_the_panel_is_its_rule(n_genes: int, seed: int):
             choose_panel(HeldCells(held=cells), n_genes, min_expressed=0.2)
         return
     panel = choose_panel(HeldCells(held=cells), n_genes, min_expressed=0.2)
-    assert panel.genes == tuple(f"g{i}" for i in expected)
-    assert f"the {n_genes} genes of largest variance among the {len(usable)} of 12" in panel.summary
+    assert panel.feature_id == tuple(f"g{i}" for i in expected)
+    assert f"the {n_genes} with the largest variance where measured of the {len(usable)} that" in panel.chosen_by
 
 
 def test_a_panel_of_one_gene_is_none():
@@ -118,8 +118,8 @@ def test_the_way_of_real_cells(shared_data: Path):
     split = split_cells(source, 0.2, 0)
     assert "142 of 700 cells held out, 20% of each of 10 cell types" in split.summary
     panel = choose_panel(split.training, 20)
-    training, held_out = OnlyGenes(split.training, panel.genes), OnlyGenes(split.held_out, panel.genes)
-    cells, known = all_cells(OnlyGenes(source, panel.genes)), all_cells(training)
+    training, held_out = OnlyGenes(split.training, panel.feature_id), OnlyGenes(split.held_out, panel.feature_id)
+    cells, known = all_cells(OnlyGenes(source, panel.feature_id)), all_cells(training)
     pairs = concatenate([batch for seed in range(30) for batch in Paired(held_out).pairs(batch_size=64, seed=seed)])
     assert not set(pairs.before_id_B.tolist()) & set(split.training.cell_id_N.tolist())
     fitted = TypeLinearPredictor.fit(known), PairLinearPredictor.fit(known), TypeMeanPredictor.fit(known)

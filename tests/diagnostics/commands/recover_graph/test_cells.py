@@ -143,7 +143,7 @@ def test_sequenced_cells_of_a_world_are_cells_like_others() -> None:
     sizes = len(data.training_cells.cells), len(data.held_out_cells.cells), len(data.held_out)
     assert sizes == (320, 80, 100)
     assert len(data.vocab) == 5
-    assert "the 5 genes of largest variance" in data.summary[2]
+    assert "the 5 with the largest variance" in data.summary[2]
 
 
 def test_a_panel_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -16,5 +16,17 @@ def torch_seed(seed: int) -> Generator[None]:
     """
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):  # pyright: ignore[reportUnknownMemberType]  (torch's own hole)
-        torch.manual_seed(seed % SEED_LIMIT)  # pyright: ignore[reportUnknownMemberType]
+        seed_torch(seed)
         yield
+
+
+def seed_torch(seed: int) -> None:
+    """Set torch's global generators; the caller puts them back.
+
+    Without an accelerator ``torch.manual_seed`` keeps the seed and the written stack for each kind of one that might
+    still come: with every call more memory, and more time than a small model's training step.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed % SEED_LIMIT)  # pyright: ignore[reportUnknownMemberType]
+    else:
+        torch.default_generator.manual_seed(seed % SEED_LIMIT)

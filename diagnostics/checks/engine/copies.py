@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpcp.model.torch_seed import SEED_LIMIT
+from gpcp.model.torch_seed import seed_torch
 
 _DEPTH = 6
 
@@ -63,7 +63,7 @@ class Drawn:
         if self._inside is not None:
             _set(*self._inside)
             return
-        torch.manual_seed(self._seed % SEED_LIMIT)  # pyright: ignore[reportUnknownMemberType]
+        seed_torch(self._seed)
         random.seed(self._seed)
         np.random.seed(self._seed % 2**32)  # noqa: NPY002  (the global one is what is lent)
 

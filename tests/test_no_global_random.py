@@ -33,6 +33,7 @@ LENT = frozenset(
         "diagnostics/checks/optimiser/width.py",
         "diagnostics/inputs/frameworks/recorded.py",
         "tests/diagnostics/checks/architecture/test_frozen.py",
+        "tests/diagnostics/checks/learning/step_and_predict/test_step_and_predict.py",
         "tests/diagnostics/checks/loss/test_in_the_step.py",
         "tests/diagnostics/checks/optimiser/test_width.py",
         "tests/diagnostics/inputs/loaders/test_loader_pairs.py",

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from diagnostics.checks.cures.tried import cures_tried
-from diagnostics.checks.engine.answers import loads_weights
+from diagnostics.checks.engine.answers import as_it_is
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.intent import NotExpressibleError
 from diagnostics.checks.engine.probe import Probe
@@ -36,8 +36,11 @@ _FILES = {
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "frozen", "in_place", "outputs"),
         *("distinguishes_genes", "sets"),
     ),
-    "optimiser": ("start", "wiring", "step_sizes", "after_epoch", "noise_scale", "width"),
-    "learning": ("learning_rate", "one_batch", "learning", "own_run"),
+    "optimiser": ("start", "wiring", "step_sizes", "made_anew", "after_epoch", "noise_scale", "width"),
+    "learning": (
+        *("learning_rate", "one_batch", "step_and_predict.at_prediction", "step_and_predict.as_asked", "learning"),
+        *("own_run", "step_and_predict.best_weights"),
+    ),
 }
 """Files of each family, in the order in which their checks run."""
 
@@ -133,6 +136,7 @@ def run_checks(
         As in :func:`diagnostics.inputs.diagnose.diagnose`.
     """
     reasons = ignored(ignore)
+    as_it_is(probe)
     statistical = frozenset(check.name for check in checks if check.kind == "statistical")
     results: list[CheckResult] = []
     not_asked: set[str] = set()
@@ -188,7 +192,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
         found = CheckResult(outcome="not_applicable", message=f"needs {' and '.join(lacking)}: not given")
         return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
     try:
-        found = _OF_OTHER_WEIGHTS if _by_other_weights(one, probe) else one.ask(probe)
+        found = one.ask(probe)
     except NotExpressibleError as error:
         found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:
@@ -213,22 +217,6 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
             traceback=traceback.format_exc(),
         )
     return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
-
-
-_BY_PREDICTIONS = ("loss.reported", "optimiser.start", "optimiser.gradients", "optimiser.descends")
-"""Checks of the step that hold it against predictions."""
-
-_OF_OTHER_WEIGHTS = CheckResult(
-    outcome="not_applicable",
-    message="predict() loads other weights than the model has, such as the best so far: what it answers says nothing "
-    "of the model (predict with the model as it is, and load the best weights after the training)",
-)
-
-
-def _by_other_weights(one: Check, probe: Probe) -> bool:
-    """Whether a check asks for predictions, and those come from weights that are loaded for them."""
-    asks = one.family in ("architecture", "learning") or one.name in _BY_PREDICTIONS
-    return asks and "model" in one.needs and probe.once("loads weights", loads_weights)
 
 
 def _takes_its_own(probe: Probe) -> bool:

@@ -69,6 +69,14 @@ class Paths:
                     "look for a causal mask (is_causal, generate_square_subsequent_mask, torch.tril): genes have no "
                     "order",
                 )
+        size = self._block_size()
+        if size:
+            return (
+                f"the genes fall into {len(self.ids) // size} blocks of {size}, one after another, and no path leads "
+                "from one block to another",
+                "look for a view or reshape where a transpose is needed, as in the split of an attention's heads: "
+                "(cells, genes, dim) is to become (cells, genes, heads, dim / heads) and then to be transposed",
+            )
         for axis, what in ((1, "leads from"), (0, "leads to")):
             silent = self._without(axis)
             if len(silent):
@@ -78,6 +86,18 @@ class Paths:
                     "of weights of theirs that is not used",
                 )
         return None
+
+    def _block_size(self) -> int:
+        """Genes of a block, where genes reach those of their own block of equal size alone, and nearly all of them."""
+        n_genes = len(self.ids)
+        if len(self.varied) < n_genes:
+            return 0
+        gene_G = np.arange(n_genes)
+        for size in (one for one in range(2, n_genes // 2 + 1) if n_genes % one == 0):
+            own_GG: NDArray[np.bool_] = np.equal.outer(gene_G // size, gene_G // size) & self.asked_GG
+            if not self.reach_GG[self.asked_GG & ~own_GG].any() and _share(self.reach_GG, own_GG) > _TRIANGLE:
+                return size
+        return 0
 
     def _without(self, axis: int) -> NDArray[np.int64]:
         """Positions of the genes without a path where the others have most of theirs."""

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from diagnostics.checks.engine.budget import answer_size
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.engine.weights import modes_kept
+from diagnostics.checks.engine.weights import modes_kept, weights_held
 from diagnostics.scoring.errors import Errors, errors_of
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation
+from gpcp.model.batch import ModelBatch
 
 _LARGEST = 1e15
 """Beyond float32's range squared there is nothing left to compare."""
@@ -47,7 +48,30 @@ def errors_if_finite(answer_BG: NDArray[np.float64], pairs: PairBatch) -> Errors
     return errors_of(np.where(scored_BG, answer_BG, 0.0), pairs)
 
 
-def loads_weights(probe: Probe) -> bool:
+AS_GIVEN = "as given"
+"""Name under which a probe has made the subject whose predictions load weights."""
+
+
+def as_it_is(probe: Probe) -> None:
+    """Ask for the model's predictions with the weights that it has, where a user's ``predict`` loads others into it.
+
+    What it answers then, such as with the best weights so far, depends on no question that is asked of the model.
+    """
+    given = probe.subject
+    if given.forward is None or given.model is None or not _loads_weights(probe):
+        return
+
+    def forward(model: nn.Module, batch: ModelBatch) -> Tensor:
+        assert given.forward is not None
+        with weights_held(model):
+            return given.forward(model, batch)
+
+    probe.once(AS_GIVEN, lambda _: given)
+    taken_as = {**given.taken_as, "weights": "the model's own: those that predict() loads are not (but see GP513)"}
+    probe.subject = replace(given, forward=forward, taken_as=taken_as)
+
+
+def _loads_weights(probe: Probe) -> bool:
     """Whether a user's ``predict`` loads a state into the model before it answers."""
     model, loaded = copied(probe.exact_model), [False]
     usual = model.load_state_dict

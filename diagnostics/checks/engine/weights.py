@@ -98,6 +98,20 @@ def mode_held(model: nn.Module) -> Generator[None]:
 
 
 @contextmanager
+def weights_held(model: nn.Module) -> Generator[None]:
+    """Within the block the model's own ``load_state_dict()``, with which a ``predict`` may begin, does nothing."""
+
+    def still(*_: object, **__: object) -> None:
+        return None
+
+    vars(model)["load_state_dict"] = still
+    try:
+        yield
+    finally:
+        vars(model).pop("load_state_dict", None)
+
+
+@contextmanager
 def without_dropout(model: nn.Module) -> Generator[None]:
     """Within the block torch's dropout layers, and the dropout of its attention, drop nothing, whatever the mode."""
     kept = list(_dropouts(model))

@@ -72,7 +72,7 @@ def own_run(probe: Probe) -> CheckResult:
         return CheckResult(
             outcome="not_applicable", message="the short training learns next to nothing to compare with"
         )
-    cost_s = _n_steps(probe, n_epochs) * step_seconds(probe)
+    cost_s = n_steps_of(probe, n_epochs) * step_seconds(probe)
     if cost_s > SECONDS:
         return CheckResult(
             outcome="inconclusive", message=f"the whole run of {n_epochs} epochs takes about {cost_s:.0f} s: it was "
@@ -98,11 +98,11 @@ def played(
     probe: Probe, fit: LinearFit, n_epochs: int, *, rate: float | None = None, after_epochs: bool = True
 ) -> Run:  # fmt: skip
     """The whole run from the weights that are given; at one rate throughout, or without what runs after an epoch."""
-    seen: deque[PairBatch] = deque(maxlen=-(-N_SEEN // _own_size(probe)))
+    seen: deque[PairBatch] = deque(maxlen=-(-N_SEEN // own_size(probe)))
     n_steps = 0
     with probe.trial("own run", learning_rate=rate) as (model, optimizer):
         for epoch in range(n_epochs):
-            for pairs in _one_pass(probe, epoch):
+            for pairs in one_pass(probe, epoch):
                 n_steps += 1
                 if not math.isfinite(probe.subject.step(model, optimizer, pairs)):
                     return Run(n_steps=n_steps, unseen=None, seen=None, seen_baseline=None)
@@ -116,27 +116,28 @@ def played(
     return Run(n_steps=n_steps, unseen=unseen, seen=last, seen_baseline=baseline)
 
 
-def _own_size(probe: Probe) -> int:
+def own_size(probe: Probe) -> int:
     """Pairs of a batch of the loader that is given; those of a trial where the source has no size of its own."""
     own = getattr(probe.subject.pairs, "batch_size", None)
     return probe.whole_sets(own if isinstance(own, int) else batch_size(probe))
 
 
-def _one_pass(probe: Probe, epoch: int) -> Iterator[PairBatch]:
+def one_pass(probe: Probe, epoch: int) -> Iterator[PairBatch]:
+    """The training pairs of one epoch in batches of the loader's own size, in whole sets."""
     source, sides = probe.subject.pairs, sides_of(probe)
     if source is None:
         return
-    for batch in source.pairs(batch_size=_own_size(probe), seed=probe.seed_of("own run", epoch)):
+    for batch in source.pairs(batch_size=own_size(probe), seed=probe.seed_of("own run", epoch)):
         pairs = sides.training(batch) if sides.apart else batch
         whole = len(pairs) // probe.subject.intent.set_size * probe.subject.intent.set_size
         if whole:
             yield pairs if whole == len(pairs) else pairs.rows(slice(0, whole))
 
 
-def _n_steps(probe: Probe, n_epochs: int) -> int:
+def n_steps_of(probe: Probe, n_epochs: int) -> int:
     """Steps of the whole run; of a source without a length, those of one pass that is counted."""
     n_pairs = getattr(probe.subject.pairs, "n_pairs", None)
-    each = sum(1 for _ in _one_pass(probe, 0)) if n_pairs is None else -(-n_pairs // _own_size(probe))
+    each = sum(1 for _ in one_pass(probe, 0)) if n_pairs is None else -(-n_pairs // own_size(probe))
     return n_epochs * max(1, each)
 
 

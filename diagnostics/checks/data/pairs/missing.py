@@ -36,10 +36,19 @@ def missing(probe: Probe) -> CheckResult:
     if lacking is None or whole is None:
         return CheckResult(outcome="not_applicable", message="nearly all pairs lack values, or too few do")
     shown = f"{share:.2%} of the values, in {n_lacking} of {len(pairs)} pairs, are missing (NaN, infinite or masked)"
-    if _finite(probe, lacking) or not _finite(probe, whole):
+    loss, weights = _finite(probe, lacking)
+    if (loss and weights) or not all(_finite(probe, whole)):
         return CheckResult(
             outcome="pass", message=f"{shown}, and a training step with such pairs does as well as one without",
             statistic=0.0, tolerance=0.0, n=len(pairs),
+        )  # fmt: skip
+    if loss:
+        return CheckResult(
+            outcome="fail", cause="bug", message=f"{shown}: a training step with such pairs gives a finite loss and "
+            "weights that are not: missing values are left out of the loss but not of its gradient",
+            next_step="leave missing values out before the error is taken, not after: 0 times NaN is NaN in the "
+            "gradient (torch.where on both sides of the error, or index by the mask first)",
+            statistic=share, tolerance=0.0, n=len(pairs),
         )  # fmt: skip
     return CheckResult(
         outcome="fail", message=f"{shown}: a training step with such pairs gives a loss or weights that are not "
@@ -57,7 +66,8 @@ def _some(probe: Probe, pairs: PairBatch) -> PairBatch | None:
     return pairs.rows(slice(0, n_pairs)) if n_pairs > 1 else None
 
 
-def _finite(probe: Probe, pairs: PairBatch) -> bool:
+def _finite(probe: Probe, pairs: PairBatch) -> tuple[bool, bool]:
+    """Whether the loss of one step, and all weights after it, are finite."""
     with probe.trial("missing") as (model, optimizer):
         loss = probe.subject.step(model, optimizer, pairs)
-        return math.isfinite(loss) and all(bool(torch.isfinite(one).all()) for one in model.parameters())
+        return math.isfinite(loss), all(bool(torch.isfinite(one).all()) for one in model.parameters())

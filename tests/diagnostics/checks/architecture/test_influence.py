@@ -46,7 +46,15 @@ def neighbours(width: int) -> Tensor:
     return torch.where((place[:, None] - place[None]).abs() <= width, 0.0, float("-inf"))
 
 
+def within_blocks(size: int) -> Tensor:
+    """A mask by which each gene attends to its own block, as after a view where a transpose is needed."""
+    block = torch.arange(N_GENES) // size
+    return torch.where(block[:, None] == block[None], 0.0, float("-inf"))
+
+
 FAULTS = [
+    (within_blocks(2), "4 blocks of 2"),
+    (within_blocks(4), "2 blocks of 4"),
     (nn.Transformer.generate_square_subsequent_mask(N_GENES), "triangle"),
     (nn.Transformer.generate_square_subsequent_mask(N_GENES).T, "triangle"),
     (hidden(3), "no path leads from 1 of 8 genes: ENSSIMG00000000003"),

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from diagnostics.checks.engine.subject import Loss
 from diagnostics.checks.engine.weights import modes_kept
-from diagnostics.inputs.loaders.batch_fields import BatchFields, read, steps_of
+from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry, Step, read, steps_of
 from gpcp.core.errors import InputError
 
 Ask: TypeAlias = Callable[[nn.Module, Any], Any]
@@ -144,11 +144,18 @@ def _by_name(fields: BatchFields, batch: object, needed: list[str], known: list[
         return None
     hidden = {fields.after} - set(needed)
     names = [name for name in known if name in entries - hidden]
+    # An argument that bears the name of a covariate alone, such as "batch", is not asked of any cell by it.
+    if not {_first(entry) for name, entry in fields.present.items() if name != "after"} & set(names):
+        return None
 
     def ask(model: nn.Module, asked: object) -> object:
         return model(**{name: read(asked, name) for name in names})
 
     return Asking(ask=ask, summary=f"model({', '.join(f'{name}=batch[{name!r}]' for name in names)})")
+
+
+def _first(entry: Entry) -> Step:
+    return entry[0] if isinstance(entry, tuple) else entry
 
 
 def _whole(fields: BatchFields, batch: object, needed: list[str], known: list[str]) -> Asking | None:

@@ -228,20 +228,28 @@ def worth(probe: Probe, fit: LinearFit, taken: Taken) -> Gain | None:
     return probe.once(f"worth {taken.__name__}", rise)
 
 
-def of_another_pair(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
-    """The perturbations, each moved to the next pair of a random order: no pair keeps its own, if there are two."""
+def of_another_pair(pairs: PairBatch, rng: np.random.Generator, *, size: int = 1) -> Perturbation:
+    """The perturbations, each moved to the next pair of a random order: no pair keeps its own, if there are two.
+
+    Of sets of ``size`` rows, to the next set.
+    """
     perturbed = perturbation_of(pairs)
-    order_B = rng.permutation(len(pairs))
-    from_B = np.empty_like(order_B)
-    from_B[order_B] = np.roll(order_B, 1)
+    order_S = rng.permutation(-(-len(pairs) // size))
+    from_S = np.empty_like(order_S)
+    from_S[order_S] = np.roll(order_S, 1)
+    from_B = (from_S[:, None] * size + np.arange(size)).ravel()[: len(pairs)] % len(pairs)
     perturbed_BG = perturbed.perturbed_BG[from_B] & pairs.measured_BG
     return _perturbed(perturbed_BG, perturbed.target_BG[from_B])
 
 
-def of_other_genes(pairs: PairBatch, rng: np.random.Generator) -> Perturbation:
-    """Each pair's changes, given for randomly permuted perturbed genes; a target is before plus the change."""
+def of_other_genes(pairs: PairBatch, rng: np.random.Generator, *, size: int = 1) -> Perturbation:
+    """Each pair's changes, given for randomly permuted perturbed genes; a target is before plus the change.
+
+    In sets of ``size`` rows genes are permuted alike.
+    """
     n_genes = len(pairs.vocab)
-    order_BG = rng.permuted(np.tile(np.arange(n_genes), (len(pairs), 1)), axis=1)
+    order_SG = rng.permuted(np.tile(np.arange(n_genes), (-(-len(pairs) // size), 1)), axis=1)
+    order_BG = np.repeat(order_SG, size, axis=0)[: len(pairs)]
     perturbed_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1) & pairs.measured_BG
     dose_BG = np.take_along_axis(np.where(pairs.perturbed_BG, pairs.delta_BG, np.float32(0)), order_BG, axis=1)
     return _perturbed(perturbed_BG, pairs.before_BG + dose_BG)

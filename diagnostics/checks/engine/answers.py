@@ -24,6 +24,10 @@ _LARGEST = 1e15
 """Beyond float32's range squared there is nothing left to compare."""
 
 
+OWN_CELL = 0.02
+"""Share of the variance within sets, above chance, that the cell before explains where pairs are of one cell."""
+
+
 def answers(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.float64]:
     """The answer of a model as it is now, (B, G); NaN where a gene has no place. Modes are put back."""
     first = next(iter(model.parameters()), None)
@@ -36,7 +40,38 @@ def answers(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.floa
             batch, _ = probe.subject.collate(pairs.rows(slice(start, start + size)))
             answer_BL = probe.answer(batch.to(probe.device, dtype), model)
             parts.append(probe.unpacked(answer_BL.float(), batch))
-    return np.concatenate(parts)
+    return _expected(probe, np.concatenate(parts))
+
+
+def _expected(probe: Probe, answer_BG: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The expected expression by some answers: the mean of a set where its cells after are not those before.
+
+    A model that is trained to give a set's distribution answers with cells that differ as cells do. Which of them
+    stands beside which real cell means nothing then, and would be counted as its error.
+    """
+    size = probe.subject.intent.set_size
+    if size == 1 or len(answer_BG) % size or not probe.once("sets unpaired", _unpaired):
+        return answer_BG
+    return np.repeat(answer_BG.reshape(-1, size, answer_BG.shape[1]).mean(axis=1), size, axis=0)
+
+
+def _unpaired(probe: Probe) -> bool:
+    """Whether, within sets, a cell's deviation before says nothing of that of the cell after beside it."""
+    size, pairs = probe.subject.intent.set_size, probe.sample
+    before_SCG, after_SCG = (_deviations(value_BG, size) for value_BG in (pairs.before_BG, pairs.after_BG))
+    if not before_SCG.size:
+        return False
+    squares_G = (before_SCG**2).sum(axis=(0, 1)) * (after_SCG**2).sum(axis=(0, 1))
+    explained_G = (before_SCG * after_SCG).sum(axis=(0, 1)) ** 2 / np.maximum(squares_G, 1e-30)
+    by_chance = 1 / (before_SCG.shape[0] * (size - 1))
+    return float(explained_G[squares_G > 0].mean()) < OWN_CELL + 3 * by_chance
+
+
+def _deviations(value_BG: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    """What cells differ by from the mean of their set, (sets, cells, genes)."""
+    whole_BG = value_BG[: len(value_BG) // size * size].astype(np.float64)
+    of_set = whole_BG.reshape(-1, size, value_BG.shape[1])
+    return of_set - of_set.mean(axis=1, keepdims=True)
 
 
 def errors_if_finite(answer_BG: NDArray[np.float64], pairs: PairBatch) -> Errors | None:

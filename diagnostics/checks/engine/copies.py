@@ -2,7 +2,8 @@
 
 import copy
 import random
-from typing import Any, cast, final
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast, final
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from gpcp.model.torch_seed import seed_torch
 
 _DEPTH = 6
+
+Generator: TypeAlias = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -50,26 +54,61 @@ def _without_graphs(value: object, memo: dict[int, Any], depth: int) -> None:
 class Drawn:
     """Within the block torch, numpy and Python draw from a seed; afterwards their generators stand as before.
 
-    Entered again, it goes on where its last block ended: a user's loader draws its batches one by one.
+    Entered again, it goes on where its last block ended: a user's loader draws its batches one by one. So do ``own``,
+    generators that somebody's code holds.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, own: Sequence[Generator] = ()) -> None:
         self._inside: tuple[Any, ...] | None = None
         self._outside: tuple[Any, ...] = ()
-        self._seed = seed
+        self._seed, self._own = seed, own
 
     def __enter__(self) -> None:
-        self._outside = _states()
+        self._outside = *_states(), [state_of(one) for one in self._own]
         if self._inside is not None:
-            _set(*self._inside)
+            self._set(*self._inside)
             return
         seed_torch(self._seed)
         random.seed(self._seed)
         np.random.seed(self._seed % 2**32)  # noqa: NPY002  (the global one is what is lent)
+        for position, one in enumerate(self._own):
+            _seed(one, self._seed + position)
 
     def __exit__(self, *ended: object) -> None:
-        self._inside = _states()
-        _set(*self._outside)
+        self._inside = *_states(), [state_of(one) for one in self._own]
+        self._set(*self._outside)
+
+    def _set(self, *states: Any) -> None:
+        *usual, own = states
+        _set(*usual)
+        for one, state in zip(self._own, own, strict=True):
+            put_state(one, state)
+
+
+def state_of(generator: Generator) -> Any:
+    """The state of a generator."""
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
+
+
+def put_state(generator: Generator, state: Any) -> None:
+    """Put a generator into a state that it was in."""
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)
+
+
+def _seed(generator: Generator, seed: int) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = type(generator.bit_generator)(seed % 2**64).state
+    elif isinstance(generator, torch.Generator):
+        generator.manual_seed(seed % SEED_LIMIT)
+    else:
+        generator.seed(seed % 2**32)
 
 
 def _states() -> tuple[Any, ...]:

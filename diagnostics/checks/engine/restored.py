@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from diagnostics.checks.engine.copies import GENERATORS, put_state, state_of
+
 Rate: TypeAlias = Callable[[], float]
 
 _DEPTH = 10
@@ -188,8 +190,8 @@ def _ways_back(value: object) -> list[PutBack]:
         return _tensor_back(value)
     if isinstance(value, np.ndarray):
         return _array_back(cast("np.ndarray[Any, Any]", value))
-    if isinstance(value, (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)):
-        return [_generator_back(value)]
+    if isinstance(value, GENERATORS):
+        return [partial(put_state, value, state_of(value))]
     if isinstance(value, _CELL):
         return [partial(setattr, value, "cell_contents", one) for one in _content(value) if isinstance(one, _SCALARS)]
     if isinstance(value, _Names):
@@ -225,16 +227,6 @@ def _array_back(value: "np.ndarray[Any, Any]") -> list[PutBack]:
         return []
     usual = value.copy()
     return [lambda: np.copyto(value, usual)]
-
-
-def _generator_back(value: Any) -> PutBack:
-    if isinstance(value, torch.Generator):
-        return partial(value.set_state, value.get_state())
-    if isinstance(value, np.random.Generator):
-        return partial(setattr, value.bit_generator, "state", value.bit_generator.state)
-    if isinstance(value, np.random.RandomState):
-        return partial(value.set_state, value.get_state())
-    return partial(value.setstate, value.getstate())
 
 
 def _redraw(value: object) -> None:

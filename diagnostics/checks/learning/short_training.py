@@ -8,7 +8,7 @@ side only (:class:`diagnostics.checks.engine.cell_ids.Sides`).
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from diagnostics.checks.data.linear_fit import LinearFit, judged_pairs, linear_fit, rise
-from diagnostics.checks.data.signal import Taken, of_another_pair, of_other_genes
+from diagnostics.checks.data.signal import of_another_pair, of_other_genes
 from diagnostics.checks.engine.answers import answers, errors_if_finite, perturbed_otherwise
 from diagnostics.checks.engine.budget import batch_size, steps_within
 from diagnostics.checks.engine.cell_ids import names_of, sides_of
@@ -28,7 +28,7 @@ from diagnostics.checks.learning.memorised import memorised
 from diagnostics.checks.learning.units import Units
 from diagnostics.scoring.errors import Errors, errors_of, losses_of
 from gpcp.core.pairs import PairBatch, concatenate, rebatched
-from gpcp.core.predictors import control_of, perturbation_of
+from gpcp.core.predictors import Perturbation, control_of, perturbation_of
 
 N_STEPS = 300
 SECONDS = 20.0
@@ -243,13 +243,19 @@ def training_batches(probe: Probe, size: int, purpose: str = "short training") -
     return rebatched(map(sides.training, batches), batch_size=size) if sides.apart else batches
 
 
-Otherwise = tuple[str, Taken]
-OTHERWISE: tuple[Otherwise, ...] = (("other pair", of_another_pair), ("other genes", of_other_genes))
+OTHERWISE: tuple[tuple[str, Callable[..., Perturbation]], ...] = (
+    ("other pair", of_another_pair),
+    ("other genes", of_other_genes),
+)
 
 
 def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
     """The judged pairs with other perturbations, in the order of :data:`OTHERWISE`; the same for every predictor."""
-    return [perturbed_otherwise(judged, taken(judged, probe.rng("short training", name))) for name, taken in OTHERWISE]
+    size = probe.subject.intent.set_size
+    return [
+        perturbed_otherwise(judged, taken(judged, probe.rng("short training", name), size=size))
+        for name, taken in OTHERWISE
+    ]
 
 
 def _answers(probe: Probe, model: nn.Module, pairs: PairBatch, units: Units | None) -> NDArray[np.float64]:

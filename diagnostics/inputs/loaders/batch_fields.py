@@ -77,6 +77,18 @@ class BatchFields:
                 raise InputError(f"fields: say which entry of a batch is {name!r}, such as {{{name!r}: 0}}")
         return cls(**asked)
 
+    def named(self, batch: object) -> "BatchFields":
+        """The same with the names of a named tuple's entries for their positions."""
+        names = steps_of(batch) if hasattr(batch, "_fields") else ()
+
+        def of(entry: Entry) -> Entry:
+            first, *rest = entry if isinstance(entry, tuple) else (entry,)
+            if not isinstance(first, int) or not -len(names) <= first < len(names):
+                return entry
+            return (names[first], *rest) if rest else names[first]
+
+        return replace(self, **{name: of(entry) for name, entry in self.present.items()})
+
     @property
     def present(self) -> Mapping[str, Entry]:
         """The fields that there are, by name."""
@@ -117,6 +129,8 @@ def steps_of(batch: object) -> tuple[Step, ...]:
         return ("X", "layers", "obs", "obsm")
     if isinstance(batch, Mapping):
         return tuple(cast("Mapping[Step, object]", batch))
+    if isinstance(batch, tuple) and (names := getattr(cast("object", batch), "_fields", ())):
+        return names
     if isinstance(batch, Sequence) and not isinstance(batch, str):
         return tuple(range(len(cast("Sequence[object]", batch))))
     if is_dataclass(batch):

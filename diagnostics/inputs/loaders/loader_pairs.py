@@ -21,8 +21,9 @@ from diagnostics.checks.engine.intent import Given
 from diagnostics.inputs.loaders.anndata_rows import is_anndata, rows_of
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry, put, read, steps_of
 from diagnostics.inputs.loaders.number_coding import coding_of
+from diagnostics.inputs.loaders.own_generators import own_generators
 from diagnostics.inputs.loaders.perturbation_entry import PerturbationEntry, masks_among
-from diagnostics.inputs.loaders.values import array, as_like, content_names, is_by_row, matrix, stacked
+from diagnostics.inputs.loaders.values import array, as_like, content_names, gathered, is_by_row, matrix
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, rebatched
@@ -86,13 +87,14 @@ class LoaderPairs:
         beside: "LoaderPairs | None" = None,
     ) -> None:
         self.loader = loader
-        self.fields = fields
+        self._generators = own_generators(loader)
         # What a pair holds beside the fields is found by either of two loaders whose pairs go through one collation.
         self._rows: dict[tuple[int, int], int] = {} if beside is None else beside._rows
         self._kept: list[Kept] = [] if beside is None else beside._kept
         if (first := next(self.batches(0), None)) is None:
             raise InputError("the loader gives no batch: there is nothing to diagnose")
-        self.first_batch, n_genes = first, matrix(first, self.fields.before, "before").shape[1]
+        self.fields = fields = fields.named(first)
+        self.first_batch, n_genes = first, matrix(first, fields.before, "before").shape[1]
         if genes is not None and len(genes) != n_genes:
             raise InputError(f"genes= names {len(genes)} genes, and 'before' has {n_genes} columns")
         self.vocab = GeneVocab(feature_id=genes or tuple(f"gene_{gene}" for gene in range(n_genes)))
@@ -144,8 +146,8 @@ class LoaderPairs:
         return self.fields.measured is not None or self.has_nan
 
     def batches(self, seed: int) -> Iterator[Any]:
-        """The loader's own batches of one pass; torch, numpy and random draw from ``seed`` while it makes them."""
-        state = Drawn(seed)
+        """The loader's own batches of one pass; torch, numpy, random and what the loader holds draw from ``seed``."""
+        state = Drawn(seed, self._generators)
         with state:
             passing = iter(self.loader() if callable(self.loader) else self.loader)
         while True:
@@ -321,8 +323,8 @@ class LoaderPairs:
             if step in own:
                 continue
             parts = [(read(rest, step), row, n_rows) for rest, row, n_rows, _ in kept]
-            if is_by_row(parts[0][0], parts[0][2]):
-                made = put(made, {step: stacked([value[row] for value, row, _ in parts], parts[0][0], precise)})
+            if (rows := gathered(parts, precise)) is not parts[0][0]:
+                made = put(made, {step: rows})
         return made
 
     def _dense(self, value_BL: Tensor, batch: ModelBatch) -> NDArray[np.float64]:

@@ -37,6 +37,8 @@ class PerturbationEntry:
         Whether numbers come as (pairs,).
     nothing : int, optional
         The number that says that nothing is perturbed, where there is one.
+    control : int, optional
+        Of a mask over perturbations: the column that is on where nothing is perturbed, where there is one.
     inferred : str
         How the coding of numbers was inferred from the pairs, in words; empty where it was not.
     """
@@ -47,6 +49,7 @@ class PerturbationEntry:
     n_slots: int = 0
     flat: bool = False
     nothing: int | None = None
+    control: int | None = None
     inferred: str = ""
 
     @classmethod
@@ -83,7 +86,12 @@ class PerturbationEntry:
             and not (value.dtype.kind in "iu" and int(value.max(initial=0)) > 1)
         ):
             signs = value.dtype.kind == "b" or bool(np.isin(value, (0, 1)).all())
-            return cls(form="mask" if signs else "doses", n_genes=n_genes, gene_of_number=genes_of or ())
+            genes = np.asarray(genes_of or (), dtype=np.int64)
+            # A column that no batch ever turns on, such as a batch's own, is no control's.
+            control = next((int(one) for one in np.flatnonzero(genes < 0)), None)
+            return cls(
+                form="mask" if signs else "doses", n_genes=n_genes, gene_of_number=genes_of or (), control=control
+            )  # fmt: skip
         if not whole or (value.ndim == 2 and value.dtype.kind in "bf"):
             of = f"the cells have {n_genes} genes" if genes_of is None else f"targets= names {n_columns} perturbations"
             raise InputError(
@@ -166,7 +174,10 @@ class PerturbationEntry:
                 return value_BG
             self._all_known(perturbed_BG)
             genes = np.asarray(self.gene_of_number)
-            return np.where(genes >= 0, value_BG[:, np.maximum(genes, 0)], 0.0)
+            value_BC = np.where(genes >= 0, value_BG[:, np.maximum(genes, 0)], 0.0)
+            if self.control is not None:
+                value_BC[~perturbed_BG.any(axis=1), self.control] = 1.0
+            return value_BC
         number_BP = np.full((len(perturbed_BG), self.n_slots), -1, dtype=np.int64)
         for row, gene in self._slots(perturbed_BG):
             number_BP[row, : len(gene)] = gene

@@ -1,5 +1,6 @@
 """Values of somebody's batch as arrays, and arrays as values of the same kind."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -64,6 +65,24 @@ def stacked(values: list[Any], like: object, precise: Tensor) -> object:
     if isinstance(like, np.ndarray):
         return np.stack(values)
     return type(cast("list[Any]", like))(values)
+
+
+def gathered(parts: list[tuple[Any, int, int]], precise: Tensor) -> Any:
+    """Some rows of an entry of several batches, in the kind of the first; what has no rows is that of the first.
+
+    Parameters
+    ----------
+    parts : list of (value, row, rows of its batch)
+        A value may be a mapping of others, such as of covariates by their names.
+    precise : Tensor
+    """
+    like, _, n_rows = parts[0]
+    if is_by_row(like, n_rows):
+        return stacked([value[row] for value, row, _ in parts], like, precise)
+    if not isinstance(like, Mapping):
+        return like
+    held = cast("Mapping[str, Any]", like)
+    return {key: gathered([(value[key], row, n) for value, row, n in parts], precise) for key in held}
 
 
 def as_like(value: NDArray[np.generic], like: Any, precise: Tensor) -> Any:

@@ -36,6 +36,13 @@ class Whole(nn.Module):
         return batch["x"] + 10 * batch["p"]
 
 
+class Batch(nn.Module):
+    """Its one argument bears the name of a covariate."""
+
+    def forward(self, type: Any) -> Tensor:
+        return type["x"] + 10 * type["p"]
+
+
 class Odd(nn.Module):
     def forward(self, a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor) -> Tensor:
         return a
@@ -48,6 +55,7 @@ class Odd(nn.Module):
         (Two(), BY_NAME, DICT, "model(x=batch['x'], p=batch['p'])", 0),
         (Optional(), BY_NAME, DICT, "model(x=batch['x'], p=batch['p'], type=batch['type'])", 100),
         (Whole(), BY_NAME, DICT, "model(batch)", 0),
+        (Batch(), BY_NAME, DICT, "model(batch)", 0),
     ],
 )
 def test_inferred_calls(model: nn.Module, fields: BatchFields, batch: Any, summary: str, extra: float):

@@ -60,6 +60,22 @@ def test_controls_on_both_sides_are_no_leak_and_are_reported():
     assert "have a cell before that training has too" in result.message
 
 
+def test_controls_that_are_targets_on_both_sides_are_a_note_and_perturbed_ones_a_leak():
+    training, held_out = drawn(pairs_of(), 800), drawn(pairs_of(), 500, 1)
+
+    def with_targets_of_training(rows: slice) -> PairBatch:
+        after_BG, perturbed_BG = held_out.after_BG.copy(), held_out.perturbed_BG.copy()
+        after_BG[rows], perturbed_BG[:100] = training.after_BG[rows], False
+        return replace(held_out, after_BG=after_BG, perturbed_BG=perturbed_BG)
+
+    shared = with_targets_of_training(slice(0, 100))
+    result = found(Subject(pairs=Fixed(training), held_out=Fixed(shared)), "data.split")
+    assert result.outcome == "inconclusive"
+    assert result.statistic == pytest.approx(0.2)
+    leaky = with_targets_of_training(slice(90, 110))
+    assert found(Subject(pairs=Fixed(training), held_out=Fixed(leaky)), "data.split").outcome == "fail"
+
+
 def test_one_source_for_both_is_judged_by_whether_its_cells_come_again():
     assert "fresh cells" in found(Subject(pairs=pairs_of()), "data.split").message
     again = found(Subject(pairs=cells(0)), "data.split")

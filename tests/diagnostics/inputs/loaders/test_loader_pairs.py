@@ -1,13 +1,14 @@
 """A loader as a source of pairs: every batch comes back as it was, with what else it holds."""
 
 import random
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from diagnostics.checks.engine.copies import Drawn
@@ -29,7 +30,9 @@ def batch_of(n: int, seed: int, *, measured: bool = False) -> dict[str, object]:
         "dose": torch.as_tensor(rng.normal(size=n)),
         "name": [f"cell {i} of {seed}" for i in range(n)],
         "graph": torch.ones(2, 7),
+        "donor": torch.as_tensor(rng.integers(5, size=n)),
     }
+    batch["covariates"] = {"donor": batch["donor"], "of all": 1}
     if measured:
         seen = rng.random((n, N_GENES)) < 0.7
         seen[np.arange(n), gene_B] = True
@@ -63,6 +66,29 @@ def test_a_batch_comes_back_whatever_its_order(seed: int, measured: bool, order:
     names = [name for batch in batches for name in batch["name"]]  # pyright: ignore[reportGeneralTypeIssues]
     assert again["name"] == [names[row] for row in rows]
     assert again["graph"].shape == (2, 7)
+    assert torch.equal(again["covariates"]["donor"], torch.cat([batch["donor"] for batch in batches])[rows])  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+class Pairs(NamedTuple):
+    x: Tensor
+    y: Tensor
+    gene: Tensor
+
+
+BY_NAME: dict[str, str | int] = {"before": "x", "perturbation": "gene", "after": "y"}
+
+
+@pytest.mark.parametrize("fields", [{"before": 0, "perturbation": 2, "after": 1}, BY_NAME])
+def test_a_named_tuple_is_read_by_names_and_by_positions(fields: dict[str, str | int]):
+    values = batch_of(5, 0)
+    batch = Pairs(*(cast("Tensor", values[name]) for name in Pairs._fields))
+    pairs = LoaderPairs([batch], BatchFields.of(fields))
+    assert dict(pairs.fields.present) == BY_NAME
+    few = next(pairs.pairs(batch_size=5, seed=0))
+    again = pairs.batch_of(few.rows(np.arange(5)[::-1].copy()))
+    assert isinstance(again, Pairs)
+    assert torch.equal(again.x, batch.x.flip(0))
+    assert pairs.beside(few) == {}
 
 
 def test_dtypes_are_kept_and_floats_follow_the_precision_asked_for():

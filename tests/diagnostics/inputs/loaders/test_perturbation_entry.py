@@ -44,6 +44,19 @@ def test_what_is_written_is_read_again(perturbed_BG: np.ndarray, form: str, sign
     assert entry.most_perturbed == {"numbers": 1, "slots": 2}.get(form)
 
 
+@given(perturbed_BG=perturbed(), controls=st.integers(0, 3))
+def test_a_mask_over_perturbations_has_its_control_on_where_nothing_is_perturbed(
+    perturbed_BG: np.ndarray, controls: int
+):
+    targets = (3, 1, -1, 4, 0, 2)
+    perturbed_BG[:controls] = False
+    value_BC = np.stack([perturbed_BG[:, gene] if gene >= 0 else ~perturbed_BG.any(axis=1) for gene in targets], axis=1)
+    entry = PerturbationEntry.of(value_BC.astype(np.float32), N_GENES, targets)
+    found_BG, dose_BG = entry.read(value_BC.astype(np.float32), None)
+    assert (found_BG == perturbed_BG).all()
+    assert (entry.written(found_BG, dose_BG) == value_BC).all()
+
+
 @given(perturbed_BG=perturbed())
 def test_numbers_of_perturbations_go_by_their_targets(perturbed_BG: np.ndarray):
     targets = (-1, 3, 1, 4, 0, 2)

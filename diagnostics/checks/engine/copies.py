@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpcp.model.torch_seed import seed_torch
+from gpcp.model.torch_seed import SEED_LIMIT, seed_torch
 
 _DEPTH = 6
 

@@ -41,8 +41,8 @@ def made() -> EmbeddedCensus:
 
 @cache
 def census() -> CensusCells:
-    """Chunks of 8 and I/O batches of 64, so that a pass has several of each."""
-    return CensusCells(uri=made().summary.path, shuffle_chunk=8, io_batch_size=64)
+    """Chunks of 8 and I/O batches of 96, so that a pass has several of each."""
+    return CensusCells(uri=made().summary.path, shuffle_chunk=8, io_batch_size=96)
 
 
 @cache

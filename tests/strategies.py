@@ -2,9 +2,12 @@
 
 The corners that break code are drawn often: one gene, no cell, a cell with nothing measured, a pair with nothing
 told, a pair with everything measured told. Magnitudes stay below ``LARGEST``, so that differences stay finite.
+
+A strategy is made once for each size: Hypothesis looks a new one through before its first draw, which costs as much.
 """
 
 from collections.abc import Collection
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -28,35 +31,63 @@ SPECIES = ("", "MUS", "DAR")
 WORDS = ("T cell", "B cell", "K562", "")
 
 
+@cache
 def gene_ids() -> st.SearchStrategy[str]:
     """Ensembl gene ids without version, of several species."""
     number = st.integers(0, 10**11 - 1)
     return st.builds(lambda species, n: f"ENS{species}G{n:011d}", st.sampled_from(SPECIES), number)
 
 
+@cache
 def vocabs(*, min_genes: int = 1, max_genes: int = MOST_GENES) -> st.SearchStrategy[GeneVocab]:
     """Vocabularies of distinct genes in no particular order."""
     ids = st.lists(gene_ids(), min_size=min_genes, max_size=max_genes, unique=True)
     return ids.map(lambda genes: GeneVocab(feature_id=tuple(genes)))
 
 
+@cache
 def values(n_rows: int, n_genes: int) -> st.SearchStrategy[NDArray[np.float32]]:
     """Finite float32 (rows, genes), negative ones and zeros too."""
     bound = float(np.float32(LARGEST))
     return hnp.arrays(np.float32, (n_rows, n_genes), elements=st.floats(-bound, bound, width=32))
 
 
+@cache
 def adjectives(n_rows: int, n_genes: int) -> st.SearchStrategy[NDArray[np.bool_]]:
     """Bool (rows, genes), each row all True, all False or anything."""
-    row = st.one_of(
-        st.just([True] * n_genes),
-        st.just([False] * n_genes),
-        st.lists(st.booleans(), min_size=n_genes, max_size=n_genes),
-    )
+    # A row is drawn as one number, whose bits are its genes.
+    everything, anything = 2**n_genes - 1, st.integers(0, 2**n_genes - 1)
+    row = st.one_of(st.just(everything), st.just(0), anything, anything.map(lambda bits: everything - bits))
+    bit_G = np.arange(n_genes)
     rows = st.lists(row, min_size=n_rows, max_size=n_rows)
-    return rows.map(lambda drawn: np.array(drawn, dtype=np.bool_).reshape(n_rows, n_genes))
+    return rows.map(lambda drawn: (np.array(drawn, dtype=np.int64).reshape(n_rows, 1) >> bit_G & 1).astype(np.bool_))
 
 
+@cache
+def labels(n_rows: int) -> st.SearchStrategy[list[str]]:
+    """A word for each row."""
+    return st.lists(st.sampled_from(WORDS), min_size=n_rows, max_size=n_rows)
+
+
+@cache
+def integers(n_rows: int, largest: int) -> st.SearchStrategy[NDArray[np.int32]]:
+    """Int32 (rows,) of 0 .. largest."""
+    return hnp.arrays(np.int32, n_rows, elements=st.integers(0, largest))
+
+
+@cache
+def totals(n_rows: int) -> st.SearchStrategy[NDArray[np.float64] | None]:
+    """Sums of cells, float64 (rows,), or none."""
+    return st.one_of(st.none(), hnp.arrays(np.float64, n_rows, elements=st.floats(0, LARGEST)))
+
+
+@cache
+def covariate_names() -> st.SearchStrategy[list[str]]:
+    """Any of the covariates."""
+    return st.lists(st.sampled_from(COVARIATES), unique=True)
+
+
+@cache
 def ids(n_rows: int) -> st.SearchStrategy[NDArray[np.int64]]:
     """Distinct names of cells, int64 (rows,)."""
     return hnp.arrays(np.int64, n_rows, elements=st.integers(0, 2**40), unique=True)
@@ -70,14 +101,13 @@ def cell_batches(
     known = draw(vocabs()) if vocab is None else vocab
     n_cells = draw(st.integers(min_cells, max_cells))
     measured_BG = draw(adjectives(n_cells, len(known)))
-    names = draw(st.lists(st.sampled_from(COVARIATES), unique=True))
-    words = st.lists(st.sampled_from(WORDS), min_size=n_cells, max_size=n_cells)
+    names = draw(covariate_names())
     return CellBatch(
         vocab=known,
         expression_BG=np.where(measured_BG, draw(values(n_cells, len(known))), np.float32(0)),
         measured_BG=measured_BG,
         cell_id_B=draw(ids(n_cells)),
-        covariates={name: np.array(draw(words), dtype=np.str_) for name in names},
+        covariates={name: np.array(draw(labels(n_cells)), dtype=np.str_) for name in names},
     )
 
 
@@ -94,12 +124,10 @@ def sparse_cells(
     known = draw(vocabs()) if vocab is None else vocab
     n_cells, n_sets = draw(st.integers(min_cells, max_cells)), draw(st.integers(1, 3))
     measured_SG = draw(adjectives(n_sets, len(known)))
-    set_B = draw(hnp.arrays(np.int32, n_cells, elements=st.integers(0, n_sets - 1)))
+    set_B = draw(integers(n_cells, n_sets - 1))
     value_BG = np.where(measured_SG[set_B], draw(values(n_cells, len(known))), np.float32(0))
-    names = draw(st.lists(st.sampled_from(COVARIATES), unique=True)) if covariates is None else covariates
-    words = np.array(WORDS)
-    codes = hnp.arrays(np.int32, n_cells, elements=st.integers(0, len(WORDS) - 1))
-    totals = hnp.arrays(np.float64, n_cells, elements=st.floats(0, LARGEST))
+    names = draw(covariate_names()) if covariates is None else covariates
+    codes = integers(n_cells, len(WORDS) - 1)
     stored = draw(adjectives(n_cells, len(known))) | (value_BG != 0)
     row, gene = np.nonzero(stored)
     indptr = np.concatenate([[0], np.cumsum(stored.sum(axis=1))]).astype(np.int32)
@@ -110,8 +138,8 @@ def sparse_cells(
             cell_id_B=draw(ids(n_cells)),
             measured_SG=measured_SG,
             set_B=set_B,
-            covariates={name: Labels(names=words, code_B=draw(codes)) for name in names},
-            total_B=draw(st.one_of(st.none(), totals)),
+            covariates={name: Labels(names=np.array(WORDS), code_B=draw(codes)) for name in names},
+            total_B=draw(totals(n_cells)),
         ),
         value_BG=cast("SparseValues", sp.csr_array(parts, shape=value_BG.shape)),
     )

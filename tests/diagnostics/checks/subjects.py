@@ -118,8 +118,10 @@ def subject(model: nn.Module | None = None, *, n_genes: int = 8, **parts: Any) -
     return Subject(**{**fields, **parts})
 
 
-def transformer(name: str = "default", n_genes: int = 8) -> GenePerturbationTransformer:
-    return GenePerturbationTransformer(preset(name, n_genes), seed=0)
+def transformer(name: str = "default", n_genes: int = 8, *, whole: bool = False) -> GenePerturbationTransformer:
+    """A preset; all of its decoder's blocks and rounds, or one, which has every kind of layer."""
+    config = preset(name, n_genes)
+    return GenePerturbationTransformer(config if whole else replace(config, n_decoder_blocks=1, n_rounds=1), seed=0)
 
 
 def report(asked: Subject, *only: str, seed: int = 0) -> Report:

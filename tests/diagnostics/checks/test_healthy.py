@@ -63,12 +63,12 @@ def rightly(head: str, value: str) -> list[str]:
 def test_the_presets_fail_what_their_architecture_cannot_do_and_nothing_else(name: str, measured: str):
     pairs = pairs_of(12) if measured == "all" else PartlyMeasured(pairs_of(12))
     expected = SEED if name == "seed" else set[str]()
-    model = transformer(name, 12)
+    model = transformer(name, 12, whole=True)
     assert set(failures(subject(model, pairs=pairs))) == {f"architecture.{one}" for one in expected}
 
 
 def test_the_seeds_diagnosis_is_the_path_that_is_missing():
-    diagnosis = report(subject(transformer("seed", 12), n_genes=12)).diagnosis
+    diagnosis = report(subject(transformer("seed", 12, whole=True), n_genes=12)).diagnosis
     assert diagnosis is not None
     assert (diagnosis.name, diagnosis.cause) == ("architecture.perturbation_reaches_others", "architecture")
 

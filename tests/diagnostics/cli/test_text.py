@@ -83,7 +83,7 @@ def test_shares_and_intervals():
     assert text.plural(3, "seed") == "3 seeds"
 
 
-@given(st.text(max_size=80), st.integers(min_value=8, max_value=40))
+@given(st.text("ab é\t\n", max_size=80), st.integers(min_value=8, max_value=40))
 def test_a_cut_text_is_one_line_of_at_most_so_many_characters(words: str, longest: int):
     shown = text.cut(words, longest)
     assert len(shown) <= longest

@@ -35,7 +35,7 @@ def test_a_choice_itself_is_always_named_first(choices: list[str], data: st.Data
     assert nearest(name, choices).removeprefix("nearest: ").split(", ")[0] == name
 
 
-@given(st.text(max_size=8), st.lists(NAMES, unique=True), st.integers(1, 4))
+@given(st.text("abcdefgh_ É\n", max_size=8), st.lists(NAMES, unique=True), st.integers(1, 4))
 def test_the_hint_is_one_line_and_bounded(name: str, choices: list[str], n: int):
     hint = nearest(name, choices, n=n)
     assert "\n" not in hint

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from gpcp.core.random import generator
 
-keys = st.lists(st.one_of(st.integers(-5, 2**70), st.text(max_size=3)), max_size=4).map(tuple)
+keys = st.lists(st.one_of(st.integers(-5, 2**70), st.text("a0 é\x00", max_size=3)), max_size=4).map(tuple)
 
 
 @given(keys)

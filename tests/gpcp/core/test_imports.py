@@ -104,7 +104,7 @@ def test_what_needs_an_extra_says_so_from_python(code: str, message: str):
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
-        (["sweep", "--source", "synthetic:scale_free/6"], "sweep"),
+        pytest.param(["sweep", "--source", "synthetic:scale_free/6"], "sweep", marks=pytest.mark.slow),
         (["audit", "--source", "census:2025-11-08"], "census"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value,

@@ -14,10 +14,11 @@ from hypothesis.extra import numpy as arrays
 from gpcp.core.files import to_json
 from gpcp.core.intervals import Interval
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+TEXTS = st.text('a"\\é\n\x00', max_size=8)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(TEXTS, inner),
     max_leaves=9,
 )
 

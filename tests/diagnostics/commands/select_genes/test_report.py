@@ -55,14 +55,14 @@ def test_the_first_genes_are_shown_with_their_numbers():
     assert [panel.feature_id[token] for token in ranked(panel, "first")] == [*panel.feature_id]
 
 
-@settings(max_examples=5)
+@settings(max_examples=2)
 @given(found=statistics(), kept=st.integers(0, 2))
 def test_any_panel_can_be_drawn(found: GeneStatistics, kept: int, folder: Path):
     draw(folder / "panel.png", found, panel_of(found, kept), min_measured=0.5, min_expressed=0.01)
     assert (folder / "panel.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("counts", [[(0, 0)] * 3, [(5, 0)] * 3, [(5, 5)] * 3, [(5, 1), (4, 1), (0, 0)]])
+@pytest.mark.parametrize("counts", [[(0, 0)] * 3, [(5, 5)] * 3])
 def test_a_figure_of_nothing_much(counts: list[tuple[int, int]], folder: Path):
     found = statistics_of(counts, n_cells=5)
     draw(folder / "panel.svg", found, panel_of(found, 1))

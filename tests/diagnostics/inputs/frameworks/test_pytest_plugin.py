@@ -4,7 +4,12 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
 
 from tests.source_tree import REPO
 
@@ -38,6 +43,7 @@ def test_my_model(assert_healthy, healthy):
 """
 
 
+@pytest.mark.slow
 def test_a_healthy_model_passes_and_another_fails_with_its_diagnosis(tmp_path: Path):
     (tmp_path / "test_mine.py").write_text(TESTS, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", PLUGIN, str(tmp_path)]
@@ -48,6 +54,21 @@ def test_a_healthy_model_passes_and_another_fails_with_its_diagnosis(tmp_path: P
     assert "test_my_model[False] FAILED" in done.stdout
     assert "architecture.gradients" in done.stdout
     assert "-> " in done.stdout
+
+
+def test_the_fixture_fails_with_the_diagnosis_and_gives_the_report_where_there_is_none(
+    pytestconfig: pytest.Config, request: pytest.FixtureRequest
+):
+    if not pytestconfig.pluginmanager.has_plugin(PLUGIN) and not pytestconfig.pluginmanager.has_plugin("gpcp"):
+        pytest.skip("the library is not installed")
+    healthy: Callable[..., Any] = request.getfixturevalue("assert_healthy")
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=(64, 3)).astype(np.float32)
+    perturbed = np.eye(3, dtype=np.float32)[rng.integers(3, size=64)]
+    asked = {"fields": {"before": 0, "perturbation": 1, "after": 2}, "only": ["data.change"]}
+    assert healthy(None, [(before, perturbed, before - 1)] * 2, **asked).diagnosis is None
+    with pytest.raises(pytest.fail.Exception, match=r"(?s)GP116 data\.change: .+\n-> "):
+        healthy(None, [(before, perturbed, before)] * 2, **asked)
 
 
 def test_pytest_finds_it_where_the_library_is_installed():

@@ -1,6 +1,5 @@
 """What every test shares: Hypothesis profiles, one thread for each worker, and the real data where it lies."""
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -33,12 +32,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     text = collection_path.read_text(encoding="utf-8")
     without = "slow" not in text if asked == "slow" else "\npytestmark = pytest.mark.slow\n" in text
     return True if without else None
-
-
-def pytest_collection_finish() -> None:
-    """What is imported by now stays: no look for garbage, or for who refers to an object, goes through it again."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -174,6 +174,7 @@ def test_what_is_ignored_is_not_asked_and_the_reason_is_kept():
         ignored(["loss.finit"])
 
 
+@pytest.mark.slow
 def test_the_order_is_not_that_of_the_imports():
     code = (
         "import diagnostics.checks.architecture.outputs, diagnostics.checks.architecture.paths\n"

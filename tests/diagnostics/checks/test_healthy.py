@@ -58,7 +58,7 @@ def rightly(head: str, value: str) -> list[str]:
     return ["architecture.identity"] * nameless + ["architecture.rank"] * on_a_line
 
 
-@pytest.mark.parametrize("measured", ["all", "some"])
+@pytest.mark.parametrize("measured", [pytest.param("all", marks=pytest.mark.slow), "some"])
 @pytest.mark.parametrize("name", ["default", "seed", "seed_perturbed"])
 def test_the_presets_fail_what_their_architecture_cannot_do_and_nothing_else(name: str, measured: str):
     pairs = pairs_of(12) if measured == "all" else PartlyMeasured(pairs_of(12))
@@ -83,8 +83,14 @@ def test_every_combination_of_the_models_parts(head: str, value: str, form: str,
     assert failures(subject(model, pairs=pairs), "architecture", "optimiser.gradients") == rightly(head, value)
 
 
-@pytest.mark.parametrize("head", [name for name in HEADS if gives_distribution(name)])
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    ("head", "objective"),
+    [
+        # The likelihood of one head is met by what is fast; the slow rest is all of them.
+        pytest.param(head, objective, marks=[pytest.mark.slow] * ((head, objective) != ("gaussian", "likelihood")))
+        for head, objective in product(filter(gives_distribution, HEADS), OBJECTIVES)
+    ],
+)
 def test_a_head_that_gives_a_distribution_as_fit_trains_it(head: str, objective: Objective):
     model = GenePerturbationTransformer(ModelConfig(n_genes=6, width=16, head=head), seed=0)
     asked = fitted_subject(model, pairs_of(6), FitConfig(objective=objective, batch_size=64))
@@ -105,7 +111,7 @@ def test_a_likelihood_s_step_that_turns_the_gradient_is_found():
     assert failures(replace(asked, training_step=turned)) != []
 
 
-@pytest.mark.parametrize("n_genes", [2, 3, 4])
+@pytest.mark.parametrize("n_genes", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4))])
 @pytest.mark.parametrize("name", ["default", "seed_perturbed"])
 def test_a_few_genes(n_genes: int, name: str):
     assert failures(subject(transformer(name, n_genes), n_genes=n_genes)) == []

@@ -35,8 +35,15 @@ def stat(regime: Regime, pairs: PairBatch) -> NDArray[np.float64]:
     return classical(regime, pairs, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("name", BASELINES)
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize(
+    ("name", "regime"),
+    [
+        # Forests are slow in every regime alike.
+        pytest.param(name, regime, marks=[pytest.mark.slow] * (name == "genie3" and regime != REGIMES[0]))
+        for name in BASELINES
+        for regime in REGIMES
+    ],
+)
 def test_every_baseline_beats_chance_on_the_skeleton(name: str, regime: Regime) -> None:
     of = world("erdos_renyi/8", seed=1)
     pairs = sample(of, regime, 800)

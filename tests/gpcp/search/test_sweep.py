@@ -20,7 +20,7 @@ def _content(result: SweepResult) -> list[object]:
     return [(row.slot, row.values, row.outcome, row.loss_R) for row in result.rows]
 
 
-@pytest.mark.parametrize("after", [1, 4, 8])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_sweep_that_was_interrupted_ends_like_one_that_was_not(tmp_path: Path, after: int):
     whole = swept(tmp_path / "whole.journal")
     n_done = 0
@@ -92,6 +92,7 @@ def test_what_cannot_be_trained_is_recorded_and_the_others_go_on(tmp_path: Path)
     assert outcomes[200_000_000_000_000].error
 
 
+@pytest.mark.slow
 def test_a_rate_that_wins_nothing_is_given_up_after_one_seed_and_a_worse_one_after_three(tmp_path: Path):
     first = [{"learning_rate": rate} for rate in (3e-2, 1e-7, 6e-3)]
     config = SweepConfig(n_trials=3, n_seeds=4, n_epochs=3, epoch_pairs=1_000)

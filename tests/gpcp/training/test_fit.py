@@ -69,6 +69,7 @@ def trained(config: FitConfig = CONFIG, **options: object) -> tuple[GenePerturba
     return model, fit(model, ChainPairs(70), config, held_out=held_out(), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_it_learns_a_chain() -> None:
     model = GenePerturbationTransformer(replace(SMALL, dropout=0.0))
     config = replace(CONFIG, n_steps=300, evaluate_every=100)

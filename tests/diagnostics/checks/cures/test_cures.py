@@ -88,6 +88,7 @@ def helping(found: dict[str, CureResult]) -> list[str]:
 UNCLIPPED = "gradients as they are added up"
 
 
+@pytest.mark.slow
 def test_gradients_clipped_to_nothing_are_cured():
     asked = with_step(
         perceptron(make_optimizer=descent), lambda model: nn.utils.clip_grad_norm_(model.parameters(), 1e-6)
@@ -115,6 +116,7 @@ def test_dropout_of_nearly_everything_is_cured(share: float):
     assert (helping(found)[:1] == ["no dropout"]) == (share > 0)
 
 
+@pytest.mark.slow
 def test_dropout_by_a_function_is_found_as_well():
     class Dropped(nn.Module):
         def forward(self, value: Tensor) -> Tensor:
@@ -173,6 +175,7 @@ def test_half_precision_is_undone_and_put_back():
         assert torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.slow
 def test_parameters_in_half_precision_are_cast_within_and_back():
     model = made(lambda: Mlp(8)).bfloat16()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -232,6 +235,7 @@ def test_nothing_is_tried_on_what_passes_or_is_not_there():
     assert diagnose(perceptron(loss=lambda p, a, s: (p - a).sum()), only=("loss",)).cures == ()
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_put_back():
     asked = perceptron(make_optimizer=adamw)
     assert asked.model is not None

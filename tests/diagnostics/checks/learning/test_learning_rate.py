@@ -34,7 +34,7 @@ def perceptron(rate: float = 3e-3, *, seed: int = 0, **parts) -> Subject:
 
 
 @pytest.mark.parametrize("rate", [1e-7, 1e-6, 10.0])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_rate_that_is_decades_off_is_blamed_and_another_named(rate: float, seed: int):
     result = found(perceptron(rate, seed=seed), NAME)
     assert (result.outcome, result.cause) == ("fail", "optimiser")
@@ -44,7 +44,7 @@ def test_a_rate_that_is_decades_off_is_blamed_and_another_named(rate: float, see
 
 
 @pytest.mark.parametrize("rate", [1e-3, 3e-3, 1e-2])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_usual_rates_are_not_blamed(rate: float, seed: int):
     assert found(perceptron(rate, seed=seed), NAME).outcome in ("pass", "inconclusive")
 

@@ -39,7 +39,7 @@ class Blind(nn.Module):
 
 
 @pytest.mark.parametrize("make", [Pooled, Blind])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_models_that_cannot_distinguish_pairs_are_found(make, seed: int):
     pairs = pairs_of("erdos_renyi/20", "matched", seed=seed, n_perturbed=(1, 5))
     result = found(subject(made(make, seed=seed), pairs=pairs), NAME)

@@ -170,7 +170,7 @@ def accumulated(every: int, *, clear: bool = True) -> TrainingStep:
     return step
 
 
-@pytest.mark.parametrize("every", [2, 8])
+@pytest.mark.parametrize("every", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_gradients_may_be_accumulated_on_purpose(every: int):
     assert failures(asked_of(lambda: Mlp(8), accumulated(every))) == []
     assert failures(asked_of(lambda: Mlp(8), accumulated(every, clear=False))) == ["optimiser.cleared"]
@@ -255,15 +255,15 @@ def scheduled(make: Callable[[torch.optim.Optimizer], Any], **parts: Any) -> Sub
 
 
 KINDS = torch.optim.lr_scheduler
-ENDING: list[tuple[Callable[[torch.optim.Optimizer], Any], str, str]] = [
+ENDING: list[Any] = [
     (lambda one: KINDS.LambdaLR(one, lambda n: min(n / 10, max(0.0, (100 - n) / 90))), "fail", "after 100 steps"),
-    (lambda one: KINDS.PolynomialLR(one, total_iters=80), "fail", "after 80 steps"),
+    pytest.param(lambda one: KINDS.PolynomialLR(one, total_iters=80), "fail", "after 80 steps", marks=pytest.mark.slow),
     (lambda one: KINDS.ExponentialLR(one, 0.9), "fail", "less than 10%"),
     (lambda one: KINDS.LambdaLR(one, lambda n: max(0.0, 1 - n / 2000)), "pass", "after 1981 steps"),
     (lambda one: KINDS.OneCycleLR(one, 0.01, total_steps=100), "pass", "as it is declared"),
-    (lambda one: KINDS.CosineAnnealingLR(one, 100), "pass", ""),
+    pytest.param(lambda one: KINDS.CosineAnnealingLR(one, 100), "pass", "", marks=pytest.mark.slow),
     (lambda one: KINDS.CosineAnnealingWarmRestarts(one, 16), "pass", ""),
-    (lambda one: KINDS.LambdaLR(one, lambda n: min(1.0, n / 1000)), "pass", ""),
+    pytest.param(lambda one: KINDS.LambdaLR(one, lambda n: min(1.0, n / 1000)), "pass", "", marks=pytest.mark.slow),
 ]
 
 

@@ -80,6 +80,7 @@ def test_the_exponents_are_those_of_theory():
     assert KEEPS < everything["second", "changes"] < 1
 
 
+@pytest.mark.slow
 def test_the_librarys_own_model_needs_no_factory_and_others_do():
     result = found(subject(transformer("default", 8), pairs=PAIRS), NAME)
     assert result.outcome in ("pass", "fail")

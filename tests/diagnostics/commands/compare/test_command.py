@@ -79,6 +79,7 @@ def test_heads_that_give_a_distribution_are_trained_by_likelihood_unless_it_is_s
     assert {(one["model"]["skip"], one["fit"]["gradient_clip"]) for one in configurations} == {(False, None)}
 
 
+@pytest.mark.slow
 def test_value_embeddings_and_query_forms(tmp_path: Path):
     content = asked(tmp_path / "a", "--value-embeddings", "product", "concatenation", "--regime", "counterfactual")
     assert content["part"] == "value_embedding"

@@ -195,6 +195,7 @@ def test_a_check_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "*Fix*" in out
 
 
+@pytest.mark.slow
 def test_cures_are_tried_after_a_failure_and_shown(
     models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

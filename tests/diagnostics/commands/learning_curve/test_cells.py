@@ -24,6 +24,7 @@ def words(folder: Path, *more: str) -> list[str]:
     return [*source, *small, "--workers", "1", "--quiet", "--out", str(folder / "out"), *more]
 
 
+@pytest.mark.slow
 def test_the_command_on_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(words(tmp_path)) == 0
     shown = capsys.readouterr().out

@@ -64,6 +64,7 @@ def test_no_cell_is_on_both_sides_and_the_graph_comes_from_training_cells(tmp_pa
     assert edges == {(0, 1), (2, 3), (4, 5)}
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_says_that_it_is_not_causal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     options = [

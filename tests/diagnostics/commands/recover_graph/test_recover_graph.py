@@ -102,6 +102,7 @@ def test_finished_runs_are_kept_and_the_same_seed_gives_the_same_numbers(
     assert {key: fresh[key] for key in same} == {key: known[key] for key in same}
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_result(
     ran: tuple[Path, dict[str, Any], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

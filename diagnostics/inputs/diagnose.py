@@ -30,6 +30,7 @@ def diagnose(
     loss: Callable[..., Any] | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     training_step: UsersStep | None = None,
+    objective: UsersStep | None = None,
     on_epoch: AfterEpoch | None = None,
     of_width: OfWidth | None = None,
     n_epochs: int | None = None,
@@ -77,6 +78,9 @@ def diagnose(
         One whole update, which gives the loss: a function of ``(batch)``, of ``(model, batch)`` or of ``(model,
         optimizer, batch)``, a batch being one of the loader's. One that closes over its model or its optimiser works
         as well: give those very objects.
+    objective : callable, optional
+        In place of a training step: ``(batch)`` or ``(model, batch) -> scalar``, what the optimiser lowers where it is
+        not ``loss`` of the prediction, such as a likelihood, a VAE's bound, an energy distance, MMD or a Sinkhorn loss.
     on_epoch : callable, optional
         ``() -> None``: what the loop runs after each epoch, such as a schedule's step or a validation.
         It is called some dozen times on trial: leave out of it what writes files.
@@ -142,8 +146,8 @@ def diagnose(
         model=None if whole is not None else cast("nn.Module | None", model), pairs=pairs, fields=fields,
         predict=predict, loss=loss, optimizer=own.optimizer if optimizer is None else optimizer,
         training_step=own.training_step if training_step is None else training_step,
-        on_epoch=own.on_epoch if on_epoch is None else on_epoch, n_epochs=n_epochs, of_width=of_width,
-        forward=forward, held_out=own.held_out if held_out is None else held_out, intent=intent, given=given,
+        objective=objective, on_epoch=own.on_epoch if on_epoch is None else on_epoch, n_epochs=n_epochs,
+        of_width=of_width, forward=forward, held_out=own.held_out if held_out is None else held_out, intent=intent, given=given,
         genes=genes, targets=targets,
     )  # fmt: skip
     if whole is not None:

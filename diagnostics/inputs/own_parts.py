@@ -33,6 +33,7 @@ class OwnParts:
     loss: Callable[..., Any] | None = None
     optimizer: torch.optim.Optimizer | None = None
     training_step: UsersStep | None = None
+    objective: UsersStep | None = None
     on_epoch: AfterEpoch | None = None
     of_width: OfWidth | None = None
     n_epochs: int | None = None

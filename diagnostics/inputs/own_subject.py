@@ -49,10 +49,35 @@ def subject_of(parts: OwnParts) -> Subject:
             raise InputError(f"{name}= is for a loader of yours, and the pairs are none: leave it out")
         if held_out is not None and not isinstance(held_out, PairSource):
             raise InputError("held_out is a loader and pairs is a source of pairs: give two of one kind")
-        return _of_source(parts, pairs, held_out)
+        return _of_source(_with_step(parts), pairs, held_out)
     if parts.forward is not None:
         raise InputError("forward= is for pairs of this library: with a loader of yours give predict=")
-    return _of_loader(parts, _loader(pairs), None if held_out is None else _loader(held_out))
+    return _of_loader(_with_step(parts), _loader(pairs), None if held_out is None else _loader(held_out))
+
+
+def _with_step(parts: OwnParts) -> OwnParts:
+    """The parts with a training step that lowers their objective, where they have one."""
+    objective, optimizer = parts.objective, parts.optimizer
+    if objective is None:
+        return parts
+    if parts.training_step is not None:
+        raise InputError("objective= and training_step= are given: a step lowers what it lowers, leave one out")
+    if optimizer is None:
+        raise InputError("objective= is given without an optimiser that lowers it: give optimizer= too")
+    asks = len(inspect.signature(objective).parameters) > 1
+
+    def step(model: nn.Module, batch: object) -> float:
+        optimizer.zero_grad()
+        value = scalar_of(objective(model, batch) if asks else objective(batch), "objective")
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            raise InputError(
+                "objective gives a number without a gradient: return the tensor itself, not its .item() or .detach()"
+            )
+        value.backward()  # pyright: ignore[reportUnknownMemberType]
+        optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+        return float(value.detach())
+
+    return replace(parts, training_step=step)
 
 
 def _of_source(parts: OwnParts, pairs: PairSource | None, held_out: PairSource | None) -> Subject:

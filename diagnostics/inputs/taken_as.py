@@ -30,6 +30,8 @@ def taken_as(parts: OwnParts, pairs: LoaderPairs, intent: Intent, *, held_out: L
     if intent.set_size > 1:
         found["cells"] = f"in sets of {intent.set_size}"
     found["loss"] = "as given" if parts.loss is not None else "none given: mean squared error"
+    if parts.objective is not None:
+        found["objective"] = "as given: training lowers it, and not the loss"
     return found
 
 

@@ -62,6 +62,35 @@ def test_a_healthy_step_of_any_arity_passes_and_is_put_back(
     assert not optimizer.state
 
 
+def lowered(model: nn.Module, batch: PairBatch) -> torch.Tensor:
+    """A Laplace likelihood: not the squared error that is reported."""
+    asked, after_BL = model_batch(batch)
+    return (model(asked) - after_BL).abs()[asked.scored_BL].mean()
+
+
+def test_an_objective_apart_from_the_loss_makes_the_step() -> None:
+    model, optimizer = parts()
+    report = diagnose(
+        model, PAIRS, loss=masked_loss, optimizer=optimizer, objective=lowered, only=["optimiser", "GP210"]
+    )
+    assert report.diagnosis is None, report.text()
+    assert [one.outcome for one in report.results if one.code == "GP210"] == ["pass"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"optimizer": None}, "optimizer= too"),
+        ({"training_step": update}, "leave one out"),
+        ({"objective": lambda model, batch: lowered(model, batch).item()}, "without a gradient"),
+    ],
+)
+def test_an_objective_that_cannot_be_lowered_is_refused(given: dict[str, object], words: str) -> None:
+    model, optimizer = parts()
+    with pytest.raises(InputError, match=words):
+        diagnose(model, PAIRS, **({"optimizer": optimizer, "objective": lowered} | given), only=["optimiser"])  # pyright: ignore
+
+
 def test_a_step_that_never_clears_is_named() -> None:
     model, optimizer = parts()
     report = diagnose(

@@ -14,7 +14,6 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from diagnostics.checks.cures.tried import cures_tried
-from diagnostics.checks.engine.answers import as_it_is
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.intent import NotExpressibleError
 from diagnostics.checks.engine.probe import Probe
@@ -31,7 +30,7 @@ _FILES = {
         *("collation", "step_inputs", "passes", "contents", "pairs.missing", "pairs.beside", "pairs.cells"),
         *("gene_shares", "pairs.given", "pairs.labels", "held_out.held_out", "signal", "relations"),
     ),
-    "loss": ("loss", "directions", "in_the_step", "set_floor"),
+    "loss": ("torch_functions", "loss", "directions", "in_the_step", "set_floor"),
     "architecture": (
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "frozen", "in_place", "outputs"),
         *("distinguishes_genes", "sets"),
@@ -136,7 +135,6 @@ def run_checks(
         As in :func:`diagnostics.inputs.diagnose.diagnose`.
     """
     reasons = ignored(ignore)
-    as_it_is(probe)
     statistical = frozenset(check.name for check in checks if check.kind == "statistical")
     results: list[CheckResult] = []
     not_asked: set[str] = set()

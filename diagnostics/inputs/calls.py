@@ -5,17 +5,17 @@ is kept in words, for the report.
 """
 
 import inspect
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast, final
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from diagnostics.checks.engine.subject import Loss
-from diagnostics.checks.engine.weights import modes_kept
+from diagnostics.checks.engine.weights import modes_kept, weights_held
+from diagnostics.inputs.held_modules import answering_as, called_with_its_own, in_place_of, others_of_its_kind
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry, Step, read, steps_of
 from gpcp.core.errors import InputError
 
@@ -33,10 +33,13 @@ class Asking:
     ask : callable
     summary : str
         In words, as it would be written.
+    as_used : callable, optional
+        As the trained model is used, where that may be with other weights than its own.
     """
 
     ask: Ask
     summary: str
+    as_used: Ask | None = None
 
 
 def asking_of(model: nn.Module, predict: Callable[..., Any] | None, fields: BatchFields, batch: object) -> Asking:
@@ -73,69 +76,28 @@ def asking_of(model: nn.Module, predict: Callable[..., Any] | None, fields: Batc
 
 def _given(model: nn.Module, predict: Callable[..., Any]) -> Asking:
     if len([one for one in _arguments(predict) if one.default is one.empty]) >= 2:
-        return Asking(ask=predict, summary="predict(model, batch)")
 
-    averaged = [one for one in modules_of(predict) if one is not model and _same_kind(one, model)]
+        def of_two(asked: nn.Module, batch: object) -> object:
+            with weights_held(asked), called_with_its_own(asked):
+                return predict(asked, batch)
+
+        return Asking(ask=of_two, as_used=predict, summary="predict(model, batch)")
 
     def ask(asked: nn.Module, batch: object) -> object:
-        # Averaged weights follow those that are trained: what these can say is what is asked.
+        # Averaged weights, and the best so far, follow those that are trained: what these can say is what is asked.
         with ExitStack() as stack:
             stack.enter_context(in_place_of(model, asked))
-            for other in averaged:
-                stack.enter_context(_answering_as(other, model))
+            for other in others_of_its_kind(predict, model):
+                stack.enter_context(answering_as(other, model))
+            stack.enter_context(weights_held(model))
+            stack.enter_context(called_with_its_own(model))
             return predict(batch)
 
-    return Asking(ask=ask, summary="predict(batch)")
+    def as_used(asked: nn.Module, batch: object) -> object:
+        with in_place_of(model, asked):
+            return predict(batch)
 
-
-def modules_of(function: Callable[..., Any]) -> list[nn.Module]:
-    """Modules that a function of somebody's holds on to: in its closure, as its owner, or by a global name."""
-    inner = getattr(function, "__func__", function)
-    cells = [cell.cell_contents for cell in getattr(inner, "__closure__", None) or () if _is_filled(cell)]
-    names = getattr(getattr(inner, "__code__", None), "co_names", ())
-    known = getattr(inner, "__globals__", {})
-    found = [*cells, getattr(function, "__self__", None), *(known.get(name) for name in names)]
-    return [one for one in found if isinstance(one, nn.Module)]
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
-
-
-def _same_kind(one: nn.Module, model: nn.Module) -> bool:
-    inner = one.module if isinstance(one, AveragedModel) else one
-    return type(inner) is type(model) and set(inner.state_dict()) == set(model.state_dict())
-
-
-@contextmanager
-def _answering_as(averaged: nn.Module, model: nn.Module) -> Generator[None]:
-    """Within the block a module of averaged weights answers as the model does."""
-    inner = averaged.module if isinstance(averaged, AveragedModel) else averaged
-    own = inner.__dict__
-    object.__setattr__(inner, "__dict__", model.__dict__)
-    try:
-        yield
-    finally:
-        object.__setattr__(inner, "__dict__", own)
-
-
-@contextmanager
-def in_place_of(model: nn.Module, other: nn.Module) -> Generator[None]:
-    """Within the block the one module has the other's parameters, parts and mode, for code that holds on to it."""
-    if model is other:
-        yield
-        return
-    mine, others = model.__dict__, other.__dict__
-    object.__setattr__(model, "__dict__", others)
-    object.__setattr__(other, "__dict__", mine)
-    try:
-        yield
-    finally:
-        object.__setattr__(model, "__dict__", mine)
-        object.__setattr__(other, "__dict__", others)
+    return Asking(ask=ask, as_used=as_used, summary="predict(batch)")
 
 
 def _by_name(fields: BatchFields, batch: object, needed: list[str], known: list[str]) -> Asking | None:

@@ -147,8 +147,8 @@ def diagnose(
         predict=predict, loss=loss, optimizer=own.optimizer if optimizer is None else optimizer,
         training_step=own.training_step if training_step is None else training_step,
         objective=objective, on_epoch=own.on_epoch if on_epoch is None else on_epoch, n_epochs=n_epochs,
-        of_width=of_width, forward=forward, held_out=own.held_out if held_out is None else held_out, intent=intent, given=given,
-        genes=genes, targets=targets,
+        of_width=of_width, forward=forward, held_out=own.held_out if held_out is None else held_out, intent=intent,
+        given=given, genes=genes, targets=targets,
     )  # fmt: skip
     if whole is not None:
         name = parts.first_given(OwnParts.__slots__)

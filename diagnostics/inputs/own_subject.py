@@ -126,6 +126,9 @@ def _of_loader(parts: OwnParts, loader: Loader, unseen: Loader | None) -> Subjec
     asking = asking_of(parts.model, parts.predict, pairs.fields, pairs.first_batch)
     shown = {**subject.taken_as, "prediction": asking.summary}
     subject = replace(subject, model=parts.model, forward=_forward(pairs, asking), taken_as=shown)
+    if asking.as_used is not None:
+        used = Asking(ask=asking.as_used, summary=asking.summary)
+        subject = replace(subject, as_used=_forward(pairs, used))
     if parts.training_step is not None:
         subject = replace(subject, training_step=_step(parts.training_step, pairs, parts.optimizer))
     held = f"a batch of the loader, which holds {described(pairs.first_batch)}"

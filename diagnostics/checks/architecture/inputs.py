@@ -19,6 +19,7 @@ from diagnostics.checks.engine.batches import at, drawn_values, invented, set_be
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, as_risk, deviation, must_equal, must_move, verdict
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.learning.short_training import as_good_as_linear
 from diagnostics.results.check_result import CheckResult
 from gpcp.model.batch import ModelBatch
 
@@ -204,12 +205,20 @@ def reads_expression(probe: Probe) -> CheckResult:
     batch = invented(probe, "reads expression", p_perturbed=1 / 3)
     other = invented(probe, "other expression", p_perturbed=1 / 3)
     altered = set_before(batch, batch.measured_BL & ~batch.perturbed_BL, other.before_BL)
-    return must_move(
+    found = must_move(
         probe.most_moved(lambda model: deviation(probe.answer(batch, model), probe.answer(altered, model))),
         moves="predictions change with the expression of the cell before",
         stays="the predictions are the same whatever the cell before expresses",
         next_step="feed before_BL to the model, and look for a detour that drops it",
     )
+    return _unless_as_good(probe, found)
+
+
+def _unless_as_good(probe: Probe, found: CheckResult) -> CheckResult:
+    """A model of types of cells alone, say, need not read expression: a risk where it is as good as a linear fit."""
+    if found.outcome == "fail" and probe.subject.pairs is not None and as_good_as_linear(probe):
+        return as_risk(found, "on which the model is as good as a linear fit that reads it")
+    return found
 
 
 @check(
@@ -229,7 +238,9 @@ def reads_other_genes(probe: Probe) -> CheckResult:
     if found.outcome != "fail" or probe.subject.pairs is None:
         return found
     worth = worth_of_other_genes(probe.sample)
-    return found if worth > WORTH else as_risk(found, f"which are worth {worth:.1%} of the loss of a linear fit here")
+    if worth <= WORTH:
+        return as_risk(found, f"which are worth {worth:.1%} of the loss of a linear fit here")
+    return _unless_as_good(probe, found)
 
 
 @check(

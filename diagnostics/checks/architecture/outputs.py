@@ -8,7 +8,8 @@ from diagnostics.checks.engine.batches import invented
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import deviation, must_equal, verdict
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.engine.weights import scaled
+from diagnostics.checks.engine.weights import BATCH_NORMS, DROPOUTS, scaled
+from diagnostics.checks.learning.step_and_predict.sites import calls_of
 from diagnostics.results.check_result import CheckResult
 from gpcp.model.queries import QUERY_FORMS
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -75,6 +76,35 @@ def _shortfall(wanted: list[tuple[float, float]], reached: list[tuple[float, flo
         for (lo, hi), (lowest, highest) in zip(wanted, reached, strict=True)
     ]
     return max(missing)
+
+
+@check(
+    "GP333",
+    "architecture.last_layer",
+    "Are the predictions themselves left as they are, neither dropped nor normalised over the batch?",
+    cause="architecture", kind="exact", needs=("pairs", "model"),
+)  # fmt: skip
+def last_layer(probe: Probe) -> CheckResult:
+    """Whether a dropout, or a batch norm without a scale of its own, is the last that is called on a prediction."""
+    model = probe.exact_model
+    batch, _ = probe.exact(probe.few)
+    with calls_of(model) as calls:
+        probe.answer(batch, model)
+    # A part ends after what it holds: the last of those without parts made the answer of all around it.
+    inner = [one for one in calls.ended if not any(True for _ in one.module.children())]
+    last = inner[-1] if inner else None
+    n_scored = probe.few.after_BG.size
+    ends = last is not None and last.output is not None and last.output.numel() == n_scored
+    what = ""
+    if ends and last is not None and isinstance(last.module, DROPOUTS) and last.module.p > 0:
+        what = f"{type(last.module).__name__}({last.module.p:g}) is the last layer: in training predictions are dropped"
+    elif ends and last is not None and isinstance(last.module, BATCH_NORMS) and not last.module.affine:
+        what = f"{type(last.module).__name__} without a scale is the last layer: in training every gene has mean 0"
+    return verdict(
+        good=not what, message=what or "no dropout or batch norm stands after the last layer",
+        next_step="end in a linear layer: no dropout, norm or activation after it",
+        statistic=float(bool(what)), null=0.0, tolerance=0.0, n=n_scored,
+    )  # fmt: skip
 
 
 @check(

@@ -1,6 +1,7 @@
 """Checks of the pairs' contents: units, genes that never vary, entries that are always 0, copies of the target."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from diagnostics.checks.data.linear_fit import linear_fit
@@ -53,7 +54,7 @@ def units(probe: Probe) -> CheckResult:
             next_step="state which, and take one logarithm only", statistic=highest, n=len(probe.sample),
         )  # fmt: skip
     own = "a world's own units" if lowest < 0 else "logarithms"
-    if (before.kind, after.kind) == ("counts", "counts") and probe.subject.loss is None and probe.subject.model:
+    if after.kind == "counts" and before.kind in ("counts", "log") and _counted(probe):
         return CheckResult(
             outcome="pass", message=f"{words}, as a likelihood of counts takes them",
             next_step="if training lowers a squared error, give log1p of counts per million",
@@ -99,6 +100,22 @@ def perturbs_and_scores(probe: Probe) -> CheckResult:
         good=worst <= UNPERTURBED_LIMIT, message=message, next_step=next_step,
         statistic=worst, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
     )  # fmt: skip
+
+
+def _counted(probe: Probe) -> bool:
+    """Whether a model's loss may be one of counts: it is not given, or it is no squared error."""
+    subject, rng = probe.subject, probe.rng("counted")
+    if subject.loss is None:
+        return subject.model is not None
+    ratios: list[float] = []
+    for _ in range(2):
+        prediction_BL, after_BL = (torch.as_tensor(rng.integers(1, 20, size=(4, 3))).float() for _ in range(2))
+        try:
+            loss = subject.loss(prediction_BL, after_BL, torch.ones_like(after_BL, dtype=torch.bool))
+        except Exception:
+            return False
+        ratios.append(float(loss) / float(((prediction_BL - after_BL) ** 2).mean()))
+    return abs(ratios[0] - ratios[1]) > 1e-3 * abs(ratios[0])
 
 
 def _constant_label(probe: Probe) -> str:

@@ -4,21 +4,23 @@ How much of some pairs' deviations is more than one number a pair, spread over t
 """
 
 from dataclasses import replace
-from typing import Any
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from diagnostics.checks.engine.budget import answer_size
-from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.engine.weights import modes_kept, weights_held
+from diagnostics.checks.engine.subject import Forward
+from diagnostics.checks.engine.weights import modes_kept
 from diagnostics.scoring.errors import Errors, errors_of
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation
-from gpcp.model.batch import ModelBatch
+
+_N_STEPS = 3
+"""Steps after which weights that follow the trained ones differ from them."""
 
 _LARGEST = 1e15
 """Beyond float32's range squared there is nothing left to compare."""
@@ -28,8 +30,14 @@ OWN_CELL = 0.02
 """Share of the variance within sets, above chance, that the cell before explains where pairs are of one cell."""
 
 
-def answers(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.float64]:
-    """The answer of a model as it is now, (B, G); NaN where a gene has no place. Modes are put back."""
+def answers(
+    probe: Probe, model: nn.Module, pairs: PairBatch, *, forward: Forward | None = None
+) -> NDArray[np.float64]:  # fmt: skip
+    """The answer of a model as it is now, (B, G), by another call of it if one is given; NaN where a gene has no place.
+
+    Modes are put back.
+    """
+    asked = probe if forward is None else Probe(replace(probe.subject, forward=forward), seed=probe.seed)
     first = next(iter(model.parameters()), None)
     dtype = torch.float32 if first is None else first.dtype
     size = answer_size(probe)
@@ -38,7 +46,7 @@ def answers(probe: Probe, model: nn.Module, pairs: PairBatch) -> NDArray[np.floa
         model.eval()
         for start in range(0, len(pairs), size):
             batch, _ = probe.subject.collate(pairs.rows(slice(start, start + size)))
-            answer_BL = probe.answer(batch.to(probe.device, dtype), model)
+            answer_BL = asked.answer(batch.to(probe.device, dtype), model)
             parts.append(probe.unpacked(answer_BL.float(), batch))
     return _expected(probe, np.concatenate(parts))
 
@@ -83,45 +91,23 @@ def errors_if_finite(answer_BG: NDArray[np.float64], pairs: PairBatch) -> Errors
     return errors_of(np.where(scored_BG, answer_BG, 0.0), pairs)
 
 
-AS_GIVEN = "as given"
-"""Name under which a probe has made the subject whose predictions load weights."""
+def answers_with_other_weights(probe: Probe) -> bool:
+    """Whether predict, as it stands, answers with other weights than the trained model's: averaged or earlier ones.
 
-
-def as_it_is(probe: Probe) -> None:
-    """Ask for the model's predictions with the weights that it has, where a user's ``predict`` loads others into it.
-
-    What it answers then, such as with the best weights so far, depends on no question that is asked of the model.
+    All checks ask the model with the weights that it has, but for the one of the whole run.
     """
-    given = probe.subject
-    if given.forward is None or given.model is None or not _loads_weights(probe):
-        return
-
-    def forward(model: nn.Module, batch: ModelBatch) -> Tensor:
-        assert given.forward is not None
-        with weights_held(model):
-            return given.forward(model, batch)
-
-    probe.once(AS_GIVEN, lambda _: given)
-    taken_as = {**given.taken_as, "weights": "the model's own: those that predict() loads are not (but see GP513)"}
-    probe.subject = replace(given, forward=forward, taken_as=taken_as)
+    return probe.once("other weights", _differs_as_used)
 
 
-def _loads_weights(probe: Probe) -> bool:
-    """Whether a user's ``predict`` loads a state into the model before it answers."""
-    model, loaded = copied(probe.exact_model), [False]
-    usual = model.load_state_dict
-
-    def noted(*arguments: Any, **named: Any) -> object:
-        loaded[0] = True
-        return usual(*arguments, **named)
-
-    vars(model)["load_state_dict"] = noted
-    try:
-        probe.answer(probe.exact(probe.few)[0], model)
-    except Exception:
-        # What a call that fails is a sign of is said by the checks themselves.
+def _differs_as_used(probe: Probe) -> bool:
+    used, subject = probe.subject.as_used, probe.subject
+    if used is None or subject.model is None or subject.pairs is None or probe.subject.intent.random:
         return False
-    return loaded[0]
+    with probe.trial("other weights") as (model, optimizer):
+        for pairs in islice(probe.batches("other weights", batch_size=probe.n_exact), _N_STEPS):
+            subject.step(model, optimizer, pairs)
+        own, other = answers(probe, model, probe.few), answers(probe, model, probe.few, forward=used)
+    return not bool(np.allclose(own, other, rtol=1e-4, atol=1e-6, equal_nan=True))
 
 
 def judged_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> Errors | None:

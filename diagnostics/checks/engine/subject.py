@@ -50,6 +50,9 @@ class Subject:
         Called as ``forward`` says.
     forward : callable
         ``(model, ModelBatch) -> prediction_BL``, the expected expression after at every place of the batch.
+    as_used : callable, optional
+        The same as the trained model is used, where that may be with other weights than those that are trained: with
+        their average, or with the best of the training.
     collate : callable
         ``PairBatch -> (ModelBatch, after_BL)``: the line between the data and the model.
     loss : callable, optional
@@ -87,6 +90,7 @@ class Subject:
     held_out: PairSource | None = None
     model: nn.Module | None = None
     forward: Forward | None = None
+    as_used: Forward | None = None
     collate: Collate = model_batch
     loss: Loss | None = None
     objective: Objective | None = None

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from diagnostics.checks.engine.copies import copied
 from gpcp.model.transformer import GenePerturbationTransformer
 
-_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
-HAS_MODES = (*_DROPOUTS, *BATCH_NORMS)
+HAS_MODES = (*DROPOUTS, *BATCH_NORMS)
 """Layers that differ between training and evaluation mode."""
 
 
@@ -69,7 +69,7 @@ def modes_kept(model: nn.Module) -> Generator[None]:
 def _dropouts(model: nn.Module) -> Iterator[tuple[nn.Module, str, float]]:
     """Where a layer keeps the fraction that it drops: the layer, the name of its attribute, the fraction."""
     for module in model.modules():
-        name = "p" if isinstance(module, _DROPOUTS) else "dropout"
+        name = "p" if isinstance(module, DROPOUTS) else "dropout"
         share = getattr(module, name, None)
         if isinstance(share, float):
             yield module, name, share

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diagnostics.checks.data.linear_fit import MEAN, LinearFit
 from diagnostics.checks.data.relations import exact_errors
-from diagnostics.checks.engine.answers import AS_GIVEN, beside_main
+from diagnostics.checks.engine.answers import answers_with_other_weights, beside_main
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import SMALLEST, Gain, decided, ratio_of
 from diagnostics.checks.engine.identities import verdict
@@ -267,10 +267,8 @@ def generalises(probe: Probe) -> CheckResult:
     training = short_training(probe)
     if training is None or training.model is None or training.seen is None or training.seen_baseline is None:
         return CheckResult(outcome="not_applicable", message="there is no finite training to judge")
-    if probe.made(AS_GIVEN) is not None:
-        return CheckResult(
-            outcome="not_applicable", message="predict() loads weights of another time: see learning.best_weights"
-        )
+    if answers_with_other_weights(probe):
+        return CheckResult(outcome="not_applicable", message="predict() has other weights: see learning.best_weights")
     won = ratio_of(training.seen_baseline.sum_B - training.seen.sum_B, _spread(training.seen_baseline))
     kept = training.gain(training.baseline, training.model.errors)
     # A fault where unseen pairs keep less than KEPT of the training pairs' gain, by more than is negligible.

@@ -40,6 +40,9 @@ LONGER = 3
 BEGUN = 0.25
 """Share of a linear fit's gain, and of its loss given another perturbation, that shows that a model learns."""
 
+AS_GOOD = 0.9
+"""Share of a linear fit's gain from which on a model is as good."""
+
 ENOUGH_STEPS = 150
 """Steps without which a model that has learnt nothing is not blamed for it."""
 
@@ -185,6 +188,15 @@ def learns(found: ShortTraining) -> bool:
     return _begun(beats, linear) and (
         perturbed is None or linear_perturbed is None or _begun(perturbed, linear_perturbed)
     )
+
+
+def as_good_as_linear(probe: Probe) -> bool:
+    """Whether the trained model gains about as much as a linear fit that reads everything, and that gains something."""
+    found = short_training(probe) if probe.subject.model is not None else None
+    if found is None or found.model is None or found.in_units:
+        return False
+    linear, own = (found.gain(found.baseline, one.errors) for one in (found.linear, found.model))
+    return linear.clear and own.value > AS_GOOD * linear.value
 
 
 def _begun(own: Gain, linear: Gain) -> bool:

@@ -16,7 +16,7 @@ from diagnostics.results.check_result import CheckResult
 HALF_PRECISION = 0.05
 """How far a gradient may stray from its exact value, in parts of its own length: steps may run in half precision."""
 
-_NEGLIGIBLE = 1e-6
+_NEGLIGIBLE = 1e-4
 """A gradient this much smaller than the largest parameter's is rounding in single precision."""
 
 Gradients: TypeAlias = tuple[Tensor | None, ...]

@@ -8,7 +8,7 @@ lowers, and whether it draws at random, is settled first: see :mod:`diagnostics.
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -99,6 +99,17 @@ def precision(probe: Probe) -> CheckResult:
     )  # fmt: skip
 
 
+def plain_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Tensors among the attributes of a model's parts that ask for a gradient, but are no parameters, by name."""
+    modules = cast("Iterable[tuple[str, nn.Module]]", model.named_modules())
+    return {
+        f"{place}.{name}".lstrip("."): value
+        for place, module in modules
+        for name, value in cast("dict[str, object]", vars(module)).items()
+        if isinstance(value, Tensor) and value.requires_grad and value.is_leaf and value.numel() > 1
+    }
+
+
 def _not_held(probe: Probe, model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> list[str]:
     """Parameters to train that none of some optimisers holds."""
     held = {id(one) for optimizer in optimizers for group in optimizer.param_groups for one in group["params"]}
@@ -121,6 +132,7 @@ def holds_parameters(probe: Probe) -> CheckResult:
     if probe.subject.make_optimizer is None:
         return CheckResult(outcome="not_applicable", message="the training step holds an optimiser of its own")
     with probe.trial("holds parameters", dropout=False) as (model, optimizer), updates() as made:
+        plain = plain_tensors(model)
         missing = _not_held(probe, model, [optimizer])
         # An adversary, say, may have an optimiser of its own, which makes an update in some steps only.
         for _ in range(0 if probe.subject.training_step is None else MOST_ACCUMULATED):
@@ -129,6 +141,14 @@ def holds_parameters(probe: Probe) -> CheckResult:
             if made and not missing:
                 break
         named = [name for name, one in model.named_parameters() if one.requires_grad]
+    held = {id(one) for each in (optimizer, *made) for group in each.param_groups for one in group["params"]}
+    if left := sorted(name for name, one in plain.items() if id(one) not in held):
+        return verdict(
+            good=False, message=f"{shown(left)} asks for a gradient and is a plain tensor, no parameter of the model: "
+            "no optimiser holds it, and no checkpoint",
+            next_step="wrap it in nn.Parameter, or register a buffer if it is not to be trained",
+            statistic=float(len(left)), null=0.0, tolerance=0.0, n=len(named),
+        )  # fmt: skip
     own = {id(one) for group in optimizer.param_groups for one in group["params"]}
     # Frozen ones may be held: they get no gradient.
     n_strangers = len(own - {id(one) for one in model.parameters()})

@@ -1,8 +1,8 @@
-"""The check that a predict() which loads the best weights of the training loads weights that are as good as any.
+"""The check that a predict() which answers with other weights than the trained ones has weights that are as good.
 
-The whole run is played; after some of its epochs unseen pairs are predicted with the weights of the moment, and at the
-end with those that predict() loads. Where these are the last ones again, they were kept by reference, or chosen by
-pairs that were trained on.
+Averages, and the best weights of the training, are such. The whole run is played; after some of its epochs unseen pairs
+are predicted with the trained weights of the moment, and at the end by predict() as it stands. Best weights that are
+the last ones again were kept by reference, or chosen by pairs that were trained on.
 """
 
 from collections.abc import Generator
@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from diagnostics.checks.data.linear_fit import judged_pairs, linear_fit
-from diagnostics.checks.engine.answers import AS_GIVEN, errors_if_finite
+from diagnostics.checks.engine.answers import answers, answers_with_other_weights, errors_if_finite
 from diagnostics.checks.engine.budget import step_seconds
 from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.gains import ratio_of
+from diagnostics.checks.engine.identities import LARGEST
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.engine.subject import Subject
+from diagnostics.checks.engine.subject import Forward
 from diagnostics.checks.learning.own_run import SECONDS, n_steps_of, one_pass
-from diagnostics.checks.learning.step_and_predict.trained_again import WORSE, batched, of_part, predicted
+from diagnostics.checks.learning.step_and_predict.trained_again import WORSE
 from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors
 
@@ -31,9 +32,6 @@ _N_LOOKS = 24
 
 _MOST = 0.9
 """Share of the rows measured on after an epoch that are said to be all."""
-
-_ANSWERED = 256
-"""Pairs that are answered at once."""
 
 
 @final
@@ -60,15 +58,16 @@ class _Run:
 @check(
     "GP513",
     "learning.best_weights",
-    "Are the weights that predict loads the best of the training, or as good?",
+    "Are the weights that predict answers with as good as the best of the training?",
     cause="bug", kind="statistical", needs=("pairs", "model", "optimizer"),
 )  # fmt: skip
 def best_weights(probe: Probe) -> CheckResult:
-    """The loss with the weights that predict loads after the whole run, beside that of the best epoch."""
-    given, n_epochs = probe.made(AS_GIVEN), probe.subject.n_epochs
-    if given is None or n_epochs is None:
+    """The loss of predict as it stands after the whole run, beside that of the trained weights of the best epoch."""
+    n_epochs = probe.subject.n_epochs
+    if n_epochs is None or not answers_with_other_weights(probe):
         return CheckResult(
-            outcome="not_applicable", message="predict() loads no weights, or how long the training is is not given"
+            outcome="not_applicable",
+            message="predict() answers with the weights that are trained, or how long the training is is not given",
         )
     cost_s = n_steps_of(probe, n_epochs) * step_seconds(probe)
     if cost_s > SECONDS:
@@ -76,16 +75,24 @@ def best_weights(probe: Probe) -> CheckResult:
             outcome="inconclusive", message=f"the whole run of {n_epochs} epochs takes about {cost_s:.0f} s: it was "
             "not played", next_step="give fewer epochs or a part of the data to see it played",
         )  # fmt: skip
-    run = _played(probe, given, n_epochs)
-    if run is None or run.loaded is None or len(run.looks) < 2:
+    run = _played(probe, n_epochs)
+    if run is None or len(run.looks) < 2:
         return CheckResult(outcome="not_applicable", message="a prediction of the run is not finite, or none is scored")
+    if run.loaded is None:
+        return _not_finite(n_epochs, run)
     # The best epoch is chosen by one half of the pairs and judged by the other.
     chosen, judged = slice(0, None, 2), slice(1, None, 2)
     best = min(run.looks, key=lambda epoch: float(run.looks[epoch].sum_B[chosen].sum()))
     best_B, loaded_B = (one.sum_B[judged] for one in (run.looks[best], run.loaded))
     ratio = float(loaded_B.sum() / max(best_B.sum(), 1e-30))
     p = ratio_of(loaded_B - WORSE * best_B, best_B).p_above(0.0) if ratio > WORSE else 1.0
-    why, next_step = "", "look at when predict's weights are kept, and by which pairs they are chosen"
+    why, next_step = (
+        "",
+        (
+            "look at how predict's weights come about: of an average the factor, the sign and the buffers, of the best "
+            "weights when they are kept, which way they are compared and on which pairs"
+        ),
+    )
     if run.by_reference:
         why = "; they are the model's own tensors: state_dict() was kept without a copy, and changes with the model"
         next_step = "keep copy.deepcopy(model.state_dict()), or save it to a file"
@@ -96,12 +103,23 @@ def best_weights(probe: Probe) -> CheckResult:
     return CheckResult(
         outcome="fail" if p < ALPHA else "pass",
         message=f"after {n_epochs} epochs the held-out loss is {run.loaded.loss:.4g} with the weights that predict "
-        f"loads and {last.loss:.4g} with the last ones; epoch {best + 1} had {run.looks[best].loss:.4g}{why}",
+        f"answers with and {last.loss:.4g} with the last ones; epoch {best + 1} had {run.looks[best].loss:.4g}{why}",
         next_step=next_step, statistic=ratio, null=WORSE, p=p, n=len(best_B),
     )  # fmt: skip
 
 
-def _played(probe: Probe, given: Subject, n_epochs: int) -> _Run | None:
+def _not_finite(n_epochs: int, run: _Run) -> CheckResult:
+    last = run.looks[max(run.looks)]
+    return CheckResult(
+        outcome="fail",
+        message=f"after {n_epochs} epochs predictions are not finite with the weights that predict answers with; the "
+        f"held-out loss is {last.loss:.4g} with those that are trained",
+        next_step="look at how these weights follow the trained ones: a sign, a factor above 1", statistic=LARGEST,
+        null=WORSE, p=0.0, n=len(last.n_B),
+    )  # fmt: skip
+
+
+def _played(probe: Probe, n_epochs: int) -> _Run | None:
     fit = linear_fit(probe)
     if fit is None:
         return None
@@ -110,13 +128,9 @@ def _played(probe: Probe, given: Subject, n_epochs: int) -> _Run | None:
     found: dict[int, Errors] = {}
     on_training = False
 
-    def errors(model: nn.Module, subject: Subject) -> Errors | None:
-        size = probe.whole_sets(_ANSWERED)
-        parts = [
-            of_part(probe, predicted(subject, model, batch), batch, fit.part.token_G)
-            for _, batch in batched(probe, pairs, size)
-        ]
-        return errors_if_finite(np.concatenate(parts), fit.part.of(pairs))
+    def errors(model: nn.Module, forward: Forward | None = None) -> Errors | None:
+        answer_BG = answers(probe, model, pairs, forward=forward)[:, fit.part.token_G]
+        return errors_if_finite(answer_BG, fit.part.of(pairs))
 
     with probe.trial("own run") as (model, optimizer):
         for epoch in range(n_epochs):
@@ -125,10 +139,10 @@ def _played(probe: Probe, given: Subject, n_epochs: int) -> _Run | None:
             else:
                 _one_epoch(probe, model, optimizer, epoch)
                 probe.subject.end_epoch()
-            if epoch in looks and (now := errors(model, probe.subject)) is not None:
+            if epoch in looks and (now := errors(model)) is not None:
                 found[epoch] = now
         with _shared(model) as shared:
-            loaded = errors(model, given)
+            loaded = errors(model, probe.subject.as_used)
     return _Run(looks=found, loaded=loaded, by_reference=bool(shared), on_training=on_training)
 
 

@@ -222,5 +222,4 @@ def test_the_weights_that_predict_loads_are_held_against_the_best_epoch(keep: An
 @pytest.mark.slow
 def test_a_model_whose_predict_loads_weights_is_asked_as_it_is():
     report = Best(copy.deepcopy, arrays(96, 3, noise=1.0)).judged(only=["GP302", "GP507"])
-    assert "GP513" in report.taken_as["weights"]
     assert {one.outcome for one in report.results} <= {"pass", "not_applicable"}

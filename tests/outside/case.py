@@ -102,6 +102,12 @@ BUGS: list[Case] = []
 DATA_FAULTS: list[Case] = []
 """Every kind of fault of data in each world; the files of the folder ``data_faults`` add to it when imported."""
 
+UNSEEN_HEALTHY: list[Case] = []
+"""More healthy recipes, for a blind test; the files of the folder ``unseen_healthy`` add to it when imported."""
+
+UNSEEN_BUGS: list[Case] = []
+"""More public bugs, for a blind test; the files of the folder ``unseen_bugs`` add to it when they are imported."""
+
 
 def some(cases: list[Case], every: int) -> list[Case]:
     """One case in ``every``, evenly; all where ``OUTSIDE=all`` is set in the environment, which takes an hour."""

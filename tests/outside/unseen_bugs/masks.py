@@ -58,7 +58,7 @@ def tiny_fill(mended: bool) -> Parts:
             mixed = (scores.softmax(1)[:, :, None] * self.effect(index)).sum(1)
             return x + self.out(mixed) * p.sum(1, keepdim=True)
 
-    return fit(Attends(), up_to_three(), lr=5e-3)
+    return fit(Attends(), up_to_three(), lr=5e-3, n_epochs=16)
 
 
 @reported(
@@ -85,4 +85,4 @@ def mean_of_padding(mended: bool) -> Parts:
             pooled = effects.sum(1) / count if mended else effects.mean(1)
             return x + self.out(torch.cat([pooled * count, count, 1 / count], dim=1))
 
-    return fit(Pooled(), up_to_three(), batch_size=6, lr=2e-3, n_epochs=15)
+    return fit(Pooled(), up_to_three(), batch_size=6, lr=3e-3, n_epochs=9)

@@ -234,4 +234,4 @@ def bfloat_weights(mended: bool) -> Parts:
         def forward(self, x, p):
             return x + self.net((x - 3).to(dtype), p.to(dtype)).float()
 
-    return fit(InType(), screen(), lr=3e-4, batch_size=16, n_epochs=35)
+    return fit(InType(), screen(), lr=4e-4, batch_size=16, n_epochs=22)

@@ -114,33 +114,3 @@ def integer_exponents(mended: bool) -> Parts:
     angle = position / 50.0**exponent
     table = torch.cat([angle.sin(), angle.cos()], dim=1)
     return fit(Scores(table, dim, dim**-0.5), screen(1200, 250, n_genes), n_epochs=12)
-
-
-@reported(
-    name="weights scaled by the number of outputs",
-    source="https://github.com/mnielsen/neural-networks-and-deep-learning/issues/30",
-    bug="The standard deviation of the weights is sqrt(1 / n_out) instead of sqrt(1 / n_in).",
-    cause="bug/optimiser",
-    line="initialisation by the fan-out: narrow layers after wide ones start saturated",
-    hurts="?",
-)
-def by_fan_out(mended: bool) -> Parts:
-    torch.manual_seed(4)
-    sizes = [2 * G, 400, 16, 400, G]
-    layers = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
-        layer = nn.Linear(n_in, n_out)
-        nn.init.normal_(layer.weight, std=(1 / (n_in if mended else n_out)) ** 0.5)
-        layers += [layer, nn.Tanh()]
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = nn.Sequential(*layers[:-1])
-
-        def forward(self, x, p):
-            return x + self.net(torch.cat([x - 3, p], dim=1))
-
-    model = Net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
-    return fit(model, screen(), optimizer=optimizer, n_epochs=30)

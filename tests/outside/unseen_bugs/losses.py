@@ -109,7 +109,7 @@ def negative_binomial(mended: bool) -> Parts:
         share = (mu if mended else theta) / (theta + mu)
         return -torch.distributions.NegativeBinomial(theta, probs=share, validate_args=False).log_prob(y).mean()
 
-    return fit(model, screen(), criterion=criterion, loss=None, n_epochs=20, **counted())
+    return fit(model, screen(1600), criterion=criterion, loss=None, lr=5e-3, n_epochs=25, **counted(n_pairs=1600))
 
 
 @reported(

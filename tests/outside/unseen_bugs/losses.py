@@ -109,7 +109,7 @@ def negative_binomial(mended: bool) -> Parts:
         share = (mu if mended else theta) / (theta + mu)
         return -torch.distributions.NegativeBinomial(theta, probs=share, validate_args=False).log_prob(y).mean()
 
-    return fit(model, screen(1600), criterion=criterion, loss=None, lr=5e-3, n_epochs=25, **counted(n_pairs=1600))
+    return fit(model, screen(1600), criterion=criterion, loss=None, lr=5e-3, n_epochs=20, **counted(n_pairs=1600))
 
 
 @reported(
@@ -182,10 +182,7 @@ def last_group_only(mended: bool) -> Parts:
     def criterion(out, y):
         loss = torch.zeros(())
         for ours, theirs in zip(out.chunk(3, dim=1), y.chunk(3, dim=1), strict=True):
-            if mended:
-                loss = loss + F.mse_loss(ours, theirs)
-            else:
-                loss = F.mse_loss(ours, theirs)
+            loss = loss + F.mse_loss(ours, theirs) if mended else F.mse_loss(ours, theirs)
         return loss
 
     return fit(Grouped(), screen(), criterion=criterion)
@@ -228,6 +225,4 @@ def two_sigmoids(mended: bool) -> Parts:
         score, amount = model(batch[0], batch[1])
         return score.sigmoid() * amount
 
-    return fit(
-        model, screen(), criterion=criterion, loader=batches[0], held_out=batches[1], predict=predict, loss=None
-    )
+    return fit(model, screen(), criterion=criterion, loader=batches[0], held_out=batches[1], predict=predict, loss=None)

@@ -1,5 +1,7 @@
 """Dropout where it does not belong, and weights that are lost."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -53,7 +55,7 @@ def dropped_outputs(mended: bool) -> Parts:
     torch.manual_seed(1)
     sizes = [2 * G, 96, 96, G]
     layers = []
-    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         layers.append(nn.Linear(n_in, n_out))
         if not last:
@@ -107,7 +109,9 @@ def frozen_masks(mended: bool) -> Parts:
     )
     for name, part in (("loader", train), ("held_out", test)):
         c = columns(part)
-        batches = tensors(c["before"], c["perturbed"], torch.arange(len(c["before"])), c["after"], shuffle=part is train)
+        batches = tensors(
+            c["before"], c["perturbed"], torch.arange(len(c["before"])), c["after"], shuffle=part is train
+        )
         setattr(parts, name, batches)
     return parts
 

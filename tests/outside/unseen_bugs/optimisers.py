@@ -36,9 +36,7 @@ def clipped_late(mended: bool) -> Parts:
             nn.utils.clip_grad_norm_(model.parameters(), 0.05)
         return loss.item()
 
-    return fit(
-        model, screen(), optimizer=optimizer, training_step=training_step, n_epochs=40, on_epoch=schedule.step
-    )
+    return fit(model, screen(), optimizer=optimizer, training_step=training_step, n_epochs=40, on_epoch=schedule.step)
 
 
 @reported(

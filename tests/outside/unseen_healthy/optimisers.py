@@ -37,7 +37,7 @@ class Factored(torch.optim.Optimizer):
                 state = self.state[w]
                 state["t"] = state.get("t", 0) + 1
                 beta = 1 - state["t"] ** -0.8
-                squared = w.grad**2 + 1e-30
+                squared = w.grad**2 + 1e-12
                 if w.ndim == 2:
                     for key, dim in (("rows", 1), ("columns", 0)):
                         mean = squared.mean(dim)

@@ -181,7 +181,6 @@ def make_sparse_counts():
         def __init__(self):
             super().__init__()
             self.cell, self.pert = nn.Linear(G, 8), nn.Linear(G, G)
-
             self.mix = nn.Linear(8, G)
 
         def forward(self, counts, p):
@@ -239,7 +238,6 @@ def make_against_control_mean():
         model,
         (train, test),
         names=("before", "perturbed", "cell_type", "after"),
-        intent={"unused": ["before"]},
         batch_size=64,
         n_epochs=20,
     )
@@ -299,12 +297,11 @@ def make_metacells():
         same = (part.gene[order, 0] == part.gene[order[:, :1], 0]).all(axis=1)
         flags = part.perturbed[order[same, 0]].astype(np.float32)
         arrays.append((part.before[order[same]].mean(1), flags, part.after[order[same]].mean(1)))
-    optimizer_of = torch.optim.AdamW
     model = Mlp(residual=False, hidden=48)
     return fit(
         model,
         split,
-        optimizer=optimizer_of(model.parameters(), lr=2e-3, weight_decay=0.05),
+        optimizer=torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05),
         loader=tensors(*arrays[0]),
         held_out=tensors(*arrays[1], shuffle=False),
         n_epochs=15,
@@ -317,13 +314,13 @@ def make_components():
     train, test = screen(1600, 300, n_genes=40)
     after = torch.tensor(train.after)
     mean = after.mean(0)
-    axes = torch.linalg.svd(after - mean, full_matrices=False)[2][:25].T.contiguous()
+    axes = torch.linalg.svd(after - mean, full_matrices=False)[2][:36].T.contiguous()
 
     class Components(nn.Module):
         def __init__(self):
             super().__init__()
             self.register_buffer("axes", axes)
-            self.net = nn.Sequential(nn.Linear(25 + 40, 128), nn.ReLU(), nn.Linear(128, 25))
+            self.net = nn.Sequential(nn.Linear(36 + 40, 128), nn.ReLU(), nn.Linear(128, 36))
 
         def forward(self, x, p):
             scores = (x - mean) @ self.axes

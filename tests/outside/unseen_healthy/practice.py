@@ -41,7 +41,7 @@ def make_early_stopping():
             if best["wait"] == 8:
                 model.load_state_dict(best["weights"])
 
-    return fit(model, (train, test), optimizer=optimizer, training_step=training_step, on_epoch=on_epoch, n_epochs=40)
+    return fit(model, (train, test), optimizer=optimizer, training_step=training_step, on_epoch=on_epoch, n_epochs=25)
 
 
 @recipe("curriculum from small to large doses")

@@ -4,7 +4,10 @@ import torch
 from torch import nn
 
 from tests.outside.case import Parts
-from tests.outside.unseen_bugs.twins import G, fit, reported, screen
+from tests.outside.unseen_bugs.twins import fit, reported, world_of
+
+G = 10
+screen, _ = world_of(G, world=12)
 
 
 @reported(
@@ -13,7 +16,7 @@ from tests.outside.unseen_bugs.twins import G, fit, reported, screen
     bug="The layers of the network follow each other without an activation: all of it is one linear map.",
     cause="architecture/bug",
     line="no activation between the linear layers: the effect of a level cannot depend on the cell",
-    hurts="?",
+    hurts="held-out error 0.134 against 0.00214 of the mended twin and 1.6 of the mean",
 )
 def no_activation(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -32,7 +35,7 @@ def no_activation(mended: bool) -> Parts:
             on = (level != 0).float()
             return x + self.net(torch.cat([x - 3, level / 3, on], dim=1))
 
-    split = screen(2400, 400, 6, dose="drawn", noise_sd=0.8)
+    split = screen(2400, 400, n_genes=6, dose="drawn", noise_sd=0.8)
 
     class OfSix(SetLevel):
         def __init__(self):
@@ -48,7 +51,7 @@ def no_activation(mended: bool) -> Parts:
     bug="Each feature has its layer norm; that of the dose, one number, is always 0.",
     cause="architecture/bug",
     line="LayerNorm(1) erases the dose",
-    hurts="?",
+    hurts="held-out error 0.569 against 0.00036 of the mended twin and 0.929 of the mean",
 )
 def norm_of_one(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -88,7 +91,7 @@ class Scores(nn.Module):
     bug="The scale is already dim ** -0.5 and the scores are divided by it: they are multiplied by the root.",
     cause="bug/architecture",
     line="scale of the attention scores: the softmax is saturated from the start",
-    hurts="?",
+    hurts="held-out error 0.0706 against 0.0169 of the mended twin and 1.01 of the mean",
 )
 def inverse_scale(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -104,7 +107,7 @@ def inverse_scale(mended: bool) -> Parts:
     bug="2 * i // dim is 0 for nearly all i: all sinusoids of the gene positions have the same frequency.",
     cause="bug",
     line="integer division in the exponent: the position table has rank 2",
-    hurts="?",
+    hurts="held-out error 0.0857 against 0.0738 of the mended twin and 0.801 of the mean",
 )
 def integer_exponents(mended: bool) -> Parts:
     torch.manual_seed(3)
@@ -113,4 +116,4 @@ def integer_exponents(mended: bool) -> Parts:
     exponent = torch.tensor([2 * i / dim if mended else 2 * i // dim for i in range(dim // 2)])
     angle = position / 50.0**exponent
     table = torch.cat([angle.sin(), angle.cos()], dim=1)
-    return fit(Scores(table, dim, dim**-0.5), screen(1200, 250, n_genes), n_epochs=12)
+    return fit(Scores(table, dim, dim**-0.5), screen(1200, 250, n_genes=n_genes), n_epochs=12)

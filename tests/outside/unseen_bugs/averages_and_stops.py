@@ -9,7 +9,10 @@ from torch.func import functional_call
 
 from tests.outside.case import Parts
 from tests.outside.pairs import columns
-from tests.outside.unseen_bugs.twins import G, Mlp, fit, reported, screen
+from tests.outside.unseen_bugs.twins import fit, reported, world_of
+
+G = 16
+screen, Mlp = world_of(G, world=13, noise="fresh", noise_sd=0.4)
 
 
 def stepping(model, optimizer, after_step):
@@ -32,7 +35,7 @@ def stepping(model, optimizer, after_step):
     bug="shadow += (1 - decay) * (shadow - weight): the average that answers is driven away from the weights.",
     cause="bug",
     line="sign of the EMA update: the shadow weights diverge while the loss looks normal",
-    hurts="?",
+    hurts="held-out error 8.8e+15 against 0.336 of the mended twin and 0.781 of the mean",
 )
 def flipped_average(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -62,7 +65,7 @@ def flipped_average(mended: bool) -> Parts:
     bug="The averaged copy takes over parameters but no buffers: its batch norm keeps mean 0 and variance 1.",
     cause="bug",
     line="running_mean and running_var of the averaged model are never copied",
-    hurts="?",
+    hurts="held-out error 1.07 against 0.305 of the mended twin and 0.781 of the mean",
 )
 def average_without_buffers(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -104,7 +107,7 @@ def average_without_buffers(mended: bool) -> Parts:
     bug="The callback that keeps the best model monitors the validation loss with mode='max'.",
     cause="bug",
     line="comparison of the validation loss: the worst epoch's weights answer",
-    hurts="?",
+    hurts="held-out error 0.798 against 0.291 of the mended twin and 0.713 of the mean",
 )
 def worst_checkpoint(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -147,7 +150,7 @@ class Stopper:
     bug="The early stopper is called after each batch instead of each epoch: it stops within the first epochs.",
     cause="bug/optimiser",
     line="stopper called per batch: after a few noisy batches no more updates are made",
-    hurts="?",
+    hurts="held-out error 0.889 against 0.32 of the mended twin and 0.781 of the mean",
 )
 def stops_by_batch(mended: bool) -> Parts:
     torch.manual_seed(3)

@@ -7,7 +7,10 @@ from torch.utils.data import DataLoader, IterableDataset, WeightedRandomSampler
 
 from tests.outside.case import Parts
 from tests.outside.pairs import columns
-from tests.outside.unseen_bugs.twins import G, Mlp, fit, reported, screen, tensors
+from tests.outside.unseen_bugs.twins import fit, reported, tensors, world_of
+
+G = 14
+screen, Mlp = world_of(G, world=14)
 
 
 class Zipped(IterableDataset):
@@ -27,7 +30,7 @@ class Zipped(IterableDataset):
     bug="Control cells and treated cells have a shuffled loader each: the rows of a zipped batch are no pairs.",
     cause="data/bug",
     line="two shuffles with different seeds: before and after belong to different pairs",
-    hurts="?",
+    hurts="held-out error 0.819 against 0.00055 of the mended twin and 0.965 of the mean",
 )
 def zipped(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -46,7 +49,7 @@ def zipped(mended: bool) -> Parts:
     bug="WeightedRandomSampler gets the weights of the perturbations, not of the cells: it draws the first cells only.",
     cause="data/bug",
     line="weights of the sampler: as many cells are ever seen as there are classes",
-    hurts="?",
+    hurts="held-out error 0.359 against 0.00063 of the mended twin and 0.966 of the mean",
 )
 def class_weights(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -65,7 +68,7 @@ def class_weights(mended: bool) -> Parts:
     bug="Perturbation names are encoded for training and test by themselves; a gene missing in the test shifts all.",
     cause="data/bug",
     line="codes of the held-out perturbations: each is another gene's code",
-    hurts="?",
+    hurts="held-out error 0.756 against 0.00022 of the mended twin and 0.88 of the mean",
 )
 def encoded_again(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -110,7 +113,7 @@ class OneByOne(IterableDataset):
     bug="Each batch is next(iter(loader)), which starts anew: the loader is in order, so all batches are its first.",
     cause="data/bug",
     line="next(iter(...)) in the loop: all but the first batch of cells are never seen",
-    hurts="?",
+    hurts="held-out error 0.102 against 0.00025 of the mended twin and 0.965 of the mean",
 )
 def first_again(mended: bool) -> Parts:
     torch.manual_seed(3)
@@ -126,7 +129,7 @@ def first_again(mended: bool) -> Parts:
     bug="The one-hot rows are made by [[0.0] * n_genes] * n_cells: all rows are the same list.",
     cause="data/bug",
     line="multiplied list: every cell has the flags of all perturbed genes",
-    hurts="?",
+    hurts="held-out error 0.375 against 0.00052 of the mended twin and 0.965 of the mean",
 )
 def repeated_list(mended: bool) -> Parts:
     torch.manual_seed(4)
@@ -147,7 +150,7 @@ def repeated_list(mended: bool) -> Parts:
     bug="Files cell_0, cell_1, ... are read in the order of strings, in which 10 is before 2; labels are by number.",
     cause="data",
     line="order of sorted(names): cells before belong to other rows than the cells after",
-    hurts="?",
+    hurts="held-out error 0.524 against 0.00044 of the mended twin and 0.965 of the mean",
 )
 def string_order(mended: bool) -> Parts:
     torch.manual_seed(5)
@@ -165,7 +168,7 @@ def string_order(mended: bool) -> Parts:
     bug="Counts are stored as uint8 to save memory: those from 256 on wrap around.",
     cause="data",
     line="dtype uint8 of the training counts: large counts became small ones",
-    hurts="?",
+    hurts="held-out error 0.283 against 0.17 of the mended twin and 1.84 of the mean",
 )
 def bytes_of_counts(mended: bool) -> Parts:
     torch.manual_seed(6)
@@ -189,7 +192,7 @@ def bytes_of_counts(mended: bool) -> Parts:
     bug="values[treated][rows, gene] = level writes to a copy: the perturbation never gets into the input.",
     cause="bug",
     line="chained indexing: the model is not told which gene is perturbed",
-    hurts="?",
+    hurts="held-out error 0.356 against 0.00083 of the mended twin and 0.826 of the mean",
 )
 def written_to_a_copy(mended: bool) -> Parts:
     torch.manual_seed(7)
@@ -219,7 +222,7 @@ def written_to_a_copy(mended: bool) -> Parts:
     bug="Conditions are named A+ctrl or ctrl+A; the part before the plus is taken as the gene.",
     cause="data/bug",
     line="parsing of the condition: half of the perturbed cells are taken for controls",
-    hurts="?",
+    hurts="held-out error 0.206 against 0.00035 of the mended twin and 0.965 of the mean",
 )
 def condition_names(mended: bool) -> Parts:
     torch.manual_seed(8)

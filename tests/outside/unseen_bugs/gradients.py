@@ -5,7 +5,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.outside.case import Parts
-from tests.outside.unseen_bugs.twins import G, Mlp, fit, reported, screen
+from tests.outside.unseen_bugs.twins import fit, reported, world_of
+
+G = 8
+screen, Mlp = world_of(G, world=15)
 
 
 @reported(
@@ -14,7 +17,7 @@ from tests.outside.unseen_bugs.twins import G, Mlp, fit, reported, screen
     bug="The loss is computed without a graph and wrapped with requires_grad=True: backward reaches no weight.",
     cause="bug",
     line="torch.tensor(loss.item(), requires_grad=True): the parameters have no gradient",
-    hurts="?",
+    hurts="held-out error 0.907 against 0.00087 of the mended twin and 1.29 of the mean",
 )
 def rewrapped(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -32,7 +35,7 @@ def rewrapped(mended: bool) -> Parts:
     bug="The decoder makes a linear layer in forward: its weights are random at each call and never trained.",
     cause="bug",
     line="nn.Linear created in forward: predictions change from call to call",
-    hurts="?",
+    hurts="held-out error 0.387 against 0.00019 of the mended twin and 1.29 of the mean",
 )
 def layer_in_forward(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -60,7 +63,7 @@ def layer_in_forward(mended: bool) -> Parts:
     bug="The perturbations' table is a plain tensor with requires_grad: it is not among model.parameters().",
     cause="bug/optimiser",
     line="self.table is no nn.Parameter: it gets a gradient, but no optimiser has it",
-    hurts="?",
+    hurts="held-out error 0.259 against 0.0948 of the mended twin and 1.29 of the mean",
 )
 def plain_tensor(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -84,7 +87,7 @@ def plain_tensor(mended: bool) -> Parts:
     bug="The codebook's loss is taken from z + (code - z).detach(): the codebook never gets a gradient.",
     cause="bug",
     line="codebook.weight has no gradient: it stays at its initialisation",
-    hurts="?",
+    hurts="held-out error 0.5 against 0.0907 of the mended twin and 1.29 of the mean",
 )
 def codebook(mended: bool) -> Parts:
     torch.manual_seed(3)
@@ -118,7 +121,7 @@ def codebook(mended: bool) -> Parts:
     bug="Errors are clamped to [-1, 1] before they are squared: where an error is larger the gradient is 0.",
     cause="bug",
     line="clamp on the difference kills the gradient of large errors",
-    hurts="?",
+    hurts="held-out error 0.206 against 0.00081 of the mended twin and 1.29 of the mean",
 )
 def clamped_errors(mended: bool) -> Parts:
     torch.manual_seed(4)
@@ -135,7 +138,7 @@ def clamped_errors(mended: bool) -> Parts:
     bug="The teacher's output is not detached in the distillation loss, which draws it to its small student.",
     cause="bug",
     line="missing detach(): the distillation loss has a gradient in the teacher",
-    hurts="?",
+    hurts="held-out error 0.249 against 0.00024 of the mended twin and 1.29 of the mean",
 )
 def teacher_not_detached(mended: bool) -> Parts:
     torch.manual_seed(5)

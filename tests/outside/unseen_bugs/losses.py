@@ -6,7 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.outside.case import Parts
-from tests.outside.unseen_bugs.twins import G, Mlp, fit, reported, screen, tensors
+from tests.outside.unseen_bugs.twins import fit, reported, tensors, world_of
+
+G = 9
+screen, Mlp = world_of(G, world=16)
 
 
 def counted(scale: float = 0.7, **settings):
@@ -25,7 +28,7 @@ def counted(scale: float = 0.7, **settings):
     bug="PoissonNLLLoss(log_input=False) gets the last layer's raw output, which may be negative: NaN.",
     cause="bug",
     line="logarithm of a negative rate: the loss is NaN",
-    hurts="?",
+    hurts="held-out error 4.3e+11 against 29.2 of the mended twin and 60.2 of the mean",
 )
 def poisson_of_raw(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -49,7 +52,7 @@ def poisson_of_raw(mended: bool) -> Parts:
     bug="kl_div expects logarithms as its first argument and is given a softmax.",
     cause="bug",
     line="softmax instead of log_softmax in F.kl_div",
-    hurts="?",
+    hurts="held-out error 0.0645 against 2.7e-06 of the mended twin and 0.00863 of the mean",
 )
 def kl_of_probabilities(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -88,7 +91,7 @@ def kl_of_probabilities(mended: bool) -> Parts:
     bug="The probability is that of another parametrisation, theta / (theta + mu): the mean is inverted.",
     cause="bug",
     line="probs of torch's NegativeBinomial should be mu / (theta + mu): predictions fall where counts rise",
-    hurts="?",
+    hurts="held-out error 113 against 23.1 of the mended twin and 51.4 of the mean",
 )
 def negative_binomial(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -118,7 +121,7 @@ def negative_binomial(mended: bool) -> Parts:
     bug="The similarity of predicted and true change is added to the loss, not subtracted: it is minimised.",
     cause="bug",
     line="sign of the cosine term: predictions are driven against the true direction",
-    hurts="?",
+    hurts="held-out error 0.666 against 0.00014 of the mended twin and 1.06 of the mean",
 )
 def cosine_sign(mended: bool) -> Parts:
     torch.manual_seed(3)
@@ -164,7 +167,7 @@ def cosine_sign(mended: bool) -> Parts:
     bug="loss = ... in the loop over groups of genes instead of loss += ...: only the last group is trained.",
     cause="bug",
     line="loss of all but the last group is overwritten: these genes are not learnt",
-    hurts="?",
+    hurts="held-out error 0.63 against 0.00013 of the mended twin and 1.06 of the mean",
 )
 def last_group_only(mended: bool) -> Parts:
     torch.manual_seed(4)
@@ -194,7 +197,7 @@ def last_group_only(mended: bool) -> Parts:
     bug="The detection head ends with a sigmoid, and BCEWithLogitsLoss applies another one.",
     cause="bug",
     line="two sigmoids: no probability of expression can be below a half in the loss",
-    hurts="?",
+    hurts="held-out error 0.0184 against 0.00814 of the mended twin and 0.416 of the mean",
 )
 def two_sigmoids(mended: bool) -> Parts:
     torch.manual_seed(5)

@@ -6,7 +6,10 @@ from torch import nn
 
 from tests.outside.case import Parts
 from tests.outside.data import Cells
-from tests.outside.unseen_bugs.twins import G, fit, reported, screen
+from tests.outside.unseen_bugs.twins import fit, reported, world_of
+
+G = 12
+screen, _ = world_of(G, world=17)
 
 
 def up_to_three() -> tuple[Cells, Cells]:
@@ -37,7 +40,7 @@ def listed(p, longest):
     bug="Scores of padding are set to 1e-9 instead of -1e9: padding, which has the index of a gene, is attended.",
     cause="bug",
     line="masked_fill(mask, 1e-9) before the softmax leaves the padding in",
-    hurts="?",
+    hurts="held-out error 0.1 against 0.0372 of the mended twin and 1.32 of the mean",
 )
 def tiny_fill(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -67,7 +70,7 @@ def tiny_fill(mended: bool) -> Parts:
     bug="Embeddings of the perturbed genes are averaged with their padding, up to the longest list of the batch.",
     cause="bug",
     line="mean(1) includes the padding: a prediction depends on how long other lists in the batch are",
-    hurts="?",
+    hurts="held-out error 0.0622 against 0.0399 of the mended twin and 1.32 of the mean",
 )
 def mean_of_padding(mended: bool) -> Parts:
     torch.manual_seed(1)

@@ -8,7 +8,10 @@ from torch import nn
 
 from tests.outside.case import Parts
 from tests.outside.pairs import columns
-from tests.outside.unseen_bugs.twins import G, fit, reported, screen, tensors
+from tests.outside.unseen_bugs.twins import fit, reported, tensors, world_of
+
+G = 14
+screen, _ = world_of(G, world=18)
 
 
 @reported(
@@ -17,7 +20,7 @@ from tests.outside.unseen_bugs.twins import G, fit, reported, screen, tensors
     bug="Ported from a framework that takes the share to keep: nn.Dropout(0.9) drops nine tenths.",
     cause="optimiser/bug",
     line="p=0.9 of the dropout layers should be 0.1",
-    hurts="?",
+    hurts="held-out error 0.281 against 0.00119 of the mended twin and 0.972 of the mean",
 )
 def keep_prob(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -49,7 +52,7 @@ def keep_prob(mended: bool) -> Parts:
     bug="Dropout is applied to all layers, also to the last: in training a third of the predicted genes are 0.",
     cause="bug/architecture",
     line="nn.Dropout after the last linear layer: in evaluation all predictions are too small",
-    hurts="?",
+    hurts="held-out error 1.27 against 0.072 of the mended twin and 0.972 of the mean",
 )
 def dropped_outputs(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -76,7 +79,7 @@ def dropped_outputs(mended: bool) -> Parts:
     bug="Features of a pretrained encoder are kept in memory from the first epoch, in training mode: masks are frozen.",
     cause="bug",
     line="cached features: each cell has the same dropout mask in all epochs, and none in evaluation",
-    hurts="?",
+    hurts="held-out error 0.0392 against 0.00051 of the mended twin and 0.902 of the mean",
 )
 def frozen_masks(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -122,7 +125,7 @@ def frozen_masks(mended: bool) -> Parts:
     bug="The initialiser runs over all layers after the pretrained decoder was loaded; the decoder is then frozen.",
     cause="bug",
     line="apply(init) after loading: the frozen decoder is random",
-    hurts="?",
+    hurts="held-out error 0.193 against 0.042 of the mended twin and 0.972 of the mean",
 )
 def initialised_after_load(mended: bool) -> Parts:
     torch.manual_seed(3)

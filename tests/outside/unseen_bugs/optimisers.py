@@ -6,7 +6,9 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from tests.outside.case import Parts
-from tests.outside.unseen_bugs.twins import Mlp, fit, reported, screen
+from tests.outside.unseen_bugs.twins import fit, reported, world_of
+
+screen, Mlp = world_of(20, world=19)
 
 
 @reported(
@@ -15,13 +17,13 @@ from tests.outside.unseen_bugs.twins import Mlp, fit, reported, screen
     bug="clip_grad_norm_ is called after optimizer.step(): it clips nothing, and the high rate diverges.",
     cause="optimiser/bug",
     line="clip_grad_norm_ after step(): updates are not clipped",
-    hurts="?",
+    hurts="held-out error 0.848 against 0.0305 of the mended twin and 0.848 of the mean",
 )
 def clipped_late(mended: bool) -> Parts:
     torch.manual_seed(0)
     model = Mlp(residual=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
-    schedule = lr_scheduler.CosineAnnealingLR(optimizer, 40)
+    schedule = lr_scheduler.CosineAnnealingLR(optimizer, 60)
 
     def training_step(batch):
         x, p, y = batch
@@ -29,14 +31,14 @@ def clipped_late(mended: bool) -> Parts:
         loss = F.mse_loss(model(x, p), y)
         loss.backward()
         if mended:
-            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            nn.utils.clip_grad_norm_(model.parameters(), 0.2)
             optimizer.step()
         else:
             optimizer.step()
-            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            nn.utils.clip_grad_norm_(model.parameters(), 0.2)
         return loss.item()
 
-    return fit(model, screen(), optimizer=optimizer, training_step=training_step, n_epochs=40, on_epoch=schedule.step)
+    return fit(model, screen(), optimizer=optimizer, training_step=training_step, n_epochs=60, on_epoch=schedule.step)
 
 
 @reported(
@@ -45,7 +47,7 @@ def clipped_late(mended: bool) -> Parts:
     bug="Each gradient is clamped to a tiny range: with SGD the weights hardly move.",
     cause="optimiser",
     line="clip_grad_value_ of 1e-3: the bound is far below the gradients",
-    hurts="?",
+    hurts="held-out error 0.211 against 0.0463 of the mended twin and 0.848 of the mean",
 )
 def clamped_gradients(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -56,7 +58,7 @@ def clamped_gradients(mended: bool) -> Parts:
         model,
         screen(),
         optimizer=optimizer,
-        n_epochs=30,
+        n_epochs=45,
         before_step=lambda: nn.utils.clip_grad_value_(model.parameters(), bound),
     )
 
@@ -67,12 +69,12 @@ def clamped_gradients(mended: bool) -> Parts:
     bug="zero_grad is called in the loop over micro-batches: the step uses an eighth of the last one's gradient.",
     cause="bug/optimiser",
     line="zero_grad() inside the accumulation loop",
-    hurts="?",
+    hurts="held-out error 0.306 against 0.076 of the mended twin and 0.848 of the mean",
 )
 def zeroed_micro(mended: bool) -> Parts:
     torch.manual_seed(2)
     model = Mlp()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.8)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.06, momentum=0.9)
     n_micro = 8
 
     def training_step(batch):
@@ -87,7 +89,7 @@ def zeroed_micro(mended: bool) -> Parts:
         optimizer.step()
         return total
 
-    return fit(model, screen(), optimizer=optimizer, training_step=training_step, batch_size=48, n_epochs=20)
+    return fit(model, screen(), optimizer=optimizer, training_step=training_step, batch_size=48, n_epochs=30)
 
 
 @reported(
@@ -96,7 +98,7 @@ def zeroed_micro(mended: bool) -> Parts:
     bug="ReduceLROnPlateau has mode='max' but is given the loss: each better epoch counts as a bad one.",
     cause="optimiser",
     line="mode='max' for a loss: the rate falls by ten every other epoch",
-    hurts="?",
+    hurts="held-out error 0.162 against 0.00042 of the mended twin and 0.848 of the mean",
 )
 def plateau_of_max(mended: bool) -> Parts:
     torch.manual_seed(3)
@@ -127,7 +129,7 @@ def plateau_of_max(mended: bool) -> Parts:
     bug="The lambda of LambdaLR returns the rate itself instead of a factor: the rate is squared.",
     cause="optimiser",
     line="LambdaLR times the base rate: 3e-3 becomes 9e-6",
-    hurts="?",
+    hurts="held-out error 0.328 against 0.00035 of the mended twin and 0.848 of the mean",
 )
 def rate_squared(mended: bool) -> Parts:
     torch.manual_seed(4)
@@ -148,7 +150,7 @@ def rate_squared(mended: bool) -> Parts:
     bug="load_state_dict(assign=True) puts new parameters into the model: the optimiser still has the old ones.",
     cause="bug/optimiser",
     line="assign=True after the optimiser was built: it updates parameters that the model no longer has",
-    hurts="?",
+    hurts="held-out error 0.379 against 0.00074 of the mended twin and 0.848 of the mean",
 )
 def assigned(mended: bool) -> Parts:
     torch.manual_seed(5)
@@ -183,13 +185,13 @@ class Adam(torch.optim.Optimizer):
     bug="The hand-written Adam multiplies the moments by the corrections instead of dividing: steps are too large.",
     cause="optimiser/bug",
     line="bias correction of the second moment is multiplied: the first updates are many times the rate",
-    hurts="?",
+    hurts="held-out error 0.499 against 0.045 of the mended twin and 0.848 of the mean",
 )
 def adam_multiplies(mended: bool) -> Parts:
     torch.manual_seed(6)
     model = Mlp(residual=False)
     correct = torch.divide if mended else torch.multiply
-    return fit(model, screen(), optimizer=Adam(model.parameters(), 3e-3, correct), n_epochs=20)
+    return fit(model, screen(), optimizer=Adam(model.parameters(), 3e-3, correct), n_epochs=40)
 
 
 @reported(
@@ -198,7 +200,7 @@ def adam_multiplies(mended: bool) -> Parts:
     bug="The default strength of the penalties on the weights is as large as the error: all weights go to 0.",
     cause="optimiser",
     line="weight of the L1 penalty: the loss consists of it",
-    hurts="?",
+    hurts="held-out error 0.325 against 0.00042 of the mended twin and 0.848 of the mean",
 )
 def strong_penalty(mended: bool) -> Parts:
     torch.manual_seed(7)
@@ -218,7 +220,7 @@ def strong_penalty(mended: bool) -> Parts:
     bug="Weights are kept in bfloat16 without a float32 copy: most updates are rounded away.",
     cause="optimiser/bug",
     line="model.to(torch.bfloat16): updates are smaller than half a step of the weights",
-    hurts="?",
+    hurts="held-out error 0.0961 against 0.0103 of the mended twin and 0.848 of the mean",
 )
 def bfloat_weights(mended: bool) -> Parts:
     torch.manual_seed(8)

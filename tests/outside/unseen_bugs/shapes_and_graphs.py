@@ -6,7 +6,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from tests.outside.case import Parts
-from tests.outside.unseen_bugs.twins import G, fit, reported, screen
+from tests.outside.unseen_bugs.twins import fit, reported, world_of
+
+G = 12
+screen, _ = world_of(G, world=20)
 
 
 @reported(
@@ -15,7 +18,7 @@ from tests.outside.unseen_bugs.twins import G, fit, reported, screen
     bug="The dose is summed without keepdim: in batches of as many cells as genes it multiplies genes, not cells.",
     cause="bug",
     line="dose.sum(1) broadcasts along the genes: a prediction depends on the other cells of the batch",
-    hurts="?",
+    hurts="held-out error 0.392 against 5.4e-08 of the mended twin and 0.929 of the mean",
 )
 def no_keepdim(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -53,7 +56,7 @@ class Tokens(nn.Module):
     bug="h_n of a bidirectional GRU, (2, cells, dim), is viewed as (cells, 2 dim): cells get others' states.",
     cause="bug",
     line="h_n.view(batch, -1) without a transpose mixes the cells of the batch",
-    hurts="?",
+    hurts="held-out error 0.459 against 0.00024 of the mended twin and 0.976 of the mean",
 )
 def hidden_viewed(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -79,7 +82,7 @@ def hidden_viewed(mended: bool) -> Parts:
     bug="Cells are sorted by the number of measured genes to be packed; their states are not brought back in order.",
     cause="bug",
     line="missing unsort after pack_padded_sequence: predictions belong to other cells of the batch",
-    hurts="?",
+    hurts="held-out error 0.524 against 0.00403 of the mended twin and 1.03 of the mean",
 )
 def not_unsorted(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -120,7 +123,7 @@ def not_unsorted(mended: bool) -> Parts:
     bug="x = attention(x); x = x + x: the block's input is lost, so a gene keeps nothing of its own.",
     cause="bug",
     line="x + x after the attention is no residual connection",
-    hurts="?",
+    hurts="held-out error 0.0877 against 0.00429 of the mended twin and 0.976 of the mean",
 )
 def no_residual(mended: bool) -> Parts:
     torch.manual_seed(3)
@@ -157,7 +160,7 @@ def no_residual(mended: bool) -> Parts:
     bug="Source and target of each edge are exchanged: messages flow from a gene to its regulators.",
     cause="bug/data",
     line="direction of edge_index: a perturbed gene's targets never hear of it",
-    hurts="?",
+    hurts="held-out error 0.152 against 0.0017 of the mended twin and 0.976 of the mean",
 )
 def reversed_edges(mended: bool) -> Parts:
     torch.manual_seed(4)
@@ -191,7 +194,7 @@ def reversed_edges(mended: bool) -> Parts:
     bug="The adjacency matrix has no self-loops: a gene's own flag never reaches its own output.",
     cause="bug/architecture",
     line="missing self-loops: the perturbed gene itself is predicted unchanged",
-    hurts="?",
+    hurts="held-out error 0.423 against 0.019 of the mended twin and 0.976 of the mean",
 )
 def no_self_loops(mended: bool) -> Parts:
     torch.manual_seed(5)

@@ -14,8 +14,6 @@ from tests.outside.pairs import columns
 
 Make = Callable[[bool], Parts]
 
-G = 12
-
 TWINS: dict[str, Callable[[], Parts]] = {}
 """By the name of a bug: the same code with the bug mended."""
 
@@ -33,10 +31,15 @@ def reported(*, name: str, source: str, bug: str, cause: str, line: str, hurts: 
 
 
 @lru_cache(maxsize=32)
-def screen(n_pairs: int = 1000, n_held_out: int = 250, n_genes: int = G, **settings) -> tuple[Cells, Cells]:
+def screen(n_pairs: int = 1000, n_held_out: int = 250, n_genes: int = 12, **settings) -> tuple[Cells, Cells]:
     """Training and held-out pairs of one world; never changed in place."""
     settings = {"seed": 5, "world": 3, "noise": "same", "dose": "fixed", **settings}
     return cells(n_pairs, n_genes, **settings).split(n_held_out)
+
+
+def world_of(n_genes: int, world: int, **settings):
+    """The screen and the plain network of a file's world."""
+    return partial(screen, n_genes=n_genes, world=world, **settings), partial(Mlp, n_genes=n_genes)
 
 
 def tensors(*arrays, batch_size: int = 32, shuffle: bool = True, **of_loader) -> DataLoader:
@@ -48,7 +51,7 @@ def tensors(*arrays, batch_size: int = 32, shuffle: bool = True, **of_loader) ->
 class Mlp(nn.Module):
     """Adds what it makes of the cell and the perturbation to the cell."""
 
-    def __init__(self, n_genes: int = G, hidden: int = 64, residual: bool = True, act=nn.ReLU) -> None:
+    def __init__(self, n_genes: int, hidden: int = 64, residual: bool = True, act=nn.ReLU) -> None:
         super().__init__()
         self.residual = residual
         self.net = nn.Sequential(

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.outside.case import Parts
-from tests.outside.unseen_bugs.twins import Mlp, fit, reported, screen, tensors
+from tests.outside.unseen_bugs.twins import fit, reported, tensors, world_of
+
+screen, Mlp = world_of(11, world=21)
 
 
 @reported(
@@ -15,7 +17,7 @@ from tests.outside.unseen_bugs.twins import Mlp, fit, reported, screen, tensors
     bug="Predictions are brought back by x * variance + deviation instead of x * deviation + mean.",
     cause="bug",
     line="inverse_transform: predictions are in other units than the data",
-    hurts="?",
+    hurts="held-out error 3.39 against 0.0131 of the mended twin and 1.11 of the mean",
 )
 def inverse_of_scaler(mended: bool) -> Parts:
     torch.manual_seed(0)
@@ -46,7 +48,7 @@ def sequenced(part, rng):
     bug="The library size is summed over all axes: counts are divided by those of the whole batch.",
     cause="bug",
     line="sum() without an axis in the normalisation: a cell's input depends on the batch and keeps its depth",
-    hurts="?",
+    hurts="held-out error 0.0578 against 0.0375 of the mended twin and 0.7 of the mean",
 )
 def batch_library(mended: bool) -> Parts:
     torch.manual_seed(1)
@@ -76,7 +78,7 @@ def batch_library(mended: bool) -> Parts:
     bug="A gene that is never expressed in training has a deviation of 0; it is divided by it.",
     cause="data/bug",
     line="standard deviation 0 of a constant gene: its input is NaN",
-    hurts="?",
+    hurts="held-out error NaN against 0.00118 of the mended twin and 1.06 of the mean",
 )
 def constant_gene(mended: bool) -> Parts:
     torch.manual_seed(2)
@@ -108,7 +110,7 @@ def constant_gene(mended: bool) -> Parts:
     bug="Training targets are log2(counts + 1); predictions are brought back to counts by expm1.",
     cause="bug",
     line="base of the logarithm: predicted counts are too large by a power",
-    hurts="?",
+    hurts="held-out error 3.2e+04 against 53.4 of the mended twin and 371 of the mean",
 )
 def base_two(mended: bool) -> Parts:
     torch.manual_seed(4)

@@ -4,7 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.outside.unseen_healthy.common import G, fit, recipe, screen
+from tests.outside.unseen_healthy.common import fit, recipe, world_of
+
+G = 12
+screen, _ = world_of(G, world=8)
 
 
 class Tokens(nn.Module):

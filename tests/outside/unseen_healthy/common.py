@@ -1,5 +1,7 @@
 """What most of the recipes of the blind test share: a split, loaders of tuples, a plain loop."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,8 +10,6 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.outside.case import UNSEEN_HEALTHY, Case, Parts
 from tests.outside.data import cells
 from tests.outside.pairs import columns
-
-G = 12
 
 
 def recipe(name):
@@ -22,9 +22,14 @@ def recipe(name):
     return add
 
 
-def screen(n_pairs=1000, n_held_out=250, n_genes=G, **settings):
+def screen(n_pairs=1000, n_held_out=250, n_genes=12, **settings):
     settings = {"seed": 21, "world": 8, "noise": "same", "dose": "fixed", **settings}
     return cells(n_pairs, n_genes, **settings).split(n_held_out)
+
+
+def world_of(n_genes, world, **settings):
+    """The screen and the plain network of a file's world."""
+    return partial(screen, n_genes=n_genes, world=world, **settings), partial(Mlp, n_genes=n_genes)
 
 
 def tensors(*arrays, batch_size=32, shuffle=True, **of_loader):
@@ -33,7 +38,7 @@ def tensors(*arrays, batch_size=32, shuffle=True, **of_loader):
 
 
 class Mlp(nn.Module):
-    def __init__(self, n_genes=G, hidden=64, residual=True, act=nn.ReLU, n_extra=0):
+    def __init__(self, n_genes, hidden=64, residual=True, act=nn.ReLU, n_extra=0):
         super().__init__()
         self.residual = residual
         first = nn.Linear(2 * n_genes + n_extra, hidden)

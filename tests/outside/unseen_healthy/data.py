@@ -12,7 +12,10 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorD
 from tests.outside.case import Parts
 from tests.outside.data import cells
 from tests.outside.pairs import columns
-from tests.outside.unseen_healthy.common import G, Mlp, fit, recipe, screen, tensors
+from tests.outside.unseen_healthy.common import fit, recipe, tensors, world_of
+
+G = 12
+screen, Mlp = world_of(G, world=34)
 
 Padded = namedtuple("Padded", ["before", "flags", "genes", "after"])
 
@@ -210,7 +213,7 @@ def make_variable_genes():
         flags = part.perturbed[kept][:, chosen].astype(np.float32)
         arrays.append((part.before[kept][:, chosen], flags, part.after[kept][:, chosen]))
     return fit(
-        Mlp(16),
+        Mlp(n_genes=16),
         (train, test),
         loader=tensors(*arrays[0]),
         held_out=tensors(*arrays[1], shuffle=False),

@@ -5,7 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.outside.unseen_healthy.common import G, Mlp, fit, recipe, screen, tensors
+from tests.outside.unseen_healthy.common import fit, recipe, tensors, world_of
+
+G = 9
+screen, Mlp = world_of(G, world=33)
 
 
 @recipe("Charbonnier loss")

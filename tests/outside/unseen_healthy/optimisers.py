@@ -7,7 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim import lr_scheduler
 
-from tests.outside.unseen_healthy.common import G, Mlp, fit, recipe, screen
+from tests.outside.unseen_healthy.common import fit, recipe, world_of
+
+G = 10
+screen, Mlp = world_of(G, world=31)
 
 
 @recipe("gradients centralised before the step")

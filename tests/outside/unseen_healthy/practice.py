@@ -7,7 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.outside.pairs import columns
-from tests.outside.unseen_healthy.common import G, Mlp, fit, recipe, screen
+from tests.outside.unseen_healthy.common import fit, recipe, world_of
+
+G = 15
+screen, Mlp = world_of(G, world=32)
 
 
 @recipe("early stopping that restores a deep copy of the best weights")

@@ -56,7 +56,7 @@ def class_weights(mended: bool) -> Parts:
     train, test = screen()
     c = columns(train)
     weights = 1 / torch.bincount(c["gene"], minlength=G).clamp(min=1).double()
-    sampler = WeightedRandomSampler(weights[c["gene"]] if mended else weights, num_samples=len(c["gene"]))
+    sampler = WeightedRandomSampler((weights[c["gene"]] if mended else weights).tolist(), num_samples=len(c["gene"]))
     return fit(
         Mlp(), (train, test), loader=tensors(c["before"], c["perturbed"], c["after"], sampler=sampler), n_epochs=20
     )

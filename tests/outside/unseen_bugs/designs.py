@@ -60,13 +60,13 @@ def normalised_outputs(mended: bool) -> Parts:
     torch.manual_seed(1)
 
     def block(n_in, n_out, last=False):
-        layers = [nn.Linear(n_in, n_out)]
+        layers: list[nn.Module] = [nn.Linear(n_in, n_out)]
         if not (last and mended):
             layers.append(nn.BatchNorm1d(n_out, affine=not last))
         return layers if last else [*layers, nn.ReLU()]
 
     class Joined(nn.Sequential):
-        def forward(self, x, p):
+        def forward(self, x, p):  # pyright: ignore[reportIncompatibleMethodOverride]
             return super().forward(torch.cat([x, p], dim=1))
 
     model = Joined(*block(2 * G, 96), *block(96, 96), *block(96, G, last=True))

@@ -67,7 +67,7 @@ def dropped_outputs(mended: bool) -> Parts:
             layers.append(nn.Dropout(0.05 if not last else 0.3))
 
     class Joined(nn.Sequential):
-        def forward(self, x, p):
+        def forward(self, x, p):  # pyright: ignore[reportIncompatibleMethodOverride]
             return super().forward(torch.cat([x, p], dim=1))
 
     return fit(Joined(*layers), screen(), n_epochs=40)

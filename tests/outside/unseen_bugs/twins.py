@@ -51,7 +51,7 @@ def tensors(*arrays, batch_size: int = 32, shuffle: bool = True, **of_loader) ->
 class Mlp(nn.Module):
     """Adds what it makes of the cell and the perturbation to the cell."""
 
-    def __init__(self, n_genes: int, hidden: int = 64, residual: bool = True, act=nn.ReLU) -> None:
+    def __init__(self, n_genes: int, hidden: int = 64, residual: bool = True, act: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
         self.residual = residual
         self.net = nn.Sequential(

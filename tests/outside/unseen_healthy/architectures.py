@@ -177,8 +177,8 @@ def make_random_features():
     class Features(nn.Module):
         def __init__(self, n_features=400):
             super().__init__()
-            self.register_buffer("weight", 0.25 * torch.randn(2 * G, n_features))
-            self.register_buffer("phase", 6.28 * torch.rand(n_features))
+            self.weight = nn.Buffer(0.25 * torch.randn(2 * G, n_features))
+            self.phase = nn.Buffer(6.28 * torch.rand(n_features))
             self.head = nn.Linear(n_features, G)
 
         def forward(self, x, p):
@@ -265,7 +265,7 @@ def make_splines():
 
         def __init__(self):
             super().__init__()
-            self.register_buffer("knots", torch.linspace(-3, 3, 7))
+            self.knots = nn.Buffer(torch.linspace(-3, 3, 7))
             self.weight = nn.Parameter(0.01 * torch.randn(8, G, G))
 
         def forward(self, x, dose):

@@ -38,7 +38,7 @@ def tensors(*arrays, batch_size=32, shuffle=True, **of_loader):
 
 
 class Mlp(nn.Module):
-    def __init__(self, n_genes, hidden=64, residual=True, act=nn.ReLU, n_extra=0):
+    def __init__(self, n_genes, hidden=64, residual=True, act: type[nn.Module] = nn.ReLU, n_extra=0):
         super().__init__()
         self.residual = residual
         first = nn.Linear(2 * n_genes + n_extra, hidden)

@@ -107,7 +107,7 @@ def make_endless():
         model=model,
         optimizer=optimizer,
         loader=DataLoader(stream, batch_size=None),
-        held_out=DataLoader(held_out, batch_size=None),
+        held_out=DataLoader(held_out, batch_size=None),  # pyright: ignore[reportArgumentType]
         fields={"before": "x", "perturbation": "pert", "after": "y"},
         training_step=training_step,
         predict=lambda batch: model(batch["x"], batch["pert"]),
@@ -229,7 +229,7 @@ def make_against_control_mean():
     class Shift(nn.Module):
         def __init__(self):
             super().__init__()
-            self.register_buffer("means", means)
+            self.means = nn.Buffer(means)
             self.net = nn.Sequential(nn.Linear(G + 3, 48), nn.Tanh(), nn.Linear(48, G))
 
         def forward(self, x, p, cell_type):
@@ -255,7 +255,7 @@ def make_long_tail():
     train = train.rows(np.flatnonzero(rng.random(len(train.before)) < share[train.gene[:, 0]]))
     c = columns(train)
     weights = 1 / torch.bincount(c["gene"], minlength=G).double()
-    sampler = WeightedRandomSampler(weights[c["gene"]], num_samples=len(weights[c["gene"]]))
+    sampler = WeightedRandomSampler(weights[c["gene"]].tolist(), num_samples=len(c["gene"]))
     loader = tensors(c["before"], c["perturbed"], c["after"], sampler=sampler)
     return fit(Mlp(), (train, test), loader=loader)
 

@@ -21,7 +21,7 @@ def make_centralised():
 
     def centralise():
         for w in model.parameters():
-            if w.ndim > 1:
+            if w.ndim > 1 and w.grad is not None:
                 w.grad -= w.grad.mean(dim=1, keepdim=True)
 
     return fit(model, screen(), optimizer=optimizer, before_step=centralise)

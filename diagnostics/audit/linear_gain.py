@@ -23,7 +23,6 @@ from diagnostics.scoring.baselines import MeanDeltaPredictor, MeanPredictor, Rid
 from diagnostics.scoring.errors import Errors, errors_of, losses_of, predictions
 from diagnostics.scoring.matched_linear import PairLinearPredictor
 from gpcp.core.errors import InputError
-from gpcp.core.genes import GeneVocab
 from gpcp.core.intervals import LEVEL, Interval, bootstrap
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.predictors import Perturbation, control_of
@@ -235,7 +234,7 @@ def _linear(cells: InMemoryCells, training: PairBatch, held_out: PairBatch) -> t
     if len(law_G) >= 2:
         known = cells.genes([held.vocab.feature_id[token] for token in law_G])
         law = PairLinearPredictor.fit(_typed(known).dense())
-        kept = _some_genes(held_out, law_G)
+        kept = held_out.genes(law_G)
         nothing = Perturbation(
             perturbed_BG=np.zeros(kept.perturbed_BG.shape, dtype=np.bool_),
             target_BG=np.zeros(kept.before_BG.shape, dtype=np.float32),
@@ -245,8 +244,8 @@ def _linear(cells: InMemoryCells, training: PairBatch, held_out: PairBatch) -> t
     if len(law_G) < n_all:
         summary.append(f"the linear law leaves {n_all - len(law_G)} of {n_all} genes at the mean")
     if 16 * len(training) * float(len(ridge_G)) ** 3 <= MOST_RIDGE_WORK:
-        ridge = RidgePredictor.fit(_some_genes(training, ridge_G))
-        predicted_PG = predictions(ridge, _some_genes(held_out, ridge_G))
+        ridge = RidgePredictor.fit(training.genes(ridge_G))
+        predicted_PG = predictions(ridge, held_out.genes(ridge_G))
         fitted["ridge, before and perturbed"] = _whole(predicted_PG, held_out, ridge_G, training)
     else:
         summary.append(f"{len(ridge_G)} genes are too many for ridge here")
@@ -285,17 +284,4 @@ def _typed(cells: InMemoryCells) -> SparseCells:
     return SparseCells(
         index=replace(index, covariates={**index.covariates, "cell_type": one}),
         value_BG=cells.held.value_BG,
-    )
-
-
-def _some_genes(pairs: PairBatch, token_G: NDArray[np.int64]) -> PairBatch:
-    """The pairs with some of their genes."""
-    return PairBatch(
-        vocab=GeneVocab(feature_id=pairs.vocab.genes(token_G)),
-        before_BG=pairs.before_BG[:, token_G],
-        after_BG=pairs.after_BG[:, token_G],
-        measured_BG=pairs.measured_BG[:, token_G],
-        perturbed_BG=pairs.perturbed_BG[:, token_G],
-        before_id_B=pairs.before_id_B,
-        after_id_B=pairs.after_id_B,
     )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias, final
 
 import numpy as np
@@ -74,10 +74,4 @@ def partly_measured(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     measured_BG |= (np.arange(len(pairs)) % 2 == 0)[:, None]
     lost_B = ~(measured_BG & pairs.perturbed_BG).any(axis=1) | ~(measured_BG & pairs.scored_BG).any(axis=1)
     measured_BG = pairs.measured_BG & (measured_BG | lost_B[:, None])
-    return replace(
-        pairs,
-        before_BG=np.where(measured_BG, pairs.before_BG, np.float32(0)),
-        after_BG=np.where(measured_BG, pairs.after_BG, np.float32(0)),
-        measured_BG=measured_BG,
-        perturbed_BG=pairs.perturbed_BG & measured_BG,
-    )
+    return pairs.measured_where(measured_BG)

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol, final, runtime_checkable
 
@@ -91,6 +91,30 @@ class PairBatch:
             perturbed_BG=self.perturbed_BG[which],
             before_id_B=self.before_id_B[which],
             after_id_B=self.after_id_B[which],
+        )
+
+    def genes(self, token_G: NDArray[np.integer]) -> "PairBatch":
+        """Some of the genes; the perturbations of others are dropped."""
+        if np.array_equal(token_G, np.arange(len(self.vocab))):
+            return self
+        return PairBatch(
+            vocab=GeneVocab(feature_id=self.vocab.genes(token_G)),
+            before_BG=self.before_BG[:, token_G],
+            after_BG=self.after_BG[:, token_G],
+            measured_BG=self.measured_BG[:, token_G],
+            perturbed_BG=self.perturbed_BG[:, token_G],
+            before_id_B=self.before_id_B,
+            after_id_B=self.after_id_B,
+        )
+
+    def measured_where(self, measured_BG: NDArray[np.bool_]) -> "PairBatch":
+        """The same pairs with fewer entries measured; what is not measured is not perturbed either."""
+        return replace(
+            self,
+            before_BG=np.where(measured_BG, self.before_BG, np.float32(0)),
+            after_BG=np.where(measured_BG, self.after_BG, np.float32(0)),
+            measured_BG=measured_BG,
+            perturbed_BG=self.perturbed_BG & measured_BG,
         )
 
     def dense(self) -> "PairBatch":

@@ -49,7 +49,7 @@ class Part:
 
     def of(self, pairs: PairBatch) -> PairBatch:
         """The pairs with these genes; entries of a gene that is not evaluated count as unmeasured."""
-        part = some_genes(pairs, self.token_G)
+        part = pairs.genes(self.token_G)
         hidden_BG = part.scored_BG & ~self.evaluated_G
         if not hidden_BG.any():
             return part
@@ -210,21 +210,6 @@ def features_of(pairs: PairBatch) -> NDArray[np.float64]:
     n_G = np.maximum(pairs.measured_BG.sum(axis=0), 1)
     mean_G = np.where(pairs.measured_BG, pairs.before_BG, 0).sum(axis=0, dtype=np.float64) / n_G
     return _features(control_of(pairs), perturbation_of(pairs), mean_G, bent=False)
-
-
-def some_genes(pairs: PairBatch, token_G: NDArray[np.int64]) -> PairBatch:
-    """The pairs with some of their genes; the perturbations of others are dropped."""
-    if len(token_G) == len(pairs.vocab):
-        return pairs
-    return PairBatch(
-        vocab=GeneVocab(feature_id=pairs.vocab.genes(token_G)),
-        before_BG=pairs.before_BG[:, token_G],
-        after_BG=pairs.after_BG[:, token_G],
-        measured_BG=pairs.measured_BG[:, token_G],
-        perturbed_BG=pairs.perturbed_BG[:, token_G],
-        before_id_B=pairs.before_id_B,
-        after_id_B=pairs.after_id_B,
-    )
 
 
 def judged_pairs(probe: Probe) -> PairBatch:

@@ -164,10 +164,4 @@ def partly_measured(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
         for genes in (np.flatnonzero(pairs.perturbed_BG[pair]), np.flatnonzero(pairs.scored_BG[pair])):
             if len(genes):
                 measured_BG[pair, genes[int(rng.integers(len(genes)))]] = True
-    return replace(
-        pairs,
-        before_BG=np.where(measured_BG, pairs.before_BG, np.float32(0)),
-        after_BG=np.where(measured_BG, pairs.after_BG, np.float32(0)),
-        measured_BG=measured_BG,
-        perturbed_BG=pairs.perturbed_BG & measured_BG,
-    )
+    return pairs.measured_where(measured_BG)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diagnostics.cli.figures import MODEL, SERIES, TITLE, TRAINING, WRONG, legend_below, new_axes, reference_line, save
-from diagnostics.cli.text import fill, interval, number, score, table
+from diagnostics.cli.text import fill, interval, number, plural, score, table
 from diagnostics.commands.compare.compare import Compared, Judged, RankCeilings, needed_words
 from diagnostics.commands.compare.compare import interval as difference_text
 from diagnostics.scoring.levels import Levels
@@ -34,8 +34,8 @@ def screen(
     n, level = result.n_comparisons, 100 * result.level
     blocks.append(
         fill(
-            f"Intervals are paired over seeds and hold together in 95 % of repetitions: Bonferroni over {n} "
-            f"comparison{'s' if n > 1 else ''}, {level:.2f} % each. The seeds are trainings "
+            f"Intervals are paired over seeds and hold together in 95 % of repetitions: Bonferroni over "
+            f"{plural(n, 'comparison')}, {level:.2f} % each. The seeds are trainings "
             + (
                 "on one split of these cells: nothing is said of other cells."
                 if ceilings is None

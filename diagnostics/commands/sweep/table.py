@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from diagnostics.cli.text import plural, wrap
 from diagnostics.cli.text import table as aligned
-from diagnostics.cli.text import wrap
 from gpcp.search.result import SweepResult, SweepRow, importance
 from gpcp.search.trial import FLAT
 
@@ -75,7 +75,7 @@ def _of_ties(result: SweepResult) -> str:
     names = ", ".join(str(row.slot) for row in result.ties[:8]) + (", ..." if n > 8 else "")
     cheapest = min((row for row in (*result.ties, result.best) if row is not None), key=lambda row: row.seconds)
     return (
-        f"ties: {n} trial{'s' if n > 1 else ''} within the noise between seeds ({noise}): {names}; the order among "
+        f"ties: {plural(n, 'trial')} within the noise between seeds ({noise}): {names}; the order among "
         f"them means nothing, and the cheapest is trial {cheapest.slot} ({cheapest.seconds:.0f} s)"
     )
 
@@ -86,17 +86,19 @@ def _of_rates(result: SweepResult) -> list[str]:
         return []
     lines: list[str] = []
     if rates.flat_below:
-        lines.append(f"{_range(rates.flat_below)} ({_trials(rates.flat_below)}, too low)")
+        lines.append(f"{_range(rates.flat_below)} ({plural(len(rates.flat_below), 'trial')}, too low)")
     if rates.flat_above:
-        lines.append(f"{_range(rates.flat_above)} ({_trials(rates.flat_above)}, too high)")
+        lines.append(f"{_range(rates.flat_above)} ({plural(len(rates.flat_above), 'trial')}, too high)")
     text = [f"flat loss (fell by less than {FLAT:.0%} of the best one's fall) at learning rates {' and '.join(lines)}"]
     text = text if lines else ["flat loss: at no end of the learning rates that were tried"]
     if rates.diverged_above:
-        text.append(f"diverged at learning rates {_range(rates.diverged_above)} ({_trials(rates.diverged_above)})")
+        text.append(
+            f"diverged at learning rates {_range(rates.diverged_above)} ({plural(len(rates.diverged_above), 'trial')})"
+        )
     if rates.flat_between:
         text.append(
             f"flat or diverged though others learnt at lower and at higher rates: {_range(rates.flat_between)} "
-            f"({_trials(rates.flat_between)}); look at what else they have in common"
+            f"({plural(len(rates.flat_between), 'trial')}); look at what else they have in common"
         )
     return text
 
@@ -136,7 +138,3 @@ def _number(value: float) -> str:
 def _range(rates: Sequence[float]) -> str:
     low, high = f"{min(rates):.2g}", f"{max(rates):.2g}"
     return low if low == high else f"{low} .. {high}"
-
-
-def _trials(rates: Sequence[float]) -> str:
-    return f"{len(rates)} trial{'s' if len(rates) > 1 else ''}"

@@ -7,6 +7,7 @@ from typing import Any
 from diagnostics.cli.ending import finish
 from diagnostics.cli.options import named
 from diagnostics.cli.progress import Stages
+from diagnostics.cli.text import plural
 from diagnostics.commands.throughput.command import Request
 from diagnostics.commands.throughput.figure import draw_timeline
 from diagnostics.commands.throughput.subject import Timed, timed_named
@@ -58,8 +59,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
 
 
 def _title(timed: Timed, request: Request) -> str:
-    threads = timed.n_threads
-    where = f"{timed.device}, {threads} thread{'' if threads == 1 else 's'} of torch"
+    where = f"{timed.device}, {plural(timed.n_threads, 'thread')} of torch"
     return f"{timed.name}\n{where}, batches of {request.batch_size} pairs, depth {request.depth}"
 
 

@@ -90,10 +90,4 @@ def with_before(pairs: PairBatch, before_BG: NDArray[np.floating]) -> PairBatch:
 def partly_measured(pairs: PairBatch, rng: np.random.Generator) -> PairBatch:
     """Two thirds of the genes, others in each pair."""
     measured_BG = pairs.measured_BG & (rng.random(pairs.measured_BG.shape) < 2 / 3)
-    return replace(
-        pairs,
-        measured_BG=measured_BG,
-        before_BG=np.where(measured_BG, pairs.before_BG, np.float32(0)),
-        after_BG=np.where(measured_BG, pairs.after_BG, np.float32(0)),
-        perturbed_BG=pairs.perturbed_BG & measured_BG,
-    )
+    return pairs.measured_where(measured_BG)

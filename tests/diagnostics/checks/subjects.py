@@ -60,13 +60,7 @@ class PartlyMeasured:
             # A pair that would lose all perturbed, or all scored, genes keeps everything.
             measured_BG |= ~(odd_B & perturbed_B & scored_B)[:, None]
             n_seen += len(batch)
-            yield replace(
-                batch,
-                before_BG=np.where(measured_BG, batch.before_BG, np.float32(0)),
-                after_BG=np.where(measured_BG, batch.after_BG, np.float32(0)),
-                measured_BG=measured_BG,
-                perturbed_BG=batch.perturbed_BG & measured_BG,
-            )
+            yield batch.measured_where(measured_BG)
 
 
 @final

@@ -118,6 +118,17 @@ def test_rows_are_those_asked_for_in_that_order(pairs: PairBatch, data: st.DataO
         assert_same(taken.rows(slice(row, row + 1)), pairs.rows(np.array([pair])))
 
 
+@given(pair_batches(vocab=GeneVocab(feature_id=("a", "b", "c"))), st.data())
+def test_some_genes_are_those_columns_and_fewer_may_be_measured(pairs: PairBatch, data: st.DataObject):
+    tokens = np.array(data.draw(st.lists(st.integers(0, 2), min_size=1, unique=True)), dtype=np.int64)
+    taken = pairs.genes(tokens)
+    assert taken.vocab.feature_id == tuple("abc"[token] for token in tokens.tolist())
+    assert all(np.array_equal(getattr(taken, name), getattr(pairs, name)[:, tokens]) for name in MATRICES)
+    fewer = pairs.measured_where(pairs.measured_BG & (np.arange(3) != 1))
+    assert_same(fewer.genes(np.array([0, 2])), pairs.genes(np.array([0, 2])))
+    assert not any(getattr(fewer, name)[:, 1].any() for name in MATRICES)
+
+
 @given(pair_batches(), st.integers(0, 5))
 def test_a_cut_is_undone_by_concatenation(pairs: PairBatch, at: int):
     assert_same(concatenate((pairs.rows(slice(0, at)), pairs.rows(slice(at, None)))), pairs)

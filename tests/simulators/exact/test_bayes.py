@@ -43,16 +43,6 @@ def some_pairs(scm: Scm, regime: Regime, n_pairs: int = 12, seed: int = 0) -> Pa
     return concatenate(SimulatedPairs(scm=scm, regime=regime, n_pairs=n_pairs).pairs(batch_size=n_pairs, seed=seed))
 
 
-def with_unmeasured(pairs: PairBatch, measured_BG: NDArray[np.bool_]) -> PairBatch:
-    return replace(
-        pairs,
-        before_BG=np.where(measured_BG, pairs.before_BG, np.float32(0)),
-        after_BG=np.where(measured_BG, pairs.after_BG, np.float32(0)),
-        measured_BG=measured_BG,
-        perturbed_BG=pairs.perturbed_BG & measured_BG,
-    )
-
-
 @given(scm=worlds(), seed=st.integers(0, 1000))
 def test_matched_answers_are_the_conditional_law_of_each_pair(scm: Scm, seed: int):
     pairs = some_pairs(scm, "matched", seed=seed)
@@ -134,7 +124,7 @@ def test_an_unmeasured_gene_is_left_out_of_what_is_known(scm: Scm):
     pairs = some_pairs(scm, "matched")
     measured_BG = np.ones(pairs.measured_BG.shape, dtype=np.bool_)
     measured_BG[:, 1] = False
-    pairs = with_unmeasured(pairs, measured_BG)
+    pairs = pairs.measured_where(measured_BG)
     answer = bayes(scm, "matched", pairs)
     for pair, perturbed_G in enumerate(pairs.perturbed_BG):
         seen = np.flatnonzero(perturbed_G)
@@ -151,7 +141,7 @@ def test_counterfactuals_need_every_gene():
     measured_BG = np.ones(pairs.measured_BG.shape, dtype=np.bool_)
     measured_BG[3, 2] = False
     with pytest.raises(InputError, match=rf"gene {scm.graph.vocab.feature_id[2]} of pair 3 is unmeasured"):
-        bayes(scm, "counterfactual", with_unmeasured(pairs, measured_BG))
+        bayes(scm, "counterfactual", pairs.measured_where(measured_BG))
 
 
 def test_what_cannot_be_answered_is_refused():

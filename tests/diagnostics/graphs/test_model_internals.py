@@ -90,7 +90,7 @@ def test_without_attention_between_queries_only_the_state_could_carry_a_change()
 @pytest.mark.parametrize("p_measured", [1.0, 0.8])
 @pytest.mark.parametrize("name", PRESETS)
 def test_attention_by_layer_is_the_mean_of_the_maps(name: str, p_measured: float) -> None:
-    model, pairs = model_of(name), drawn(40, p_measured=p_measured, seed=1)
+    model, pairs = model_of(name), drawn(20, p_measured=p_measured, seed=1)
     layers = attention_by_layer(model, pairs, batch_size=11)
     assert layers
     for layer, effect_GG in layers.items():

@@ -37,6 +37,7 @@ LENT = frozenset(
         "tests/diagnostics/checks/loss/test_in_the_step.py",
         "tests/diagnostics/checks/optimiser/test_width.py",
         "tests/diagnostics/inputs/loaders/test_loader_pairs.py",
+        "tests/diagnostics/inputs/loaders/test_own_generators.py",
         "tests/diagnostics/checks/engine/test_restored.py",
         "tests/diagnostics/checks/optimiser/test_one_step.py",
     }

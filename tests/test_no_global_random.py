@@ -14,7 +14,7 @@ import pytest
 
 from tests.source_tree import PACKAGES, Source, functions, parsed, sources
 
-OUTSIDE = "tests/outside/"
+OUTSIDE = ("tests/outside/", "tests/verification/peers/")
 """Code as people outside write it, which seeds and draws from torch's global generator as they do."""
 
 EVERYTHING = tuple(one for one in sources(*PACKAGES, "examples", "tests") if not one.path.startswith(OUTSIDE))
@@ -31,7 +31,7 @@ LENT = frozenset(
         "diagnostics/checks/engine/copies.py",
         "diagnostics/checks/engine/restored.py",
         "diagnostics/checks/optimiser/width.py",
-        "diagnostics/inputs/frameworks/recorded.py",
+        "diagnostics/inputs/frameworks/replayed.py",
         "tests/diagnostics/checks/architecture/test_frozen.py",
         "tests/diagnostics/checks/learning/step_and_predict/test_step_and_predict.py",
         "tests/diagnostics/checks/loss/test_in_the_step.py",

@@ -10,6 +10,7 @@ from diagnostics.checks.cascade import Ignore, OnCheck, chosen, run_checks
 from diagnostics.checks.engine.intent import Given, Intent
 from diagnostics.checks.engine.probe import N_SAMPLE, Probe
 from diagnostics.checks.engine.subject import AfterEpoch, Forward, OfWidth, Subject
+from diagnostics.inputs.frameworks.recorder import Recording
 from diagnostics.inputs.loaders.batch_fields import BatchFields, Entry
 from diagnostics.inputs.own_parts import Data, OwnParts, UsersStep
 from diagnostics.inputs.own_subject import subject_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def diagnose(
-    model: "nn.Module | Subject | Trainer | None",
+    model: "nn.Module | Subject | Recording | Trainer | None",
     pairs: Data | nn.Module | None = None,
     datamodule: Any = None,
     *,
@@ -53,9 +54,10 @@ def diagnose(
 
     Parameters
     ----------
-    model : nn.Module or Subject or None
+    model : nn.Module or Subject or Recording or None
         Any module. It is trained on trial, and put back as it was. A subject holds all its parts already: none is
-        given beside it. A Lightning ``Trainer``: ``diagnose(trainer, module, datamodule)`` judges the module's own
+        given beside it. Nor beside a recording of :func:`diagnostics.record`, whose steps are judged as they were made.
+        A Lightning ``Trainer``: ``diagnose(trainer, module, datamodule)`` judges the module's own
         ``training_step``, with its optimiser and schedules, as ``trainer.fit`` would train it.
     pairs : DataLoader or any iterable of batches, mapping of arrays, PairSource, or None
         What it is trained on: a loader of batches of any kind, plain arrays ``{"before": ..., "perturbation": ...,
@@ -131,7 +133,7 @@ def diagnose(
         cannot be called as it stands: everything is called once before anything is judged.
     """
     checks = chosen(only)
-    whole = model if isinstance(model, Subject) else None
+    whole = model if isinstance(model, (Subject, Recording)) else None
     own = OwnParts()
     if _is_trainer(model):
         from diagnostics.inputs.frameworks.lightning import training_of
@@ -153,7 +155,9 @@ def diagnose(
     if whole is not None:
         name = parts.first_given(OwnParts.__slots__)
         if name is not None:
-            raise InputError(f"{name} is given beside a Subject: make it a part of the subject")
+            raise InputError(f"{name} is given beside a {type(whole).__name__}, which holds all that is judged")
+        if isinstance(whole, Recording):
+            return whole.report()
         subject = whole
     else:
         subject = subject_of(parts)

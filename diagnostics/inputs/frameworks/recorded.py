@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 import numpy as np
-import torch
 from torch import nn
 
 from diagnostics.checks.engine.identities import shown, verdict
-from diagnostics.checks.engine.weights import HAS_MODES, modes_kept
-from diagnostics.inputs.frameworks.recorder import Recording, tensors_of
+from diagnostics.checks.engine.weights import HAS_MODES
+from diagnostics.inputs.frameworks.recorder import Recording
+from diagnostics.inputs.frameworks.replayed import replays, step_again
 from diagnostics.results.check_result import Cause, CheckResult
 from diagnostics.results.report import Report
 
@@ -27,6 +27,7 @@ def report_of(recording: Recording) -> Report:
     """Every question, in the order of the cascade."""
     asked: tuple[tuple[str, str, Cause, Callable[[Recording], CheckResult]], ...] = (
         ("", "recorded.replays", "bug", replays),
+        ("", "recorded.step", "bug", step_again),
         ("GP403", "optimiser.holds_parameters", "bug", held),
         ("GP404", "optimiser.gradients", "bug", gradients),
         ("GP405", "optimiser.cleared", "bug", cleared),
@@ -50,36 +51,6 @@ def _trained(recording: Recording) -> list[str]:
     """Parameters that are meant to be trained."""
     frozen = recording.intent.is_frozen
     return [name for name, one in recording.model.named_parameters() if one.requires_grad and not frozen(name)]
-
-
-def replays(recording: Recording) -> CheckResult:
-    """The first pass, from its weights, inputs, mode and draws, answers as it did."""
-    kept, model = next(iter(recording.passes), None), recording.model
-    if kept is None or not kept.answer:
-        return CheckResult(outcome="not_applicable", message="no pass with gradients was recorded")
-    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    with modes_kept(model), torch.random.fork_rng(), torch.no_grad():  # pyright: ignore[reportUnknownMemberType]
-        try:
-            model.load_state_dict(kept.state)
-            model.train(kept.training)
-            torch.set_rng_state(kept.draws)
-            again = tensors_of(model(*kept.arguments, **kept.named))
-        finally:
-            model.load_state_dict(state)
-    gaps = [float((one - other).abs().max()) for one, other in zip(kept.answer, again, strict=True) if one.numel()]
-    sizes = [float(one.abs().max()) for one in kept.answer if one.numel()]
-    gap, size = max(gaps, default=0.0), max(sizes, default=0.0)
-    if not gap <= 1e-4 * max(size, 1e-30):
-        return CheckResult(
-            outcome="inconclusive", statistic=min(gap, 1e300), null=0.0,
-            message=f"the first pass, played again from its weights, inputs and draws, answers otherwise, by {gap:.2g}",
-            next_step="look for a draw from another generator than torch's, for layers that are in another mode than "
-            "the model, and for state that is kept outside of state_dict()",
-        )  # fmt: skip
-    return verdict(
-        good=True, message="the first pass, played again from its weights, inputs and draws, answers the same",
-        next_step="", statistic=gap, null=0.0, tolerance=1e-4 * size, n=len(gaps),
-    )  # fmt: skip
 
 
 def held(recording: Recording) -> CheckResult:

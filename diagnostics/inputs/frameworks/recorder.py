@@ -1,13 +1,14 @@
 """``record``: a plain training loop, watched while it runs, without a change of its code.
 
 Hooks note what each step of an optimiser was made of: the loss that ``backward()`` was called on, gradients, rates, how
-far weights moved, and the mode of the model. One forward pass is kept whole, so that it can be played again.
+far weights moved, and the mode of the model. The first step is kept whole, so that it can be played again.
 """
 
 import copy
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast, final
 
 import torch
@@ -60,6 +61,19 @@ class RecordedPass:
     training: bool
     draws: Tensor
     answer: list[Tensor]
+    pulls: list[list[Tensor]] = field(default_factory=list[list[Tensor]])
+    """What backward passes gave each tensor of the answer as its gradient."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedUpdate:
+    """What the optimiser made of the first pass: its state before, gradients as it met them, and weights afterwards."""
+
+    state: dict[str, Any]
+    gradient: dict[str, Tensor]
+    weight: dict[str, Tensor]
+    n_passes: int
 
 
 @final
@@ -76,6 +90,8 @@ class Recording:
     steps : list of RecordedStep
     passes : list of RecordedPass
         The first one alone.
+    updates : list of RecordedUpdate
+        That of the first step, where there is one optimiser.
     """
 
     model: nn.Module
@@ -83,6 +99,7 @@ class Recording:
     intent: Intent = NO_INTENT
     steps: list[RecordedStep] = field(default_factory=list[RecordedStep])
     passes: list[RecordedPass] = field(default_factory=list[RecordedPass])
+    updates: list[RecordedUpdate] = field(default_factory=list[RecordedUpdate])
 
     def report(self) -> Report:
         """What can be judged from it."""
@@ -145,6 +162,9 @@ class _Watch:
         self._name_of = {id(one): name for name, one in recording.model.named_parameters()}
         self._before: dict[str, Tensor] = {}
         self._asked: tuple[Any, ...] | None = None
+        self._met: dict[str, Tensor] = {}
+        self._state: dict[str, Any] = {}
+        self._n_passes = 0
 
     def of_parameter(self, name: str, parameter: nn.Parameter) -> tuple[Any, Any]:
         """Before a gradient is added, whether that of the last step is still there; after it, how long it is."""
@@ -167,6 +187,8 @@ class _Watch:
         """Note rates, gradients and weights."""
         self.step.rates[:] = [float(group["lr"]) for group in optimizer.param_groups]
         self._before = {}
+        first = not self.recording.steps and len(self.recording.optimizers) == 1
+        self._state = copy.deepcopy(optimizer.state_dict()) if first else {}
         for group in optimizer.param_groups:
             for one in group["params"]:
                 name = self._name_of.get(id(one))
@@ -174,6 +196,8 @@ class _Watch:
                     self._before[name] = one.detach().clone()
                     if one.grad is not None:
                         self.step.gradient[name] = _length(one.grad)
+                        if first:
+                            self._met[name] = one.grad.detach().clone()
 
     def after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         """Note how far weights went, and begin the next step."""
@@ -181,6 +205,10 @@ class _Watch:
         for name, before in self._before.items():
             size = max(_length(before), 1e-12)
             self.step.moved[name] = _length(now[name].detach() - before) / size
+        if self._state:
+            weight = {name: now[name].detach().clone() for name in self._before}
+            update = RecordedUpdate(state=self._state, gradient=self._met, weight=weight, n_passes=self._n_passes)
+            self.recording.updates.append(update)
         self.recording.steps.append(self.step)
         self.step = RecordedStep()
 
@@ -188,6 +216,7 @@ class _Watch:
         """Note the mode; of the first pass everything that it begins with."""
         if torch.is_grad_enabled():
             self.step.training.add(model.training)
+            self._n_passes += 1
         if not self.recording.passes and self._asked is None and torch.is_grad_enabled():
             kept = copy.deepcopy((arguments, named))
             self._asked = (*kept, copy.deepcopy(model.state_dict()), model.training, torch.get_rng_state())
@@ -197,12 +226,21 @@ class _Watch:
         if self._asked is None or self.recording.passes:
             return
         given, named, state, training, draws = self._asked
+        found = tensors_of(answer)
+        pulls = [list[Tensor]() for _ in found]
+        for one, pulled in zip(found, pulls, strict=True):
+            if one.requires_grad:
+                cast("Any", one).register_hook(partial(_keep, pulled))
         self.recording.passes.append(
             RecordedPass(
                 arguments=given, named=named, state=state, training=training, draws=draws,
-                answer=[one.detach().clone() for one in tensors_of(answer)],
+                answer=[one.detach().clone() for one in found], pulls=pulls,
             )
         )  # fmt: skip
+
+
+def _keep(kept: list[Tensor], pull: Tensor) -> None:
+    kept.append(pull.detach().clone())
 
 
 def _length(value: Tensor) -> float:

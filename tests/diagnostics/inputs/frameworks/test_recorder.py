@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from diagnostics.checks.engine.intent import Intent
+from diagnostics.inputs.diagnose import diagnose
 from diagnostics.inputs.frameworks.recorder import record
 from diagnostics.results.report import Report
 from gpcp.model.torch_seed import torch_seed
@@ -38,12 +39,14 @@ def loop(fault: str = "", **options: Any) -> tuple[Report, nn.Module]:
                 model.eval()
             answer = model[3](model[:3](x).detach()) if fault == "detached" else model(x)
             loss = (answer - y).square().mean() * (float("nan") if fault == "nan" and step == 40 else 1.0)
+            if fault == "penalty":
+                loss = loss + sum(one.square().sum() for one in model.parameters())
             loss.backward()
             if fault == "clipped":
                 nn.utils.clip_grad_norm_(model.parameters(), 1e-4)
             optimizer.step()
             schedule.step()
-    return recording.report(), model
+    return diagnose(recording), model
 
 
 def outcome(report: Report, name: str) -> str:
@@ -76,6 +79,8 @@ def test_a_healthy_loop_passes_and_is_not_changed():
         ("eval", "mode", "fail"),
         ("detached", "gradients", "inconclusive"),
         ("clipped", "clipping", "inconclusive"),
+        ("clipped", "step", "pass"),
+        ("penalty", "step", "inconclusive"),
     ],
 )
 def test_a_fault_is_seen(fault: str, name: str, expected: str):

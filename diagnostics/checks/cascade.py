@@ -18,6 +18,7 @@ from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.intent import NotExpressibleError
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.checks.optimiser.phases import only_at_first
 from diagnostics.checks.users_code import place_of
 from diagnostics.results.check_result import CheckResult
 from diagnostics.results.cure_result import CureResult, apart
@@ -190,7 +191,7 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
         found = CheckResult(outcome="not_applicable", message=f"needs {' and '.join(lacking)}: not given")
         return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
     try:
-        found = one.ask(probe)
+        found = only_at_first(one, probe, one.ask(probe))
     except NotExpressibleError as error:
         found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:

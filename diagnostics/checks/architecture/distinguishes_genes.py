@@ -43,7 +43,9 @@ def distinguishes_genes(probe: Probe) -> CheckResult:
     n_genes = len(position_B)
     if n_genes < 3:
         return CheckResult(outcome="not_applicable", message="it takes three genes to distinguish two by a third")
-    same_BB = _twins(probe, perturbed(batch, position_B, np.full(n_genes, probe.value_range[1])), position_B)
+    same_BB = _twins(
+        probe, perturbed(batch, position_B, np.full(n_genes, probe.value_range[1])), batch, position_B
+    )  # fmt: skip
     n_twins, n_pairs = int(same_BB.sum()), n_genes * (n_genes - 1) // 2
     ids = [probe.vocab.feature_id[int(token)] for token in batch.token_BL.cpu().numpy()[0][position_B]]
     named = [f"{ids[one]} and {ids[other]}" for one, other in np.argwhere(same_BB)[:2]]
@@ -77,15 +79,26 @@ def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
     return replace(one, **wide, row_B=row_B), position_B
 
 
-def _twins(probe: Probe, batch: ModelBatch, position_B: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Pairs of rows that agree at all third genes under every draw of weights, each once, bool (B, B)."""
+def _twins(
+    probe: Probe, batch: ModelBatch, usual: ModelBatch, position_B: NDArray[np.int64]
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Pairs of rows that agree at all third genes under every draw of weights, each once, bool (B, B).
+
+    Not rows that change no third gene, beside the usual cell: genes without an edge in a graph are no one gene.
+    """
     rows, size = np.arange(len(position_B)), probe.subject.intent.set_size
     # Cells that are answered together have one perturbation.
     in_sets = batch.rows(torch.arange(len(rows), device=batch.before_BL.device).repeat_interleave(size))
     same_BB = np.triu(np.ones((len(rows), len(rows)), dtype=np.bool_), k=1)
+    of_usual = usual.rows(torch.arange(len(rows), device=batch.before_BL.device).repeat_interleave(size))
+    reaches_B = np.zeros(len(rows), dtype=np.bool_)
     for draw in range(3):
         answer_BL = probe.answer(in_sets, probe.generic(draw))[::size].double().cpu().numpy()
         slack = _SLACK * float(np.abs(answer_BL[np.isfinite(answer_BL)]).max(initial=0.0))
+        usual_BL = probe.answer(of_usual, probe.generic(draw))[::size].double().cpu().numpy()
+        moved_BL = np.abs(answer_BL - usual_BL)
+        moved_BL[rows, position_B] = 0
+        reaches_B |= moved_BL.max(axis=1) > slack
         gap_BBL = np.abs(answer_BL[:, None] - answer_BL[None])
         # The two genes themselves are left out: one of them is perturbed in one row, the other in the other.
         gap_BBL[rows, :, position_B] = 0
@@ -93,7 +106,7 @@ def _twins(probe: Probe, batch: ModelBatch, position_B: NDArray[np.int64]) -> ND
         same_BB &= gap_BBL.max(axis=2) <= slack
         if not same_BB.any():
             break
-    return same_BB
+    return same_BB & reaches_B[:, None] & reaches_B[None] if reaches_B.any() else same_BB
 
 
 @check(

@@ -74,6 +74,9 @@ def gradients(probe: Probe) -> CheckResult:
     detached = _both(silent, _silent(probe, copied(probe.generic_model))) if silent else []
     unused = [name for name in detached if intent.is_unused(name) or not enters(probe, name)]
     detached = [name for name in detached if name not in unused and not intent.is_frozen(name)]
+    # A codebook has a term of the objective of its own.
+    pulled = _pulled_by_the_step(probe) if silent else set[str]()
+    detached, silent = ([name for name in some if name not in pulled] for some in (detached, silent))
     left_out = [name for name in detached if not _held(probe, name)]
     if left_out and left_out == detached:
         notes += _noted(left_out, "get no gradient, and the optimiser does not hold them")
@@ -133,6 +136,15 @@ def _in_the_step(probe: Probe, notes: list[str]) -> CheckResult:
         outcome="pass", message="; ".join([f"{message}get one", *notes]), statistic=0.0, null=0.0, tolerance=0.0,
         n=len(wanted),
     )  # fmt: skip
+
+
+def _pulled_by_the_step(probe: Probe) -> set[str]:
+    """Parameters to which one's own training step gives a gradient, whatever of it predictions have."""
+    if probe.subject.training_step is None:
+        return set()
+    with probe.trial("pulled by the step", dropout=False) as (model, optimizer), watched(model) as seen:
+        until_updated(probe, model, optimizer, probe.few)
+    return {name for name, gradient in seen.items() if bool((gradient != 0).any())}
 
 
 def _held(probe: Probe, name: str) -> bool:

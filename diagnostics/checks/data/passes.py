@@ -6,7 +6,7 @@ import numpy as np
 
 from diagnostics.checks.engine.cell_ids import Codes, row_codes
 from diagnostics.checks.engine.check import check
-from diagnostics.checks.engine.identities import verdict
+from diagnostics.checks.engine.identities import as_risk, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.errors import InputError
@@ -142,7 +142,7 @@ def other_seed(probe: Probe) -> CheckResult:
         message = f"another seed gives the same {what} in the same order" + (
             f", {abs(shift)} pairs {'earlier' if shift > 0 else 'later'}" if shift else ""
         )
-    return verdict(
+    found = verdict(
         good=worst < SAME_ORDER, message=message,
         next_step="shuffle by the seed that pairs() is given: every epoch has the same order otherwise"
         if not shift
@@ -150,6 +150,20 @@ def other_seed(probe: Probe) -> CheckResult:
         "overlap otherwise",
         statistic=worst, tolerance=SAME_ORDER, n=len(first),
     )  # fmt: skip
+    return (
+        found if shift or _in_an_order(first) else as_risk(found, "which stand in no order of perturbations or cells")
+    )
+
+
+def _in_an_order(pairs: PairBatch) -> bool:
+    """Whether neighbours in a pass are more alike than any two of its pairs: sorted pairs want to be shuffled."""
+    code_B = np.unique(pairs.perturbed_BG, axis=0, return_inverse=True)[1].reshape(-1)
+    share_C = np.unique_counts(code_B).counts / len(code_B)
+    if float((code_B[1:] == code_B[:-1]).mean()) > 2 * float((share_C**2).sum()) + 0.05:
+        return True
+    value_BG = pairs.before_BG - pairs.before_BG.mean(axis=0)
+    size = float((value_BG**2).sum())
+    return size > 0 and float((value_BG[1:] * value_BG[:-1]).sum()) > 0.2 * size
 
 
 @check(

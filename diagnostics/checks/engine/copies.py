@@ -71,8 +71,10 @@ class Drawn:
         seed_torch(self._seed)
         random.seed(self._seed)
         np.random.seed(self._seed % 2**32)  # noqa: NPY002  (the global one is what is lent)
-        for position, one in enumerate(self._own):
-            _seed(one, self._seed + position)
+        # Generators that stand alike stay alike: two loaders of one seed are shuffled alike.
+        states = [repr(state_of(one)) for one in self._own]
+        for one, state in zip(self._own, states, strict=True):
+            _seed(one, self._seed + states.index(state))
 
     def __exit__(self, *ended: object) -> None:
         self._inside = *_states(), [state_of(one) for one in self._own]

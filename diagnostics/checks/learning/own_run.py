@@ -87,6 +87,13 @@ def own_run(probe: Probe) -> CheckResult:
         f"after {plainly} at {training.model.errors.loss:.4g}; the mean change has {training.baseline.loss:.4g}"
     )
     failed = p < ALPHA and not _fits_as_well(training, run)
+    n_seen, n_beside = run.n_steps * own_size(probe), training.n_steps * training.batch_size
+    if failed and run.unseen is not None and 2 * n_seen < n_beside:
+        return CheckResult(
+            outcome="inconclusive", message=f"{seen}: it is trained on {n_seen} pairs, and that one on {n_beside}",
+            next_step="train longer, and see whether it gets there", statistic=max(share, -1.0), null=SHARE, p=p,
+            n=len(training.pairs),
+        )  # fmt: skip
     where, next_step = _restored(probe, training, n_epochs) if failed else ("", "")
     return CheckResult(
         outcome="fail" if failed else "pass", message=seen + where, next_step=next_step, statistic=max(share, -1.0),

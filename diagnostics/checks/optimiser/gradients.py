@@ -10,7 +10,7 @@ from diagnostics.checks.engine.copies import Drawn, copied
 from diagnostics.checks.engine.identities import shown, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import entries, without_dropout
-from diagnostics.checks.optimiser.one_step import habits_of
+from diagnostics.checks.optimiser.one_step import habits_of, until_updated, watched
 from diagnostics.results.check_result import CheckResult
 
 HALF_PRECISION = 0.05
@@ -18,6 +18,9 @@ HALF_PRECISION = 0.05
 
 _NEGLIGIBLE = 1e-4
 """A gradient this much smaller than the largest parameter's is rounding in single precision."""
+
+N_IN_TURN = 3
+"""Steps in which each part of a model has had its turn."""
 
 Gradients: TypeAlias = tuple[Tensor | None, ...]
 
@@ -33,6 +36,22 @@ def differences(some: Gradients, others: Gradients) -> Gradients:
         one if other is None else -other if one is None else one - other
         for one, other in zip(some, others, strict=True)
     )
+
+
+def in_turn(probe: Probe, seen: Gradients) -> Gradients:
+    """The gradients of a step, and where parts are trained in turn those of the following steps at the same weights."""
+    if all(one is not None for one in seen) or probe.subject.training_step is None:
+        return seen
+    with probe.trial("one step 0", dropout=False) as (model, optimizer), without_dropout(model):
+        first = [one.detach().clone() for one in model.parameters()]
+        with watched(model) as later:
+            for _ in range(N_IN_TURN):
+                until_updated(probe, model, optimizer, probe.few)
+                with torch.no_grad():
+                    for one, value in zip(model.parameters(), first, strict=True):
+                        one.copy_(value)
+        names = [name for name, _ in model.named_parameters()]
+    return tuple(later.get(name) if one is None else one for name, one in zip(names, seen, strict=True))
 
 
 def arriving(probe: Probe, seen: Gradients) -> CheckResult:

@@ -33,6 +33,9 @@ _MOST_DECAY = 0.5
 _NOT_TINY = 1e-2
 """Share of the largest derivative above which one is not tiny."""
 
+_SAME_MOVE = 0.01
+"""Relative difference above which two moves were made by other random numbers."""
+
 _PARTS = ("model", "optimizer")
 _WIRING = ("optimiser.gradients", "optimiser.moves_parameters", "optimiser.holds_parameters")
 
@@ -178,6 +181,11 @@ def decay(probe: Probe) -> CheckResult:
     if searches:
         return CheckResult(
             outcome="not_applicable", message="a step searches along a line, and has no part to take out"
+        )
+    one_E, other_E = (one_step(probe, draw=draw).move_E for draw in (0, 1))
+    if habits_of(probe).random or np.linalg.norm(one_E - other_E) > _SAME_MOVE * np.linalg.norm(one_E):
+        return CheckResult(
+            outcome="not_applicable", message="the step draws at random: what it does without a gradient is no decay"
         )
     decayed_E, moved_E, _ = _parts(probe)
     gone, moved = float(np.linalg.norm(decayed_E)), float(np.linalg.norm(moved_E))

@@ -21,7 +21,14 @@ from diagnostics.checks.engine.copies import Drawn
 from diagnostics.checks.engine.identities import LARGEST, shown, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import flat, without_dropout
-from diagnostics.checks.optimiser.gradients import HALF_PRECISION, arriving, compared, differences, goes_against
+from diagnostics.checks.optimiser.gradients import (
+    HALF_PRECISION,
+    arriving,
+    compared,
+    differences,
+    goes_against,
+    in_turn,
+)
 from diagnostics.checks.optimiser.one_step import (
     MOST_ACCUMULATED,
     gap,
@@ -181,7 +188,7 @@ def step_gradients(probe: Probe) -> CheckResult:
     against what they change in those of the loss. Where it lowers another quantity, only a gradient that is missing
     is a fault.
     """
-    objective, seen = objective_of(probe), one_step(probe).gradient
+    objective, seen = objective_of(probe), in_turn(probe, one_step(probe).gradient)
     by_name = zip((name for name, _ in probe.exact_model.named_parameters()), seen, strict=True)
     if not_finite := [name for name, one in by_name if one is not None and not bool(one.isfinite().all())]:
         return verdict(
@@ -273,11 +280,15 @@ def moves_parameters(probe: Probe) -> CheckResult:
     with probe.trial("moves parameters", dropout=False) as (model, optimizer), without_dropout(model):
         before = {name: one.detach().clone() for name, one in model.named_parameters()}
         with watched(model) as seen, _handed(model) as handed:
+            frozen_each: list[set[str]] = []
             for _ in range(3):
                 until_updated(probe, model, optimizer, probe.few)
+                frozen_each.append({name for name, one in model.named_parameters() if not one.requires_grad})
         pulled = [name for name, gradient in seen.items() if bool((gradient != 0).any())]
         still = [name for name, one in model.named_parameters() if name in pulled and torch.equal(one, before[name])]
-        frozen = [name for name, one in model.named_parameters() if name in pulled and not one.requires_grad]
+        # Parts that are trained in turn are frozen in turn.
+        always = set[str].intersection(*frozen_each[:1], *frozen_each)
+        frozen = [name for name, _ in model.named_parameters() if name in pulled and name in always]
     if frozen:
         return verdict(
             good=False, statistic=float(len(frozen)), null=0.0, tolerance=0.0, n=len(pulled),

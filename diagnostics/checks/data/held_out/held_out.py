@@ -34,6 +34,8 @@ from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
 
+NEW_COMBINATIONS = "held-out pairs combine perturbations as no training pair does, and effects need not add up"
+
 ALIKE = 1.15
 """Ratio of the errors on held-out and on unseen training pairs that is of no interest."""
 
@@ -83,7 +85,7 @@ def held_out(probe: Probe) -> CheckResult:
     p, faulty = _by_values(probe) or _by_error(probe, carried, ratio, gain, own_gain)
     if p >= ALPHA / 2:
         p, faulty = min((p, faulty), _only_held_out(probe, carried, pairs, own_gain))
-    if p < ALPHA and NEW_GENES in faulty:
+    if p < ALPHA and faulty in (NEW_GENES, NEW_COMBINATIONS):
         return CheckResult(outcome="inconclusive", message=f"{faulty}: {shown}", statistic=ratio.value, n=len(pairs))
     fault = p < ALPHA
     return CheckResult(
@@ -164,6 +166,8 @@ def _by_error(probe: Probe, carried: Carried, ratio: Gain, gain: Gain, own_gain:
         cells: tuple(_law(pairs, cells, pairs.measured_BG) for pairs in (probe.sample, probe.held_out))
         for cells in ("before", "after")
     }
+    if _new_combinations(probe):
+        return min(1.0, 2 * p_lost), NEW_COMBINATIONS
     if new_genes(probe):
         return min(1.0, 2 * p_lost), NEW_GENES
     # The cells after are what is in question: where those before are alike, they may differ for that alone.
@@ -174,6 +178,14 @@ def _by_error(probe: Probe, carried: Carried, ratio: Gain, gain: Gain, own_gain:
     if far < _NEAR and abs(numbers[0] - numbers[1]) < 0.1 * max(numbers):
         return p, f"genes are distributed as in training, but {unrelated(carried, probe.held_out)}"
     return min(1.0, 2 * p_lost), f"what is learnt from training pairs does not carry over: {_in_words(probe, laws)}"
+
+
+def _new_combinations(probe: Probe) -> bool:
+    """Whether most held-out pairs have several perturbed genes, in a combination that no training pair has."""
+    known = {one.tobytes() for one in probe.sample.perturbed_BG}
+    several = probe.held_out.perturbed_BG[probe.held_out.perturbed_BG.sum(axis=1) > 1]
+    new = sum(one.tobytes() not in known for one in several)
+    return new > len(probe.held_out) / 4
 
 
 def _only_held_out(probe: Probe, carried: Carried, pairs: PairBatch, own_gain: Gain) -> tuple[float, str]:

@@ -215,8 +215,8 @@ def reads_expression(probe: Probe) -> CheckResult:
 
 
 def _unless_as_good(probe: Probe, found: CheckResult) -> CheckResult:
-    """A model of types of cells alone, say, need not read expression: a risk where it is as good as a linear fit."""
-    if found.outcome == "fail" and probe.subject.pairs is not None and as_good_as_linear(probe):
+    """A model of types of cells, which a loader may give beside, need not read expression if it is as good as ridge."""
+    if found.outcome == "fail" and hasattr(probe.subject.pairs, "loader") and as_good_as_linear(probe):
         return as_risk(found, "on which the model is as good as a linear fit that reads it")
     return found
 

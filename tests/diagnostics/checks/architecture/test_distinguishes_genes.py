@@ -57,6 +57,22 @@ def test_models_that_read_every_gene_pass(name: str, make: Callable[[], nn.Modul
     assert found(subject(made(make)), name).outcome == "pass"
 
 
+def test_genes_without_a_path_to_others_are_no_one_gene() -> None:
+    class Graph(nn.Module):
+        """Genes 0 to 3 act on others; the rest have no edge."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.edge = nn.Parameter(torch.ones(8, 8))
+
+        def forward(self, batch: ModelBatch) -> Tensor:
+            change_BL = torch.where(batch.perturbed_BL, batch.target_BL - batch.before_BL, 0.0)
+            acts = (torch.arange(8) < 4).to(change_BL)[:, None]
+            return batch.before_BL + change_BL @ (self.edge.to(change_BL) * acts)
+
+    assert found(subject(made(Graph)), APART).outcome == "pass"
+
+
 def test_the_strongest_perturbed_gene_alone_is_not_enough() -> None:
     result = found(subject(made(lambda: Tokens(strongest=True))), EVERY)
     assert (result.outcome, result.cause) == ("fail", "bug")

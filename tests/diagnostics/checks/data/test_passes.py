@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from diagnostics.checks.data.passes import pair_codes, same_position_share
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.inputs.loaders.loader_pairs import LoaderPairs
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, PairSource, concatenate, rebatched
 from gpcp.pairing.paired import Paired
 from simulators.sources import SimulatedCells
 from simulators.worlds import world
+from tests.diagnostics.checks.data.pairs.batches import FIELDS, batches, columns
 from tests.diagnostics.checks.sources import Changed, Fixed, drawn, pairs_of
 from tests.diagnostics.checks.subjects import failures, found
 
@@ -155,3 +157,12 @@ def test_pairs_are_perturbed_apart_by_cells_names_and_perturbed_genes():
     assert len(np.unique(pair_codes(concatenate([pairs, pairs])))) == 40
     assert (pair_codes(pairs) != pair_codes(other)).any()
     assert (pair_codes(pairs, perturbed=False) == pair_codes(other, perturbed=False)).all()
+
+
+@pytest.mark.parametrize(("is_sorted", "outcome"), [(True, "fail"), (False, "pass")])
+def test_a_loader_in_one_order_is_at_fault_where_its_pairs_are_sorted(is_sorted: bool, outcome: str):
+    made = columns(600)
+    if is_sorted:
+        made = {name: value[np.argsort(made["gene"].argmax(axis=1), kind="stable")] for name, value in made.items()}
+    loader = LoaderPairs(batches(made), FIELDS)
+    assert found(Subject(pairs=loader, collate=loader.model_batch), "data.other_seed").outcome == outcome

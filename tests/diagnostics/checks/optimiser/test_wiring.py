@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diagnostics.checks.engine.subject import Subject, existing
 from gpcp.core.pairs import PairBatch
@@ -242,3 +242,24 @@ def test_a_warm_up_that_begins_at_0_is_healthy():
 def test_the_wiring_of_plain_modules_is_judged_alike(make: Callable[[int], nn.Module]):
     asked = Subject(pairs=pairs_of(), model=made(lambda: make(8)), make_optimizer=adamw)
     assert failures(asked, "optimiser") == []
+
+
+class Table(nn.Module):
+    """A linear model of one gene's perturbation, read from a table."""
+
+    def __init__(self, *, plain: bool) -> None:
+        super().__init__()
+        table = torch.ones(8, 8)
+        self.table = table.requires_grad_() if plain else nn.Parameter(table)
+        self.shift = nn.Parameter(torch.zeros(8))
+
+    def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
+        del measured_BG
+        return before_BG + self.shift + perturbed_BG.to(before_BG) @ self.table.to(before_BG) + 0 * target_BG
+
+
+@pytest.mark.parametrize(("plain", "outcome"), [(True, "fail"), (False, "pass")])
+def test_a_table_that_is_no_parameter_is_named(plain: bool, outcome: str):
+    result = found(subject(made(lambda: Table(plain=plain))), "optimiser.holds_parameters")
+    assert result.outcome == outcome
+    assert ("table asks for a gradient and is a plain tensor" in result.message) == plain

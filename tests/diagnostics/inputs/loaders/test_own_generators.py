@@ -71,3 +71,21 @@ def test_they_are_found_where_loaders_hold_them():
     assert {id(one) for one in own_generators(loader)} == {id(of_loader), id(of_collation)}
     assert own_generators(lambda: of_closure) == [of_closure]
     assert own_generators([{"before": torch.zeros(2)}]) == []
+
+
+def test_two_loaders_that_are_shuffled_alike_stay_so():
+    rows = torch.arange(N, dtype=torch.float32)[:, None].expand(N, N_GENES)
+    before, after = (DataLoader(rows, batch_size=8, shuffle=True, generator=torch.Generator()) for _ in range(2))
+    before.generator.manual_seed(3)
+    after.generator.manual_seed(3)
+
+    class Zipped:
+        def __iter__(self) -> Any:
+            return ({"before": one, "after": other} for one, other in zip(before, after, strict=True))
+
+        loaders = (before, after)
+
+    pairs = LoaderPairs(Zipped(), BatchFields(before="before", after="after"))
+    found = concatenate(pairs.pairs(batch_size=8, seed=5))
+    assert np.array_equal(found.before_BG, found.after_BG)
+    assert not np.array_equal(found.before_BG[:, 0], np.arange(N))

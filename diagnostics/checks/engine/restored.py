@@ -45,7 +45,7 @@ def kept(
 
     Its own generators of random numbers stand elsewhere within the block where ``redrawn``.
     """
-    reachable = reached(step, model, optimizer)
+    reachable = reached((step, *inner_optimizers(optimizer)), model, optimizer)
     put_back = [one for found in reachable for one in _ways_back(found)]
     try:
         for one in reachable if redrawn else ():
@@ -54,6 +54,12 @@ def kept(
     finally:
         for one in put_back:
             one()
+
+
+def inner_optimizers(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
+    """Those that an optimiser of somebody's wraps, as lookahead and sharpness aware ones do."""
+    held = cast("dict[str, object]", vars(optimizer)).values()
+    return [one for one in held if isinstance(one, torch.optim.Optimizer)]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from diagnostics.checks.data.collation import with_other_answers
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import LARGEST
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.engine.restored import inner_optimizers
 from diagnostics.checks.engine.weights import flat, mode_held, without_dropout
 from gpcp.core.pairs import PairBatch
 
@@ -173,7 +174,8 @@ def one_step(probe: Probe, *, sign: float = 1.0, draw: int = 0, pairs: PairBatch
     trial = probe.trial(f"one step {draw}", dropout=False, redrawn=draw > 0)
     with trial as (model, optimizer), without_dropout(model):
         # One that exists may have a state: its first step is what is measured.
-        optimizer.state.clear()
+        for one in (optimizer, *inner_optimizers(optimizer)):
+            one.state.clear()
         parameters = list(model.parameters())
         before_E = flat(parameters, parameters)
         with watched(model, sign=sign) as seen, mode_of(model) as modes:

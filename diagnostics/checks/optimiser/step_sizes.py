@@ -183,7 +183,8 @@ def decay(probe: Probe) -> CheckResult:
             outcome="not_applicable", message="a step searches along a line, and has no part to take out"
         )
     one_E, other_E = (one_step(probe, draw=draw).move_E for draw in (0, 1))
-    if habits_of(probe).random or np.linalg.norm(one_E - other_E) > _SAME_MOVE * np.linalg.norm(one_E):
+    # Gradients that agree, and moves that do not: noise is added between them, which no sign turns.
+    if not habits_of(probe).random and np.linalg.norm(one_E - other_E) > _SAME_MOVE * np.linalg.norm(one_E):
         return CheckResult(
             outcome="not_applicable", message="the step draws at random: what it does without a gradient is no decay"
         )

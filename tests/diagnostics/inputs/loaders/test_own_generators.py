@@ -74,10 +74,10 @@ def test_they_are_found_where_loaders_hold_them():
 
 
 def test_two_loaders_that_are_shuffled_alike_stay_so():
-    rows = torch.arange(N, dtype=torch.float32)[:, None].expand(N, N_GENES)
-    before, after = (DataLoader(rows, batch_size=8, shuffle=True, generator=torch.Generator()) for _ in range(2))
-    before.generator.manual_seed(3)
-    after.generator.manual_seed(3)
+    rows: Any = torch.arange(N, dtype=torch.float32)[:, None].expand(N, N_GENES)
+    before, after = (
+        DataLoader(rows, batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(3)) for _ in range(2)
+    )
 
     class Zipped:
         def __iter__(self) -> Any:

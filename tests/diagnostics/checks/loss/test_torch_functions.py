@@ -16,9 +16,9 @@ N_GENES = 5
 
 def attended(scores: Tensor, fill: float) -> Tensor:
     """The mean of a softmax that leaves the first key out if ``fill`` shuts it."""
-    mask = torch.zeros(scores.shape[-1], dtype=torch.bool)
-    mask[0] = True
-    return scores.masked_fill(mask, fill).softmax(-1).square().mean()
+    is_shut = torch.zeros(scores.shape[-1], dtype=torch.bool)
+    is_shut[0] = True
+    return scores.masked_fill(is_shut, fill).softmax(-1).square().mean()
 
 
 @dataclass

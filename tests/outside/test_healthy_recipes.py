@@ -1,15 +1,12 @@
 """Every healthy recipe learns, under its own name, and is the same however often it is made."""
 
-from importlib import import_module
-from pathlib import Path
-
 import pytest
 import torch
 
-from tests.outside.case import HEALTHY, Case, held_out_error, some, train
+from tests.outside.case import Case, held_out_error, some, train
+from tests.outside.judge import cases_of
 
-for _file in sorted(Path(__file__).with_name("healthy").glob("*.py")):
-    import_module(f"tests.outside.healthy.{_file.stem}")
+HEALTHY = [*cases_of("healthy"), *cases_of("unseen_healthy")]
 
 MARGIN = 0.9
 """Held-out error at most, over that of the mean: a recipe that learns is clearly better, whatever noise leaves."""
@@ -45,14 +42,14 @@ def test_a_healthy_recipe_has_no_bug():
     assert [case.name for case in HEALTHY if case.bug or case.cause or case.line] == []
 
 
-@pytest.mark.parametrize("case", HEALTHY[::16], ids=by_name)
+@pytest.mark.parametrize("case", HEALTHY[::22], ids=by_name)
 def test_a_recipe_is_made_the_same_twice(case: Case):
     for one, again in zip(first_batch(case), first_batch(case), strict=True):
         torch.testing.assert_close(one, again, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", some(HEALTHY, 9), ids=by_name)
+@pytest.mark.parametrize("case", some(HEALTHY, 15), ids=by_name)
 def test_a_recipe_learns(case: Case):
     parts = case.make()
     train(parts)

@@ -6,8 +6,15 @@ from collections import Counter
 
 import pytest
 
-from tests.outside.bugs import TWINS
-from tests.outside.case import BUGS, Case, held_out_error, some, train
+from tests.outside.bugs import TWINS as FIRST_TWINS
+from tests.outside.case import BUGS as FIRST
+from tests.outside.case import UNSEEN_BUGS, Case, held_out_error, some, train
+from tests.outside.judge import cases_of
+from tests.outside.unseen_bugs.twins import TWINS as UNSEEN_TWINS
+
+cases_of("unseen_bugs")
+
+BUGS, TWINS = [*FIRST, *UNSEEN_BUGS], {**FIRST_TWINS, **UNSEEN_TWINS}
 
 CAUSES = {"data", "optimiser", "architecture", "bug"}
 
@@ -22,8 +29,8 @@ def claims_to_hurt(case: Case) -> bool:
     return not case.hurts.startswith("no")
 
 
-def test_there_are_sixty_of_them():
-    assert len(BUGS) >= 60
+def test_there_are_sixty_of_them_in_either_set():
+    assert min(len(FIRST), len(UNSEEN_BUGS)) >= 60
     assert {case.name for case in BUGS} == set(TWINS)
 
 
@@ -60,7 +67,7 @@ def test_a_harm_is_five_percent_of_the_twin_and_one_of_the_mean(error: float, ex
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", some(BUGS, 9), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", some(BUGS, 15), ids=lambda case: case.name)
 def test_a_bug_hurts_as_is_claimed(case: Case):
     mended = TWINS[case.name]()
     train(mended)

@@ -10,8 +10,11 @@ from tests.outside.judge import cases_of, judged
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-HEALTHY = some(cases_of("healthy"), 29)
-BUGS = some([case for case in cases_of("bugs") if not case.hurts.startswith("no")], 24)
+HEALTHY = [*some(cases_of("healthy"), 37), *some(cases_of("unseen_healthy"), 27)]
+BUGS = [
+    *some([case for case in cases_of("bugs") if not case.hurts.startswith("no")], 32),
+    *some(cases_of("unseen_bugs"), 20)[1:],
+]
 
 
 @pytest.mark.parametrize("case", HEALTHY, ids=lambda case: case.name)

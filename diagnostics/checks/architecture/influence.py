@@ -82,7 +82,8 @@ class Paths:
             if len(silent):
                 return (
                     f"no path {what} {len(silent)} of {len(self.ids)} genes: {self._named(silent)}",
-                    "look for a mask, an index or a list of genes that leaves these out, and for an embedding or a row "
+                    "look for a mask, an index or a list of genes that leaves these out, edges of a graph that are "
+                    "missing or point the other way (self-loops, source and target), and for an embedding or a row "
                     "of weights of theirs that is not used",
                 )
         return None

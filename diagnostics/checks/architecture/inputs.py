@@ -88,7 +88,8 @@ def repeatable(probe: Probe) -> CheckResult:
         same="two passes in evaluation mode agree",
         differs="two passes in evaluation mode disagree",
         next_step="switch off dropout and sampling where self.training is False (functional dropout takes "
-        "training=self.training), and look for what is kept on self from one pass to the next, as a hidden state",
+        "training=self.training), and look for layers or weights that are made inside forward, and for what is kept "
+        "on self from one pass to the next, as a hidden state",
     )
 
 

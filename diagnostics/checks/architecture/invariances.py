@@ -90,8 +90,9 @@ def other_cells(probe: Probe) -> CheckResult:
         found,
         same="a pair's prediction is the same alone and among others",
         differs="a pair's prediction depends on the other pairs of its batch",
-        next_step="look for a mean, norm, softmax, graph or reshape over the first axis, and for one pair's mask used "
-        "for all",
+        next_step="look for a mean, norm, softmax, graph or reshape over the first axis, a sum without keepdim that "
+        "broadcasts along the cells, the h_n of an RNN viewed (its cells are on axis 1), cells that were sorted by "
+        "length and not sorted back, and one pair's mask used for all",
     )
 
 

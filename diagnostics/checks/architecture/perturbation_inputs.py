@@ -52,7 +52,8 @@ def perturbation_reaches_others(probe: Probe) -> CheckResult:
         moves="one gene's perturbation reaches the predictions for others",
         stays="one gene's perturbation never reaches the prediction for another, so that no effect can be learnt",
         next_step="let queries attend to each other (query_attention), put the perturbation into the state tokens, or "
-        "prediction from all queries together",
+        "prediction from all queries together; many layers that average over neighbours make all genes the same, and "
+        "leave nothing of one",
     )
 
 
@@ -99,7 +100,8 @@ def reads_dose(probe: Probe) -> CheckResult:
         _moved(probe, half, whole, ~at(batch, position_B)),
         moves="it matters how far a gene is perturbed",
         stays="the predictions are the same however far a gene is perturbed",
-        next_step="feed target_BL, or its difference from before_BL, and not the flag perturbed_BL alone",
+        next_step="feed target_BL, or its difference from before_BL, and not the flag perturbed_BL alone; if it is, "
+        "look for what erases it on its way: a norm over that one number (LayerNorm(1) is always 0), a sign, a clamp",
     )
 
 

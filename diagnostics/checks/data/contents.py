@@ -91,6 +91,9 @@ def perturbs_and_scores(probe: Probe) -> CheckResult:
         "look at how perturbed genes are chosen: one at least, and not all measured ones; a perturbed gene outside the "
         "panel cannot be given to the model"
     )
+    if pairs.perturbed_BG.all():
+        message = f"in all {len(pairs)} pairs every gene is perturbed"
+        next_step = "look for rows of flags that are one and the same list, as [[0] * n_genes] * n_cells makes them"
     if UNPERTURBED_THRESHOLD < worst <= UNPERTURBED_LIMIT:
         return CheckResult(
             outcome="inconclusive", message=f"{message}: these pairs are of no use", next_step=next_step,

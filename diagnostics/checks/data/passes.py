@@ -146,8 +146,8 @@ def other_seed(probe: Probe) -> CheckResult:
         good=worst < SAME_ORDER, message=message,
         next_step="shuffle by the seed that pairs() is given: every epoch has the same order otherwise"
         if not shift
-        else "derive the seeds of batches or workers from the pass's seed by a hash, not by adding to it: passes "
-        "overlap otherwise",
+        else "look for next(iter(loader)) in a loop, which gives one batch for ever; derive the seeds of batches or "
+        "workers from the pass's seed by a hash, not by adding to it: passes overlap otherwise",
         statistic=worst, tolerance=SAME_ORDER, n=len(first),
     )  # fmt: skip
     # A source of this library is made to shuffle by its seed; a loader of somebody's need not where nothing is sorted.
@@ -193,7 +193,8 @@ def repeats(probe: Probe) -> CheckResult:
         )  # fmt: skip
     return verdict(
         good=share <= MOST_REPEATS, message=message,
-        next_step="give every worker of a loader a stream of its own, made of the seed and the worker's number; if "
+        next_step="look for next(iter(loader)) in a loop, which gives the first batch for ever, and for the weights "
+        "of a sampler (one for each pair, not for each class); give every worker of a loader a stream of its own; if "
         "pairs are drawn with replacement on purpose, there are this many fewer of them",
         statistic=share, null=0.0, tolerance=MOST_REPEATS, n=len(code_B),
     )  # fmt: skip

@@ -108,7 +108,8 @@ def on_lattice(value_BG: NDArray[np.float64], inverse: Callable[[NDArray[np.floa
 
 def member_units(pairs: PairBatch) -> tuple[Units, Units]:
     """Of the cells before and of the cells after: a perturbed gene's value may be a dose, and no expression."""
-    return units_of(pairs.before_BG, pairs.measured_BG), units_of(pairs.after_BG, pairs.scored_BG)
+    counted_BG = pairs.scored_BG if pairs.scored_BG.any() else pairs.measured_BG
+    return units_of(pairs.before_BG, pairs.measured_BG), units_of(pairs.after_BG, counted_BG)
 
 
 def units_in_words(before: Units, after: Units) -> str:

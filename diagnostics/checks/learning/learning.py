@@ -249,8 +249,8 @@ def rank(probe: Probe) -> CheckResult:
     )
     found = verdict(
         good=not narrow, message=message + (": all genes depend on one number" if narrow else ""),
-        next_step="look for pooling over genes that leaves one number, a head that spreads one, and for weights that "
-        "begin at one constant: their hidden units stay alike",
+        next_step="look for pooling over genes that leaves one number, a head that spreads one, weights that begin at "
+        "one constant (their hidden units stay alike), and a dropout that drops nearly all",
         statistic=ratio, tolerance=ONE_DIRECTION, n=len(case.training.pairs),
     )  # fmt: skip
     return case.short(found)

@@ -254,7 +254,8 @@ def rate(probe: Probe) -> CheckResult:
     if given < low:
         advice += "; if that is not the rate that you set, look at what holds it down: a warm-up, a schedule"
     elif probe.subject.training_step is not None or probe.subject.loss is not None:
-        advice += "; a loss that is summed over cells and genes, not averaged, takes a rate that is as much lower"
+        advice += "; a loss that is summed over cells and genes takes a rate that is as much lower than one that is "
+        advice += "averaged, and clipping bounds steps only before optimizer.step()"
     again = (everything.best.loss, *everything.repeats)
     spread = max(again) - min(again)
     seen = (

@@ -9,6 +9,7 @@ from dataclasses import replace
 from diagnostics.checks.engine.gains import Gain
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.short_training import ShortTraining, learns, short_training
+from diagnostics.checks.learning.step_in_words import slow_parts, step_in_words
 from diagnostics.results.check_result import CheckResult
 
 _NEXT_STEP = (
@@ -45,9 +46,9 @@ def put_down_to_the_step(probe: Probe, found: CheckResult) -> CheckResult:
         return found
     gain = plain_gain(probe)
     if gain is None:
-        return found
+        return replace(found, message=f"{found.message}{slow_parts(probe)}")
     return replace(
         found, cause="bug", next_step=_NEXT_STEP,
         message=f"{found.message}; trained plainly, by the squared error of its predictions and Adam, the same model "
-        f"is {gain} below it: the fault lies in its own training step",
+        f"is {gain} below it: the fault lies in its own training step{step_in_words(probe)}",
     )  # fmt: skip

@@ -91,7 +91,8 @@ def held_out(probe: Probe) -> CheckResult:
     return CheckResult(
         outcome="fail" if fault else "pass", message=f"{faulty}: {shown}" if fault else shown,
         next_step="whichever side is wrong, take training and held-out pairs through the same code: one order of "
-        "genes, one vocabulary of perturbations, one normalisation, both cells and the perturbation picked by one index"
+        "genes, one vocabulary of perturbations (no encoder fitted on each by itself), one normalisation, both cells "
+        "and the perturbation picked by one index"
         if fault else "",
         statistic=ratio.value, null=1.0, p=p, n=len(pairs),
     )  # fmt: skip

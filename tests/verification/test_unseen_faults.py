@@ -28,6 +28,7 @@ TRAINED = ("a_loss_relative_to_the_target", "b_relative_error_squared", "b_dropo
 
 SINCE = {
     "b_causal_mask": "architecture.expression_paths",
+    "b_heads_cut_from_the_sequence": "architecture.expression_paths",
     "a_strongest_perturbed_only": "architecture.reads_every_perturbation",
     "a_betas_swapped": "optimiser.moments",
     "b_betas_swapped": "optimiser.moments",

@@ -1,6 +1,6 @@
 """Weights of any model: drawn anew, without dropout, as one vector, and those that it does not register."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -107,6 +107,23 @@ def weights_held(model: nn.Module) -> Generator[None]:
     vars(model)["load_state_dict"] = still
     try:
         yield
+    finally:
+        vars(model).pop("load_state_dict", None)
+
+
+@contextmanager
+def loads_noted(model: nn.Module) -> Generator[list[Mapping[str, Any]]]:
+    """The states that somebody's code loads into the model within the block."""
+    found: list[Mapping[str, Any]] = []
+    usual = model.load_state_dict
+
+    def noted(state: Mapping[str, Any], *arguments: Any, **named: Any) -> object:
+        found.append(dict(state))
+        return usual(state, *arguments, **named)
+
+    vars(model)["load_state_dict"] = noted
+    try:
+        yield found
     finally:
         vars(model).pop("load_state_dict", None)
 

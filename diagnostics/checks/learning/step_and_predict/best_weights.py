@@ -5,7 +5,7 @@ are predicted with the trained weights of the moment, and at the end by predict(
 the last ones again were kept by reference, or chosen by pairs that were trained on.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
@@ -22,6 +22,7 @@ from diagnostics.checks.engine.gains import ratio_of
 from diagnostics.checks.engine.identities import LARGEST
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Forward
+from diagnostics.checks.engine.weights import loads_noted
 from diagnostics.checks.learning.own_run import SECONDS, n_steps_of, one_pass
 from diagnostics.checks.learning.step_and_predict.trained_again import WORSE
 from diagnostics.results.check_result import CheckResult
@@ -141,9 +142,10 @@ def _played(probe: Probe, n_epochs: int) -> _Run | None:
                 probe.subject.end_epoch()
             if epoch in looks and (now := errors(model)) is not None:
                 found[epoch] = now
-        with _shared(model) as shared:
+        with loads_noted(model) as states:
             loaded = errors(model, probe.subject.as_used)
-    return _Run(looks=found, loaded=loaded, by_reference=bool(shared), on_training=on_training)
+        is_shared = _is_shared(model, states)
+    return _Run(looks=found, loaded=loaded, by_reference=is_shared, on_training=on_training)
 
 
 def _one_epoch(probe: Probe, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
@@ -183,21 +185,9 @@ def _rows_of(model: nn.Module) -> Generator[set[tuple[int, int]]]:
             handle.remove()
 
 
-@contextmanager
-def _shared(model: nn.Module) -> Generator[list[str]]:
-    """Names of the weights that are loaded within the block from the memory in which they are already."""
-    found: list[str] = []
-    usual = model.load_state_dict
+def _is_shared(model: nn.Module, states: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether weights were loaded from the memory in which they are already."""
     own = {name: one.data_ptr() for name, one in model.state_dict().items()}
-
-    def noted(state: Any, *arguments: Any, **named: Any) -> object:
-        found.extend(
-            name for name, one in dict(state).items() if isinstance(one, Tensor) and own.get(name) == one.data_ptr()
-        )
-        return usual(state, *arguments, **named)
-
-    vars(model)["load_state_dict"] = noted
-    try:
-        yield found
-    finally:
-        vars(model).pop("load_state_dict", None)
+    return any(
+        isinstance(one, Tensor) and own.get(name) == one.data_ptr() for state in states for name, one in state.items()
+    )

@@ -21,9 +21,12 @@ from tests.diagnostics.runs.cluster import REPO, local_cluster
 
 main = calling("selftest")
 
+SHORT = ("--only", "loss", "architecture", "--seeds", "1", "--healthy", "0")
+"""What makes a run of it short."""
+
 
 def asked(out: Path, *more: str) -> int:
-    return main(["--only", "loss", "architecture", "--out", str(out), "--seeds", "1", "--healthy", "0", *more])
+    return main([*SHORT, "--out", str(out), *more])
 
 
 def test_found_faults_meet_the_aims_and_what_is_done_is_not_done_again(
@@ -111,7 +114,7 @@ def test_a_cluster_gives_the_same_table_and_goes_on_after_a_kill(tmp_path: Path,
 
 def killed_after(n_runs: int, out: Path, *options: str) -> None:
     """Run the command in a process of its own, and kill it when so many runs have ended."""
-    command = [sys.executable, "-m", "diagnostics", "selftest", "--only", "exact", "--seeds", "1", "--healthy", "0"]
+    command = [sys.executable, "-m", "diagnostics", "selftest", *SHORT]
     store = out / "runs.jsonl"
     with subprocess.Popen([*command, "--out", str(out), *options], cwd=REPO, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and (not store.exists() or store.read_bytes().count(b"\n") < n_runs):

@@ -88,7 +88,7 @@ def own_run(probe: Probe) -> CheckResult:
     )
     failed = p < ALPHA and not _fits_as_well(training, run)
     n_seen, n_beside = run.n_steps * own_size(probe), training.n_steps * training.batch_size
-    if failed and run.unseen is not None and 2 * n_seen < n_beside:
+    if failed and run.unseen is not None and 2 * n_seen < n_beside and run.n_steps < training.n_steps:
         return CheckResult(
             outcome="inconclusive", message=f"{seen}: it is trained on {n_seen} pairs, and that one on {n_beside}",
             next_step="train longer, and see whether it gets there", statistic=max(share, -1.0), null=SHARE, p=p,

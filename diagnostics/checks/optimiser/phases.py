@@ -12,7 +12,9 @@ from diagnostics.checks.engine.identities import as_risk
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 
-_FAMILIES = ("loss", "optimiser")
+_OF_THE_STEP = frozenset({"GP208", "GP210", "GP211", "GP212", "GP404", "GP406"})
+"""What a step reads and moves; not rates and schedules, which are judged over all epochs."""
+
 _MOST_EPOCHS = 100
 
 
@@ -20,7 +22,7 @@ def only_at_first(one: Check, probe: Probe, found: CheckResult) -> CheckResult:
     """A failure of a step, or a risk where the same question is answered well in the last epoch."""
     subject = probe.subject
     if (
-        found.outcome != "fail" or one.family not in _FAMILIES or one.kind != "exact" or subject.training_step is None
+        found.outcome != "fail" or one.code not in _OF_THE_STEP or subject.training_step is None
         or subject.on_epoch is None or subject.n_epochs is None or subject.n_epochs < 2 or subject.model is None
     ):  # fmt: skip
         return found

@@ -72,7 +72,7 @@ class Drawn:
         random.seed(self._seed)
         np.random.seed(self._seed % 2**32)  # noqa: NPY002  (the global one is what is lent)
         # Generators that stand alike stay alike: two loaders of one seed are shuffled alike.
-        states = [repr(state_of(one)) for one in self._own]
+        states = [_whole(one) for one in self._outside[-1]]
         for one, state in zip(self._own, states, strict=True):
             _seed(one, self._seed + states.index(state))
 
@@ -92,6 +92,11 @@ def state_of(generator: Generator) -> Any:
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
     return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
+
+
+def _whole(state: Any) -> object:
+    """A state as something to compare: torch's are printed in part."""
+    return state.numpy().tobytes() if isinstance(state, Tensor) else repr(state)
 
 
 def put_state(generator: Generator, state: Any) -> None:

@@ -72,12 +72,8 @@ def own_run(probe: Probe) -> CheckResult:
         return CheckResult(
             outcome="not_applicable", message="the short training learns next to nothing to compare with"
         )
-    cost_s = n_steps_of(probe, n_epochs) * step_seconds(probe)
-    if cost_s > SECONDS:
-        return CheckResult(
-            outcome="inconclusive", message=f"the whole run of {n_epochs} epochs takes about {cost_s:.0f} s: it was "
-            "not played", next_step="give fewer epochs or a part of the data to see it played",
-        )  # fmt: skip
+    if (long := too_long(probe, n_epochs)) is not None:
+        return long
     run = played(probe, training.fit, n_epochs)
     share, p = _compared(training, run)
     plainly = f"{training.n_steps} steps of {training.batch_size}"
@@ -98,6 +94,17 @@ def own_run(probe: Probe) -> CheckResult:
     return CheckResult(
         outcome="fail" if failed else "pass", message=seen + where, next_step=next_step, statistic=max(share, -1.0),
         null=SHARE, p=p, n=len(training.pairs),
+    )  # fmt: skip
+
+
+def too_long(probe: Probe, n_epochs: int) -> CheckResult | None:
+    """That a whole run costs too much to be played; None where it does not."""
+    cost_s = _n_steps(probe, n_epochs) * step_seconds(probe)
+    if cost_s <= SECONDS:
+        return None
+    return CheckResult(
+        outcome="inconclusive", message=f"the whole run of {n_epochs} epochs takes about {cost_s:.0f} s: it was not "
+        "played", next_step="give fewer epochs or a part of the data to see it played",
     )  # fmt: skip
 
 
@@ -141,7 +148,7 @@ def one_pass(probe: Probe, epoch: int) -> Iterator[PairBatch]:
             yield pairs if whole == len(pairs) else pairs.rows(slice(0, whole))
 
 
-def n_steps_of(probe: Probe, n_epochs: int) -> int:
+def _n_steps(probe: Probe, n_epochs: int) -> int:
     """Steps of the whole run; of a source without a length, those of one pass that is counted."""
     n_pairs = getattr(probe.subject.pairs, "n_pairs", None)
     each = sum(1 for _ in one_pass(probe, 0)) if n_pairs is None else -(-n_pairs // own_size(probe))

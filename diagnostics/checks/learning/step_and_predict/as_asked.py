@@ -14,15 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diagnostics.checks.engine.answers import errors_if_finite
+from diagnostics.checks.engine.answers import answers, errors_if_finite
 from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.identities import NO_OWN_STEP
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.checks.learning.learning_rate import given_rate
 from diagnostics.checks.learning.short_training import ShortTraining, short_training
 from diagnostics.checks.learning.step_and_predict.sites import answering, calls_of, common_site
 from diagnostics.checks.learning.step_and_predict.trained_again import (
     WORSE,
+    Both,
+    at_better_rate,
     batched,
     of_part,
     p_worse,
@@ -31,7 +32,6 @@ from diagnostics.checks.learning.step_and_predict.trained_again import (
     trained_again,
 )
 from diagnostics.results.check_result import CheckResult
-from diagnostics.scoring.errors import Errors
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import ModelBatch
 
@@ -122,9 +122,8 @@ def _carried(
     """Answers on the scale of the cells after: along a straight line where one fits, else from point to point."""
     if np.ptp(made_B) > 0:
         line = np.polyfit(made_B, after_B, 1)
-        if float(((np.polyval(line, made_B) - after_B) ** 2).sum()) < _SAME * float(
-            ((after_B - after_B.mean()) ** 2).sum()
-        ):
+        missed_B = np.polyval(line, made_B) - after_B
+        if float(np.square(missed_B).sum()) < _SAME * float(np.square(after_B - after_B.mean()).sum()):
             return np.polyval(line, answer_B).astype(np.float64)
     order = np.argsort(made_B)
     return np.interp(answer_B, made_B[order], after_B[order])
@@ -173,27 +172,22 @@ def _asked(probe: Probe, training: ShortTraining) -> Asked | None:
     """None where the loss asks for no single answer, or for another one at every draw."""
     size = training.batch_size
     pairs = probe.sample.rows(slice(0, max(1, _N_PAIRS // size) * size))
-    token_G = training.fit.part.token_G
-    found = [[_made(probe, part, batch, draw) for part, batch in batched(probe, pairs, size)] for draw in range(2)]
-    if any(one is None for parts in found for one in parts):
-        return None
-    made = [
-        np.concatenate(
-            [
-                of_part(probe, one, batch, token_G)
-                for one, (_, batch) in zip(parts, batched(probe, pairs, size), strict=True)
-                if one is not None
-            ]
-        )
-        for parts in found
-    ]
+    made: list[NDArray[np.float64]] = []
+    for draw in range(2):
+        parts = [_made(probe, part, batch, draw, training) for part, batch in batched(probe, pairs, size)]
+        whole = [one for one in parts if one is not None]
+        if len(whole) < len(parts):
+            return None
+        made.append(np.concatenate(whole))
     one, other = (Asked(pairs=training.fit.part.of(pairs), made_BG=made_BG) for made_BG in made)
     if not np.isfinite(one.made_BG[one.pairs.scored_BG]).all() or one.apart(other) > _SAME:
         return None
     return one
 
 
-def _made(probe: Probe, pairs: PairBatch, batch: ModelBatch, draw: int) -> Tensor | None:
+def _made(
+    probe: Probe, pairs: PairBatch, batch: ModelBatch, draw: int, training: ShortTraining
+) -> NDArray[np.float64] | None:  # fmt: skip
     """What predict makes of the answer that the loss asks for; None where there is none."""
     with probe.trial(f"as asked {draw}", redrawn=draw > 0) as (model, optimizer):
         with calls_of(model) as asked:
@@ -209,7 +203,8 @@ def _made(probe: Probe, pairs: PairBatch, batch: ModelBatch, draw: int) -> Tenso
     if wanted is None:
         return None
     with probe.trial("as asked") as (model, _), answering(site, lambda answer: wanted.to(answer)):
-        return predicted(probe.subject, model, batch)
+        answer_BL = predicted(probe.subject, model, batch)
+    return of_part(probe, answer_BL, batch, training.fit.part.token_G)
 
 
 def _where_it_vanishes(
@@ -265,22 +260,15 @@ def _gradient(probe: Probe, pairs: PairBatch, site: nn.Module, answer: Tensor, d
     return leaf.grad
 
 
-def _compared(
-    probe: Probe, training: ShortTraining, asked: Asked, kind: str
-) -> tuple[Errors, Errors] | None:  # fmt: skip
-    """Errors on unseen pairs as predict answers, and with the difference undone, at the better of two rates."""
+def _compared(probe: Probe, training: ShortTraining, asked: Asked, kind: str) -> Both | None:
+    """Errors on unseen pairs as predict answers, and with the difference undone."""
     pairs = some_judged(probe, training)
     part = training.fit.part.of(pairs)
-    found: list[tuple[Errors, Errors]] = []
-    for rate in dict.fromkeys((training.rate, given_rate(probe))):
+
+    def judged(rate: float | None) -> Both | None:
         with trained_again(probe, training, rate) as (model, _):
-            own_BG = np.concatenate(
-                [
-                    of_part(probe, predicted(probe.subject, model, batch), batch, training.fit.part.token_G)
-                    for _, batch in batched(probe, pairs, training.batch_size)
-                ]
-            )
-        both = errors_if_finite(own_BG, part), errors_if_finite(asked.undone(kind, own_BG, part), part)
-        if both[0] is not None and both[1] is not None:
-            found.append((both[0], both[1]))
-    return min(found, key=lambda both: both[1].loss, default=None)
+            own_BG = answers(probe, model, pairs)[:, training.fit.part.token_G]
+        own, undone = errors_if_finite(own_BG, part), errors_if_finite(asked.undone(kind, own_BG, part), part)
+        return None if own is None or undone is None else (own, undone)
+
+    return at_better_rate(probe, training, judged)

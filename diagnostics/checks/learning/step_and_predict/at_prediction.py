@@ -20,11 +20,12 @@ from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.identities import NO_OWN_STEP
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import modes_kept
-from diagnostics.checks.learning.learning_rate import given_rate
 from diagnostics.checks.learning.short_training import ShortTraining, short_training
 from diagnostics.checks.learning.step_and_predict.sites import Calls, answering, calls_of, common_site, unlike
 from diagnostics.checks.learning.step_and_predict.trained_again import (
     WORSE,
+    Both,
+    at_better_rate,
     batched,
     of_part,
     p_worse,
@@ -33,7 +34,6 @@ from diagnostics.checks.learning.step_and_predict.trained_again import (
     trained_again,
 )
 from diagnostics.results.check_result import CheckResult
-from diagnostics.scoring.errors import Errors
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import ModelBatch
 
@@ -133,20 +133,12 @@ def _both(probe: Probe, pairs: PairBatch, *, draw: int) -> _Both:
     return _Both(step=stepped, predict=asked)
 
 
-def _compared(probe: Probe, training: ShortTraining) -> tuple[Errors, Errors] | None:
-    """Errors on unseen pairs as predict calls the model, and with what the model answers in the step.
-
-    At the rate of the short training, and at the user's own: the former was chosen by what predict answers.
-    """
-    found = [
-        one
-        for rate in dict.fromkeys((training.rate, given_rate(probe)))
-        if (one := _trained_at(probe, training, rate)) is not None
-    ]
-    return min(found, key=lambda both: both[1].loss, default=None)
+def _compared(probe: Probe, training: ShortTraining) -> Both | None:
+    """Errors on unseen pairs as predict calls the model, and with what the model answers in the step."""
+    return at_better_rate(probe, training, lambda rate: _trained_at(probe, training, rate))
 
 
-def _trained_at(probe: Probe, training: ShortTraining, rate: float | None) -> tuple[Errors, Errors] | None:
+def _trained_at(probe: Probe, training: ShortTraining, rate: float | None) -> Both | None:
     pairs = some_judged(probe, training)
     token_G = training.fit.part.token_G
     own: list[NDArray[np.float64]] = []

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from diagnostics.checks.data.linear_fit import judged_pairs, linear_fit
 from diagnostics.checks.engine.answers import answers, answers_with_other_weights, errors_if_finite
-from diagnostics.checks.engine.budget import step_seconds
 from diagnostics.checks.engine.check import ALPHA, check
 from diagnostics.checks.engine.gains import ratio_of
 from diagnostics.checks.engine.identities import LARGEST
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Forward
 from diagnostics.checks.engine.weights import loads_noted
-from diagnostics.checks.learning.own_run import SECONDS, n_steps_of, one_pass
+from diagnostics.checks.learning.own_run import one_pass, too_long
 from diagnostics.checks.learning.step_and_predict.trained_again import WORSE
 from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors
@@ -70,12 +69,8 @@ def best_weights(probe: Probe) -> CheckResult:
             outcome="not_applicable",
             message="predict() answers with the weights that are trained, or how long the training is is not given",
         )
-    cost_s = n_steps_of(probe, n_epochs) * step_seconds(probe)
-    if cost_s > SECONDS:
-        return CheckResult(
-            outcome="inconclusive", message=f"the whole run of {n_epochs} epochs takes about {cost_s:.0f} s: it was "
-            "not played", next_step="give fewer epochs or a part of the data to see it played",
-        )  # fmt: skip
+    if (long := too_long(probe, n_epochs)) is not None:
+        return long
     run = _played(probe, n_epochs)
     if run is None or len(run.looks) < 2:
         return CheckResult(outcome="not_applicable", message="a prediction of the run is not finite, or none is scored")
@@ -87,12 +82,10 @@ def best_weights(probe: Probe) -> CheckResult:
     best_B, loaded_B = (one.sum_B[judged] for one in (run.looks[best], run.loaded))
     ratio = float(loaded_B.sum() / max(best_B.sum(), 1e-30))
     p = ratio_of(loaded_B - WORSE * best_B, best_B).p_above(0.0) if ratio > WORSE else 1.0
-    why, next_step = (
-        "",
-        (
-            "look at how predict's weights come about: of an average the factor, the sign and the buffers, of the best "
-            "weights when they are kept, which way they are compared and on which pairs"
-        ),
+    why = ""
+    next_step = (
+        "look at how predict's weights come about: of an average the factor, the sign and the buffers, of the best "
+        "weights when they are kept, which way they are compared and on which pairs"
     )
     if run.by_reference:
         why = "; they are the model's own tensors: state_dict() was kept without a copy, and changes with the model"

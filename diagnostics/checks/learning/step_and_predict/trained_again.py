@@ -1,7 +1,8 @@
 """The short training once more, by one's own step, for questions that need the trained model itself."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from diagnostics.checks.engine.gains import ratio_of
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.engine.weights import modes_kept
+from diagnostics.checks.learning.learning_rate import given_rate
 from diagnostics.checks.learning.short_training import ShortTraining, pace, training_batches
 from diagnostics.scoring.errors import Errors
 from gpcp.core.pairs import PairBatch
@@ -38,6 +40,18 @@ def trained_again(
         for at[0] in range(n_steps):
             probe.subject.step(model, optimizer, next(batches))
         yield model, optimizer
+
+
+Both: TypeAlias = tuple[Errors, Errors]
+"""Errors on unseen pairs as predict answers, and as it would with what is in question undone."""
+
+
+def at_better_rate(
+    probe: Probe, training: ShortTraining, ask: Callable[[float | None], Both | None]
+) -> Both | None:  # fmt: skip
+    """What is found at the rate of the short training or at the user's own: the former goes by what predict answers."""
+    found = [one for rate in dict.fromkeys((training.rate, given_rate(probe))) if (one := ask(rate)) is not None]
+    return min(found, key=lambda both: both[1].loss, default=None)
 
 
 def batched(probe: Probe, pairs: PairBatch, size: int) -> Iterator[tuple[PairBatch, ModelBatch]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from diagnostics.checks.engine.copies import Drawn
 from diagnostics.inputs.loaders.batch_fields import BatchFields
 from diagnostics.inputs.loaders.loader_pairs import LoaderPairs
 from diagnostics.inputs.loaders.own_generators import own_generators
@@ -89,3 +90,10 @@ def test_two_loaders_that_are_shuffled_alike_stay_so():
     found = concatenate(pairs.pairs(batch_size=8, seed=5))
     assert np.array_equal(found.before_BG, found.after_BG)
     assert not np.array_equal(found.before_BG[:, 0], np.arange(N))
+
+
+def test_generators_that_differ_by_their_draws_alone_are_not_taken_for_one():
+    one, other = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    torch.randn(5, generator=other)
+    with Drawn(5, [one, other]):
+        assert torch.randn((), generator=one) != torch.randn((), generator=other)

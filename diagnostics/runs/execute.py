@@ -120,8 +120,13 @@ def execute(
             steps = _Steps(get_context("spawn").RawArray("d", [math.nan] * 2 * len(runs)))
             n_workers = min(workers, len(todo))
             with engine(n_workers, scheduler, initializer=_note_steps_in, initargs=(steps.shared,)) as started:
-                futures = {started.executor.submit(_carry_out, carry_out, runs[index], index): index for index in todo}
-                _collect(started, futures, progress, steps)
+                submit = partial(_submit, started, runs, carry_out)
+                lost = _collect(started, submit(todo), progress, steps)
+                if started.takes_waiting_runs and len(lost) > 1:
+                    # One at a time: a run that is lost alone has killed its worker itself.
+                    lost = [one for index in lost for one in _collect(started, submit([index]), progress, steps)]
+            if lost:
+                raise WorkerDiedError(_died(progress, lost))
     return [progress.records[run.key] for run in runs]
 
 
@@ -161,19 +166,31 @@ class _Progress:
                 self.on_run(Ended(index=index, record=self.records[run.key], resumed=resumed, n_left=n_left))
 
 
-def _collect(started: Engine, futures: "dict[Future[Record], int]", progress: _Progress, steps: "_Steps") -> None:
-    lost: list[str] = []
+def _submit(
+    started: Engine, runs: Sequence[_RunT], carry_out: Work[_RunT], indices: Sequence[int]
+) -> "dict[Future[Record], int]":
+    return {started.executor.submit(_carry_out, carry_out, runs[index], index): index for index in indices}
+
+
+def _collect(started: Engine, futures: "dict[Future[Record], int]", progress: _Progress, steps: "_Steps") -> list[int]:
+    """Keep each result as its run ends; the runs whose workers died."""
+    lost: list[int] = []
     for future, died in started.as_ended(futures, partial(steps.report, progress.step)):
         if died:
-            lost.append(progress.runs[futures[future]].name)
+            lost.append(futures[future])
         else:
             progress.ended(futures[future], future.result())
-    if lost:
-        names = ", ".join(lost[:_MOST_NAMES]) + (f" and {len(lost) - _MOST_NAMES} more" if lost[_MOST_NAMES:] else "")
-        raise WorkerDiedError(
-            f"the worker died (killed, or out of memory) that was doing {names}; all else is done and kept in "
-            f"{progress.store.path}: the same command does the rest, with fewer --workers in less memory"
-        )
+    return lost
+
+
+def _died(progress: _Progress, lost: Sequence[int]) -> str:
+    names = [progress.runs[index].name for index in lost]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (
+        f"the worker died (killed, or out of memory) that was doing {', '.join(names[:_MOST_NAMES])}{more}; all else "
+        f"is done and kept in {progress.store.path}: the same command does the rest, with fewer --workers in less "
+        "memory"
+    )
 
 
 @final

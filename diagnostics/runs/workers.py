@@ -41,10 +41,13 @@ class Engine:
     ----------
     executor : concurrent.futures.Executor
     lost : tuple of exception types
+    takes_waiting_runs : bool
+        A worker holds runs ready that it has not started, and takes them along when it dies.
     """
 
     executor: Executor
     lost: tuple[type[BaseException], ...]
+    takes_waiting_runs: bool
 
     def as_ended(
         self, futures: "Iterable[Future[_T]]", meanwhile: Callable[[], None]
@@ -183,7 +186,7 @@ def _processes(n_workers: int, initializer: Callable[..., None] | None, initargs
     """Worker processes of this machine; an error or an interrupt inside ends them at once."""
     workers = ProcessWorkers(n_workers, initializer=initializer, initargs=initargs)
     try:
-        yield Engine(executor=workers, lost=(BrokenExecutor,))
+        yield Engine(executor=workers, lost=(BrokenExecutor,), takes_waiting_runs=False)
     except BaseException:
         workers.terminate()
         raise
@@ -219,6 +222,6 @@ def _cluster(address: str) -> Generator[Engine]:
         # Runs may be alike, and are all done all the same.
         executor: Executor = client.get_executor(pure=False)  # pyright: ignore[reportUnknownMemberType]
         try:
-            yield Engine(executor=executor, lost=(KilledWorker, CancelledError))
+            yield Engine(executor=executor, lost=(KilledWorker, CancelledError), takes_waiting_runs=True)
         finally:
             executor.shutdown(wait=False)

@@ -20,11 +20,15 @@ if __name__ == "__main__":
 """
 
 
+# All runs are handed out at once, and a worker that dies takes those that it holds along at its first death.
+_HARSH = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": "inf", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+
+
 @contextmanager
 def local_cluster(folder: Path) -> Iterator[str]:
     """Address of a Dask cluster of two worker processes, which ends with the block."""
     (folder / "cluster.py").write_text(CLUSTER)
-    environment = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", **_HARSH}
     command = [sys.executable, str(folder / "cluster.py")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True

@@ -187,5 +187,6 @@ def test_a_cluster_does_the_same_dies_the_same_and_goes_on_the_same(tmp_path: Pa
         assert all(times_carried_out(folder)[record["number"]] == 1 for record in kept.values())
 
         store = ResultStore(tmp_path / "dead" / "runs.jsonl")
-        with pytest.raises(WorkerDiedError, match="that was doing count 1"):
-            execute(counted(tmp_path / "dead", range(3)), count_or_die, store, scheduler=address)
+        with pytest.raises(WorkerDiedError, match="that was doing count 1; all else is done"):
+            execute(counted(tmp_path / "dead", range(6)), count_or_die, store, scheduler=address)
+        assert sorted(record["number"] for record in store.read().values()) == [0, 2, 3, 4, 5]

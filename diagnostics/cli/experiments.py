@@ -13,6 +13,7 @@ from diagnostics.runs.experiment import WORLD
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
 from gpcp.opening.cells import scheme_and_place, stamp_of
+from gpcp.sources.h5ad.open_file import existing_cells
 
 USUAL = f"{WORLD}:scale_free/20"
 """Where data come from that are not named."""
@@ -107,7 +108,7 @@ def cells_fields(
         raise InputError(f"{flag} is for simulated worlds: leave it out; cells are matched two by two")
     scheme, place = scheme_and_place(source.source or USUAL)
     if scheme == "h5ad":
-        existing_file(place, what="AnnData file")
+        existing_cells(place)
         if "cell_type_key" not in source.given():
             raise InputError(
                 "an AnnData file needs --cell-type-key, the column of obs with cell types: pairs are of one type"

@@ -19,6 +19,7 @@ from gpcp.panels.panel_file import read_genes
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
+from gpcp.sources.h5ad.open_file import KINDS, SUFFIXES, is_cells_folder
 from gpcp.sources.subsets import OnlyGenes
 
 
@@ -80,7 +81,7 @@ def open_cells(text: str, *, genes: Sequence[str] | str | Path | None = None, **
     Parameters
     ----------
     text : str
-        ``SCHEME:PLACE`` of :data:`SCHEMES`; an AnnData file may be named without a scheme.
+        ``SCHEME:PLACE`` of :data:`SCHEMES`; what is of an AnnData file's kinds may be named without a scheme.
     genes : sequence of str, or str or Path, optional
         Ensembl ids to keep, in this order, or a file of them (:func:`gpcp.panels.panel_file.read_genes`); all by
         default.
@@ -140,7 +141,7 @@ def scheme_and_place(text: str) -> tuple[str, str]:
             raise InputError(f"source {text!r} names no place: {SCHEMES[scheme].summary}")
         return scheme, place
     path = Path(text)
-    if path.is_file() or path.suffix == ".h5ad":
+    if path.is_file() or path.suffix in SUFFIXES or is_cells_folder(path):
         return "h5ad", text
     ways = "; ".join(f"{name}:{SCHEMES[name].summary}" for name in SCHEMES)
     if path.is_dir():
@@ -171,6 +172,7 @@ def _h5ad(
     place: str,
     *,
     genes: tuple[str, ...] | None = None,
+    modality: str | None = None,
     gene_id_key: str = "auto",
     layer: str = "auto",
     values: Any = "auto",
@@ -181,6 +183,7 @@ def _h5ad(
     columns: dict[str, Any] = {key.removesuffix("_key"): column for key, column in column_keys.items()}
     return H5adCells(
         place,
+        modality=modality,
         layer=layer,
         values=values,
         gene_id=gene_id_key,
@@ -193,9 +196,15 @@ def _h5ad(
 
 
 def _h5ad_notes(
-    place: str, *, gene_id_key: str = "auto", layer: str = "auto", values: Any = "auto", **_: object
+    place: str,
+    *,
+    modality: str | None = None,
+    gene_id_key: str = "auto",
+    layer: str = "auto",
+    values: Any = "auto",
+    **_: object,
 ) -> GeneAnnotation:
-    return annotation_of_h5ad(place, layer=layer, values=values, gene_id=gene_id_key)
+    return annotation_of_h5ad(place, modality=modality, layer=layer, values=values, gene_id=gene_id_key)
 
 
 def _census_place(place: str) -> dict[str, str]:
@@ -235,10 +244,10 @@ _FILTERS = ("tissue", "tissue_general", "cell_type", "disease", "assay", "datase
 
 SCHEMES.register("h5ad")(
     Scheme(
-        summary="FILE, an AnnData file",
+        summary=f"FILE, {KINDS}",
         cells=_h5ad,
         notes=_h5ad_notes,
-        options=(*_COLUMNS, "gene_id_key", "layer", "values", "nan"),
+        options=(*_COLUMNS, "modality", "gene_id_key", "layer", "values", "nan"),
     )
 )
 SCHEMES.register("census")(
@@ -253,6 +262,7 @@ SCHEMES.register("cache")(Scheme(summary="FOLDER, a panel cache", cells=_cache))
 
 for _name, _option in {
     **{name: Option(metavar="COLUMN", summary=summary) for name, summary in _COLUMNS.items()},
+    "modality": Option(metavar="NAME", summary="of a .h5mu: which of its modalities (default: rna, or the only one)"),
     "gene_id_key": Option(metavar="COLUMN", summary="column of var with Ensembl ids (default: the one with most)"),
     "layer": Option(
         metavar="NAME", summary="X, raw or a layer's name (default: the first that looks like counts or log values)"

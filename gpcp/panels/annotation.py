@@ -10,7 +10,7 @@ from gpcp.core.genes import GeneVocab, without_version
 from gpcp.sources.census.store import MEASUREMENT, experiment_of, opened_census
 from gpcp.sources.gene_table import BIOTYPE_COLUMNS, read_gene_table
 from gpcp.sources.h5ad.gene_ids import genes_of, texts
-from gpcp.sources.h5ad.reader import opened
+from gpcp.sources.h5ad.open_file import opened
 from gpcp.sources.h5ad.values import Values, choose_layer
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def annotation_of_census(
 def annotation_of_h5ad(
     path: str | Path,
     *,
+    modality: str | None = None,
     layer: str = "auto",
     values: Values = "auto",
     gene_id: str = "auto",
@@ -119,7 +120,7 @@ def annotation_of_h5ad(
     Parameters
     ----------
     path : str or Path
-    layer, values, gene_id : str
+    modality, layer, values, gene_id : str
         As for :class:`gpcp.sources.h5ad.cells.H5adCells`.
     biotype : str, optional
         The column with kinds of genes; by default the first of :data:`gpcp.sources.gene_table.BIOTYPE_COLUMNS` that is
@@ -130,7 +131,7 @@ def annotation_of_h5ad(
     InputError
         The file, the layer or the column named does not exist, or no gene has an Ensembl id.
     """
-    with opened(path) as file:
+    with opened(path, modality=modality) as file:
         found_layer = choose_layer(file, values)[0] if layer == "auto" else layer
         file.check_layer(found_layer)
         genes = genes_of(file, found_layer, gene_id=gene_id, missing_id="drop").id_G

@@ -66,9 +66,7 @@ class Request:
         str | None,
         Parameter(group=DATA, metavar="NAME", help="short for --source synthetic:NAME (default scale_free/20)"),
     ] = None
-    cells: Annotated[
-        str | None, Parameter(group=DATA, metavar="FILE.h5ad", help="short for --source h5ad:FILE.h5ad")
-    ] = None
+    cells: Annotated[str | None, Parameter(group=DATA, metavar="FILE", help="short for --source h5ad:FILE")] = None
     n_genes: NGenes = None
     regimes: Annotated[
         tuple[str, ...],

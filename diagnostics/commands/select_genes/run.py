@@ -13,7 +13,7 @@ from diagnostics.commands.select_genes.command import Request
 from diagnostics.commands.select_genes.report import draw, screen
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
-from gpcp.opening.cells import open_annotation, open_cells, stamp_of
+from gpcp.opening.cells import open_annotation, open_cells, scheme_and_place, stamp_of
 from gpcp.panels.annotation import PROTEIN_CODING, GeneAnnotation, annotation_of_h5ad, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import GenePanel, choose_genes
@@ -132,7 +132,7 @@ def _about(request: Request, source: GeneAnnotation) -> GeneAnnotation:
     """Symbols and kinds of genes: what was named, before what the source says."""
     about = source
     if request.biotype_key is not None:
-        if request.source.source is None or ".h5ad" not in request.source.source:
+        if scheme_and_place(named(request.source))[0] != "h5ad":
             raise InputError("--biotype-key is a column of an AnnData file: name it with --source, or use --gene-table")
         about = _h5ad_notes(request) | about
     return about if request.gene_table is None else notes_of_table(request.gene_table) | about
@@ -141,7 +141,8 @@ def _about(request: Request, source: GeneAnnotation) -> GeneAnnotation:
 def _h5ad_notes(request: Request) -> GeneAnnotation:
     options = request.source.given()
     return annotation_of_h5ad(
-        named(request.source).removeprefix("h5ad:"),
+        scheme_and_place(named(request.source))[1],
+        modality=options.get("modality"),
         layer=options.get("layer", "auto"),
         values=options.get("values", "auto"),
         gene_id=options.get("gene_id_key", "auto"),

@@ -6,7 +6,7 @@ The file is read once, in blocks; what stays in memory is the log expression of 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast, final, get_args
+from typing import TYPE_CHECKING, Literal, cast, final, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,10 +16,14 @@ from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
 from gpcp.core.random import stream
 from gpcp.sources.h5ad.gene_ids import INDEX, MatrixGenes, Missing, genes_of, texts
-from gpcp.sources.h5ad.reader import H5adFile, opened
+from gpcp.sources.h5ad.open_file import opened
+from gpcp.sources.h5ad.reader import H5adFile
 from gpcp.sources.h5ad.values import Values, choose_layer, read_log_values
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
+
+if TYPE_CHECKING:
+    from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
 Absent = Literal["unmeasured", "measured"]
 Nan = Literal["unmeasured", "error"]
@@ -35,15 +39,18 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @final
 class H5adCells(IndexedSource):
-    """The cells of an AnnData file.
+    """The cells of an AnnData file or object.
 
     Meets :class:`gpcp.sources.sparse.IndexedCells`. A cell's ``cell_id`` is its row in the file, from 0. Everything is
     read and checked here, so that a source that exists can be iterated.
 
     Parameters
     ----------
-    path : str or Path
-        An ``.h5ad`` file.
+    path : str, Path or AnnData
+        A file or folder of :data:`gpcp.sources.h5ad.open_file.KINDS`, or an AnnData object: whole, a view, or backed.
+        Of an object, cells are as they are now; what is changed later is not seen.
+    modality : str, optional
+        Of a file of MuData; ``"rna"``, or else the only one, by default.
     layer : str
         ``"X"``, ``"raw"`` or the name of a layer; ``"auto"`` takes the first that looks like counts, or else the
         first that looks like log values.
@@ -97,8 +104,9 @@ class H5adCells(IndexedSource):
 
     def __init__(
         self,
-        path: str | Path,
+        path: "str | Path | AnnData",
         *,
+        modality: str | None = None,
         layer: str = "X",
         values: Values = "auto",
         gene_id: str = INDEX,
@@ -128,7 +136,7 @@ class H5adCells(IndexedSource):
         )
         columns = {"cell_type": cell_type, "dataset": dataset, "assay": assay, "donor": donor}
         columns |= {"tissue": tissue, "disease": disease}
-        with opened(path) as file:
+        with opened(path, modality=modality) as file:
             layer, *summary = choose_layer(file, values) if layer == "auto" else (layer,)
             file.check_layer(layer)
             found = genes_of(

@@ -1,0 +1,137 @@
+"""What Cell Ranger writes, as an AnnData file: its ``.h5`` (of version 2 or 3), and its folder of ``matrix.mtx``.
+
+The index of ``var`` is Ensembl ids; ``gene_symbols``, ``feature_types`` and ``genome`` are columns, where the file has
+them. Rows of antibodies and guides are there too.
+"""
+
+import gzip
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import scipy.sparse as sp
+
+from gpcp.core.errors import InputError
+from gpcp.sources.h5ad.matrices import CompressedRows, check_filters
+from gpcp.sources.h5ad.reader import H5adFile, readable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OF_VERSION_3 = {"gene_symbols": "name", "feature_types": "feature_type", "genome": "genome"}
+_OF_VERSION_2 = {"gene_symbols": "gene_names"}
+_MATRIX = "matrix.mtx"
+
+
+def is_tenx(store: Any) -> bool:
+    """Whether an open HDF5 file is of Cell Ranger."""
+    return _is_version_3(store) or bool(_genomes(store))
+
+
+def _is_version_3(store: Any) -> bool:
+    return "matrix" in store and hasattr(store["matrix"], "keys") and {"features", "barcodes"} <= set(store["matrix"])
+
+
+def _genomes(store: Any) -> list[str]:
+    """The groups of a file of version 2: one for each genome."""
+    parts = {"genes", "gene_names", "barcodes", "data", "indices", "indptr", "shape"}
+    return [str(name) for name in store if hasattr(group := store.get(name), "keys") and parts <= set(group)]
+
+
+def tenx_hdf5(name: str, store: Any) -> H5adFile:
+    """An open file of Cell Ranger, its matrix still on the disk.
+
+    Raises
+    ------
+    InputError
+        It has the matrices of several genomes, or cannot be read.
+    """
+    if _is_version_3(store):
+        group, features, ids, columns = store["matrix"], store["matrix/features"], "id", _OF_VERSION_3
+    else:
+        genomes = _genomes(store)
+        if len(genomes) > 1:
+            raise InputError(
+                f"{name!r} has a matrix for each of the genomes {', '.join(genomes)}: convert one of them, "
+                f"scanpy.read_10x_h5({name!r}, genome={genomes[0]!r}).write_h5ad('{genomes[0]}.h5ad')"
+            )
+        group = features = store[genomes[0]]
+        ids, columns = "genes", _OF_VERSION_2
+    with readable(f"{name!r}, of Cell Ranger,"):
+        check_filters(group)
+        var_of = {column: _texts(features[part]) for column, part in columns.items() if part in features}
+        n_genes, n_cells = (int(size) for size in group["shape"][()])
+        return _as_anndata(
+            name, _texts(group["barcodes"]), _texts(features[ids]), var_of, CompressedRows(group, (n_cells, n_genes))
+        )
+
+
+def _texts(stored: Any) -> list[str]:
+    return [text.decode() if isinstance(text, bytes) else str(text) for text in stored[()].tolist()]
+
+
+def _as_anndata(
+    name: str, cells: Sequence[str], genes: Sequence[str], var_of: Mapping[str, Sequence[str]], matrix: Any
+) -> H5adFile:
+    import pandas as pd
+
+    obs, var = pd.DataFrame(index=pd.Index(cells)), pd.DataFrame(dict(var_of), index=pd.Index(genes))
+    return H5adFile(name=name, obs=obs, var=var, raw_var=None, matrices={"X": matrix})
+
+
+def mtx_files(place: Path) -> list[Path]:
+    """The matrices of Cell Ranger in a folder; or the file itself, if it is one."""
+    ends = (_MATRIX, f"{_MATRIX}.gz")
+    if place.is_dir():
+        return sorted(path for path in place.iterdir() if path.name.endswith(ends))
+    return [place] if place.name.endswith(ends) else []
+
+
+def tenx_folder(place: Path) -> H5adFile:
+    """A matrix in Matrix Market's text, read whole, and the tables that lie beside it under the same prefix.
+
+    Raises
+    ------
+    InputError
+        There are several matrices, a table is missing, or something cannot be read.
+    """
+    found = mtx_files(place)
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(f"{str(place)!r} has several matrices ({names}): name the one to read")
+    matrix = found[0]
+    prefix = matrix.name[: matrix.name.rindex(_MATRIX)]
+    cells = _table(_beside(matrix, prefix, "barcodes.tsv"))
+    genes = _table(_beside(matrix, prefix, "features.tsv", "genes.tsv"))
+    with readable(f"{str(matrix)!r}"):
+        from scipy.io import mmread
+
+        turned: Any = mmread(matrix)
+        values: Any = sp.csr_array(turned.T) if hasattr(turned, "tocsr") else turned.T
+        columns = [column for column in ("gene_symbols", "feature_types") if column in genes]
+        var_of = {column: genes[column].tolist() for column in columns}
+        return _as_anndata(matrix.name, cells["id"].tolist(), genes["id"].tolist(), var_of, values)
+
+
+def _beside(matrix: Path, prefix: str, *names: str) -> Path:
+    """The table of one of these names, packed or not."""
+    wanted = [f"{prefix}{name}{end}" for name in names for end in ("", ".gz")]
+    for name in wanted:
+        if (matrix.parent / name).is_file():
+            return matrix.parent / name
+    raise InputError(f"{str(matrix)!r} has no {' or '.join(wanted)} beside it: it is not a whole folder of Cell Ranger")
+
+
+def _table(path: Path) -> "pd.DataFrame":
+    """A table of texts without a header: an id, a symbol, a feature type."""
+    import pandas as pd
+
+    with readable(f"{str(path)!r}"):
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8") as file:
+            rows = [line.rstrip("\r\n").split("\t") for line in file]
+        width = max((len(row) for row in rows), default=0)
+        if any(len(row) != width for row in rows):
+            raise ValueError("its lines do not have the same number of columns")
+        names = ["id", "gene_symbols", "feature_types", *map(str, range(3, width))][:width]
+        return pd.DataFrame(rows, columns=pd.Index(names or ["id"]), dtype=str)

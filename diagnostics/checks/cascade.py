@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from diagnostics.checks.cures.tried import cures_tried
+from diagnostics.checks.engine.cell_ids import too_few_cells
 from diagnostics.checks.engine.check import ALPHA, CHECKS, FAMILIES, Check
 from diagnostics.checks.engine.intent import NotExpressibleError
 from diagnostics.checks.engine.probe import Probe
@@ -192,6 +193,8 @@ def carried_out(one: Check, probe: Probe) -> CheckResult:
         return found.of(one.name, code=one.code, cause=one.cause, seconds=time.perf_counter() - start_s)
     try:
         found = only_at_first(one, probe, one.ask(probe))
+        if found.outcome == "fail" and one.cause == "data" and one.kind == "statistical":
+            found = too_few_cells(probe) or found
     except NotExpressibleError as error:
         found = CheckResult(outcome="not_applicable", message=f"cannot be asked of this model: {error}")
     except Exception as error:

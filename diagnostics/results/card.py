@@ -17,6 +17,9 @@ MEANS: Mapping[str, str] = {
     "bug": "the code does something else than was meant",
 }
 
+FEWEST = 50
+"""Cells or pairs of an open check on the data below which the verdict is open, too."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +29,7 @@ class Card:
     Parameters
     ----------
     heading : str
-        The cause in capitals, or that none was found.
+        The cause in capitals, that none was found, or that it is open.
     means : str
         One sentence about the heading.
     first : CheckResult or None
@@ -106,13 +109,21 @@ def _verdict(report: Report, errors: tuple[CheckResult, ...]) -> tuple[str, str,
             f"{named} could not be carried out{so_far}, and no other failed",
             errors[0].next_step,
         )
+    few = [one for one in report.results if one.outcome == "inconclusive" and _rests_on_few(one)]
+    if few:
+        return "OPEN", f"{n_passed} checks passed{so_far} and none failed, but {few[0].message}", few[0].next_step
     if not n_passed:
-        return "NOTHING FOUND", f"no check could be decided{so_far}", "give more of the subject: a model, pairs, a rate"
+        return "OPEN", f"no check could be decided{so_far}", "give more of the subject: a model, pairs, a rate"
     return (
         "NOTHING FOUND",
         f"{n_passed} checks passed{so_far} and none failed: nothing was found that keeps this from learning",
         _onwards(report),
     )
+
+
+def _rests_on_few(result: CheckResult) -> bool:
+    """Whether it is about the data, and had so few cells or pairs that a clean verdict would say nothing."""
+    return result.name.startswith("data.") and result.n is not None and result.n < FEWEST
 
 
 def _onwards(report: Report) -> str:

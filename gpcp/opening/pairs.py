@@ -144,9 +144,10 @@ def open_pairs(
     cells = sample_cells(whole, whole.vocab.feature_id, max_cells=pair_options.max_cells, seed=seed)
     match_on = _match_on(cells, pair_options)
     match = _matching(match_on, pair_options)
-    return OpenedPairs(
-        pairs=match(cells), name=f"{text} ({len(cells):,} cells, {_shared(match_on)})", cells=cells, match=match
-    )
+    pairs, name = match(cells), f"{text} ({len(cells):,} cells, {_shared(match_on)})"
+    if next(pairs.pairs(batch_size=1, seed=seed), None) is None:
+        raise InputError(f"{name} gives no pair: no two of the cells may be paired; match on less, or give more cells")
+    return OpenedPairs(pairs=pairs, name=name, cells=cells, match=match)
 
 
 def _matching(match_on: tuple[str, ...], pair_options: PairOptions) -> Callable[[CellSource], Paired]:

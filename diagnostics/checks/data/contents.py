@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from diagnostics.checks.data.linear_fit import linear_fit
 from diagnostics.checks.data.signal import of_another_pair
 from diagnostics.checks.data.units import LARGEST_LOG_LOG, member_units, units_in_words
-from diagnostics.checks.engine.cell_ids import own_held_out
+from diagnostics.checks.engine.cell_ids import own_held_out, too_few_cells
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import decided, ratio_of
 from diagnostics.checks.engine.identities import verdict
@@ -146,6 +146,8 @@ def constant_genes(probe: Probe) -> CheckResult:
     lowest_G = np.where(scored_BG, pairs.after_BG, np.inf).min(axis=0)
     constant_G = (n_G >= ENOUGH_SCORED) & (highest_G - lowest_G <= 1e-6 * np.maximum(np.abs(highest_G), 1e-6))
     share = float(n_G[constant_G].sum() / max(1, n_G.sum()))
+    if share > MOST_CONSTANT and (few := too_few_cells(probe)) is not None:
+        return few
     names = _some_names(pairs.vocab.feature_id, constant_G)
     zeros = int((constant_G & (highest_G == 0)).sum())
     return verdict(
@@ -177,6 +179,8 @@ def silent(probe: Probe) -> CheckResult:
     pairs = probe.sample
     neither_BG = pairs.scored_BG & (pairs.before_BG == 0) & (pairs.after_BG == 0)
     share = float(neither_BG.sum() / max(1, pairs.scored_BG.sum()))
+    if share > SILENT_LIMIT and (few := too_few_cells(probe)) is not None:
+        return few
     message = f"{share:.0%} of the scored entries are 0 in both cells"
     next_step = "choose expressed genes: gpcp select-genes"
     if SILENT_THRESHOLD < share <= SILENT_LIMIT:

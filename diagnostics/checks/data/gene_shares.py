@@ -5,6 +5,7 @@ import torch
 
 from diagnostics.checks.data.linear_fit import LinearFit, linear_fit
 from diagnostics.checks.data.transforms import Floats
+from diagnostics.checks.engine.cell_ids import too_few_cells
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
@@ -48,6 +49,8 @@ def gene_shares(probe: Probe) -> CheckResult:
     largest = int(np.argmax(share_G))
     shown = f"the largest share of a gene is {share_G[largest]:.1%}, that of {pairs.vocab.feature_id[largest]}"
     good = share <= LARGEST_SHARE
+    if not good and (few := too_few_cells(probe)) is not None:
+        return few
     return verdict(
         good=good,
         message=shown if good else f"the loss is about {named}: what is learnt of the other genes does not show"

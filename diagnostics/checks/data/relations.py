@@ -4,7 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.checks.data.linear_fit import judged_pairs, linear_fit
-from diagnostics.checks.engine.cell_ids import CellNames, own_held_out, row_codes, sides_of
+from diagnostics.checks.engine.cell_ids import (
+    FEWEST_CELLS,
+    CellNames,
+    different_cells,
+    open_for_few,
+    own_held_out,
+    row_codes,
+    sides_of,
+)
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import decided, judged, ratio_of
 from diagnostics.checks.engine.identities import verdict
@@ -25,7 +33,7 @@ ROW_VALUES = 5
 _NEAR = 0.05
 """Of the usual distance: nearer held-out cells are copies."""
 
-_MOST_NEAR, _MOST_COMPARED, _FEWEST_NEAR = 2_000, 300, 50
+_MOST_NEAR, _MOST_COMPARED, _FEWEST_NEAR = 2_000, 300, FEWEST_CELLS // 2
 
 WORLD_SLACK = 0.05
 """Relative error of the exact answer's own risk, where it is simulated."""
@@ -93,14 +101,19 @@ def copies(probe: Probe) -> CheckResult:
     if (perturbs_B := held_out.perturbed_BG.any(axis=1)).any():
         # Controls are shared by both sides of a screen.
         held_out = held_out.rows(np.flatnonzero(perturbs_B))
+    training, held_out = different_cells(training, sides.names), different_cells(held_out, sides.names)
     # Genes that both measure everywhere, so that a distance is over the same genes for all.
     whole_G = training.measured_BG.all(axis=0) & held_out.measured_BG.all(axis=0)
     known = training.after_BG[:_MOST_NEAR][:, whole_G].astype(np.float64)
     held_out_cells = held_out.after_BG[:_MOST_COMPARED][:, whole_G].astype(np.float64)
     # Cells of few different values, as sparse ones are, may be alike by chance.
     held_out_cells = held_out_cells[[len(np.unique(row[row != 0])) >= ROW_VALUES for row in held_out_cells]]
-    if whole_G.sum() <= ROW_VALUES or len(held_out_cells) < _FEWEST_NEAR or len(known) < _FEWEST_NEAR:
-        return CheckResult(outcome="not_applicable", message="too few cells of enough genes to compare distances")
+    if whole_G.sum() <= ROW_VALUES or not len(held_out_cells):
+        return CheckResult(outcome="not_applicable", message="too few values in each cell to compare distances")
+    if sides.shared:
+        return open_for_few(len(known))
+    if (fewest := min(len(known), len(held_out_cells))) < _FEWEST_NEAR:
+        return open_for_few(fewest)
     square_NN = (held_out_cells**2).sum(axis=1)[:, None] + (known**2).sum(axis=1)[None] - 2 * held_out_cells @ known.T
     distance_NN = np.sqrt(np.maximum(square_NN, 0))
     usual = float(np.median(distance_NN))

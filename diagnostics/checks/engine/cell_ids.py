@@ -1,6 +1,6 @@
 """Identities of the cells of pairs: pairs that share a cell are neither counted nor split as independent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import final
 
@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch, concatenate
 
 FEWEST_APART = 200
 """Pairs that must be left on either side for a split by cell to be worth it."""
+
+FEWEST_CELLS = 50
+"""Different cells below which what their values have in common says little of other cells."""
 
 Codes = NDArray[np.uint64]
 
@@ -82,10 +86,13 @@ class Sides:
     names : CellNames
     apart : bool
         Whether cells have to be distinguished: held-out pairs of another source, or of fresh cells, are left whole.
+    shared : bool
+        Whether both sides are of the same cells, which are too few to be split.
     """
 
     names: CellNames
     apart: bool
+    shared: bool = False
 
     def training(self, pairs: PairBatch) -> PairBatch:
         """Those pairs both of whose cells may be trained on."""
@@ -117,6 +124,26 @@ def sides_of(probe: Probe) -> Sides:
     return probe.once("sides", _sides)
 
 
+def different_cells(pairs: PairBatch, names: CellNames) -> PairBatch:
+    """The first pair of each cell after: passes over few cells meet the same ones again in other pairs."""
+    _, first_B = np.unique(names.codes(pairs)[1], return_index=True)
+    return pairs.rows(np.sort(first_B))
+
+
+def too_few_cells(probe: Probe) -> CheckResult | None:
+    """The finding where training has too few different cells for a check of their values; None where it has enough."""
+    n = len(np.unique(np.concatenate(names_of(probe).codes(probe.sample))))
+    return None if n >= FEWEST_CELLS else open_for_few(n)
+
+
+def open_for_few(n_cells: int) -> CheckResult:
+    """The finding that too few cells decide nothing."""
+    return CheckResult(
+        outcome="inconclusive", message=f"{n_cells} different cells are too few to decide",
+        next_step=f"give more cells: {FEWEST_CELLS} or more on each side", n=n_cells,
+    )  # fmt: skip
+
+
 def own_held_out(probe: Probe) -> bool:
     """Whether the subject has held-out pairs of another source than its training pairs."""
     return probe.subject.held_out is not None and probe.subject.held_out is not probe.subject.pairs
@@ -130,6 +157,6 @@ def _sides(probe: Probe) -> Sides:
     known = np.concatenate(names.codes(probe.sample))
     if not np.isin(np.concatenate(names.codes(probe.held_out)), known).any():
         return whole
-    split = Sides(names=names, apart=True)
+    split = replace(whole, apart=True)
     few = min(len(split.training(probe.sample)), len(split.held_out(probe.held_out))) < FEWEST_APART
-    return whole if few else split
+    return replace(whole, shared=True) if few else split

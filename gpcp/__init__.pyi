@@ -27,6 +27,7 @@ from gpcp.sources.cache.cells import CachedCells as CachedCells
 from gpcp.sources.census.cells import CensusCells as CensusCells
 from gpcp.sources.census.store import CENSUS_VERSION as CENSUS_VERSION, UnreachableError as UnreachableError
 from gpcp.sources.h5ad.cells import H5adCells as H5adCells
+from gpcp.sources.h5ad.write_back import write_back as write_back
 from gpcp.sources.in_memory import InMemoryCells as InMemoryCells
 from gpcp.sources.subsets import OnlyGenes as OnlyGenes, split_cells as split_cells
 from gpcp.training.config import FitConfig as FitConfig

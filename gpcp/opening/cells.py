@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError, nearest
@@ -21,6 +21,9 @@ from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
 from gpcp.sources.h5ad.open_file import KINDS, SUFFIXES, is_cells_folder
 from gpcp.sources.subsets import OnlyGenes
+
+if TYPE_CHECKING:
+    from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
 
 @final
@@ -75,13 +78,16 @@ OPTIONS: Registry[Option] = Registry("option of sources")
 _RELEASE = re.compile(r"\d{4}-\d{2}-\d{2}|stable|latest|V\d+")
 
 
-def open_cells(text: str, *, genes: Sequence[str] | str | Path | None = None, **options: Any) -> CellSource:
+def open_cells(
+    text: "str | Path | AnnData", *, genes: Sequence[str] | str | Path | None = None, **options: Any
+) -> CellSource:
     """Open the source that a text names.
 
     Parameters
     ----------
-    text : str
-        ``SCHEME:PLACE`` of :data:`SCHEMES`; what is of an AnnData file's kinds may be named without a scheme.
+    text : str, Path or AnnData
+        ``SCHEME:PLACE`` of :data:`SCHEMES`; what is of an AnnData file's kinds may be named without a scheme. An
+        object takes the options of such a file.
     genes : sequence of str, or str or Path, optional
         Ensembl ids to keep, in this order, or a file of them (:func:`gpcp.panels.panel_file.read_genes`); all by
         default.
@@ -151,9 +157,11 @@ def scheme_and_place(text: str) -> tuple[str, str]:
     raise InputError(f"source {text!r} is no file that exists and has no kind before a colon ({ways})")
 
 
-def _resolved(text: str, options: Mapping[str, Any]) -> tuple[Scheme, str, dict[str, Any]]:
+def _resolved(text: "str | Path | AnnData", options: Mapping[str, Any]) -> tuple[Scheme, Any, dict[str, Any]]:
     """The scheme, the place, and the options given, checked."""
-    name, place = scheme_and_place(text)
+    is_name = isinstance(text, (str, Path))
+    name, place = scheme_and_place(str(text)) if is_name else ("h5ad", text)
+    shown = str(text) if is_name else "the AnnData object"
     scheme = SCHEMES[name]
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:
@@ -162,14 +170,14 @@ def _resolved(text: str, options: Mapping[str, Any]) -> tuple[Scheme, str, dict[
         if option not in scheme.options:
             takers = [other for other in SCHEMES if option in SCHEMES[other].options]
             raise InputError(
-                f"--{option.replace('_', '-')} is for {' and '.join(takers) or 'no'} sources, and {text!r} is of kind "
+                f"--{option.replace('_', '-')} is for {' and '.join(takers) or 'no'} sources, and {shown!r} is of kind "
                 f"{name}: leave it out"
             )
     return scheme, place, given
 
 
 def _h5ad(
-    place: str,
+    place: "str | AnnData",
     *,
     genes: tuple[str, ...] | None = None,
     modality: str | None = None,

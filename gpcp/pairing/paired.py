@@ -7,9 +7,9 @@ unrelated cells, no intervention.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, final, get_args
+from typing import TYPE_CHECKING, Any, Literal, final, get_args
 
-from gpcp.core.cells import CellSource
+from gpcp.core.cells import COVARIATES, CellSource
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
@@ -19,7 +19,12 @@ from gpcp.pairing.rules import PairRule
 from gpcp.pairing.sparse_pairs import SparsePairs
 from gpcp.pairing.stats import PairingStats, Tally
 from gpcp.pairing.streaming import StreamingPairs
+from gpcp.sources.h5ad.cells import H5adCells
+from gpcp.sources.h5ad.open_file import is_anndata
 from gpcp.sources.sparse import indexed
+
+if TYPE_CHECKING:
+    from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
 Engine = Literal["auto", "planned", "streaming"]
 
@@ -37,7 +42,9 @@ class Paired:
 
     Parameters
     ----------
-    cells : CellSource
+    cells : CellSource or AnnData
+        Of an AnnData object, the columns of ``obs`` that are called as the covariates asked for are these covariates;
+        read it with :class:`gpcp.sources.h5ad.cells.H5adCells` where they are called otherwise.
     n_perturbed : (int, int), optional
         The fewest and the most genes perturbed in a pair; ``(1, G - 1)`` by default.
     match_on : sequence of str
@@ -82,7 +89,7 @@ class Paired:
 
     def __init__(
         self,
-        cells: CellSource,
+        cells: "CellSource | AnnData",
         *,
         n_perturbed: tuple[int, int] | None = None,
         match_on: Sequence[str] = ("cell_type",),
@@ -94,6 +101,7 @@ class Paired:
         max_held: int = MOST_HELD,
         min_shared: int = 2,
     ) -> None:
+        cells = _source(cells, (*_names(match_on), *_names(differ_on), *_names(prefer_on)))
         n_genes = len(cells.vocab)
         if n_genes < 2:
             raise InputError("pairs need at least two genes, one to perturb and one to score; the source has one")
@@ -183,3 +191,14 @@ class Paired:
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _source(cells: "CellSource | AnnData", names: Sequence[str]) -> CellSource:
+    """A source as it is, and that of an AnnData object with the covariates among ``names``."""
+    held: Any = cells
+    if is_anndata(held):
+        columns: dict[str, Any] = {name: name for name in names if name in COVARIATES}
+        return H5adCells(held, layer="auto", gene_id="auto", missing_id="drop", **columns)
+    if not hasattr(held, "cells"):
+        raise InputError(f"pairs are made of a source of cells or an AnnData object, not of a {type(held).__name__}")
+    return held

@@ -164,6 +164,11 @@ def sparse_kind(stored: Any) -> str:
     return next((kind for kind in encodings if kind in ("csr", "csc")), "")
 
 
+def is_null(stored: Any) -> bool:
+    """Whether a part holds nothing, which AnnData writes too."""
+    return _text(getattr(stored, "attrs", {}).get("encoding-type")) == "null"
+
+
 def _text(attribute: object) -> str:
     return attribute.decode(errors="replace") if isinstance(attribute, bytes) else str(attribute)
 

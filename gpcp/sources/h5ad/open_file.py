@@ -46,6 +46,11 @@ _CONVERSIONS: Mapping[str, str] = {
 """How files of other kinds become one that is read, by their suffix."""
 
 
+def is_anndata(value: object) -> bool:
+    """Whether something has the parts of an AnnData object; of anndata itself nothing is imported."""
+    return all(hasattr(value, part) for part in ("obs", "var", "layers", "n_obs"))
+
+
 def is_cells_folder(path: Path) -> bool:
     """Whether a folder is one that is read: a zarr store, or the output of Cell Ranger."""
     return path.is_dir() and (_is_zarr(path) or bool(mtx_files(path)))
@@ -99,7 +104,7 @@ def opened(path: "str | Path | AnnData", *, modality: str | None = None) -> Gene
         converts it), is damaged, or has no such modality.
     """
     if not isinstance(path, (str, Path)):
-        if not all(hasattr(path, part) for part in ("obs", "var", "X", "layers")):
+        if not is_anndata(path):
             raise InputError(f"cells are in a file or an AnnData object, not in a {type(path).__name__}")
         _refuse_modality("an AnnData object", modality)
         yield in_memory(path, "the AnnData object")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gpcp.core.errors import InputError
-from gpcp.sources.h5ad.matrices import LazyMatrices, check_filters, sparse_kind, stored_matrix
+from gpcp.sources.h5ad.matrices import LazyMatrices, check_filters, is_null, sparse_kind, stored_matrix
 from gpcp.sources.h5ad.reader import H5adFile, readable
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ def by_parts(name: str, store: Any) -> H5adFile:
     for part in ("obs", "var"):
         if part not in store:
             raise InputError(f"{name!r} is not of AnnData: it has no {part!r}")
-    open_of: dict[str, Callable[[], Any]] = {"X": partial(_matrix, store, "X")} if "X" in set(store) else {}
-    if "raw" in store and {"X", "var"} <= set(store["raw"]):
+    # What was None is there all the same, with an encoding of its own.
+    there = {str(part) for part in store if not is_null(store.get(part))}
+    open_of: dict[str, Callable[[], Any]] = {"X": partial(_matrix, store, "X")} if "X" in there else {}
+    if "raw" in there and {"X", "var"} <= set(store["raw"]):
         open_of["raw"] = partial(_matrix, store, "raw/X")
     layers = store.get("layers", ())
     named = {str(key): partial(_matrix, store, f"layers/{key}") for key in layers if _may_be_matrix(layers, key)}

@@ -134,6 +134,6 @@ def test_the_first_commands_need_no_extra(arguments: list[str], tmp_path: Path):
 
 
 def test_the_extras_are_those_of_the_messages_and_the_tests_have_them_all():
-    assert {"census", "sweep", "cluster", "lightning", "transformers", "all", "dev"} == set(EXTRAS)
-    assert EXTRAS["all"] == ["gpcp[census,sweep,cluster,lightning,transformers]"]
+    assert {"census", "sweep", "cluster", "lightning", "transformers", "formats", "all", "dev"} == set(EXTRAS)
+    assert EXTRAS["all"] == ["gpcp[census,sweep,cluster,lightning,transformers,formats]"]
     assert "gpcp[all]" in EXTRAS["dev"]

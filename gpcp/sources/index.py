@@ -24,8 +24,8 @@ class Labels:
     ----------
     names : array of str
         Each once; a name may have no cell.
-    code_B : int32, (B,)
-        Position in ``names``.
+    code_B : (B,)
+        Position in ``names``, of a signed integer type; kept as the smallest that all names need: int8 up to 128.
 
     Raises
     ------
@@ -34,10 +34,13 @@ class Labels:
     """
 
     names: NDArray[np.str_]
-    code_B: NDArray[np.int32]
+    code_B: NDArray[np.signedinteger]
 
     def __post_init__(self) -> None:
-        check_array("Labels", "code_B", self.code_B, (len(self.code_B),), np.int32)
+        if self.code_B.ndim != 1 or self.code_B.dtype.kind != "i":
+            raise InputError(
+                f"Labels.code_B has shape {self.code_B.shape} and dtype {self.code_B.dtype}: give a row of integers"
+            )
         if self.names.ndim != 1 or self.names.dtype.kind != "U":
             raise InputError(
                 f"Labels.names has shape {self.names.shape} and dtype {self.names.dtype}: give a row of str"
@@ -48,13 +51,21 @@ class Labels:
                 "names, counted from 0"
             )
         object.__setattr__(self, "names", read_only(self.names))
-        object.__setattr__(self, "code_B", read_only(self.code_B))
+        smallest = np.min_scalar_type(-max(1, len(self.names)))
+        object.__setattr__(self, "code_B", read_only(self.code_B.astype(smallest, copy=False)))
 
     @classmethod
     def of(cls, text_B: "NDArray[np.str_]") -> "Labels":
         """The labels of some texts; names are sorted."""
         names, code_B = np.unique(text_B, return_inverse=True)
-        return cls(names=names, code_B=code_B.reshape(-1).astype(np.int32))
+        return cls(names=names, code_B=code_B.reshape(-1))
+
+    @classmethod
+    def coded(cls, names: "NDArray[np.str_]", code_B: "NDArray[np.integer]") -> "Labels":
+        """The labels of some codes: names sorted, each once, and only those that a cell has."""
+        used, place_B = np.unique(code_B, return_inverse=True)
+        kept, place_of = np.unique(names[used], return_inverse=True)
+        return cls(names=kept, code_B=place_of.reshape(-1)[place_B.reshape(-1)])
 
     def __len__(self) -> int:
         return len(self.code_B)
@@ -183,7 +194,7 @@ def concatenate_labels(parts: Sequence[Labels]) -> Labels:
     names, code_of = np.unique(np.concatenate([part.names for part in parts]), return_inverse=True)
     ends = np.cumsum([len(part.names) for part in parts])[:-1]
     code_B = [code[part.code_B] for part, code in zip(parts, np.split(code_of.reshape(-1), ends), strict=True)]
-    return Labels(names=names, code_B=np.concatenate(code_B).astype(np.int32))
+    return Labels(names=names, code_B=np.concatenate(code_B))
 
 
 def concatenate_index(parts: Sequence[CellIndex]) -> CellIndex:

@@ -14,6 +14,7 @@ from gpcp.core.cells import CellBatch, CellSource, rebatched_cells, rebatched_ro
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.random import stream
+from gpcp.sources.index import CellIndex, Labels, concatenate_labels
 from gpcp.sources.sparse import IndexedCells, SparseCells, concatenate_sparse, indexed, signatures_of, sparse_batches
 
 
@@ -207,40 +208,38 @@ def split_cells(source: CellSource, held_out_share: float, seed: int) -> CellSpl
     """
     if not 0 < held_out_share < 1:
         raise InputError(f"held_out_share is {held_out_share}: it must be above 0 and below 1")
-    cell_id_N, type_N = _names_and_types(source)
+    cell_id_N, types = _names_and_types(source)
     rng = stream(seed, "real cells", "split")
-    held_N = np.zeros(len(cell_id_N), dtype=np.bool_)
-    types = np.unique(type_N)
-    for cell_type in types:
-        rows = np.flatnonzero(type_N == cell_type)
+    held_N, n_types = np.zeros(len(cell_id_N), dtype=np.bool_), len(types.names)
+    for code in range(n_types):
+        rows = np.flatnonzero(types.code_B == code)
         n_held = min(round(held_out_share * len(rows)), len(rows) - 1)
         held_N[rng.choice(rows, size=n_held, replace=False)] = True
     if not held_N.any():
         raise InputError(
-            f"no cell would be held out: {held_out_share} of each of {len(types)} cell types, {len(cell_id_N)} cells "
+            f"no cell would be held out: {held_out_share} of each of {n_types} cell types, {len(cell_id_N)} cells "
             "in all, is none; hold out more"
         )
     n_held = int(held_N.sum())
     return CellSplit(
         training=OnlyCells(source, cell_id_N[~held_N]),
         held_out=OnlyCells(source, cell_id_N[held_N]),
-        summary=f"{n_held} of {len(cell_id_N)} cells held out, {held_out_share:.0%} of each of {len(types)} cell types",
+        summary=f"{n_held} of {len(cell_id_N)} cells held out, {held_out_share:.0%} of each of {n_types} cell types",
     )
 
 
-def _names_and_types(source: CellSource) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+def _names_and_types(source: CellSource) -> tuple[NDArray[np.int64], Labels]:
     """Name and type of every cell, sorted by name."""
-    names: list[NDArray[np.int64]] = []
-    types: list[NDArray[np.str_]] = []
-    for batch in source.cells(batch_size=_BLOCK_CELLS, seed=0):
-        names.append(batch.cell_id_B)
-        types.append(_types(batch))
-    if not names:
+    parts = [block.index for block in sparse_batches(source, batch_size=_BLOCK_CELLS, seed=0)]
+    if not parts:
         raise InputError("the source has no cell to split")
-    order_N = np.argsort(np.concatenate(names))
-    return np.concatenate(names)[order_N], np.concatenate(types)[order_N]
+    cell_id_N = np.concatenate([index.cell_id_B for index in parts])
+    order_N = np.argsort(cell_id_N)
+    types = concatenate_labels([_types(index) for index in parts])
+    return cell_id_N[order_N], Labels.coded(types.names, types.code_B[order_N])
 
 
-def _types(cells: CellBatch) -> NDArray[np.str_]:
-    none_B: NDArray[np.str_] = np.full(len(cells), "", dtype=np.str_)
-    return cells.covariates.get("cell_type", none_B)
+def _types(cells: CellIndex) -> Labels:
+    """The cell types; one without a name where none are known."""
+    none = Labels(names=np.array([""], dtype=np.str_), code_B=np.zeros(len(cells), dtype=np.int8))
+    return cells.covariates.get("cell_type", none)

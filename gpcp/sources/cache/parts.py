@@ -141,15 +141,10 @@ def canonical(index: CellIndex) -> CellIndex:
         index,
         measured_SG=index.measured_SG[used_S[first_S]],
         set_B=place_S.reshape(-1)[np.searchsorted(used_S, index.set_B)].astype(np.int32),
-        covariates={name: _canonical_labels(index.covariates[name]) for name in sorted(index.covariates)},
+        covariates={
+            name: Labels.coded(labels.names, labels.code_B) for name, labels in sorted(index.covariates.items())
+        },
     )
-
-
-def _canonical_labels(labels: Labels) -> Labels:
-    used = np.unique(labels.code_B)
-    names, place = np.unique(labels.names[used], return_inverse=True)
-    code_B = place.reshape(-1)[np.searchsorted(used, labels.code_B)].astype(np.int32)
-    return Labels(names=names, code_B=code_B)
 
 
 _ENTRIES = 1 << 24

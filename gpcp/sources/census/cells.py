@@ -295,7 +295,7 @@ def _index(census: Any, experiment: Any, table: Any, vocab: GeneVocab, var_id_G:
         vocab=vocab,
         cell_id_B=table["soma_joinid"].to_numpy().astype(np.int64),
         measured_SG=presence(census, experiment, dataset.names, var_id_G),
-        set_B=dataset.code_B,
+        set_B=dataset.code_B.astype(np.int32),
         covariates=covariates,
         total_B=total_N,
     )

@@ -6,10 +6,9 @@ those of its column, also within a filter in SOMA's own language, and a query wi
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.sources.index import Labels
@@ -197,8 +196,4 @@ def labels_of(column: Any) -> Labels:
     whole = coded.unify_dictionaries().combine_chunks()
     names = [str(name) for name in whole.dictionary.to_pylist()]
     code_N = whole.indices.fill_null(len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
-    used, place_N = np.unique(code_N, return_inverse=True)
-    texts = np.array([*names, ""], dtype=np.str_)[used]
-    # Two entries of a dictionary may be the same text, such as an empty one and no value.
-    names, merged = cast("tuple[NDArray[np.str_], NDArray[np.int64]]", np.unique(texts, return_inverse=True))
-    return Labels(names=names, code_B=merged.reshape(-1)[place_N.reshape(-1)].astype(np.int32))
+    return Labels.coded(np.array([*names, ""], dtype=np.str_), code_N)

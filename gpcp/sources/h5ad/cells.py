@@ -6,7 +6,7 @@ The file is read once, in blocks; what stays in memory is the log expression of 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, final, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, final, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,6 +23,7 @@ from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
 Absent = Literal["unmeasured", "measured"]
@@ -200,7 +201,7 @@ def _labels(
     file: H5adFile, columns: Mapping[str, str | None], missing_label: Missing
 ) -> tuple[NDArray[np.int64], dict[str, Labels], list[str]]:
     """Rows kept; the labels of each for each covariate; what was dropped."""
-    texts_of: dict[str, NDArray[np.str_]] = {}
+    found: dict[str, Labels] = {}
     labelled_N = np.ones(len(file.obs), dtype=np.bool_)
     for covariate, column in columns.items():
         if column is None:
@@ -208,8 +209,8 @@ def _labels(
         if column not in file.obs.columns:
             known = [str(name) for name in file.obs.columns]
             raise InputError(f"{covariate} column {column!r} is not in obs of {file.name!r}; {nearest(column, known)}")
-        texts_of[covariate] = np.array(texts(file.obs[column]), dtype=np.str_)
-        empty_N = texts_of[covariate] == ""
+        found[covariate] = _labels_of(file.obs[column])
+        empty_N = (found[covariate].names == "")[found[covariate].code_B]
         if empty_N.any() and missing_label == "error":
             raise InputError(
                 f"{covariate} column {column!r} of {file.name!r} is empty for {int(empty_N.sum())} of {len(empty_N)} "
@@ -219,14 +220,22 @@ def _labels(
     row_N = np.flatnonzero(labelled_N).astype(np.int64)
     if not len(row_N):
         raise InputError(f"{file.name!r} has no cell{' with all the labels asked for' if len(labelled_N) else ''}")
-    labels = {covariate: Labels.of(texts_N[row_N]) for covariate, texts_N in texts_of.items()}
+    labels = {covariate: Labels.coded(one.names, one.code_B[row_N]) for covariate, one in found.items()}
     n_dropped = len(labelled_N) - len(row_N)
     return row_N, labels, [f"{n_dropped} cells without a label dropped"] if n_dropped else []
 
 
+def _labels_of(column: "pd.Series[Any]") -> Labels:
+    """A column as labels, the empty text where there is no value; each text is made once for all cells that have it."""
+    coded = column.astype("category").cat
+    names: NDArray[np.str_] = np.array([*texts(coded.categories), ""], dtype=np.str_)
+    # No value has the code -1, which is the last name.
+    return Labels.coded(names, coded.codes.to_numpy() % np.int64(len(names)))
+
+
 def _datasets(labels: Mapping[str, Labels], n_cells: int) -> NDArray[np.int32]:
     """The number of each cell's dataset; 0 where none is known."""
-    return labels["dataset"].code_B if "dataset" in labels else np.zeros(n_cells, dtype=np.int32)
+    return labels["dataset"].code_B.astype(np.int32) if "dataset" in labels else np.zeros(n_cells, dtype=np.int32)
 
 
 def _indexed(

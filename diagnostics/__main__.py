@@ -2,22 +2,22 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
-from cyclopts import App, Group
+from diagnostics.cli.signals import as_process
 
-import gpcp
-from diagnostics.cli.app import BAD_USE, run
-from gpcp.core.errors import nearest
+if TYPE_CHECKING:
+    from cyclopts import App
 
 _KEPT = "what was finished is kept, and the same command goes on"
 _NOTHING = "nothing has been written"
 
-_ASK = Group("Ask why a model does not learn", sort_key=1)
-_CHOOSE = Group("Choose settings, parts, amounts of data", sort_key=2)
-_DATA = Group("Look at data", sort_key=3)
-_SELF = Group("Measure the tool itself", sort_key=4)
+_ASK = "Ask why a model does not learn"
+_CHOOSE = "Choose settings, parts, amounts of data"
+_DATA = "Look at data"
+_SELF = "Measure the tool itself"
 
-VERBS: dict[str, tuple[Group, str, str]] = {
+VERBS: dict[str, tuple[str, str, str]] = {
     "diagnose": (_ASK, "why does a model not learn: data, optimiser, architecture or a bug?", _NOTHING),
     "recover-graph": (_ASK, "train on a known world, read its graph back, score both", _KEPT),
     "sweep": (_CHOOSE, "short trainings over hyperparameters, and which are best", _KEPT),
@@ -32,8 +32,13 @@ VERBS: dict[str, tuple[Group, str, str]] = {
 """By name: the group and the line of ``gpcp --help``, and what Ctrl-C leaves behind."""
 
 
-def app() -> App:
+def app() -> "App":
     """The command with all verbs; the module of a verb is imported when it is asked for."""
+    from cyclopts import App, Group
+
+    import gpcp
+
+    groups = {title: Group(title, sort_key=place) for place, title in enumerate((_ASK, _CHOOSE, _DATA, _SELF), 1)}
     made = App(
         name="gpcp",
         help="Why a model of perturbed cells does not learn: data, optimiser, architecture, or a bug.",
@@ -43,7 +48,7 @@ def app() -> App:
     )
     for place, (name, (group, line, _)) in enumerate(VERBS.items()):
         path = f"diagnostics.commands.{name.replace('-', '_')}.command:app"
-        made.command(path, name=name, group=group, help=line, sort_key=place)
+        made.command(path, name=name, group=groups[group], help=line, sort_key=place)
     made.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType]
     return made
 
@@ -59,17 +64,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The verb's exit code; 2 for bad use, 130 where it was interrupted.
+        The verb's exit code; 2 for bad use or where results could not be written, 130 where it was interrupted.
     """
+    from diagnostics.cli.app import BAD_USE, run
+    from gpcp.core.errors import nearest
+
     given = list(sys.argv[1:] if argv is None else argv)
     if given and given[0].startswith("-") and given[0] not in ("-h", "--help", "--version", "--install-completion"):
         given.insert(0, "diagnose")
     if given and not given[0].startswith("-") and given[0] not in VERBS:
         print(f"gpcp: error: {given[0]!r} is no verb; {nearest(given[0], VERBS)}", file=sys.stderr)
         return BAD_USE
-    about = VERBS.get(given[0]) if given else None
-    return run(app(), given, interrupted=_NOTHING if about is None else about[2])
+    return run(app(), given, interrupted=_left_behind(given))
+
+
+def command(*before: str) -> NoReturn:
+    """Be the process of :func:`main`: signals are answered before anything is imported that takes long.
+
+    Parameters
+    ----------
+    *before : str
+        What stands before the arguments of the process.
+    """
+    given = [*before, *sys.argv[1:]]
+    verb = given[0] if given and given[0] in VERBS else ""
+    as_process(lambda: main(given), farewell=f"{' '.join(['gpcp', verb]).strip()}: interrupted; {_left_behind(given)}")
+
+
+def _left_behind(given: Sequence[str]) -> str:
+    return VERBS[given[0]][2] if given and given[0] in VERBS else _NOTHING
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

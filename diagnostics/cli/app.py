@@ -3,14 +3,16 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
+from diagnostics.cli.signals import was_asked_to_end
 from gpcp.core.errors import InputError
 
 BAD_USE = 2
-"""Exit code of a command that was asked for what cannot be done."""
+"""Exit code of a command that was asked for what cannot be done, or whose results could not be written."""
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted, as shells give it."""
@@ -67,19 +69,30 @@ def run(app: App, arguments: Sequence[str], *, interrupted: str) -> int:
         # Here rather than when the interpreter ends, where nobody could catch what it raises.
         sys.stdout.flush()
         return code
-    except CycloptsError as error:
-        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (CycloptsError, OSError, InputError, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) or was_asked_to_end():
+            _complain(f"\n{name}: interrupted; {interrupted}")
+            return INTERRUPTED
+        if isinstance(error, BrokenPipeError):
+            if _somebody_reads():
+                raise
+            return READER_LEFT
+        _complain(f"{name}: error: {_in_a_line(error)}")
         return BAD_USE
-    except InputError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
-        return BAD_USE
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; {interrupted}", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        if _somebody_reads():
-            raise
-        return READER_LEFT
+
+
+def _in_a_line(error: Exception) -> str:
+    """The error in words; of one of the system, such as a full disk, the file and the reason."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    # What a user's own code raised is shown with its lines, as the one who caught it wrote them.
+    return str(error) if isinstance(error, InputError) else " ".join(str(error).split())
+
+
+def _complain(text: str) -> None:
+    """Print to stderr, if anything can be printed there."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _somebody_reads() -> bool:

@@ -1,7 +1,7 @@
-"""How a verb ends: what it shows and what it measured are written, the first is shown, and where they lie is said."""
+"""How a verb ends: it shows what it found, writes it beside what it measured and its figures, and says where."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ def finish(
     shown: str,
     measured: Mapping[str, Any],
     *,
-    files: Sequence[str],
+    files: tuple[str, str],
+    draw: Callable[[], Sequence[Path]],
     command_line: Sequence[str],
     start_s: float,
     beside: str = "",
 ) -> None:
-    """Write, show, and say where.
+    """Show, write, and say where: what was found is seen though nothing can be written.
 
     Parameters
     ----------
@@ -32,19 +33,29 @@ def finish(
     shown : str
         What the verb says.
     measured : mapping of str to JSON
-        What it found; the command, the versions and the seconds are added.
-    files : sequence of str
-        Names of the text file and of the JSON file in the folder, then of what was written there before.
+        What it found; the command, the versions, the figures and the seconds are added.
+    files : (str, str)
+        Names of the text file and of the JSON file in the folder.
+    draw : callable
+        Draws the figures into the folder, and whatever else is to lie there; their paths.
     command_line : sequence of str
     start_s : float
         ``time.perf_counter()`` when the verb began.
     beside : str
         What else lies elsewhere.
+
+    Raises
+    ------
+    OSError
+        Something cannot be written.
     """
-    text_file, json_file = files[:2]
-    seconds = time.perf_counter() - start_s
-    content = {"command": list(command_line), "versions": versions(), **measured, "seconds": seconds}
-    write_text(folder / text_file, shown + "\n")
-    output.keep(folder / json_file, content)
     show(shown)
-    print(f"\n{seconds:.0f} s; {', '.join(files[:-1])} and {files[-1]} in {folder}/{beside}")
+    write_text(folder / files[0], shown + "\n")
+    drawn = [path.name for path in draw()]
+    seconds = time.perf_counter() - start_s
+    about = {"command": list(command_line), "versions": versions()}
+    figures = [name for name in drawn if not name.endswith(".html")]
+    content = {**about, **measured, "figures": figures, "seconds": seconds}
+    output.keep(folder / files[1], content)
+    written = [*files, *drawn]
+    print(f"\n{seconds:.0f} s; {', '.join(written[:-1])} and {written[-1]} in {folder}/{beside}")

@@ -1,7 +1,8 @@
 """Options that verbs share, each declared once, as frozen values that a request is composed of."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, final
@@ -163,6 +164,21 @@ class OutputOptions:
         check_folder(folder)
         check_file(self.json, "--json")
         return folder
+
+    @contextmanager
+    def taken(self, verb: str) -> Generator[Path]:
+        """The folder of results, kept to this process: two that do the same work do it twice.
+
+        Raises
+        ------
+        InputError
+            As :meth:`folder`, or another process has it.
+        """
+        from diagnostics.runs.lock import alone
+
+        folder = self.folder(verb)
+        with alone(folder / ".gpcp.lock", what=f"--out: {folder}"):
+            yield folder
 
     def keep(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write results as JSON to a file in the folder of results, and to ``--json`` where it was given."""

@@ -74,7 +74,7 @@ class ProcessWorkers(Executor):
     """Worker processes, one run at a time each: one that dies takes its own run with it, and another replaces it.
 
     Workers are spawned, never forked (a fork of a process with threads can hang), keep to one thread each, leave Ctrl-C
-    to this process, and end when this process ends, however it ends.
+    and SIGTERM to this process, and end when this process ends, however it ends.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class ProcessWorkers(Executor):
 
         def carried_out() -> _T:
             # It returns once the process is started, so that `terminate` finds it.
-            with self._lock:
+            with self._lock, _unhurried():
                 future = self._pool().submit(fn, *args, **kwargs)
             try:
                 return future.result()
@@ -136,12 +136,27 @@ class ProcessWorkers(Executor):
         self._threads.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             if process.pid not in self._others:
-                process.terminate()
+                process.kill()
         self.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _unhurried() -> Generator[None]:
+    """Let a process that is started here be born with Ctrl-C and SIGTERM blocked.
+
+    They reach the whole group of processes, also one that is still importing: the parent alone answers them.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(initializer: Callable[..., None] | None, *initargs: Any) -> None:
-    # Ctrl-C reaches the whole group of processes: the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"

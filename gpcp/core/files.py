@@ -4,7 +4,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,23 +15,38 @@ import numpy as np
 from gpcp.core.errors import InputError, nearest
 
 
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file in the folder of ``path``, then move it onto ``path``.
 
     A reader sees the old file or the new one, and a failure or an interrupt leaves the old one alone. The folder
     is made where it is missing.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, as on a full disk; the error names ``path`` and the reason.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    passing = Path(name)
+    with errors_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(handle)
+        passing = Path(name)
+        try:
+            write(passing)
+            # mkstemp makes files that only their owner may read; results are as readable as any other file.
+            passing.chmod(0o666 & ~_umask())
+            passing.replace(path)
+        finally:
+            passing.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_named(path: Path) -> Generator[None]:
+    """Let errors of the system name the file that was to be written, not one on the way to it, or none."""
     try:
-        write(passing)
-        # mkstemp makes files that only their owner may read; results are as readable as any other file.
-        passing.chmod(0o666 & ~_umask())
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ again when the process is gone, or, on another machine, when it has been silent 
 and the seeds that were done stay, so that nothing is run twice and no trial is added. Optuna's storages keep it all.
 """
 
+import json
 import os
 import platform
 import time
@@ -21,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
 from gpcp.core.errors import InputError
+from gpcp.core.files import errors_named
 
 SILENT_S = 180.0
 """Seconds without a sign of life after which a worker on another machine is taken for dead."""
@@ -65,18 +67,46 @@ def _journal(path: Path) -> JournalFileBackend:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise InputError(f"the journal {str(path)!r} is a folder: name a file in it")
-    lock = JournalFileSymlinkLock(str(path))
-    backend = JournalFileBackend(str(path), lock_obj=lock)
+    backend = _Journal(path)
     # A process that was killed while it wrote leaves a line without an end, which would spoil the next one.
-    lock.acquire()
-    try:
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(path, whole)
-    finally:
-        lock.release()
+    backend.cut()
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            json.loads(line)
+        except ValueError:
+            raise InputError(
+                f"the journal {str(path)!r} is damaged: line {number} is no record; remove the line, begin the sweep "
+                "anew, or name another journal"
+            ) from None
     return backend
+
+
+@final
+class _Journal(JournalFileBackend):
+    """A journal of whole lines, though a disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._of_lines = path, JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), lock_obj=self._of_lines)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            with errors_named(self._path):
+                super().append_logs(logs)
+        except OSError:
+            self.cut()
+            raise
+
+    def cut(self) -> None:
+        """Cut off what follows the last line end."""
+        self._of_lines.acquire()
+        try:
+            content = self._path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                os.truncate(self._path, whole)
+        finally:
+            self._of_lines.release()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Lightning Fabric does device, precision and several processes. A checkpoint hold
 (weights, optimiser, position in the data, random state), so that a resumed run walks the identical loss curve.
 """
 
+import io
 import math
 import pickle
 from collections import deque
@@ -236,7 +237,10 @@ class _Run:
             "best_weights": self.best_weights,
         }
         if self.fabric.is_global_zero:
-            write_with(path, lambda passing: torch.save(state, passing))
+            # In memory first: torch's own writer makes a RuntimeError without a reason of a full disk.
+            content = io.BytesIO()
+            torch.save(state, content)
+            write_with(path, lambda passing: passing.write_bytes(content.getbuffer()))
         self.fabric.barrier()
 
     def _load(self, path: Path) -> None:

@@ -39,8 +39,8 @@ _LEAST_NAMED = 0.04
 """Shares below this are drawn and not written."""
 
 
-def draw(audits: Sequence[PanelAudit], path: Path) -> None:
-    """Draw the figure and write it whole."""
+def draw(audits: Sequence[PanelAudit], path: Path) -> Path:
+    """Draw the figure and write it whole; its path."""
     figure = new_figure(10.0, 2.3 + 2.1 * len(audits))
     axes = figure.subplots(3, 1)
     names = [f"{audit.name}\n{audit.n_genes} genes, {audit.n_pairs:,} pairs" for audit in audits]
@@ -58,7 +58,7 @@ def draw(audits: Sequence[PanelAudit], path: Path) -> None:
     for ax in axes[:2]:
         ax.set_xlim(0, 1)
         ax.xaxis.set_major_formatter("{x:.0%}")
-    save(figure, path)
+    return save(figure, path)
 
 
 def _parts(audit: PanelAudit) -> dict[str, float]:

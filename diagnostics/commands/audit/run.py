@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -57,12 +58,16 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     InputError
         Something asked for cannot be done; nothing has been written then.
     """
+    with request.output.taken("audit") as out:
+        return _audited(request, command_line, out)
+
+
+def _audited(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
-    out, quiet = request.output.folder("audit"), request.output.quiet
     text, options = named(request.source), request.source.given()
     asked = None if request.panel is None else read_genes(request.panel)
     source = open_cells(text, genes=request.source.genes, **options)
-    with Stages(2 + 2 * len(STAGES), quiet=quiet) as stages:
+    with Stages(2 + 2 * len(STAGES), quiet=request.output.quiet) as stages:
         stages("first pass")
         statistics = gene_statistics(
             source, seed=request.seed, max_cells=request.max_cells, on_progress=stages.within("cells")
@@ -90,9 +95,16 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             for audit, column in zip(audits, columns, strict=True)
         ],
     }
-    draw(audits, out / "audit.png")
-    files = ("audit.txt", "audit.json", "audit.png")
-    finish(request.output, out, shown, measured, files=files, command_line=command_line, start_s=start_s)
+    finish(
+        request.output,
+        out,
+        shown,
+        measured,
+        files=("audit.txt", "audit.json"),
+        draw=lambda: [draw(audits, out / "audit.png")],
+        command_line=command_line,
+        start_s=start_s,
+    )
     return 0 if can_teach(audits[-1]) else 1
 
 

@@ -170,8 +170,8 @@ def contents(result: Compared, levels: Levels, ceilings: RankCeilings | None) ->
     }
 
 
-def draw(result: Compared, levels: Levels, ceilings: RankCeilings | None, path: Path, *, title: str) -> None:
-    """Draw into ``path``, in one atomic write; configurations from the worst at the top to the best."""
+def draw(result: Compared, levels: Levels, ceilings: RankCeilings | None, path: Path, *, title: str) -> Path:
+    """Draw into ``path``, in one atomic write, and give it; configurations from the worst at the top to the best."""
     shown = list(reversed(result.judged))
     narrow = {one.entry.rank for one in shown if ceilings is not None and ceilings.narrow(one.entry.rank)}
     figure, ax = new_axes(8.6, 1.9 + 0.36 * len(shown))
@@ -201,7 +201,7 @@ def draw(result: Compared, levels: Levels, ceilings: RankCeilings | None, path: 
     ax.set_title(title, fontsize=TITLE)
     ax.grid(axis="y", color="#eeeeee", zorder=0)
     legend_below(figure)
-    save(figure, path)
+    return save(figure, path)
 
 
 def _label(name: str, outcome: str) -> str:

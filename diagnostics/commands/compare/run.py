@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from diagnostics.architecture.head_rank import output_rank
 from diagnostics.architecture.static_limits import limits
@@ -27,8 +28,12 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     InputError
         Something asked for cannot be done; nothing has been trained or written then.
     """
+    with request.output.taken("compare") as out:
+        return _compared(request, command_line, out)
+
+
+def _compared(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
-    out = request.output.folder("compare")
     plan = plan_of(request)
     rank_of = {name: output_rank(model.head, model.n_genes, model.width) for name, (model, _) in plan.configs.items()}
     skip = any(model.skip for model, _ in plan.configs.values())
@@ -56,7 +61,6 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     result = compared(_entries(plan, records, rank_of), levels, ceilings, reference=request.reference)
     about = _about(plan, request)
     text = screen(result, levels, ceilings, part=plan.part, about=about, notes=plan.notes)
-    draw(result, levels, ceilings, out / "compared.png", title=about.partition("; every")[0])
     measured = {
         "part": plan.part,
         "about": about,
@@ -66,8 +70,17 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             name: {"model": model.to_json(), "fit": fit.to_json()} for name, (model, fit) in plan.configs.items()
         },
     }
-    files = ("compared.txt", "compared.json", "compared.png")
-    finish(request.output, out, text, measured, files=files, command_line=command_line, start_s=start_s)
+    title = about.partition("; every")[0]
+    finish(
+        request.output,
+        out,
+        text,
+        measured,
+        files=("compared.txt", "compared.json"),
+        draw=lambda: [draw(result, levels, ceilings, out / "compared.png", title=title)],
+        command_line=command_line,
+        start_s=start_s,
+    )
     return 0
 
 

@@ -1,9 +1,10 @@
 """What ``learning-curve`` does with its arguments: plan the trainings, do them, show and write what came out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from diagnostics.cli.ending import finish
 from diagnostics.cli.experiments import cells_fields, is_world, world_fields, world_of
@@ -34,6 +35,9 @@ PAIRS, GENES_PAIRS = (500, 2000, 8000), (50, 100, 400, 1600)
 _SECONDS_A_STEP = 1.5e-3
 """For each gene, with 64 pairs a step: measured on one core at width 32 with 20 genes. A rough rule, said as such."""
 
+_Found: TypeAlias = tuple[dict[str, Any], str, Callable[[], list[Path]]]
+"""What was measured, what is shown, and what draws the figures."""
+
 _LONGER = 2
 """How many times the steps a longer training has."""
 
@@ -46,8 +50,12 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     InputError
         Something asked for cannot be done; nothing has been trained or written then.
     """
+    with request.output.taken("learning_curve") as out:
+        return _measured(request, command_line, out)
+
+
+def _measured(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
-    out = request.output.folder("learning_curve")
     runs = genes_runs(request) if request.graph_genes else curve_runs(request)
     check(runs)
     n_jobs = n_workers(request.workers)
@@ -70,14 +78,13 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
             on_run=report,
             on_step=progress.step,
         )
-    found, shown, figures = (_genes if request.graph_genes else _curves)(runs, ordered, out)
+    found, shown, draw = (_genes if request.graph_genes else _curves)(runs, ordered, out)
     measured = {
         **found,
         "runs": [{name: value for name, value in record.items() if name != "key"} for record in ordered],
-        "figures": [path.name for path in figures],
     }
-    files = ("table.txt", "results.json", *(path.name for path in figures))
-    finish(request.output, out, shown, measured, files=files, command_line=command_line, start_s=start_s)
+    files = ("table.txt", "results.json")
+    finish(request.output, out, shown, measured, files=files, draw=draw, command_line=command_line, start_s=start_s)
     return 1 if all(record["loss"] is None for record in ordered) else 0
 
 
@@ -225,7 +232,7 @@ def _in_a_line(record: Record) -> str:
     )
 
 
-def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
+def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> _Found:
     curves, field = curves_of(records), capacity_of(runs[0])[0]
     fits = fits_of(curves)
     notes = () if curves.exact_known else _notes(runs)
@@ -239,7 +246,7 @@ def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) ->
         "notes": list(notes),
         "n_diverged": curves.n_diverged,
     }
-    return found, shown, draw_curves(curves, field, out)
+    return found, shown, partial(draw_curves, curves, field, out)
 
 
 def _notes(runs: Sequence[Experiment]) -> tuple[str, ...]:
@@ -258,9 +265,9 @@ def _elsewhere(curves: Curves, field: str) -> list[dict[str, Any]]:
     return [{"place": to_json(place), "answer": to_json(answer_at(curves, place, field))} for place in grid]
 
 
-def _genes(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> tuple[dict[str, Any], str, list[Path]]:
+def _genes(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> _Found:
     needs = genes_needed(runs, records)
-    return {"genes": to_json(needs)}, genes_text(needs, head=_head(runs)), draw_genes(needs, out)
+    return {"genes": to_json(needs)}, genes_text(needs, head=_head(runs)), partial(draw_genes, needs, out)
 
 
 def _head(runs: Sequence[Experiment]) -> str:

@@ -164,7 +164,7 @@ def _record(run: Experiment, data: CellsData, trained: Trained, folder: Path, st
         var_sortability=None,
         r2_sortability=None,
         n_parameters=trained.n_parameters,
-        history=f"{run.name}/{HISTORY}",
+        history=f"{folder.name}/{HISTORY}",
         limits=limits(trained.config),
         notes=(
             *data.summary,

@@ -139,8 +139,7 @@ def _training(request: Request, regime: str, n_genes: int) -> dict[str, Any]:
 
 def carry_out(run: Experiment, on_step: OnStep, *, out: Path) -> Record:
     """Do one run, of either kind, in its folder below ``out``; go on from a checkpoint of the same run there."""
-    folder = out / run.name
-    begin_folder(folder, run)
+    folder = begin_folder(out, run)
     return {"key": run.key, **_recovered(run, folder, on_step).to_json()}
 
 

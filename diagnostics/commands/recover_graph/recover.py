@@ -110,7 +110,7 @@ def _record(
         var_sortability=_known(sortability.var),
         r2_sortability=_known(sortability.r2),
         n_parameters=trained.n_parameters,
-        history=f"{run.name}/{HISTORY}",
+        history=f"{folder.name}/{HISTORY}",
         limits=limits(trained.config),
         notes=(*notes, *_remarks(run, data, trained, main)),
         train_seconds=trained.seconds,

@@ -19,7 +19,7 @@ from diagnostics.results.report import Report
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
-from diagnostics.runs.folder import keep_results
+from diagnostics.runs.folder import folder_of, keep_results
 from diagnostics.runs.store import ResultStore
 from gpcp.core.files import write_text
 
@@ -32,8 +32,12 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     InputError
         Something asked for cannot be done; nothing has been trained or written then.
     """
+    with request.output.taken("recover_graph") as out:
+        return _recovered(request, command_line, out)
+
+
+def _recovered(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
-    out = request.output.folder("recover_graph")
     plan = plan_of(request)
     store = ResultStore(out / "runs.jsonl")
     keep_results(plan.jobs, store, out, resume=not request.fresh)
@@ -67,22 +71,31 @@ def _show_and_write(
     report: Report,
     start_s: float,
 ) -> None:
-    """Draw the figures, write all files, print the table."""
-    runs = [load_arrays(record, out / job.name) for record, job in zip(records, plan.jobs, strict=True)]
-    figures = draw_all(runs, out)
-    seconds = time.perf_counter() - start_s
+    """Print the table, draw the figures, write all files."""
+    runs = [load_arrays(record, folder_of(out, job)) for record, job in zip(records, plan.jobs, strict=True)]
+
+    def draw() -> list[Path]:
+        page = out / "report.html"
+        seconds = time.perf_counter() - start_s
+        write_text(page, report_page(runs, report, command=list(command_line), seconds=seconds))
+        return [page, *draw_all(runs, out)]
+
     measured = {
         "world": plan.world,
         "preset": request.preset,
         "verdict": "pass" if report.passed else "fail",
         "regimes": [record.to_json() for record in records],
         "report": report.to_json(),
-        "figures": [path.name for path in figures],
     }
-    write_text(out / "report.html", report_page(runs, report, command=list(command_line), seconds=seconds))
-    files = ("table.txt", "results.json", "report.html", f"{len(figures)} figures")
     finish(
-        request.output, out, screen(records, report), measured, files=files, command_line=command_line, start_s=start_s
+        request.output,
+        out,
+        screen(records, report),
+        measured,
+        files=("table.txt", "results.json"),
+        draw=draw,
+        command_line=command_line,
+        start_s=start_s,
     )
 
 

@@ -43,14 +43,18 @@ def execute(request: Request) -> int:
         Something asked for cannot be done. What can be known before the pass is refused before it.
     """
     out = _checked(request)
-    saved = _known(request)
+    saved, not_kept = _known(request), None
     if saved is None:
         cells = open_cells(named(request.source), genes=request.source.genes, **request.source.given())
         about = _about(request, open_annotation(named(request.source), **request.source.given()))
         wanted = _wanted(request, about, cells.vocab)
         saved = _counted(request, cells, about.only(cells.vocab))
         if request.statistics is not None:
-            save_statistics(request.statistics, saved)
+            try:
+                save_statistics(request.statistics, saved)
+            except OSError as error:
+                # The panel can be chosen and shown all the same.
+                not_kept = error
     else:
         about = _about(request, saved.about)
         wanted = _wanted(request, about, saved.statistics.vocab)
@@ -67,6 +71,8 @@ def execute(request: Request) -> int:
         provenance="\n".join(filter(None, (_in_words(saved), saved.provenance, about.summary))),
     )
     _write(request, out, saved, panel)
+    if not_kept is not None:
+        raise not_kept
     return 0
 
 
@@ -218,6 +224,8 @@ def _in_words(saved: SavedStatistics) -> str:
 
 def _write(request: Request, out: Path, saved: SavedStatistics, panel: GenePanel) -> None:
     """Show and write what came out."""
+    if not request.quiet:
+        print(screen(saved.statistics, panel, by=request.by), flush=True)
     if request.plot is not None:
         draw(
             request.plot,
@@ -228,7 +236,6 @@ def _write(request: Request, out: Path, saved: SavedStatistics, panel: GenePanel
         )
     save_panel(out, panel)
     if not request.quiet:
-        print(screen(saved.statistics, panel, by=request.by))
         written = [str(path) for path in (out, request.plot, request.statistics) if path is not None]
         print(f"\n{len(panel):,} genes in {written[0]}{''.join(f'; {path}' for path in written[1:])}")
 

@@ -1,6 +1,7 @@
 """What ``selftest`` does: plan the subjects, diagnose each, show and write how often the checks are right."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from diagnostics.cli.options import n_workers
 from diagnostics.cli.progress import EndingRuns
@@ -27,9 +28,14 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     only = tuple(request.only)
     chosen(only)
     names = [fault_named(name).name for name in request.faults] or list(FAULTS)
-    out = request.output.folder("selftest")
     runs = [Run(fault=name, seed=seed, only=only) for name in names for seed in request.seeds]
     runs += [Run(fault="", seed=number, only=only) for number in range(request.healthy)]
+    with request.output.taken("selftest") as out:
+        return _tested(request, command_line, runs, out)
+
+
+def _tested(request: Request, command_line: Sequence[str], runs: Sequence[Run], out: Path) -> int:
+    from diagnostics.faults.catalogue import FAULTS
 
     with EndingRuns(len(runs), unit="subjects", quiet=request.output.quiet) as progress:
 
@@ -49,7 +55,7 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         )
     found = figures(records, FAULTS)
     text = markdown(records, FAULTS)
+    print(text, flush=True)
     write_text(out / "selftest.md", text)
     request.output.keep(out / "selftest.json", {"command": list(command_line), **found})
-    print(text)
     return 0 if met(found) else 1

@@ -59,6 +59,9 @@ def carry_out(run: Run, on_step: OnStep) -> Record:
     else:
         subject = healthy_numbered(run.seed)
     report = diagnose(subject, only=run.only, seed=run.seed, stop_early=True)
+    if report.interrupted:
+        # What was found by then is no result of this run.
+        raise KeyboardInterrupt
     seconds = time.perf_counter() - start_s
     asked = not run.only and run.seed % HABITS_EVERY == 0
     habits = {} if not asked else {"overfits": overfits_one_batch(subject), "beats": beats_a_constant(subject)}

@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +52,13 @@ def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
     InputError
         Something asked for cannot be done; nothing has been trained then.
     """
+    # Commands that are given one storage share its trials.
+    alone = request.output.taken("sweep") if request.storage is None else nullcontext()
+    with alone:
+        return _swept(request, command_line, out)
+
+
+def _swept(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
     quiet = request.output.quiet
     workers = n_workers(request.workers)
@@ -69,14 +76,14 @@ def execute(request: Request, command_line: Sequence[str], out: Path) -> int:
             print(f"\nsweep: interrupted, {left} trials left; the same command goes on from here", file=sys.stderr)
             return INTERRUPTED
     result = result_of(job.store, job.task.space)
-    figures = draw_all(result, out)
     shown = f"{job.title}\n\n{sweep_table(result)}"
     finish(
         request.output,
         out,
         shown,
         result.to_json(),
-        files=("table.txt", "sweep.json", *(path.name for path in figures)),
+        files=("table.txt", "sweep.json"),
+        draw=lambda: draw_all(result, out),
         command_line=command_line,
         start_s=start_s,
         beside=f"; trials in {job.store.place}",

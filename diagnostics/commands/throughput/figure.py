@@ -22,8 +22,8 @@ _N_STEPS = 14
 """Steps that are shown at least, of the slower of the two passes."""
 
 
-def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, title: str) -> None:
-    """Draw the beginning of two passes over the same batches, and write the figure whole.
+def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, title: str) -> Path:
+    """Draw the beginning of two passes over the same batches, and write the figure whole; its path.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def draw_timeline(synchronous: PassTimes, prefetched: PassTimes, path: Path, *, 
     handles |= dict(zip(*reversed(upper.get_legend_handles_labels()), strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL)
     figure.suptitle(title, fontsize=TITLE)
-    save(figure, path)
+    return save(figure, path)
 
 
 def shown_s(synchronous: PassTimes, prefetched: PassTimes) -> float:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from diagnostics.cli.ending import finish
@@ -26,8 +27,12 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     InputError
         Something asked for cannot be done; nothing has been written then.
     """
+    with request.output.taken("throughput") as out:
+        return _timed(request, command_line, out)
+
+
+def _timed(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
-    out = request.output.folder("throughput")
     with Stages(len(ROWS) * (request.rounds + 1), quiet=request.output.quiet, coarse=True) as passes:
         timed = timed_named(request)
         times = stage_times(
@@ -42,9 +47,6 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
     report = overlap_report(times, usable_cores=usable_cores(), stall_s=request.stall)
     of_cache = named(request.source).startswith("cache:")
     shown = screen(report, title=_title(timed, request), of_cache=of_cache)
-    draw_timeline(
-        times.passes["synchronous"][-1], times.passes["prefetched"][-1], out / "timeline.png", title=timed.name
-    )
     measured = {
         "name": timed.name,
         "device": timed.device,
@@ -53,8 +55,17 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         "batch_size": request.batch_size,
         **contents(report, times, of_cache=of_cache),
     }
-    files = ("report.txt", "results.json", "timeline.png")
-    finish(request.output, out, shown, measured, files=files, command_line=command_line, start_s=start_s)
+    last = times.passes["synchronous"][-1], times.passes["prefetched"][-1]
+    finish(
+        request.output,
+        out,
+        shown,
+        measured,
+        files=("report.txt", "results.json"),
+        draw=lambda: [draw_timeline(*last, out / "timeline.png", title=timed.name)],
+        command_line=command_line,
+        start_s=start_s,
+    )
     return 0
 
 

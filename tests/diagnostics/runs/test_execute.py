@@ -75,7 +75,7 @@ def test_fresh_does_the_runs_asked_for_anew_and_those_alone(tmp_path: Path):
 def test_fresh_drops_nothing_that_another_process_is_adding_to(tmp_path: Path):
     store = ResultStore(tmp_path / "runs.jsonl")
     execute(counted(tmp_path, range(2)), count, store)
-    with store.locked(), pytest.raises(InputError, match="another process"):
+    with store.locked(), pytest.raises(InputError, match="in use by process"):
         execute(counted(tmp_path, range(2)), count, ResultStore(store.path), fresh=True)
     assert len(store.read()) == 2
 

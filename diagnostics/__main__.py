@@ -1,6 +1,7 @@
 """``gpcp VERB``, or ``python -m diagnostics VERB``: one command with a verb for each question."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -88,7 +89,14 @@ def command(*before: str) -> NoReturn:
     """
     given = [*before, *sys.argv[1:]]
     verb = given[0] if given and given[0] in VERBS else ""
-    as_process(lambda: main(given), farewell=f"{' '.join(['gpcp', verb]).strip()}: interrupted; {_left_behind(given)}")
+
+    def work() -> int:
+        from diagnostics.cli.app import in_one_line
+
+        warnings.formatwarning = in_one_line
+        return main(given)
+
+    as_process(work, farewell=f"{' '.join(['gpcp', verb]).strip()}: interrupted; {_left_behind(given)}")
 
 
 def _left_behind(given: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """One command line for all verbs: how a verb is made, and how what it is asked becomes an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from diagnostics.cli.signals import was_asked_to_end
-from gpcp.core.errors import InputError
+from gpcp.core.errors import InputError, InputWarning
 
 BAD_USE = 2
 """Exit code of a command that was asked for what cannot be done, or whose results could not be written."""
@@ -44,6 +45,15 @@ def verb(name: str, *, about: str, notes: str) -> App:
     )
 
 
+def in_one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as commands print it, for :func:`warnings.formatwarning`; others than ours keep their place."""
+    if issubclass(category, InputWarning):
+        return f"gpcp: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
 def run(app: App, arguments: Sequence[str], *, interrupted: str) -> int:
     """Read the arguments, run the verb that they name, and print what ends it early in one line.
 
@@ -69,16 +79,24 @@ def run(app: App, arguments: Sequence[str], *, interrupted: str) -> int:
         # Here rather than when the interpreter ends, where nobody could catch what it raises.
         sys.stdout.flush()
         return code
-    except (CycloptsError, OSError, InputError, KeyboardInterrupt) as error:
+    except BrokenPipeError:
+        if _somebody_reads():
+            raise
+        return READER_LEFT
+    except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) or was_asked_to_end():
             _complain(f"\n{name}: interrupted; {interrupted}")
             return INTERRUPTED
-        if isinstance(error, BrokenPipeError):
-            if _somebody_reads():
-                raise
-            return READER_LEFT
+        if not (isinstance(error, (CycloptsError, OSError, InputError)) or _is_of_the_disk(error)):
+            raise
         _complain(f"{name}: error: {_in_a_line(error)}")
         return BAD_USE
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether a library that has errors of its own says that a disk takes no more."""
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    return any(os.strerror(number) in str(error) for number in numbers)
 
 
 def _in_a_line(error: Exception) -> str:

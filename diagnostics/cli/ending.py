@@ -51,11 +51,18 @@ def finish(
     """
     show(shown)
     write_text(folder / files[0], shown + "\n")
-    drawn = [path.name for path in draw()]
+    drawn, not_drawn = list[str](), None
+    try:
+        drawn = [path.name for path in draw()]
+    except OSError as error:
+        # What was measured is smaller than its figures, and may still fit.
+        not_drawn = error
     seconds = time.perf_counter() - start_s
     about = {"command": list(command_line), "versions": versions()}
     figures = [name for name in drawn if not name.endswith(".html")]
     content = {**about, **measured, "figures": figures, "seconds": seconds}
     output.keep(folder / files[1], content)
+    if not_drawn is not None:
+        raise not_drawn
     written = [*files, *drawn]
     print(f"\n{seconds:.0f} s; {', '.join(written[:-1])} and {written[-1]} in {folder}/{beside}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from diagnostics.runs.lock import alone
+from gpcp.core.errors import InputWarning
 from gpcp.core.files import errors_named, write_text, write_with
 
 Record = dict[str, Any]
@@ -36,7 +37,7 @@ class ResultStore:
 
         Warns
         -----
-        UserWarning
+        InputWarning
             A whole line is no record. What follows the last line end is none either: a kill cut it short.
         """
         if not self.path.exists():
@@ -49,7 +50,8 @@ class ResultStore:
         if bad:
             write_with(self.path, lambda passing: passing.write_bytes(whole))
             numbers = ", ".join(map(str, bad))
-            warnings.warn(f"{self.path}: no record in line {numbers}: cut out; its run is done again", stacklevel=2)
+            message = f"{self.path}: no record in line {numbers}: cut out; its run is done again"
+            warnings.warn(message, InputWarning, stacklevel=2)
         elif len(whole) < len(content):
             os.truncate(self.path, len(whole))
         return {record["key"]: record for record in records if record is not None}

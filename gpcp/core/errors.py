@@ -1,13 +1,22 @@
-"""The one exception for bad input, and the hint that names the nearest valid choice."""
+"""The one exception for bad input, the one warning, and the hint that names the nearest valid choice."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import final
 
 
 class InputError(ValueError):
     """What the caller gave cannot be used; the message says what, where and what to do.
 
     Commands print it as one line and exit with code 2; anything else that is raised is a bug.
+    """
+
+
+@final
+class InputWarning(UserWarning):
+    """What was found is used otherwise than it lay there; the message says what, where and what follows.
+
+    Commands print it as one line.
     """
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from diagnostics.cli.progress import Stages
 from diagnostics.cli.text import table as aligned
 from diagnostics.commands.benchmark.command import Request
+from diagnostics.runs.lock import alone
 from gpcp.core.errors import InputError
-from gpcp.core.files import check_file, write_json
+from gpcp.core.files import check_file, check_folder, errors_named, write_json
 
 if TYPE_CHECKING:
     from diagnostics.throughput.store_benchmark import InputBenchmark
@@ -80,9 +81,10 @@ def execute(request: Request, *, io_batch_size: int, store: Path | None) -> int:
         if not kept.is_dir():
             print(f"writing a store of {n_cells:,} cells x {n_genes:,} genes", file=sys.stderr)
             # Six datasets of seven types make 42 keys; so few counts leave partners of a key as unlike as real ones.
-            embedded_census(
-                kept, seed=seed, n_cells=n_cells, n_genes=n_genes, n_datasets=6, n_cell_types=7, library_size=400.0
-            )
+            with errors_named(kept):
+                embedded_census(
+                    kept, seed=seed, n_cells=n_cells, n_genes=n_genes, n_datasets=6, n_cell_types=7, library_size=400.0
+                )
         with Stages(None) as stages:
             found = input_benchmark(
                 kept,
@@ -103,8 +105,9 @@ def execute(request: Request, *, io_batch_size: int, store: Path | None) -> int:
 def _folder(kept: Path | None) -> Generator[Path, None, None]:
     """The folder that stores are kept in, or a passing one."""
     if kept is not None:
-        kept.mkdir(parents=True, exist_ok=True)
-        yield kept
+        check_folder(kept, "--store")
+        with alone(kept / ".gpcp.lock", what=f"--store: {kept}"):
+            yield kept
         return
     with tempfile.TemporaryDirectory() as passing:
         yield Path(passing)

@@ -226,6 +226,7 @@ def _write(request: Request, out: Path, saved: SavedStatistics, panel: GenePanel
     """Show and write what came out."""
     if not request.quiet:
         print(screen(saved.statistics, panel, by=request.by), flush=True)
+    save_panel(out, panel)
     if request.plot is not None:
         draw(
             request.plot,
@@ -234,7 +235,6 @@ def _write(request: Request, out: Path, saved: SavedStatistics, panel: GenePanel
             min_measured=request.min_measured,
             min_expressed=request.min_expressed,
         )
-    save_panel(out, panel)
     if not request.quiet:
         written = [str(path) for path in (out, request.plot, request.statistics) if path is not None]
         print(f"\n{len(panel):,} genes in {written[0]}{''.join(f'; {path}' for path in written[1:])}")

@@ -11,7 +11,7 @@ import pytest
 
 from diagnostics.runs.lock import alone
 from diagnostics.runs.store import ResultStore
-from gpcp.core.errors import InputError
+from gpcp.core.errors import InputError, InputWarning
 from tests.full_disk import files_of_at_most
 
 
@@ -49,7 +49,7 @@ def test_a_line_that_is_no_record_is_named_and_its_run_done_again(tmp_path: Path
         store.add({"key": key})
     first, second, third = store.path.read_bytes().splitlines(keepends=True)
     store.path.write_bytes(first + second[:7] + third + b"[1]\n")
-    with pytest.warns(UserWarning, match=r"runs\.jsonl: no record in line 2, 3: cut out"):
+    with pytest.warns(InputWarning, match=r"runs\.jsonl: no record in line 2, 3: cut out"):
         assert list(store.read()) == ["a"]
     assert list(store.read()) == ["a"]
     store.add({"key": "b"})

@@ -13,7 +13,7 @@ from diagnostics.runs.experiment import WORLD
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
 from gpcp.opening.cells import scheme_and_place, stamp_of
-from gpcp.sources.h5ad.open_file import existing_cells
+from gpcp.sources.h5ad.files.open_file import existing_cells
 
 USUAL = f"{WORLD}:scale_free/20"
 """Where data come from that are not named."""

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
 
-ENSEMBL_GENE = re.compile(r"^ENS[A-Z]*G\d{11}$")
-"""Ensembl's stable gene id without its version: ``ENSG00000141510``, ``ENSMUSG00000059552``."""
+ENSEMBL_GENE = re.compile(r"^ENS[A-Z]*G\d{11}(_PAR_Y)?$")
+"""Ensembl's stable gene id without its version: ``ENSG00000141510``, ``ENSMUSG00000059552``; genes that the Y
+chromosome shares with X end in ``_PAR_Y`` there, as GENCODE writes them."""
 
-_VERSION = re.compile(r"\.\d+(_PAR_Y)?$")
+PAR_Y = "_PAR_Y"
+
+_VERSION = re.compile(r"\.\d+(?=(_PAR_Y)?$)")
 
 
 def without_version(gene: str) -> str:
-    """Drop Ensembl's version suffix: ``ENSG00000141510.18`` becomes ``ENSG00000141510``."""
+    """Drop Ensembl's version: ``ENSG00000141510.18`` becomes ``ENSG00000141510``; ``_PAR_Y`` stays."""
     return _VERSION.sub("", gene)
 
 

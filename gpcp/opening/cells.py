@@ -6,7 +6,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -19,7 +20,7 @@ from gpcp.panels.panel_file import read_genes
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
-from gpcp.sources.h5ad.open_file import KINDS, SUFFIXES, is_cells_folder
+from gpcp.sources.h5ad.files.open_file import KINDS, SUFFIXES, is_cells_folder
 from gpcp.sources.subsets import OnlyGenes
 
 if TYPE_CHECKING:
@@ -102,11 +103,14 @@ def open_cells(
     """
     scheme, place, given = _resolved(text, options)
     ids = read_genes(genes) if isinstance(genes, (str, Path)) else genes
-    return scheme.cells(place, **given) if ids is None else scheme.cells(place, genes=tuple(ids), **given)
+    with _as_options():
+        return scheme.cells(place, **given) if ids is None else scheme.cells(place, genes=tuple(ids), **given)
 
 
-def open_annotation(text: str, **options: Any) -> GeneAnnotation:
+def open_annotation(text: str, *, biotype: str | None = None, **options: Any) -> GeneAnnotation:
     """Symbols and kinds of the genes of the source that a text names; nothing where it does not know.
+
+    ``biotype`` is the column of ``var`` of an AnnData file that holds the kinds.
 
     Raises
     ------
@@ -114,7 +118,38 @@ def open_annotation(text: str, **options: Any) -> GeneAnnotation:
         As :func:`open_cells`.
     """
     scheme, place, given = _resolved(text, options)
-    return GeneAnnotation() if scheme.notes is None else scheme.notes(place, **given)
+    with _as_options():
+        column = {} if biotype is None else {"biotype": biotype}
+        return GeneAnnotation() if scheme.notes is None else scheme.notes(place, **given, **column)
+
+
+def options_taken(text: str, options: Mapping[str, Any], *, but: Collection[str] = ()) -> dict[str, Any]:
+    """The options, less those of ``but`` that the source does not take: what else they are for is the caller's.
+
+    Raises
+    ------
+    InputError
+        As :func:`open_cells`.
+    """
+    scheme = SCHEMES[scheme_and_place(text)[0]]
+    return {name: value for name, value in options.items() if name not in but or name in scheme.options}
+
+
+@contextmanager
+def _as_options() -> Generator[None]:
+    """Parameters of sources that a message advises are called as the options are."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(_PARAMETER.sub(_option_of, str(error))) from error
+
+
+_PARAMETER = re.compile(r"\b(gene_id|gene_symbol|gene_table|gene_length|layer|values|nan|par_y|total|genes)=('[^']*')?")
+
+
+def _option_of(found: "re.Match[str]") -> str:
+    name = {"gene_id": "gene-id-key", "total": "total-key"}.get(found[1], found[1].replace("_", "-"))
+    return f"--{name} {found[2].strip(chr(39))}" if found[2] else f"--{name}"
 
 
 def stamp_of(text: str) -> str:
@@ -182,37 +217,29 @@ def _h5ad(
     genes: tuple[str, ...] | None = None,
     modality: str | None = None,
     gene_id_key: str = "auto",
-    layer: str = "auto",
-    values: Any = "auto",
-    nan: Any = "error",
-    **column_keys: str,
+    total_key: str | None = None,
+    **options: Any,
 ) -> CellSource:
     """The cells of an AnnData file; genes without an id and cells without a label are left out."""
-    columns: dict[str, Any] = {key.removesuffix("_key"): column for key, column in column_keys.items()}
+    given: dict[str, Any] = {"layer": "auto", "nan": "error"}
+    given |= {key.removesuffix("_key") if key in _COLUMNS else key: value for key, value in options.items()}
     return H5adCells(
         place,
         modality=modality,
-        layer=layer,
-        values=values,
-        gene_id=gene_id_key,
-        missing_id="drop",
         genes=genes,
+        gene_id=gene_id_key,
+        total=total_key,
+        missing_id="drop",
+        missing_length="drop",
         missing_label="drop",
-        nan=nan,
-        **columns,
+        **given,
     )
 
 
-def _h5ad_notes(
-    place: str,
-    *,
-    modality: str | None = None,
-    gene_id_key: str = "auto",
-    layer: str = "auto",
-    values: Any = "auto",
-    **_: object,
-) -> GeneAnnotation:
-    return annotation_of_h5ad(place, modality=modality, layer=layer, values=values, gene_id=gene_id_key)
+def _h5ad_notes(place: str, *, gene_id_key: str = "auto", **options: Any) -> GeneAnnotation:
+    names = ("modality", "layer", "values", "gene_symbol", "gene_table", "biotype")
+    known = {key: options[key] for key in names if key in options}
+    return annotation_of_h5ad(place, gene_id=gene_id_key, **known)
 
 
 def _census_place(place: str) -> dict[str, str]:
@@ -250,12 +277,31 @@ _COLUMNS: Mapping[str, str] = {
 
 _FILTERS = ("tissue", "tissue_general", "cell_type", "disease", "assay", "dataset")
 
+_H5AD_OPTIONS: Mapping[str, Option] = {
+    "modality": Option(metavar="NAME", summary="of a .h5mu: which of its modalities (default: rna, or the only one)"),
+    "layer": Option(metavar="NAME", summary="X, raw or a layer's name (default: counts by name, else log values of X)"),
+    "values": Option(metavar="KIND", summary="what the values are: auto, counts or log (default auto)"),
+    "gene_id_key": Option(metavar="COLUMN", summary="column of var with Ensembl ids (default: index or best)"),
+    "gene_symbol": Option(metavar="COLUMN", summary="column of var with symbols, or index, looked up in --gene-table"),
+    "gene_table": Option(
+        metavar="FILE", summary="CSV of genes: id, symbol, version, length, biotype; for files that lack some of these"
+    ),
+    "gene_length": Option(
+        metavar="COLUMN", summary="gene lengths of full-length assays: a column of var (feature_length), a CSV, or none"
+    ),
+    "par_y": Option(metavar="KIND", summary="genes of Y that X has too, ..._PAR_Y: keep or drop (default keep)"),
+    "total_key": Option(
+        metavar="COLUMN", summary="column of obs with totals of counts, or none (default: of raw or obs, if larger)"
+    ),
+    "nan": Option(metavar="KIND", summary="NaN in the file: error, or unmeasured (default error)"),
+}
+
 SCHEMES.register("h5ad")(
     Scheme(
         summary=f"FILE, {KINDS}",
         cells=_h5ad,
         notes=_h5ad_notes,
-        options=(*_COLUMNS, "modality", "gene_id_key", "layer", "values", "nan"),
+        options=(*_COLUMNS, *_H5AD_OPTIONS),
     )
 )
 SCHEMES.register("census")(
@@ -270,13 +316,7 @@ SCHEMES.register("cache")(Scheme(summary="FOLDER, a panel cache", cells=_cache))
 
 for _name, _option in {
     **{name: Option(metavar="COLUMN", summary=summary) for name, summary in _COLUMNS.items()},
-    "modality": Option(metavar="NAME", summary="of a .h5mu: which of its modalities (default: rna, or the only one)"),
-    "gene_id_key": Option(metavar="COLUMN", summary="column of var with Ensembl ids (default: the one with most)"),
-    "layer": Option(
-        metavar="NAME", summary="X, raw or a layer's name (default: the first that looks like counts or log values)"
-    ),
-    "values": Option(metavar="KIND", summary="what the values are: auto, counts or log (default auto)"),
-    "nan": Option(metavar="KIND", summary="NaN in the file: error, or unmeasured (default error)"),
+    **_H5AD_OPTIONS,
     "organism": Option(metavar="NAME", summary="organism (default homo_sapiens)"),
     "tissue": Option(
         metavar="NAME", many=True, summary="tissue to keep, as the Census writes it; repeat it for several"

@@ -20,7 +20,7 @@ from gpcp.pairing.sparse_pairs import SparsePairs
 from gpcp.pairing.stats import PairingStats, Tally
 from gpcp.pairing.streaming import StreamingPairs
 from gpcp.sources.h5ad.cells import H5adCells
-from gpcp.sources.h5ad.open_file import is_anndata
+from gpcp.sources.h5ad.files.open_file import is_anndata
 from gpcp.sources.sparse import indexed
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
 from gpcp.sources.census.store import MEASUREMENT, experiment_of, opened_census
 from gpcp.sources.gene_table import BIOTYPE_COLUMNS, read_gene_table
+from gpcp.sources.h5ad.files.open_file import opened
 from gpcp.sources.h5ad.gene_ids import genes_of, texts
-from gpcp.sources.h5ad.open_file import opened
-from gpcp.sources.h5ad.values import Values, choose_layer
+from gpcp.sources.h5ad.layers import Values, choose_layer
 
 if TYPE_CHECKING:
-    from gpcp.sources.h5ad.reader import H5adFile
+    from gpcp.sources.h5ad.files.reader import H5adFile
 
 PROTEIN_CODING = "protein_coding"
 
@@ -113,6 +113,8 @@ def annotation_of_h5ad(
     layer: str = "auto",
     values: Values = "auto",
     gene_id: str = "auto",
+    gene_symbol: str | None = None,
+    gene_table: str | Path | None = None,
     biotype: str | None = None,
 ) -> GeneAnnotation:
     """From the columns of ``var`` of an AnnData file.
@@ -120,7 +122,7 @@ def annotation_of_h5ad(
     Parameters
     ----------
     path : str or Path
-    modality, layer, values, gene_id : str
+    modality, layer, values, gene_id, gene_symbol, gene_table
         As for :class:`gpcp.sources.h5ad.cells.H5adCells`.
     biotype : str, optional
         The column with kinds of genes; by default the first of :data:`gpcp.sources.gene_table.BIOTYPE_COLUMNS` that is
@@ -134,7 +136,9 @@ def annotation_of_h5ad(
     with opened(path, modality=modality) as file:
         found_layer = choose_layer(file, values)[0] if layer == "auto" else layer
         file.check_layer(found_layer)
-        genes = genes_of(file, found_layer, gene_id=gene_id, missing_id="drop").id_G
+        genes = genes_of(
+            file, found_layer, gene_id=gene_id, gene_symbol=gene_symbol, gene_table=gene_table, missing_id="drop"
+        ).id_G
         known = [str(name) for name in (*file.var_of(found_layer).columns, *file.var.columns)]
         if biotype is not None and biotype not in known:
             raise InputError(f"biotype column {biotype!r} is not in var of {file.name!r}; {nearest(biotype, known)}")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
-from gpcp.core.genes import ENSEMBL_GENE, without_version
+from gpcp.core.genes import ENSEMBL_GENE, PAR_Y, without_version
 
 HEADER = ("feature_id", "feature_name", "feature_length")
 """Columns that a table with a header must have; other columns are ignored."""
@@ -101,8 +101,10 @@ def read_gene_table(path: str | Path) -> GeneTable:
         length_of[gene], symbol_of[gene] = int(length), row[column["feature_name"]]
         if of_kind is not None and len(row) > of_kind and row[of_kind]:
             biotype_of[gene] = row[of_kind]
-    bearers = Counter(symbol_of.values())
-    id_of_symbol = {symbol: gene for gene, symbol in symbol_of.items() if bearers[symbol] == 1}
+    # A gene of both X and Y bears one symbol: it stands for the gene on X.
+    on_x = {gene: symbol for gene, symbol in symbol_of.items() if not gene.endswith(PAR_Y)}
+    bearers = Counter(on_x.values())
+    id_of_symbol = {symbol: gene for gene, symbol in on_x.items() if bearers[symbol] == 1}
     return GeneTable(
         name=file.name,
         id_of_symbol=id_of_symbol,

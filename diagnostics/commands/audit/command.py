@@ -64,12 +64,6 @@ class Request:
     by: Annotated[str, Parameter(group=_PANEL, metavar="ORDER", help=f"ranked by one of {', '.join(ORDERS)}")] = (
         "variance"
     )
-    gene_table: Annotated[
-        str | None,
-        Parameter(
-            group=_PANEL, metavar="FILE", help="CSV of genes with their biotypes, where the source does not give them"
-        ),
-    ] = None
     pairs: PairChoice = PairChoice()
     prefer_on: Annotated[
         tuple[str, ...], MANY, Parameter(group=PAIRS, metavar="NAME", help="what they share if it can be had")

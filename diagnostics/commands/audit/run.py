@@ -17,7 +17,7 @@ from diagnostics.commands.audit.command import Request
 from diagnostics.commands.audit.figure import draw
 from diagnostics.commands.audit.table import screen
 from gpcp.core.files import to_json
-from gpcp.opening.cells import open_annotation, open_cells
+from gpcp.opening.cells import open_annotation, open_cells, options_taken
 from gpcp.panels.annotation import GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import GenePanel, choose_genes, first_genes
@@ -64,7 +64,8 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
 
 def _audited(request: Request, command_line: Sequence[str], out: Path) -> int:
     start_s = time.perf_counter()
-    text, options = named(request.source), request.source.given()
+    text, given = named(request.source), request.source.given()
+    options = options_taken(text, given, but=("gene_table",))
     asked = None if request.panel is None else read_genes(request.panel)
     source = open_cells(text, genes=request.source.genes, **options)
     with Stages(2 + 2 * len(STAGES), quiet=request.output.quiet) as stages:
@@ -72,7 +73,7 @@ def _audited(request: Request, command_line: Sequence[str], out: Path) -> int:
         statistics = gene_statistics(
             source, seed=request.seed, max_cells=request.max_cells, on_progress=stages.within("cells")
         )
-        columns = columns_of(request, statistics, asked, _notes(request, text, options))
+        columns = columns_of(request, statistics, asked, _notes(given.get("gene_table"), text, options))
         stages("reading cells")
         union = sorted({gene for column in columns for gene in column.genes})
         cells = sample_cells(source, union, max_cells=request.max_cells, seed=request.seed)
@@ -143,11 +144,9 @@ def _chosen(request: Request, statistics: GeneStatistics, among: frozenset[str] 
     )
 
 
-def _notes(request: Request, text: str, options: Mapping[str, Any]) -> GeneAnnotation:
+def _notes(table: str | None, text: str, options: Mapping[str, Any]) -> GeneAnnotation:
     """Kinds of genes, from a table that was given or from the source."""
-    if request.gene_table is not None:
-        return notes_of_table(request.gene_table)
-    return open_annotation(text, **options)
+    return notes_of_table(table) if table is not None else open_annotation(text, **options)
 
 
 def _paired(request: Request) -> HowPaired | None:

@@ -72,14 +72,6 @@ class Request:
         ),
     ] = "expressed"
     protein_coding: Annotated[bool, FLAG, Parameter(group=_RULES, help="protein-coding genes alone")] = False
-    gene_table: Annotated[
-        str | None,
-        Parameter(
-            group=_RULES,
-            metavar="FILE",
-            help="CSV of ids, symbols and biotypes (default: what the source says of its genes)",
-        ),
-    ] = None
     biotype_key: Annotated[
         str | None,
         Parameter(group=_RULES, metavar="COLUMN", help="column of an AnnData file's var that holds biotypes"),

@@ -13,8 +13,8 @@ from diagnostics.commands.select_genes.command import Request
 from diagnostics.commands.select_genes.report import draw, screen
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
-from gpcp.opening.cells import open_annotation, open_cells, scheme_and_place, stamp_of
-from gpcp.panels.annotation import PROTEIN_CODING, GeneAnnotation, annotation_of_h5ad, notes_of_table
+from gpcp.opening.cells import open_annotation, open_cells, options_taken, scheme_and_place, stamp_of
+from gpcp.panels.annotation import PROTEIN_CODING, GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import GenePanel, choose_genes
 from gpcp.panels.panel_file import read_genes, save_panel
@@ -45,8 +45,9 @@ def execute(request: Request) -> int:
     out = _checked(request)
     saved, not_kept = _known(request), None
     if saved is None:
-        cells = open_cells(named(request.source), genes=request.source.genes, **request.source.given())
-        about = _about(request, open_annotation(named(request.source), **request.source.given()))
+        options = _options(request)
+        cells = open_cells(named(request.source), genes=request.source.genes, **options)
+        about = _about(request, open_annotation(named(request.source), **options))
         wanted = _wanted(request, about, cells.vocab)
         saved = _counted(request, cells, about.only(cells.vocab))
         if request.statistics is not None:
@@ -93,9 +94,14 @@ def _checked(request: Request) -> Path:
     return request.out
 
 
+def _options(request: Request) -> dict[str, Any]:
+    """Options of the source; a table that it does not take says what its genes are all the same."""
+    return options_taken(named(request.source), request.source.given(), but=("gene_table",))
+
+
 def _asked(request: Request) -> dict[str, str]:
     """What decides the counts of a pass."""
-    options = request.source.given()
+    options = _options(request)
     text = named(request.source)
     asked = {"source": text, "files": stamp_of(text)}
     asked |= {f"--{option.replace('_', '-')}": str(options[option]) for option in sorted(options)}
@@ -110,7 +116,7 @@ def _known(request: Request) -> SavedStatistics | None:
     """The counts of an earlier pass, where the file of ``--statistics`` has those asked for."""
     file: Path | None = request.statistics
     if request.source.source is None:
-        given = [*request.source.given(), *(["genes"] if request.source.genes else [])]
+        given = [*(request.source.given().keys() - {"gene_table"}), *(["genes"] if request.source.genes else [])]
         given += ["max_cells"] if request.max_cells else []
         if given:
             raise InputError(f"--{given[0].replace('_', '-')} is for a pass over a source: name it with --source")
@@ -137,23 +143,13 @@ def _short(text: str) -> str:
 def _about(request: Request, source: GeneAnnotation) -> GeneAnnotation:
     """Symbols and kinds of genes: what was named, before what the source says."""
     about = source
+    table: str | None = request.source.given().get("gene_table")
     if request.biotype_key is not None:
         if scheme_and_place(named(request.source))[0] != "h5ad":
             raise InputError("--biotype-key is a column of an AnnData file: name it with --source, or use --gene-table")
-        about = _h5ad_notes(request) | about
-    return about if request.gene_table is None else notes_of_table(request.gene_table) | about
-
-
-def _h5ad_notes(request: Request) -> GeneAnnotation:
-    options = request.source.given()
-    return annotation_of_h5ad(
-        scheme_and_place(named(request.source))[1],
-        modality=options.get("modality"),
-        layer=options.get("layer", "auto"),
-        values=options.get("values", "auto"),
-        gene_id=options.get("gene_id_key", "auto"),
-        biotype=request.biotype_key,
-    )
+        own = open_annotation(named(request.source), **_options(request), biotype=request.biotype_key)
+        about = own | about
+    return about if table is None else notes_of_table(table) | about
 
 
 def _wanted(request: Request, about: GeneAnnotation, vocab: GeneVocab) -> _Wanted:

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
 from gpcp.core.random import stream
-from gpcp.sources.h5ad.gene_ids import INDEX, MatrixGenes, Missing, genes_of, texts
-from gpcp.sources.h5ad.open_file import opened
-from gpcp.sources.h5ad.reader import H5adFile
-from gpcp.sources.h5ad.values import Values, choose_layer, read_log_values
+from gpcp.sources.h5ad.files.open_file import opened
+from gpcp.sources.h5ad.files.reader import H5adFile
+from gpcp.sources.h5ad.full_length import full_length_cells
+from gpcp.sources.h5ad.gene_ids import INDEX, MatrixGenes, Missing, ParY, genes_of, texts
+from gpcp.sources.h5ad.layers import Values, choose_layer
+from gpcp.sources.h5ad.totals import NONE, Totals, totals_of
+from gpcp.sources.h5ad.values import HowCounted, decided, read_log_values
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
 
@@ -28,10 +31,14 @@ if TYPE_CHECKING:
 
 Absent = Literal["unmeasured", "measured"]
 Nan = Literal["unmeasured", "error"]
+LENGTH_COLUMN = "feature_length"
+"""Where files that follow CELLxGENE's schema hold gene lengths."""
+
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "values": get_args(Values),
     "missing_id": get_args(Missing),
     "missing_length": get_args(Missing),
+    "par_y": get_args(ParY),
     "missing_label": get_args(Missing),
     "absent_genes": get_args(Absent),
     "nan": get_args(Nan),
@@ -48,29 +55,38 @@ class H5adCells(IndexedSource):
     Parameters
     ----------
     path : str, Path or AnnData
-        A file or folder of :data:`gpcp.sources.h5ad.open_file.KINDS`, or an AnnData object: whole, a view, or backed.
-        Of an object, cells are as they are now; what is changed later is not seen.
+        A file or folder of :data:`gpcp.sources.h5ad.files.open_file.KINDS`, or an AnnData object: whole, a view, or
+        backed. Of an object, cells are as they are now; what is changed later is not seen.
     modality : str, optional
         Of a file of MuData; ``"rna"``, or else the only one, by default.
     layer : str
-        ``"X"``, ``"raw"`` or the name of a layer; ``"auto"`` takes the first that looks like counts, or else the
-        first that looks like log values.
+        ``"X"``, ``"raw"`` or the name of a layer; ``"auto"`` takes the one that is known by its name for what it
+        holds (:func:`gpcp.sources.h5ad.layers.choose_layer`).
     values : {"auto", "counts", "log"}
-        ``"counts"`` become log1p(TPM), or log1p(CPM) where no ``gene_length`` is given, with totals over all genes of
-        the layer before any is chosen. ``"log"`` are used as they are. ``"auto"`` decides from the values (whole
-        numbers are counts, fractions up to 20 are logarithms).
+        ``"counts"`` become log1p(CPM), those of full-length assays log1p(TPM), with totals over all genes before any
+        is chosen. ``"log"`` are used as they are. ``"auto"`` decides from the values
+        (:mod:`gpcp.sources.h5ad.kinds`).
     gene_id : str
-        Column of ``var`` that holds Ensembl ids, with or without version; ``"_index"`` is the index, ``"auto"`` the
-        column with the most.
+        Column of ``var`` that holds Ensembl ids, with or without version; ``"index"`` is the index, ``"auto"`` the
+        index where most of it is ids, or else the column with the most.
     gene_symbol, gene_table : str, and str or Path
-        Instead of ``gene_id``: a column (or ``"_index"``) of symbols, and the CSV that gives each its id (see
-        :func:`gpcp.sources.gene_table.read_gene_table`).
+        Instead of ``gene_id``: a column (or ``"index"``) of symbols, and the CSV that gives each its id (see
+        :func:`gpcp.sources.gene_table.read_gene_table`). With a table, and ``gene_id="auto"`` that finds no id, the
+        column with the most symbols of the table is taken.
     gene_length : str or Path
-        A column of ``var``, or a CSV as above: lengths in bases. For full-length assays only; the counts of
-        UMI assays do not grow with a gene's length.
+        A column of ``var``, or a CSV as above: lengths in bases, for cells of full-length assays; the counts of
+        UMI assays do not grow with a gene's length. Where the file says which cells these are, the others are left as
+        they are; the column ``feature_length``, or ``gene_table``, is taken without being named; ``"none"`` divides
+        none.
+    total : str
+        Column of ``obs`` with each cell's total of counts, or ``"none"`` for the layer's own sums
+        (:func:`gpcp.sources.h5ad.totals.totals_of` says what is taken by default).
     missing_id, missing_length : {"error", "drop"}
         What to do with genes that have no Ensembl id, or no length where lengths are used. Dropped genes without
-        id still count in totals, as long as their length is not needed.
+        id still count in totals, as long as their length is not needed. Features that are no genes (guides,
+        antibodies, spike-ins) are left out without a word of these options, and of totals too.
+    par_y : {"keep", "drop"}
+        Genes on the Y chromosome that X has too and that end in ``_PAR_Y``: kept under that name, or left out.
     genes : sequence of str, optional
         Ensembl ids to keep, in this order; all by default.
     cell_type, dataset, assay, donor, tissue, disease : str, optional
@@ -116,6 +132,8 @@ class H5adCells(IndexedSource):
         gene_length: str | Path | None = None,
         missing_id: Missing = "error",
         missing_length: Missing = "error",
+        par_y: ParY = "keep",
+        total: str | None = None,
         genes: Sequence[str] | None = None,
         cell_type: str | None = None,
         dataset: str | None = None,
@@ -131,6 +149,7 @@ class H5adCells(IndexedSource):
             values=values,
             missing_id=missing_id,
             missing_length=missing_length,
+            par_y=par_y,
             missing_label=missing_label,
             absent_genes=absent_genes,
             nan=nan,
@@ -140,6 +159,9 @@ class H5adCells(IndexedSource):
         with opened(path, modality=modality) as file:
             layer, *summary = choose_layer(file, values) if layer == "auto" else (layer,)
             file.check_layer(layer)
+            row_N, labels, dropped = _labels(file, columns, missing_label)
+            counts = (taken_as := decided(file, layer, values, row_N)) == "counts"
+            full_N, gene_length = _lengths_for(file, gene_length, gene_table, assay) if counts else (None, None)
             found = genes_of(
                 file,
                 layer,
@@ -149,25 +171,26 @@ class H5adCells(IndexedSource):
                 gene_length=gene_length,
                 missing_id=missing_id,
                 missing_length=missing_length,
+                par_y=par_y,
             )
-            row_N, labels, dropped = _labels(file, columns, missing_label)
             panel_G = _panel(file.name, found, genes)
+            totals = totals_of(file, layer, found.is_gene_G, row_N, total=total) if counts else None
             read = read_log_values(
                 file,
                 layer,
                 values=values,
+                taken_as=taken_as,
                 genes=found,
                 columns=panel_G,
                 row_N=row_N,
                 dataset_N=_datasets(labels, len(row_N)).astype(np.int64),
                 refuse_nan=nan == "error",
+                how=_how_counted(totals, full_N, row_N, lengths=gene_length is not None),
             )
         vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
         summary += [*read.summary, *found.summary, *dropped]
-        sets_SG = None
-        if dataset is not None and absent_genes == "unmeasured":
-            sets_SG = read.expressed_SG
-            summary.append(_absence(labels["dataset"].names, sets_SG))
+        sets_SG = read.expressed_SG if dataset is not None and absent_genes == "unmeasured" else None
+        summary += [] if sets_SG is None else [_absence(labels["dataset"].names, sets_SG)]
         # Without lengths a total turns a log value back into a count; with lengths it would not.
         totals_N = read.total_N if gene_length is None else None
         self._log_NG, self._index = _indexed(read.log_NG, vocab, row_N, labels, sets_SG, totals_N)
@@ -195,6 +218,37 @@ def _check_choices(**choices: str) -> None:
     for option, choice in choices.items():
         if choice not in _CHOICES[option]:
             raise InputError(f"{option} is {choice!r}; {nearest(choice, _CHOICES[option])}")
+
+
+def _lengths_for(
+    file: H5adFile, gene_length: str | Path | None, gene_table: str | Path | None, assay: str | None
+) -> tuple[NDArray[np.bool_] | None, str | Path | None]:
+    """Cells whose counts are divided by gene lengths, where some are not, and where the lengths are."""
+    if str(gene_length) == NONE:
+        return None, None
+    full_N, assays = full_length_cells(file, assay)
+    if gene_length is None and full_N is not None:
+        gene_length = LENGTH_COLUMN if LENGTH_COLUMN in file.var.columns else gene_table
+        if gene_length is None:
+            raise InputError(
+                f"{int(full_N.sum())} cells of {file.name!r} are of full-length assays ({', '.join(assays)}), whose "
+                f"counts grow with a gene's length: name a column or a table of lengths with gene_length=, or "
+                f"gene_length={NONE!r} for log1p(CPM)"
+            )
+    return full_N, gene_length
+
+
+def _how_counted(
+    totals: Totals | None, full_N: NDArray[np.bool_] | None, row_N: NDArray[np.int64], *, lengths: bool
+) -> HowCounted:
+    if totals is None:
+        return HowCounted()
+    full_N = None if full_N is None else full_N[row_N]
+    total_N = totals.total_N
+    if lengths and total_N is not None:
+        # Totals of counts are none of counts divided by lengths.
+        total_N = None if full_N is None else np.where(full_N, np.nan, total_N)
+    return HowCounted(total_N=total_N, full_length_N=full_N, summary=totals.summary)
 
 
 def _labels(

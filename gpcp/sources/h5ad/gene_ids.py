@@ -3,6 +3,7 @@
 ``raw`` often has a bare table of its own: a column that it lacks is taken from ``var``, for the genes that both have.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.genes import ENSEMBL_GENE, without_version
-from gpcp.sources.gene_table import read_gene_table
+from gpcp.core.genes import ENSEMBL_GENE, PAR_Y, without_version
+from gpcp.sources.gene_table import GeneTable, read_gene_table
+from gpcp.sources.h5ad.feature_types import genes_among
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gpcp.sources.h5ad.reader import H5adFile
+    from gpcp.sources.h5ad.files.reader import H5adFile
 
 Missing = Literal["error", "drop"]
+ParY = Literal["keep", "drop"]
+
+_OLD_PAR_Y = re.compile(r"^ENSGR(\d{10})$")
+"""How Ensembl wrote ``_PAR_Y`` until GENCODE 24."""
 
 INDEX = "index"
 """How the index of ``var`` is called where a column is asked for."""
@@ -38,6 +44,8 @@ class MatrixGenes:
         As the file's index calls them: the name that messages use.
     id_G : tuple of str
         Ensembl ids without version; ``""`` where a gene has none and is dropped.
+    is_gene_G : bool, (G,)
+        False for guides, antibodies, spike-ins and the like, which have no id and are no part of a total.
     length_G : float64, (G,), or None
         In bases; NaN where it is not known and the gene is dropped.
     summary : tuple of str
@@ -46,6 +54,7 @@ class MatrixGenes:
 
     label_G: tuple[str, ...]
     id_G: tuple[str, ...]
+    is_gene_G: NDArray[np.bool_]
     length_G: NDArray[np.float64] | None
     summary: tuple[str, ...]
 
@@ -66,6 +75,7 @@ def genes_of(
     gene_length: str | Path | None = None,
     missing_id: Missing = "error",
     missing_length: Missing = "error",
+    par_y: ParY = "keep",
 ) -> MatrixGenes:
     """Identify the genes of a layer; the parameters are those of :class:`gpcp.sources.h5ad.cells.H5adCells`.
 
@@ -73,37 +83,59 @@ def genes_of(
     ------
     InputError
         A column or file that does not exist; genes without id or length that are not to be dropped; an id that two
-        genes have; no gene with an id.
+        genes have; columns that disagree; no gene with an id.
     """
     label_G = texts(file.var_of(layer).index)
-    if gene_symbol is None:
-        column = _best_column(file, layer) if gene_id == "auto" else gene_id
-        id_G = _ensembl(_column(file, layer, column, "gene_id"))
-        summary = [f"gene ids from {_in_words(column)}"] if gene_id == "auto" else []
-        remedy = _better_columns(file, layer, column, id_G)
-    else:
-        column = gene_symbol
-        if gene_table is None:
-            raise InputError("gene_symbol is looked up in a table: pass gene_table=, a CSV of ids, symbols and lengths")
-        table = read_gene_table(gene_table)
-        id_G = tuple(table.ids(_column(file, layer, column, "gene_symbol")))
-        summary = [f"gene ids of the symbols in {_in_words(column)} from {table.name!r}"]
-        remedy = f"table {table.name!r} has no id, or several, for the others"
-    n_missing = id_G.count("")
-    if n_missing and (missing_id == "error" or n_missing == len(id_G)):
-        drop = "" if n_missing == len(id_G) else f"; missing_id='drop' leaves the {n_missing} out"
+    is_gene_G, summary = genes_among(file.var_of(layer), label_G)
+    table = None if gene_table is None else read_gene_table(gene_table)
+    id_G, remedy, how = _identified(file, layer, gene_id, gene_symbol, table, is_gene_G)
+    summary += how
+    id_G = tuple(gene if is_gene else "" for gene, is_gene in zip(id_G, is_gene_G.tolist(), strict=True))
+    n_genes = int(is_gene_G.sum())
+    missing = [label for label, gene, is_gene in zip(label_G, id_G, is_gene_G, strict=True) if is_gene and not gene]
+    if n_genes == 0 or (missing and (missing_id == "error" or len(missing) == n_genes)):
+        drop = "" if len(missing) == n_genes else f"; missing_id='drop' leaves the {len(missing)} out"
+        none = f"none for {missing[0]!r}" if missing else "none of its features is a gene"
         raise InputError(
-            f"{_in_words(column)} of {file.name!r} gives an Ensembl gene id for {len(id_G) - n_missing} of {len(id_G)} "
-            f"genes (none for {label_G[id_G.index('')]!r}): {remedy}{drop}"
+            f"{file.name!r} has an Ensembl gene id for {n_genes - len(missing)} of {n_genes} genes ({none}): "
+            f"{remedy}{drop}"
         )
+    if par_y == "drop":
+        n_par = sum(gene.endswith(PAR_Y) for gene in id_G)
+        id_G = tuple("" if gene.endswith(PAR_Y) else gene for gene in id_G)
+        summary.append(f"{n_par} {PAR_Y} genes dropped")
     _refuse_twice(file.name, id_G, label_G)
-    if n_missing:
-        summary.append(f"{n_missing} of {len(id_G)} genes without an Ensembl id dropped")
+    if missing:
+        summary.append(f"{len(missing)} of {n_genes} genes without an Ensembl id dropped")
     length_G = None
     if gene_length is not None:
         length_G, length_summary = _lengths(file, layer, id_G, gene_length, missing_length)
         summary.append(length_summary)
-    return MatrixGenes(label_G=label_G, id_G=id_G, length_G=length_G, summary=tuple(summary))
+    return MatrixGenes(label_G=label_G, id_G=id_G, is_gene_G=is_gene_G, length_G=length_G, summary=tuple(summary))
+
+
+def _identified(
+    file: "H5adFile",
+    layer: str,
+    gene_id: str,
+    gene_symbol: str | None,
+    table: GeneTable | None,
+    is_gene_G: NDArray[np.bool_],
+) -> tuple[tuple[str, ...], str, list[str]]:
+    """An id for each feature; what to do about those without; what was decided."""
+    found: tuple[str, ...] = ()
+    if gene_symbol is None:
+        column, how = _best_column(file, layer, is_gene_G) if gene_id == "auto" else (gene_id, [])
+        found = _ensembl(_column(file, layer, column, "gene_id"))
+        if table is None or _n_ids(found, is_gene_G) or gene_id != "auto":
+            return found, _better_columns(file, layer, column, found), how
+        # A table, and no id in any column: names are symbols.
+        gene_symbol = _column_of_symbols(file, layer, table)
+    if table is None:
+        raise InputError("gene_symbol is looked up in a table: pass gene_table=, a CSV of ids, symbols and lengths")
+    found = tuple(table.ids(_column(file, layer, gene_symbol, "gene_symbol")))
+    how = [f"gene ids of the symbols in {_in_words(gene_symbol)} from {table.name!r}"]
+    return found, f"table {table.name!r} has no id, or several, for the others", how
 
 
 def _lengths(
@@ -127,7 +159,7 @@ def _lengths(
     if unknown and (missing_length == "error" or np.isnan(length_G).all()):
         raise InputError(
             f"{source} gives no length for {len(unknown)} genes of {file.name!r}, {unknown[0]} first: "
-            "give a table of the same release, or missing_length='drop' to leave them out of every total"
+            "give a table of the same release, or missing_length='drop' to leave them out of these totals"
         )
     left_out = f", {len(unknown)} genes without one dropped" if unknown else ""
     return length_G, f"gene lengths from {source}{left_out}"
@@ -162,27 +194,57 @@ def _refuse_twice(name: str, id_G: Sequence[str], label_G: Sequence[str]) -> Non
         )
 
 
-def _best_column(file: "H5adFile", layer: str) -> str:
-    """The column with the most Ensembl ids; the index wins ties."""
-    n_of = {column: _n_ids(file, layer, column) for column in (INDEX, *_known_columns(file, layer))}
+def _column_of_symbols(file: "H5adFile", layer: str, table: GeneTable) -> str:
+    """The column with the most symbols that the table knows; the index wins ties."""
+    columns = (INDEX, *_known_columns(file, layer))
+    n_of = {column: sum(map(bool, table.ids(_column(file, layer, column, "gene_symbol")))) for column in columns}
     return max(n_of, key=lambda column: n_of[column])
+
+
+def _best_column(file: "H5adFile", layer: str, is_gene_G: NDArray[np.bool_]) -> tuple[str, list[str]]:
+    """The index where most of it is ids, else the column with the most; a rival that disagrees is refused."""
+    ids_of = _ids_by_column(file, layer)
+    n_of = {column: _n_ids(id_G, is_gene_G) for column, id_G in ids_of.items()}
+    best = max(n_of, key=lambda column: n_of[column])
+    if 2 * n_of[INDEX] > int(is_gene_G.sum()):
+        best = INDEX
+    else:
+        rivals = [name for name in n_of if name != best and 2 * n_of[name] >= n_of[best] > 0]
+        for rival in rivals:
+            differ = sum(a != b for a, b in zip(ids_of[best], ids_of[rival], strict=True) if a and b)
+            if differ:
+                raise InputError(
+                    f"columns {best!r} and {rival!r} of var in {file.name!r} hold different Ensembl ids for {differ} "
+                    "genes: name the one meant with gene_id="
+                )
+    others = [name for name in n_of if name != best and n_of[name]]
+    not_used = f" (not used: {', '.join(map(repr, others))})" if others else ""
+    return best, [f"gene ids from {_in_words(best)}{not_used}"]
 
 
 def _better_columns(file: "H5adFile", layer: str, column: str, id_G: Sequence[str]) -> str:
     """Where the ids may be instead, as the middle of a message."""
-    found = len(id_G) - id_G.count("")
-    n_of = {other: _n_ids(file, layer, other) for other in (INDEX, *_known_columns(file, layer)) if other != column}
-    better = sorted((other for other in n_of if n_of[other] > found), key=lambda other: -n_of[other])[:3]
+    n_found = len(id_G) - id_G.count("")
+    n_of = {other: len(ids) - ids.count("") for other, ids in _ids_by_column(file, layer).items() if other != column}
+    better = sorted((other for other in n_of if n_of[other] > n_found), key=lambda other: -n_of[other])[:3]
     if better:
         return ", ".join(f"gene_id={other!r} gives one for {n_of[other]}" for other in better)
-    if found:
+    if n_found:
         return "no other column gives more"
-    return f"no column does: pass gene_symbol={INDEX!r} and gene_table= (a CSV) to look symbols up"
+    return (
+        f"no column does: if they are symbols, pass gene_symbol={INDEX!r} (or a column) and gene_table= (a CSV of "
+        "ids, symbols and lengths)"
+    )
 
 
-def _n_ids(file: "H5adFile", layer: str, column: str) -> int:
-    """How many genes a column gives an Ensembl id."""
-    return sum(gene != "" for gene in _ensembl(_column(file, layer, column, "gene_id")))
+def _ids_by_column(file: "H5adFile", layer: str) -> dict[str, tuple[str, ...]]:
+    columns = (INDEX, *_known_columns(file, layer))
+    return {column: _ensembl(_column(file, layer, column, "gene_id")) for column in columns}
+
+
+def _n_ids(id_G: Sequence[str], is_gene_G: NDArray[np.bool_]) -> int:
+    """How many genes have an Ensembl id."""
+    return sum(gene != "" for gene, is_gene in zip(id_G, is_gene_G.tolist(), strict=True) if is_gene)
 
 
 def _known_columns(file: "H5adFile", layer: str) -> list[str]:
@@ -215,7 +277,7 @@ def texts(values: "pd.Series[Any] | pd.Index[Any]") -> tuple[str, ...]:
 
 def _ensembl(texts: Sequence[str]) -> tuple[str, ...]:
     """Ensembl ids without version, ``""`` where the text is none."""
-    bare = (without_version(text.strip()) for text in texts)
+    bare = (_OLD_PAR_Y.sub(rf"ENSG0\1{PAR_Y}", without_version(text.strip())) for text in texts)
     return tuple(gene if ENSEMBL_GENE.match(gene) else "" for gene in bare)
 
 

@@ -11,11 +11,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
+from gpcp.sources.h5ad.files.reader import H5adFile
 from gpcp.sources.h5ad.gene_ids import MatrixGenes
-from gpcp.sources.h5ad.normalise import KIND_IN_WORDS, LARGEST_LOG, Kind, Sparse, ValueTally, log1p_tpm, tally
-from gpcp.sources.h5ad.reader import H5adFile
+from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, LARGEST_LOG, Sparse, ValueTally, are_logs, tally
+from gpcp.sources.h5ad.layers import Values, kind_of_layer, other_layers, sample_of
+from gpcp.sources.h5ad.normalise import log1p_tpm
 
-Values = Literal["auto", "counts", "log"]
+Taken = Literal["counts", "log"]
 LogSparse: TypeAlias = "sp.csr_array[np.float32, tuple[int, int]]"
 
 
@@ -42,25 +44,49 @@ class LogValues:
     total_N: NDArray[np.float64] | None = None
 
 
-def choose_layer(file: H5adFile, values: Values) -> tuple[str, str]:
-    """The first layer that looks like counts, or else like log values, and why it was chosen.
+def decided(file: H5adFile, layer: str, values: Values, row_N: NDArray[np.int64]) -> Taken:
+    """What the values of some cells of a layer are taken for.
 
     Raises
     ------
     InputError
-        None looks like what ``values`` asks for.
+        They may be counts or log values, or are said to be counts and are log values.
     """
-    kind_of: dict[str, Kind] = {layer: file.look(layer).kind for layer in file.matrices}
-    wanted: tuple[Kind, ...] = ("counts", "log") if values == "auto" else (values,)
-    for kind in wanted:
-        for layer, found in kind_of.items():
-            if found == kind:
-                return layer, f"layer {layer!r} looks like {KIND_IN_WORDS[kind]}"
-    looks = "; ".join(f"{layer!r} {KIND_IN_WORDS[kind]}" for layer, kind in kind_of.items()) or "there is none"
-    raise InputError(
-        f"no layer of {file.name!r} looks like {' or '.join(KIND_IN_WORDS[kind] for kind in wanted)} ({looks}): "
-        "name one with layer= and values="
-    )
+    kind = kind_of_layer(file, layer, row_N)
+    where = f"layer {layer!r} of {file.name!r}"
+    if values == "auto" and kind == "unclear":
+        raise InputError(
+            f"{where} holds fractions up to {LARGEST_LOG:g} that may be corrected counts or log values: pass "
+            f"values='counts' or values='log' ({other_layers(file, layer)})"
+        )
+    if values == "counts" and kind in ("log", "unclear") and are_logs(sample_of(file, layer, row_N)):
+        raise InputError(
+            f"{where} holds fractions that are log values, and a second logarithm would spoil them: pass values='log' "
+            f"({other_layers(file, layer)})"
+        )
+    if values == "auto":
+        return "counts" if kind in ("counts", "fractional") else "log"
+    return values
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HowCounted:
+    """How counts become shares of a cell.
+
+    Parameters
+    ----------
+    total_N : float64, (N,), or None
+        Totals of the kept cells; the layer's own sums by default.
+    full_length_N : bool, (N,), or None
+        Kept cells whose counts are divided by gene lengths; all by default, where there are lengths.
+    summary : str
+        Which totals.
+    """
+
+    total_N: NDArray[np.float64] | None = None
+    full_length_N: NDArray[np.bool_] | None = None
+    summary: str = ""
 
 
 def read_log_values(
@@ -68,22 +94,27 @@ def read_log_values(
     layer: str,
     *,
     values: Values,
+    taken_as: Taken,
     genes: MatrixGenes,
     columns: NDArray[np.int64],
     row_N: NDArray[np.int64],
     dataset_N: NDArray[np.int64],
     refuse_nan: bool,
+    how: HowCounted,
 ) -> LogValues:
     """Read a layer once.
 
     Parameters
     ----------
+    taken_as : {"counts", "log"}
+        What :func:`decided` says.
     columns : int64
         Columns to keep.
     row_N : int64, (N,)
         Rows to keep, ascending; the others count for nothing.
     dataset_N : int64, (N,)
         Number of each kept cell's dataset; all 0 where none is known.
+    how : HowCounted
 
     Raises
     ------
@@ -94,8 +125,7 @@ def read_log_values(
     kept_N = np.zeros(len(file.obs), dtype=np.bool_)
     kept_N[row_N] = True
     expressed_SG = np.zeros((int(dataset_N.max()) + 1, len(genes.label_G)), dtype=np.bool_)
-    seen, n_empty, n_done = ValueTally(), 0, 0
-    taken_as = values
+    seen, n_done = ValueTally(), 0
     parts: list[LogSparse] = []
     totals: list[NDArray[np.float64]] = []
     for start, block in file.blocks(layer):
@@ -103,30 +133,32 @@ def read_log_values(
         block_BG: Sparse = block[here_B]
         _refuse_impossible(file, layer, block_BG, start + here_B, genes, taken_as, refuse_nan=refuse_nan)
         seen += tally(block_BG.data)
-        if taken_as == "auto" and seen.kind != "nothing":
-            # The first cells decide; should later ones contradict them, that is an error and no second guess.
-            taken_as = "counts" if seen.kind == "counts" else "log"
-        _check_kind(file, layer, seen, values, taken_as)
-        dataset_B = np.repeat(dataset_N[n_done : n_done + len(here_B)], np.diff(block_BG.indptr))
+        _refuse_too_large(file, layer, seen, taken_as)
+        cells = slice(n_done, n_done + len(here_B))
+        dataset_B = np.repeat(dataset_N[cells], np.diff(block_BG.indptr))
         real = ~np.isnan(block_BG.data)
         expressed_SG[dataset_B[real], block_BG.indices[real]] = True
         if taken_as == "counts":
-            row_of = np.repeat(np.arange(len(here_B)), np.diff(block_BG.indptr))
-            count_of = np.where(real, block_BG.data, 0.0)
-            totals.append(np.bincount(row_of, weights=count_of, minlength=len(here_B)).astype(np.float64))
-            block_BG, n_zero = log1p_tpm(block_BG, genes.length_G)
-            n_empty += n_zero
+            block_BG, total_B = log1p_tpm(
+                block_BG,
+                genes.length_G,
+                counted_G=genes.is_gene_G,
+                full_length_B=None if how.full_length_N is None else how.full_length_N[cells],
+                total_B=None if how.total_N is None else how.total_N[cells],
+            )
+            totals.append(total_B)
         parts.append(block_BG[:, columns].astype(np.float32))
         n_done += len(here_B)
-    _check_whole(file, layer, seen, values, taken_as)
-    summary = [_in_words(file, layer, genes, values, taken_as)]
-    if n_empty:
-        summary.append(f"{n_empty} cells have no count at all and stay 0")
+    _check_whole(file, layer, seen, taken_as)
+    total_N = np.concatenate(totals) if taken_as == "counts" else None
+    summary = [_in_words(file, layer, genes, values, taken_as, how, fractions=seen.fractions)]
+    if total_N is not None and (total_N == 0).any():
+        summary.append(f"{int((total_N == 0).sum())} cells have no count at all and stay 0")
     return LogValues(
         log_NG=sp.vstack(parts, format="csr"),
         expressed_SG=expressed_SG[:, columns],
         summary=tuple(summary),
-        total_N=np.concatenate(totals) if taken_as == "counts" else None,
+        total_N=total_N,
     )
 
 
@@ -136,7 +168,7 @@ def _refuse_impossible(
     block_BG: Sparse,
     row_B: NDArray[np.int64],
     genes: MatrixGenes,
-    values: Values,
+    values: Taken,
     *,
     refuse_nan: bool,
 ) -> None:
@@ -156,67 +188,54 @@ def _refuse_impossible(
         remedy = "nan='unmeasured' takes it as not measured" if np.isnan(value_N[first]) else "mend the file"
         raise InputError(f"{where}: {remedy}")
     what = "counts are never negative" if values == "counts" else "neither counts nor log values are ever negative"
-    raise InputError(f"{where}: {what}; {_other_layers(file, layer)}")
+    raise InputError(f"{where}: {what}; {other_layers(file, layer)}")
 
 
-def _other_layers(file: H5adFile, layer: str) -> str:
-    """Which other layers could be used, as the end of a message."""
-    kind_of: dict[str, Kind] = {other: file.look(other).kind for other in file.matrices if other != layer}
-    usable = [f"layer={other!r} looks like {KIND_IN_WORDS[kind]}" for other, kind in kind_of.items() if _usable(kind)]
-    return ", ".join(usable) if usable else "no other layer looks like counts or log values"
-
-
-def _usable(kind: Kind) -> bool:
-    return kind in ("counts", "log")
-
-
-def _check_kind(file: H5adFile, layer: str, seen: ValueTally, values: Values, taken_as: Values) -> None:
-    """Refuse, as soon as it is seen, what contradicts the kind that the values are taken for."""
-    where = f"layer {layer!r} of {file.name!r}"
+def _refuse_too_large(file: H5adFile, layer: str, seen: ValueTally, taken_as: Taken) -> None:
+    """Refuse, as soon as it is seen, what no logarithm is."""
     if taken_as == "log" and seen.highest > LARGEST_LOG:
         raise InputError(
-            f"{where} goes up to {seen.highest:g}: no log value of a share of a million is above {LARGEST_LOG:g}; "
-            f"pass values='counts' if these are counts ({_other_layers(file, layer)})"
-        )
-    if values == "auto" and taken_as == "counts" and seen.kind != "counts":
-        raise InputError(
-            f"{where} begins with whole numbers and has fractions further on: say with values= whether they are "
-            "'counts' or 'log'"
+            f"layer {layer!r} of {file.name!r} goes up to {seen.highest:g}: no log value of a share of a million is "
+            f"above {LARGEST_LOG:g}; pass values='counts' if these are counts ({other_layers(file, layer)})"
         )
 
 
-def _check_whole(file: H5adFile, layer: str, seen: ValueTally, values: Values, taken_as: Values) -> None:
+def _check_whole(file: H5adFile, layer: str, seen: ValueTally, taken_as: Taken) -> None:
     """Refuse what only the whole layer shows."""
     where = f"layer {layer!r} of {file.name!r}"
-    if seen.kind == "nothing":
-        raise InputError(
-            f"{where} holds no value above 0: there is nothing to learn from; {_other_layers(file, layer)}"
-        )
-    if taken_as == "log" and seen.kind == "counts":
+    if not seen.n_values:
+        raise InputError(f"{where} holds no value above 0: there is nothing to learn from; {other_layers(file, layer)}")
+    if taken_as == "log" and not seen.fractions:
         raise InputError(
             f"{where} holds nothing but whole numbers up to {seen.highest:g}, as counts do: pass values='counts' "
-            f"({_other_layers(file, layer)})"
-        )
-    if values == "counts" and seen.kind == "log" and 2 * seen.n_whole < seen.n_values:
-        raise InputError(
-            f"{where} holds fractions and nothing above {seen.highest:g}, as log values do, and a second logarithm "
-            f"would spoil them: pass values='log' ({_other_layers(file, layer)})"
+            f"({other_layers(file, layer)})"
         )
 
 
-def _in_words(file: H5adFile, layer: str, genes: MatrixGenes, values: Values, taken_as: Values) -> str:
+def _in_words(
+    file: H5adFile,
+    layer: str,
+    genes: MatrixGenes,
+    values: Values,
+    taken_as: Taken,
+    how: HowCounted,
+    *,
+    fractions: bool,
+) -> str:
     """What the values are and what was done with them."""
-    decided = " (decided from the values)" if values == "auto" else ""
+    decided_by = " (decided from the values)" if values == "auto" else ""
+    where = f"layer {layer!r} of {file.name!r}"
     if taken_as == "log":
-        return f"layer {layer!r} of {file.name!r} as log values{decided}, used as they are"
-    n_genes = len(genes.label_G)
+        return f"{where} as log values{decided_by}, used as they are"
+    counts = f"{where} as {KIND_IN_WORDS['fractional' if fractions else 'counts']}{decided_by}"
     if genes.length_G is None:
-        return (
-            f"layer {layer!r} of {file.name!r} as counts{decided}, turned into log1p(CPM): no gene lengths; "
-            f"totals over all {n_genes} genes of the layer"
-        )
-    n_known = int(np.count_nonzero(~np.isnan(genes.length_G)))
+        return f"{counts}, turned into log1p(CPM): no gene lengths; {how.summary}"
+    n_known = int(np.count_nonzero(~np.isnan(genes.length_G) & genes.is_gene_G))
+    of_length = f"totals over the {n_known} of {int(genes.is_gene_G.sum())} genes whose length is known"
+    if how.full_length_N is None or how.full_length_N.all():
+        return f"{counts}, turned into log1p(TPM); {of_length}"
+    n_full, n_cells = int(how.full_length_N.sum()), len(how.full_length_N)
     return (
-        f"layer {layer!r} of {file.name!r} as counts{decided}, turned into log1p(TPM); totals over the {n_known} of "
-        f"{n_genes} genes whose length is known"
+        f"{counts}, turned into log1p(TPM) for {n_full} cells of full-length assays ({of_length}) and log1p(CPM) for "
+        f"the other {n_cells - n_full} ({how.summary})"
     )

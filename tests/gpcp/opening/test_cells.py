@@ -176,3 +176,27 @@ def test_others_add_their_schemes(monkeypatch: pytest.MonkeyPatch):
     assert open_annotation("made:up") == GeneAnnotation()
     with pytest.raises(InputError, match="is registered already"):
         SCHEMES.register("h5ad")(SCHEMES["h5ad"])
+
+
+def test_messages_name_options_as_a_command_has_them(tmp_path: Path):
+    path = tmp_path / "symbols.h5ad"
+    obs = pd.DataFrame(index=[f"c{i}" for i in range(6)])
+    counts = np.arange(1, 31, dtype=np.float32).reshape(6, 5)
+    write_cells(path, counts, obs, pd.DataFrame(index=["TP53", "MYC", "PTEN", "GAPDH", "ACTB"]))
+    with pytest.raises(
+        InputError, match=r"pass --gene-symbol index \(or a column\) and --gene-table \(a CSV"
+    ) as raised:
+        open_cells(str(path))
+    assert "=" not in str(raised.value)
+    table = tmp_path / "genes.csv"
+    table.write_text("ENSG00000141510,TP53,1,2629,x\nENSG00000136997,MYC,1,4515,x\n")
+    for options in ({"gene_symbol": "index"}, {}):
+        cells = open_cells(str(path), gene_table=str(table), **options)
+        assert cells.vocab.feature_id == ("ENSG00000141510", "ENSG00000136997")
+        assert open_annotation(str(path), gene_table=str(table), **options) == GeneAnnotation()
+    write_cells(path, counts, obs.assign(assay="Smart-seq2"), pd.DataFrame(index=list(GENES)))
+    with pytest.raises(InputError, match="lengths with --gene-length, or --gene-length none for"):
+        open_cells(str(path))
+    assert len(open_cells(str(path), gene_length="none").vocab) == 5
+    with pytest.raises(InputError, match="--gene-table is for h5ad sources"):
+        open_annotation("cache:anywhere", gene_table="x.csv")

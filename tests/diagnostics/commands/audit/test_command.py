@@ -48,7 +48,8 @@ def unrelated() -> NDArray[np.floating]:
 
 def audited(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Run the command in this process, and read what it wrote."""
-    code = main([*arguments, "--out", str(folder / "out"), "--quiet"])
+    values = ["--values", "log"] if ".h5ad" in " ".join(arguments) else []
+    code = main([*arguments, *values, "--out", str(folder / "out"), "--quiet"])
     return code, json.loads((folder / "out" / "audit.json").read_text())
 
 
@@ -56,7 +57,7 @@ def audited(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
 def test_the_command_as_a_process(tmp_path: Path, repo: Path):
     source = f"h5ad:{cells_file(tmp_path, going_together())}"
     command = [sys.executable, "-m", "diagnostics", "audit", "--source", source, "--cell-type-key", "kind"]
-    command += ["--n-genes", "6", "--out", str(tmp_path / "out")]
+    command += ["--values", "log", "--n-genes", "6", "--out", str(tmp_path / "out")]
     done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"audit.txt", "audit.json", "audit.png"}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-import gpcp.sources.h5ad.reader
+import gpcp.sources.h5ad.files.reader
 from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.sources.h5ad.cells import H5adCells
@@ -106,7 +106,7 @@ def test_contract_of_a_cell_source(
     counts[0, 0] = 1
     path = write(tmp_path / "a.h5ad", sp.csr_matrix(counts), obs={"kind": [f"t{i % 2}" for i in range(len(counts))]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpcp.sources.h5ad.reader, "BLOCK_VALUES", block_values)
+        patch.setattr(gpcp.sources.h5ad.files.reader, "BLOCK_VALUES", block_values)
         source = H5adCells(path, cell_type="kind")
     batches = list(source.cells(batch_size=batch_size, seed=seed))
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
@@ -165,7 +165,7 @@ def test_what_is_measured_whatever_is_left_out(
     panel = data.draw(st.lists(st.sampled_from(range(n_genes)), unique=True, min_size=1))
     path = write(tmp_path / "a.h5ad", sp.csr_matrix(counts), obs={"study": studies})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpcp.sources.h5ad.reader, "BLOCK_VALUES", block_values)
+        patch.setattr(gpcp.sources.h5ad.files.reader, "BLOCK_VALUES", block_values)
         source = H5adCells(path, dataset="study", missing_label="drop", genes=[IDS[i] for i in panel])
     cells = in_file_order(source)
     rows = [i for i in range(n_cells) if studies[i]]
@@ -181,7 +181,7 @@ def test_what_is_measured_whatever_is_left_out(
 
 @pytest.mark.parametrize("block_values", [4, 8, 1000])
 def test_the_cell_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_values: int):
-    monkeypatch.setattr(gpcp.sources.h5ad.reader, "BLOCK_VALUES", block_values)
+    monkeypatch.setattr(gpcp.sources.h5ad.files.reader, "BLOCK_VALUES", block_values)
     counts = COUNTS.copy()
     counts[4, 2] = -2
     path = write(tmp_path / "a.h5ad", counts, obs={"study": ["a", "", "a", "", "a"]})
@@ -202,7 +202,7 @@ def test_log_values_are_used_as_they_are(tmp_path: Path):
     ("matrix", "values", "message"),
     [
         (COUNTS, "log", "nothing but whole numbers up to 8, as counts do: pass values='counts'"),
-        (np.log1p(COUNTS), "counts", "fractions and nothing above 2.19722, as log values do.*pass values='log'"),
+        (np.log1p(COUNTS), "counts", "fractions that are log values.*pass values='log'"),
         (COUNTS * 3.7, "auto", "goes up to 29.6: no log value"),
         (COUNTS * 0, "auto", "holds no value above 0"),
         (-COUNTS, "counts", rf"is -3 for gene {IDS[0]} in cell 'cell0': counts are never negative"),
@@ -220,12 +220,14 @@ def test_fractions_may_be_counts_where_that_is_said(tmp_path: Path):
     np.testing.assert_allclose(in_file_order(source).expression_BG, log1p_cpm(COUNTS), rtol=1e-6)
 
 
-def test_auto_does_not_change_its_mind_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gpcp.sources.h5ad.reader, "BLOCK_VALUES", 4)
+def test_fractions_far_behind_are_counts_like_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpcp.sources.h5ad.files.reader, "SAMPLE_CELLS", 2)
+    monkeypatch.setattr(gpcp.sources.h5ad.files.reader, "SAMPLE_WINDOWS", 2)
     matrix = COUNTS.copy()
-    matrix[-1, 1] = 7.5
-    with pytest.raises(InputError, match="begins with whole numbers and has fractions further on"):
-        H5adCells(write(tmp_path / "a.h5ad", matrix))
+    matrix[2, 1] = 7.5
+    source = H5adCells(write(tmp_path / "a.h5ad", matrix))
+    np.testing.assert_allclose(in_file_order(source).expression_BG, log1p_cpm(matrix), rtol=1e-6)
+    assert "as counts that are not all whole" in source.provenance
 
 
 def test_layers_and_raw(tmp_path: Path):

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-import gpcp.sources.h5ad.reader
+import gpcp.sources.h5ad.files.reader
 from gpcp.core.cells import concatenate_cells
 from gpcp.sources.h5ad.cells import H5adCells
-from gpcp.sources.h5ad.open_file import opened
+from gpcp.sources.h5ad.files.open_file import opened
 
 DTYPES = [
     *("?", "u1", "i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">u4", "<i4", ">i4", "<u8", ">u8", "<i8", ">i8"),
@@ -92,7 +92,7 @@ def test_every_storage_of_every_type(
             del file[part]
         write_matrix(file, part, values, storage, chunked=chunked, index=index)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpcp.sources.h5ad.reader, "BLOCK_VALUES", block_values)
+        patch.setattr(gpcp.sources.h5ad.files.reader, "BLOCK_VALUES", block_values)
         np.testing.assert_array_equal(read(path, layer), values.astype(np.float64))
 
 

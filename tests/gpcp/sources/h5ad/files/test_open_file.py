@@ -22,7 +22,7 @@ from gpcp.core.errors import InputError
 from gpcp.opening.cells import open_cells
 from gpcp.pairing.paired import Paired
 from gpcp.sources.h5ad.cells import H5adCells
-from gpcp.sources.h5ad.open_file import opened
+from gpcp.sources.h5ad.files.open_file import opened
 
 COUNTS = np.random.default_rng(0).poisson(2, (8, 5)).astype(np.float32)
 GENES = [f"ENSG{n:011d}" for n in range(5)]

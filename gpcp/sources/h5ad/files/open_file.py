@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
 from gpcp.core.imports import need
-from gpcp.sources.h5ad.parts import by_parts, in_memory, loaded_whole
-from gpcp.sources.h5ad.reader import H5adFile, readable
-from gpcp.sources.h5ad.tenx import is_tenx, mtx_files, tenx_folder, tenx_hdf5
+from gpcp.sources.h5ad.files.parts import by_parts, in_memory, loaded_whole
+from gpcp.sources.h5ad.files.reader import H5adFile, readable
+from gpcp.sources.h5ad.files.tenx import is_tenx, mtx_files, tenx_folder, tenx_hdf5
 
 if TYPE_CHECKING:
     from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import scipy.sparse as sp
 
 from gpcp.core.errors import InputError
-from gpcp.sources.h5ad.matrices import CompressedRows, check_filters
-from gpcp.sources.h5ad.reader import H5adFile, readable
+from gpcp.sources.h5ad.files.matrices import CompressedRows, check_filters
+from gpcp.sources.h5ad.files.reader import H5adFile, readable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gpcp.core.errors import InputError
-from gpcp.sources.h5ad.matrices import LazyMatrices, check_filters, is_null, sparse_kind, stored_matrix
-from gpcp.sources.h5ad.reader import H5adFile, readable
+from gpcp.sources.h5ad.files.matrices import LazyMatrices, check_filters, is_null, sparse_kind, stored_matrix
+from gpcp.sources.h5ad.files.reader import H5adFile, readable
 
 if TYPE_CHECKING:
     import pandas as pd

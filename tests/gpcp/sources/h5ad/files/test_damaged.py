@@ -152,7 +152,7 @@ def test_compressions_that_are_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, code: int, message: str
 ):
     # By numbers that no package has, so that it is no matter which are installed.
-    monkeypatch.setattr("gpcp.sources.h5ad.matrices.FILTERS", {301: "zstd", 302: "blosc"})
+    monkeypatch.setattr("gpcp.sources.h5ad.files.matrices.FILTERS", {301: "zstd", 302: "blosc"})
     path = written(tmp_path / "a.h5ad", COUNTS)
     packed_with(path, part, code)
     where = "layer 'X'" if part == "X" else "obs"
@@ -177,7 +177,7 @@ def test_a_damaged_chunk_names_its_cells(tmp_path: Path, monkeypatch: pytest.Mon
     with path.open("r+b") as raw:
         raw.seek(start)
         raw.write(bytes(20))
-    monkeypatch.setattr("gpcp.sources.h5ad.reader.BLOCK_VALUES", 4 * N_GENES)
+    monkeypatch.setattr("gpcp.sources.h5ad.files.reader.BLOCK_VALUES", 4 * N_GENES)
     with pytest.raises(InputError, match=r"layer 'X' of 'a.h5ad', cells 8 to 11, cannot be read: .*copy or write it"):
         cells_of(path)
 

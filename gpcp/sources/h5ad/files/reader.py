@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from gpcp.core.errors import InputError, nearest
-from gpcp.sources.h5ad.matrices import CompressionError, float_rows
-from gpcp.sources.h5ad.normalise import Sparse, ValueTally, tally
+from gpcp.sources.h5ad.files.matrices import CompressionError, float_rows
+from gpcp.sources.h5ad.kinds import Sparse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 BLOCK_VALUES = 2**22
 """Values of a block, zeros counted: 32 MB in float64 if the matrix is dense."""
 
-SAMPLE_CELLS = 256
-"""Cells from which the look of a layer is judged."""
+SAMPLE_CELLS, SAMPLE_WINDOWS = 256, 8
+"""Cells from which the look of a layer is judged, in so many windows all over it."""
 
 
 _MOST_TEXT = 300
@@ -56,10 +56,11 @@ class H5adFile:
         """The table of the genes that are the columns of ``layer``."""
         return self.raw_var if layer == "raw" and self.raw_var is not None else self.var
 
-    def blocks(self, layer: str, *, n_cells: int | None = None) -> Iterator[tuple[int, Sparse]]:
+    def blocks(self, layer: str, *, sample: bool = False) -> Iterator[tuple[int, Sparse]]:
         """The first row and the values of each block of ``layer``, in the order of the file.
 
-        Sparse float64 (B, G) that stores exactly the values that are not 0. ``n_cells`` stops after that many cells.
+        Sparse float64 (B, G) that stores exactly the values that are not 0. A ``sample`` is :data:`SAMPLE_CELLS`
+        cells in :data:`SAMPLE_WINDOWS` windows.
 
         Raises
         ------
@@ -77,20 +78,17 @@ class H5adFile:
             raise InputError(f"{where} has shape {found}, obs and var say {shape}")
         if dtype.kind not in "biuf":
             raise InputError(f"{where} holds {dtype}, not numbers")
-        end = shape[0] if n_cells is None else min(shape[0], n_cells)
+        n_cells = shape[0]
         step = max(1, BLOCK_VALUES // max(1, shape[1]))
-        for start in range(0, end, step):
-            stop = min(start + step, end)
+        starts = list(range(0, n_cells, step))
+        if sample and n_cells > SAMPLE_CELLS:
+            step = SAMPLE_CELLS // SAMPLE_WINDOWS
+            starts = [window * (n_cells - step) // (SAMPLE_WINDOWS - 1) for window in range(SAMPLE_WINDOWS)]
+        for start in starts:
+            stop = min(start + step, n_cells)
             with readable(f"{where}, cells {start} to {stop - 1},"):
                 block = float_rows(matrix, start, stop)
             yield start, block
-
-    def look(self, layer: str) -> ValueTally:
-        """Tally of the first cells of ``layer``: enough to say what it looks like."""
-        seen = ValueTally()
-        for _, block in self.blocks(layer, n_cells=SAMPLE_CELLS):
-            seen += tally(block.data)
-        return seen
 
 
 @contextmanager

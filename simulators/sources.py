@@ -23,6 +23,7 @@ from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, rebatched
 from gpcp.core.random import generator
+from gpcp.sources.provenance import digest_of
 from simulators.assay import Assay, log1p_tpm
 from simulators.scm.interventions import DoCells
 from simulators.scm.regimes import REGIMES, Regime, regime_of
@@ -236,6 +237,13 @@ class SimulatedCells:
     def vocab(self) -> GeneVocab:
         """The world's genes."""
         return self.scm.graph.vocab
+
+    @property
+    def provenance(self) -> str:
+        """What decides the cells, and a digest of all of it."""
+        how = "in the world's units" if self.assay is None else "sequenced"
+        what = f"{self.n_cells} simulated cells of {len(self.vocab)} genes, population {self.population}, {how}"
+        return f"{what}: {self.scm.mechanism.name}, {self.scm.noise.name}, {self.scm.scaling} ({digest_of(self)})"
 
     def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
         """Every cell once, in an order that ``seed`` decides; the last batch may be smaller.

@@ -61,7 +61,7 @@ class CachedCells(IndexedSource):
     genes : sequence of str, optional
         The panel that the cache must have, in its order.
     provenance : str, optional
-        What its cells must come from; see :func:`gpcp.sources.cache.build.provenance_of`.
+        What its cells must come from; see :func:`gpcp.sources.provenance.provenance_of`.
     verify : bool
         Compare the checksum of every file, which reads all of them. Without it: of all but the values, genes and
         signatures, of which only the size is looked at, and each gene's number when it is read.
@@ -129,9 +129,14 @@ class CachedCells(IndexedSource):
         return self._held
 
     @property
+    def manifest(self) -> Manifest:
+        """What the cache says of itself."""
+        return self._open.manifest
+
+    @property
     def provenance(self) -> str:
         """What the cells come from, as their source said it."""
-        return self._open.manifest.provenance
+        return self.manifest.origin.provenance
 
     @property
     def index(self) -> CellIndex:

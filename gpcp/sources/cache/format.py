@@ -10,9 +10,9 @@ import json
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, final
+from typing import Any, Protocol, TypeAlias, final
 from zlib import crc32
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_text
 from gpcp.core.genes import GeneVocab
+from gpcp.sources.provenance import Origin
 
 MANIFEST = "manifest.json"
 FORMAT = "gpcp panel cache"
@@ -94,7 +95,7 @@ class Manifest:
     ----------
     gpcp : str
         The version that built it.
-    provenance : str
+    origin : Origin
         What the cells are and how they were made comparable: query and normalisation, as the source says it.
     vocab : GeneVocab
         The panel.
@@ -106,7 +107,7 @@ class Manifest:
     """
 
     gpcp: str
-    provenance: str
+    origin: Origin
     vocab: GeneVocab
     names: Mapping[str, tuple[str, ...]]
     sizes: Sizes
@@ -118,7 +119,7 @@ class Manifest:
             "format": FORMAT,
             "version": VERSION,
             "gpcp": self.gpcp,
-            "provenance": self.provenance,
+            **asdict(self.origin),
             "n_cells": self.sizes.n_cells,
             "n_sets": self.sizes.n_sets,
             "n_values": self.sizes.n_values,
@@ -165,9 +166,9 @@ def _parsed(body: dict[str, Any]) -> Manifest:
         has_total=body["has_total"],
     )
     files = {name: (one["bytes"], one["crc32"]) for name, one in body["files"].items()}
-    return Manifest(
-        gpcp=body["gpcp"], provenance=body["provenance"], vocab=vocab, names=names, sizes=sizes, files=files
-    )
+    # Caches of before these two were noted have neither.
+    origin = Origin(provenance=body["provenance"], place=body.get("place", ""), state=body.get("state", ""))
+    return Manifest(gpcp=body["gpcp"], origin=origin, vocab=vocab, names=names, sizes=sizes, files=files)
 
 
 def _crc_of(body: Mapping[str, Any]) -> str:
@@ -213,13 +214,19 @@ def unfinished_of(folder: Path) -> Path:
 _CHUNK = 1 << 24
 
 
+class _Bytes(Protocol):
+    """What bytes can be written to."""
+
+    def write(self, piece: bytes, /) -> int: ...
+
+
 @final
 class ArrayFile:
     """An ``.npy`` file that is written piece by piece, and sums up its bytes on the way."""
 
     __slots__ = ("_crc", "_dtype", "_file", "_n_bytes")
 
-    def __init__(self, file: BinaryIO, dtype: str, shape: tuple[int, ...]) -> None:
+    def __init__(self, file: _Bytes, dtype: str, shape: tuple[int, ...]) -> None:
         self._file, self._dtype = file, np.dtype(dtype)
         self._crc = self._n_bytes = 0
         self._put(header(dtype, shape))

@@ -22,6 +22,7 @@ from gpcp.core.files import write_with
 from gpcp.core.genes import GeneVocab
 from gpcp.sources.cache.format import COVARIATE, Layout, Manifest, Sizes, array_file
 from gpcp.sources.index import CellIndex, Labels, concatenate_index
+from gpcp.sources.provenance import Origin
 from gpcp.sources.sparse import SparseCells, SparseValues
 
 _NAMES = "names_"
@@ -151,7 +152,7 @@ _ENTRIES = 1 << 24
 """Entries (cells x genes) that are expanded at once to pack them."""
 
 
-def join_parts(parts: Sequence[Part], folder: Path, *, provenance: str) -> None:
+def join_parts(parts: Sequence[Part], folder: Path, *, origin: Origin) -> None:
     """Write the cache of some parts into a folder, which is emptied first.
 
     Raises
@@ -179,7 +180,7 @@ def join_parts(parts: Sequence[Part], folder: Path, *, provenance: str) -> None:
     files |= _write_values(folder, layout, (part.cells() for part in parts))
     Manifest(
         gpcp=__version__,
-        provenance=provenance,
+        origin=origin,
         vocab=index.vocab,
         names={name: tuple(labels.names.tolist()) for name, labels in index.covariates.items()},
         sizes=sizes,

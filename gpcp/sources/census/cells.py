@@ -88,6 +88,8 @@ class CensusCells(IndexedSource):
     n_cells : int
     provenance : str
         What was asked for, and what it is, in one line.
+    state : str
+        See :attr:`gpcp.sources.census.store.ValuesPlace.state`.
 
     Raises
     ------
@@ -106,6 +108,7 @@ class CensusCells(IndexedSource):
         "io_batch_size",
         "provenance",
         "shuffle_chunk",
+        "state",
     )
 
     def __init__(
@@ -147,6 +150,7 @@ class CensusCells(IndexedSource):
             layer = layer_of(experiment, assays, has_total=self.index.total_B is not None)
             self._place = ValuesPlace.of(experiment, layer)
             built = built_on(census)
+        self.state = self._place.state
         where = f"Census {census_version or uri}{f' (built {built})' if built else ''}"
         self.provenance = "; ".join(
             [

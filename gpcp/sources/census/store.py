@@ -8,6 +8,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -77,6 +78,19 @@ class ValuesPlace:
         """That of an open experiment."""
         config = dict(cast("Mapping[str, str | float]", experiment.context.tiledb_config))
         return cls(uri=experiment.uri, layer=layer, timestamp_ms=experiment.tiledb_timestamp_ms, config=config)
+
+    @property
+    def state(self) -> str:
+        """What changes whenever the values of a store on a disk are written; empty for one elsewhere.
+
+        TileDB never rewrites a file: every writing adds or removes fragments, whose names hold a time and a random
+        number. Names and sizes say it all, and a copy of the store has the same ones. Releases on S3 are never written
+        again.
+        """
+        folder = Path(self.uri.removeprefix("file://"), "ms", MEASUREMENT, "X", self.layer)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        about = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
+        return blake2b(repr(about).encode(), digest_size=8).hexdigest() if about else ""
 
 
 @contextmanager

@@ -108,6 +108,8 @@ class H5adCells(IndexedSource):
     index : CellIndex
         What every cell is; with the totals of its counts where no gene lengths were used, since then they turn log
         values back into counts.
+    place : str
+        The file; empty for an object.
     provenance : str
         What was read, decided and left out, in one line.
 
@@ -117,7 +119,7 @@ class H5adCells(IndexedSource):
         One line naming the file, column, gene or cell, and the remedy or the nearest name that exists.
     """
 
-    __slots__ = ("_index", "_log_NG", "provenance")
+    __slots__ = ("_index", "_log_NG", "place", "provenance")
 
     def __init__(
         self,
@@ -194,6 +196,7 @@ class H5adCells(IndexedSource):
         # Without lengths a total turns a log value back into a count; with lengths it would not.
         totals_N = read.total_N if gene_length is None else None
         self._log_NG, self._index = _indexed(read.log_NG, vocab, row_N, labels, sets_SG, totals_N)
+        self.place = str(Path(path).absolute()) if isinstance(path, (str, Path)) else ""
         self.provenance = "; ".join(summary)
 
     def __repr__(self) -> str:

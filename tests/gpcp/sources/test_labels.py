@@ -72,7 +72,7 @@ def test_long_labels_are_held_once(tmp_path: Path):
     n_cells, names = 2_000, [f"{code} {'long ' * 800}" for code in range(5)]
     rng = np.random.default_rng(0)
     obs = pd.DataFrame(
-        {name: pd.Categorical.from_codes(rng.integers(5, size=n_cells), names) for name in covariates},
+        {name: pd.Categorical(np.array(names)[rng.integers(5, size=n_cells)]) for name in covariates},
         index=np.arange(n_cells).astype(str),
     )
     var = pd.DataFrame(index=[f"ENSG{gene:011d}" for gene in range(20)])

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 
 from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
 from gpcp.core.errors import InputError
-from gpcp.sources.cache.build import build_cache, cached, provenance_of
+from gpcp.sources.cache.build import build_cache, cached
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.h5ad.cells import H5adCells
+from gpcp.sources.provenance import provenance_of
 from gpcp.sources.sparse import SparseCells, concatenate_sparse, sparse_of
 from gpcp.sources.subsets import OnlyGenes
 from simulators.assay import build_assay
@@ -266,10 +267,9 @@ def test_cached_builds_once_and_then_opens(tmp_path: Path):
     assert_same_cells(all_cells(opened), all_cells(built))
     with pytest.raises(InputError, match="made from other cells: 'cells of a test', not 'others'"):
         cached(Sequential(CELLS, provenance="others"), tmp_path / "cache")
-    with pytest.raises(InputError, match="has other cells now: delete the folder"):
-        cached(Indexed(made_cells(30, seed=1)), tmp_path / "cache")
-    with pytest.raises(InputError, match="has other cells now: delete the folder"):
-        cached(Indexed(CELLS.rows(slice(0, 20))), tmp_path / "cache")
+    for changed in (made_cells(30, seed=1), CELLS.rows(slice(0, 20)), CELLS):
+        assert_same_cells(all_cells(cached(Indexed(changed), tmp_path / "cache")), changed.dense())
+    assert bytes_of(opened.folder) == bytes_of(build_cache(Indexed(CELLS), tmp_path / "anew").folder)
 
 
 def test_of_several_that_ask_at_once_one_builds(tmp_path: Path):

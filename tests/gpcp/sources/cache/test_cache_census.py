@@ -1,5 +1,6 @@
 """A cache of a real TileDB-SOMA store, read by the real loader."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,17 @@ def test_a_cache_of_a_census_is_the_census(tmp_path: Path, store: Path):
         cached(source, tmp_path / "asked", provenance=fewer.provenance)
     with pytest.raises(InputError, match=r"it was made from other cells: .*, not .*'dataset_1'"):
         cached(CensusCells(uri=store, dataset="dataset_1"), tmp_path / "cache")
+
+
+@pytest.mark.slow
+def test_a_store_that_was_written_again_is_read_again(tmp_path: Path):
+    scm = world("scale_free/10", seed=0).scm
+    for dropout in (0.0, 0.5):
+        assay = build_assay(scm.graph.vocab, rng=np.random.default_rng(0), n_datasets=2, dropout=dropout)
+        export_census(SimulatedCells(scm=scm, n_cells=60, assay=assay), tmp_path / "store")
+        source = CensusCells(uri=tmp_path / "store")
+        assert source.state
+        assert_same_cells(all_cells(cached(source, tmp_path / "cache")), all_cells(source))
+        shutil.copytree(tmp_path / "store", tmp_path / f"copy {dropout}")
+        assert CensusCells(uri=tmp_path / f"copy {dropout}").state == source.state
+        shutil.rmtree(tmp_path / "store")

@@ -11,14 +11,7 @@ from typing import Protocol, final, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.core.cells import (
-    CellBatch,
-    check_array,
-    concatenate_cells,
-    read_only,
-    rebatched_cells,
-    rebatched_rows,
-)
+from gpcp.core.cells import CellBatch, check_array, concatenate_cells, read_only, rebatched_cells, rebatched_rows
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, rebatched

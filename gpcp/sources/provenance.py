@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, is_dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, cast, final
 
 import numpy as np
@@ -42,6 +43,7 @@ class Origin:
     def of(cls, cells: CellSource, provenance: str | None = None) -> "Origin":
         """That of a source: its ``provenance`` if none is given, its ``place`` and its ``state`` where it has them."""
         place, state = (str(getattr(cells, name, "")) for name in ("place", "state"))
+        place = str(Path(place).absolute()) if place else ""
         return cls(provenance=provenance_of(cells) if provenance is None else provenance, place=place, state=state)
 
 
@@ -68,7 +70,7 @@ def provenance_of(cells: CellSource) -> str:
 def digest_of(value: object) -> str:
     """A digest of data: dataclasses by their fields, arrays by their values, functions by their names.
 
-    Two values of the same data have the same digest, in any process; what cannot be told apart by data, such as two
+    Two values of the same data have the same digest, in any process; what data cannot distinguish, such as two
     functions of one name, has the same digest, too.
     """
     summed = blake2b(digest_size=8)

@@ -8,7 +8,6 @@ of itself, by its ``state``, and by the ids, labels, measured genes and totals o
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import cast, final
 
 import numpy as np
@@ -101,6 +100,7 @@ def same_index(held: CellIndex, other: CellIndex) -> bool:
     return a.vocab == b.vocab and totals and all(np.array_equal(x, y) for x, y in arrays)
 
 
+@final
 class _Nowhere:
     """A file that keeps nothing."""
 
@@ -109,16 +109,14 @@ class _Nowhere:
 
 
 @final
-@dataclass(slots=True)
 class _Summed:
     """The checksums of the values that a cache of some cells would have."""
 
-    cache: CachedCells
-    _files: dict[str, ArrayFile] = field(init=False)
-    _n_values: int = field(init=False, default=0)
+    __slots__ = ("_cache", "_files", "_n_values")
 
-    def __post_init__(self) -> None:
-        layout = self.cache.manifest.sizes.layout()
+    def __init__(self, cache: CachedCells) -> None:
+        layout = cache.manifest.sizes.layout()
+        self._cache, self._n_values = cache, 0
         self._files = {name: ArrayFile(_Nowhere(), *layout[name]) for name in ("indptr", "indices", "data")}
         self._files["indptr"].append(np.zeros(1, dtype=np.int64))
 
@@ -133,5 +131,5 @@ class _Summed:
     @property
     def as_written(self) -> bool:
         """Whether these are the bytes of the cache."""
-        files = self.cache.manifest.files
+        files = self._cache.manifest.files
         return all(file.written == files[f"{name}.npy"] for name, file in self._files.items())

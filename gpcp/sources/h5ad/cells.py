@@ -196,8 +196,7 @@ class H5adCells(IndexedSource):
         # Without lengths a total turns a log value back into a count; with lengths it would not.
         totals_N = read.total_N if gene_length is None else None
         self._log_NG, self._index = _indexed(read.log_NG, vocab, row_N, labels, sets_SG, totals_N)
-        self.place = str(Path(path).absolute()) if isinstance(path, (str, Path)) else ""
-        self.provenance = "; ".join(summary)
+        self.place, self.provenance = str(path) if isinstance(path, (str, Path)) else "", "; ".join(summary)
 
     def __repr__(self) -> str:
         return f"H5adCells({self.n_cells} cells, {len(self.vocab)} genes: {self.provenance})"

@@ -20,7 +20,7 @@ from gpcp.panels.panel_file import read_genes
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
-from gpcp.sources.h5ad.files.open_file import KINDS, SUFFIXES, is_cells_folder
+from gpcp.sources.h5ad.files.open_file import KINDS, SUFFIXES, files_of, is_cells_folder
 from gpcp.sources.subsets import OnlyGenes
 
 if TYPE_CHECKING:
@@ -163,8 +163,9 @@ def stamp_of(text: str) -> str:
     place = Path(scheme_and_place(text)[1])
     if not place.exists():
         return ""
-    files = sorted(place.iterdir()) if place.is_dir() else [place]
-    about = [(path.name, found.st_size, found.st_mtime_ns) for path in files for found in [path.stat()]]
+    base = place if place.is_dir() else place.parent
+    stats = [(str(path.relative_to(base)), path.stat()) for path in files_of(place)]
+    about = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 
 

@@ -151,6 +151,20 @@ def test_a_stamp_changes_with_the_files(file: Path, store: Path, tmp_path: Path)
     assert stamp_of("census:stable") == ""
 
 
+def test_a_stamp_sees_every_file_of_a_folder(tmp_path: Path):
+    deep = tmp_path / "a.zarr" / "X" / "c" / "0"
+    deep.parent.mkdir(parents=True)
+    matrix, genes = tmp_path / "GSM1_matrix.mtx.gz", tmp_path / "GSM1_features.tsv.gz"
+    for path, text in ((deep, tmp_path / "a.zarr"), (genes, matrix)):
+        matrix.touch()
+        path.write_bytes(b"1")
+        first = stamp_of(f"h5ad:{text}")
+        (tmp_path / "another").write_bytes(b"of nobody")
+        assert stamp_of(f"h5ad:{text}") == first
+        path.write_bytes(b"12")
+        assert stamp_of(f"h5ad:{text}") != first
+
+
 @dataclass(frozen=True, slots=True)
 class NoCells:
     """A source of a scheme of somebody else's."""

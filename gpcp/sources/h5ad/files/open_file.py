@@ -18,7 +18,7 @@ from gpcp.core.files import existing_file
 from gpcp.core.imports import need
 from gpcp.sources.h5ad.files.parts import by_parts, in_memory, loaded_whole
 from gpcp.sources.h5ad.files.reader import H5adFile, readable
-from gpcp.sources.h5ad.files.tenx import is_tenx, mtx_files, tenx_folder, tenx_hdf5
+from gpcp.sources.h5ad.files.tenx import is_tenx, mtx_files, tables_beside, tenx_folder, tenx_hdf5
 
 if TYPE_CHECKING:
     from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
@@ -54,6 +54,13 @@ def is_anndata(value: object) -> bool:
 def is_cells_folder(path: Path) -> bool:
     """Whether a folder is one that is read: a zarr store, or the output of Cell Ranger."""
     return path.is_dir() and (_is_zarr(path) or bool(mtx_files(path)))
+
+
+def files_of(place: Path) -> list[Path]:
+    """All files that a file or folder of cells is read from, in a fixed order."""
+    if place.is_dir():
+        return sorted(path for path in place.rglob("*") if path.is_file())
+    return [place, *tables_beside(place)] if mtx_files(place) else [place]
 
 
 def _is_zarr(path: Path) -> bool:

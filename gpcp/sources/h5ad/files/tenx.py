@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _OF_VERSION_3 = {"gene_symbols": "name", "feature_types": "feature_type", "genome": "genome"}
 _OF_VERSION_2 = {"gene_symbols": "gene_names"}
 _MATRIX = "matrix.mtx"
+_TABLES = {"cells": ("barcodes.tsv",), "genes": ("features.tsv", "genes.tsv")}
+"""What lies beside a matrix, by any of these names."""
 
 
 def is_tenx(store: Any) -> bool:
@@ -100,9 +102,7 @@ def tenx_folder(place: Path) -> H5adFile:
         names = ", ".join(path.name for path in found)
         raise InputError(f"{str(place)!r} has several matrices ({names}): name the one to read")
     matrix = found[0]
-    prefix = matrix.name[: matrix.name.rindex(_MATRIX)]
-    cells = _table(_beside(matrix, prefix, "barcodes.tsv"))
-    genes = _table(_beside(matrix, prefix, "features.tsv", "genes.tsv"))
+    cells, genes = (_table(_beside(matrix, names)) for names in _TABLES.values())
     with readable(f"{str(matrix)!r}"):
         from scipy.io import mmread
 
@@ -113,13 +113,25 @@ def tenx_folder(place: Path) -> H5adFile:
         return _as_anndata(matrix.name, cells["id"].tolist(), genes["id"].tolist(), var_of, values)
 
 
-def _beside(matrix: Path, prefix: str, *names: str) -> Path:
-    """The table of one of these names, packed or not."""
-    wanted = [f"{prefix}{name}{end}" for name in names for end in ("", ".gz")]
-    for name in wanted:
-        if (matrix.parent / name).is_file():
-            return matrix.parent / name
-    raise InputError(f"{str(matrix)!r} has no {' or '.join(wanted)} beside it: it is not a whole folder of Cell Ranger")
+def tables_beside(matrix: Path) -> list[Path]:
+    """The tables of a matrix that are there."""
+    return [path for names in _TABLES.values() for path in _wanted(matrix, names) if path.is_file()]
+
+
+def _wanted(matrix: Path, names: Sequence[str]) -> list[Path]:
+    """Where a table of one of these names may lie, packed or not."""
+    prefix = matrix.name[: matrix.name.rindex(_MATRIX)]
+    return [matrix.parent / f"{prefix}{name}{end}" for name in names for end in ("", ".gz")]
+
+
+def _beside(matrix: Path, names: Sequence[str]) -> Path:
+    """The table of one of these names."""
+    wanted = _wanted(matrix, names)
+    found = next((path for path in wanted if path.is_file()), None)
+    if found is None:
+        missing = " or ".join(path.name for path in wanted)
+        raise InputError(f"{str(matrix)!r} has no {missing} beside it: it is not a whole folder of Cell Ranger")
+    return found
 
 
 def _table(path: Path) -> "pd.DataFrame":

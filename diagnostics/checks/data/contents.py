@@ -14,7 +14,7 @@ from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import errors_of
-from gpcp.sources.h5ad.normalise import LARGEST_LOG
+from gpcp.sources.h5ad.kinds import LARGEST_LOG
 
 ENOUGH_SCORED = 20
 """Pairs that score a gene before it is called constant."""

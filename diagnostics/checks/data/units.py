@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.pairs import PairBatch
-from gpcp.sources.h5ad.normalise import KIND_IN_WORDS, Kind, tally
+from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, Kind, tally
 
 LARGEST_LOG_LOG = math.log1p(math.log1p(1e6))
 """No value of a log of a log of counts per million is larger."""
@@ -42,7 +42,7 @@ class Units:
     Parameters
     ----------
     kind : str
-        As in :class:`gpcp.sources.h5ad.normalise.ValueTally`.
+        As in :class:`gpcp.sources.h5ad.kinds.ValueTally`.
     lowest, highest : float
     mean_size : float
         Mean absolute value of those that are not 0.

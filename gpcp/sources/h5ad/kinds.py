@@ -75,6 +75,17 @@ class ValueTally:
         )
 
     @property
+    def kind(self) -> Kind:
+        """What the values look like by their range alone: fractions up to :data:`LARGEST_LOG` are logarithms."""
+        if not self.n_values:
+            return "nothing"
+        if self.lowest < 0:
+            return "scaled"
+        if not self.fractions:
+            return "counts"
+        return "log" if self.highest <= LARGEST_LOG else "linear"
+
+    @property
     def whole_share(self) -> float:
         """Share of whole numbers among the values."""
         return self.n_whole / max(1, self.n_values)
@@ -107,15 +118,9 @@ def kind_of(sample_BG: Sparse) -> Kind:
         Cells from all over a matrix; NaN where unmeasured.
     """
     seen = tally(sample_BG.data)
-    if not seen.n_values:
-        return "nothing"
-    if seen.lowest < 0:
-        return "scaled"
-    if not seen.fractions:
-        return "counts"
-    if seen.highest > LARGEST_LOG:
-        return "fractional" if seen.whole_share >= LEAST_WHOLE else "linear"
-    return _kind_of_fractions(_without_nan(sample_BG), seen)
+    if seen.kind == "linear" and seen.whole_share >= LEAST_WHOLE:
+        return "fractional"
+    return _kind_of_fractions(_without_nan(sample_BG), seen) if seen.kind == "log" else seen.kind
 
 
 def _kind_of_fractions(sample_BG: Sparse, seen: ValueTally) -> Kind:

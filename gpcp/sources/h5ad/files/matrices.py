@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from gpcp.sources.h5ad.normalise import Sparse
+from gpcp.sources.h5ad.kinds import Sparse
 
 FILTERS: Mapping[int, str] = {
     307: "bzip2",

@@ -181,9 +181,12 @@ def float_rows(matrix: Any, start: int, stop: int) -> Sparse:
     ValueError
         An index lies outside the matrix.
     """
-    rows = matrix[start:stop]
+    rows: Any = matrix[start:stop]
     # Of dask, such as anndata's lazy reading gives.
     rows = rows.compute() if hasattr(rows, "compute") else rows
+    if hasattr(rows, "filled"):
+        # Of numpy's masked arrays: what is masked is not known.
+        rows = rows.astype(np.float64).filled(np.nan)
     block: Sparse = sp.csr_array(rows if hasattr(rows, "tocsr") else native(np.asarray(rows))).astype(np.float64)
     # Compiled code of scipy goes by the indices without a look: those of a matrix in memory may be anything.
     if len(block.indices) and not (int(block.indices.min()) >= 0 and int(block.indices.max()) < block.shape[1]):

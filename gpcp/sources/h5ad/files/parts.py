@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from gpcp.core.errors import InputError
-from gpcp.sources.h5ad.files.matrices import LazyMatrices, check_filters, is_null, sparse_kind, stored_matrix
+from gpcp.sources.h5ad.files.matrices import LazyMatrices, check_filters, is_null, native, sparse_kind, stored_matrix
 from gpcp.sources.h5ad.files.reader import H5adFile, readable
 
 if TYPE_CHECKING:
@@ -72,7 +74,17 @@ def _table(name: str, store: Any, part: str) -> "pd.DataFrame":
         table = cast("Any", io.read_elem)(store[part])  # pyright: ignore[reportUnknownMemberType]
         if not hasattr(table, "columns"):
             raise ValueError("it is not a table")
-    return table
+        return _native_columns(table)
+
+
+def _native_columns(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The same table, without the numbers that pandas holds but cannot sort: of two bytes, or of other machines."""
+    changed = {
+        name: native(column.to_numpy())
+        for name, column in table.items()
+        if isinstance(column.dtype, np.dtype) and column.dtype != native(np.zeros(0, column.dtype)).dtype
+    }
+    return table.assign(**{str(name): values for name, values in changed.items()}) if changed else table
 
 
 def loaded_whole(file: Path) -> H5adFile:
@@ -104,9 +116,9 @@ def in_memory(adata: "AnnData", name: str) -> H5adFile:
             open_of.setdefault(str(layer), partial(_layer, held, layer))
         return H5adFile(
             name=name,
-            obs=held.obs,
-            var=held.var,
-            raw_var=None if held.raw is None else held.raw.var,
+            obs=_native_columns(held.obs),
+            var=_native_columns(held.var),
+            raw_var=None if held.raw is None else _native_columns(held.raw.var),
             matrices=LazyMatrices(open_of),
         )
 

@@ -127,3 +127,30 @@ def test_rows_that_are_written_twice_in_a_sparse_row_are_summed_as_anndata_does(
     twice = sp.csr_matrix((np.array([1.0, 2.0, 4.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 2))
     anndata.AnnData(X=twice, **tables(2, 2)).write_h5ad(path)
     np.testing.assert_array_equal(read(path, "X"), anndata.read_h5ad(path).to_df().to_numpy())
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f2", ">i8", "<u2"])
+def test_columns_of_every_type(tmp_path: Path, dtype: str):
+    path = tmp_path / "a.h5ad"
+    stored = anndata.AnnData(X=np.ones((4, 3), dtype=np.float32), **tables(4, 3))
+    stored.obs["batch"], stored.var["long"] = [1, 2, 1, 2], [100, 200, 300]
+    stored.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        for part in ("obs/batch", "var/long"):
+            column: Any = file[part]
+            values, kept = column[()].astype(dtype), dict(column.attrs)
+            del file[part]
+            file[part] = values
+            file[part].attrs.update(kept)
+    expected = np.log1p(1e6 * np.array([6, 3, 2]) / 11)
+    for given_as in (path, anndata.read_h5ad(path)):
+        cells = H5adCells(given_as, values="counts", donor="batch", gene_length="long")
+        batch = next(cells.cells(batch_size=4, seed=0))
+        np.testing.assert_allclose(batch.expression_BG, np.tile(expected, (4, 1)), rtol=1e-6)
+        assert {float(text) for text in batch.covariates["donor"]} == {1, 2}
+
+
+def test_what_is_masked_is_not_measured():
+    values = np.ma.masked_array(np.ones((2, 3)), mask=[[True, False, False], [False, False, False]])
+    batch = next(H5adCells(anndata.AnnData(X=values, **tables(2, 3)), values="counts").cells(batch_size=2, seed=0))
+    assert batch.measured_BG.tolist() == [[row != 0 or column != 0 for column in range(3)] for row in batch.cell_id_B]

@@ -12,7 +12,8 @@ from diagnostics.cli.values import POSITIVE
 from diagnostics.runs.experiment import WORLD
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
-from gpcp.opening.cells import scheme_and_place, stamp_of
+from gpcp.opening.cells import scheme_and_place
+from gpcp.opening.stamps import stamp_of
 from gpcp.sources.h5ad.files.open_file import existing_cells
 
 USUAL = f"{WORLD}:scale_free/20"
@@ -119,7 +120,7 @@ def cells_fields(
     return {
         "source": f"{scheme}:{place}",
         "options": tuple(sorted(source.given().items())),
-        "stamp": stamp_of(f"{scheme}:{place}") + panel,
+        "stamp": stamp_of(f"{scheme}:{place}", **source.given()) + panel,
         "genes": source.genes,
         "n_genes": n_genes,
     }

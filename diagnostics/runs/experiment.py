@@ -37,7 +37,7 @@ class Experiment:
     options : tuple of (str, object)
         Options of the source that were given, by name.
     stamp : str
-        Changes when the files of the source do, see :func:`gpcp.opening.cells.stamp_of`.
+        Changes when the files of the source do, see :func:`gpcp.opening.stamps.stamp_of`.
     genes : str, optional
         File of the genes that are kept.
     n_genes : int, optional

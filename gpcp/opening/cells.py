@@ -4,7 +4,6 @@
 ``SCHEMES.register(name)(Scheme(...))``, and options of its own with ``OPTIONS.register(name)(Option(...))``.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from gpcp.panels.panel_file import read_genes
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.census.cells import CensusCells
 from gpcp.sources.h5ad.cells import H5adCells
-from gpcp.sources.h5ad.files.open_file import KINDS, SUFFIXES, files_of, is_cells_folder
+from gpcp.sources.h5ad.files.open_file import KINDS, SUFFIXES, is_cells_folder
 from gpcp.sources.subsets import OnlyGenes
 
 if TYPE_CHECKING:
@@ -150,23 +149,6 @@ _PARAMETER = re.compile(r"\b(gene_id|gene_symbol|gene_table|gene_length|layer|va
 def _option_of(found: "re.Match[str]") -> str:
     name = {"gene_id": "gene-id-key", "total": "total-key"}.get(found[1], found[1].replace("_", "-"))
     return f"--{name} {found[2].strip(chr(39))}" if found[2] else f"--{name}"
-
-
-def stamp_of(text: str) -> str:
-    """What changes when the files of a local source do; nothing for a source elsewhere.
-
-    Raises
-    ------
-    InputError
-        As :func:`open_cells`.
-    """
-    place = Path(scheme_and_place(text)[1])
-    if not place.exists():
-        return ""
-    base = place if place.is_dir() else place.parent
-    stats = [(str(path.relative_to(base)), path.stat()) for path in files_of(place)]
-    about = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 
 
 def scheme_and_place(text: str) -> tuple[str, str]:

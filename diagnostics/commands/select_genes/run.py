@@ -13,7 +13,8 @@ from diagnostics.commands.select_genes.command import Request
 from diagnostics.commands.select_genes.report import draw, screen
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
-from gpcp.opening.cells import open_annotation, open_cells, options_taken, scheme_and_place, stamp_of
+from gpcp.opening.cells import open_annotation, open_cells, options_taken, scheme_and_place
+from gpcp.opening.stamps import stamp_of
 from gpcp.panels.annotation import PROTEIN_CODING, GeneAnnotation, notes_of_table
 from gpcp.panels.first_pass import gene_statistics
 from gpcp.panels.panel import GenePanel, choose_genes
@@ -103,7 +104,7 @@ def _asked(request: Request) -> dict[str, str]:
     """What decides the counts of a pass."""
     options = _options(request)
     text = named(request.source)
-    asked = {"source": text, "files": stamp_of(text)}
+    asked = {"source": text, "files": stamp_of(text, **options)}
     asked |= {f"--{option.replace('_', '-')}": str(options[option]) for option in sorted(options)}
     if request.source.genes is not None:
         asked["--genes"] = ",".join(read_genes(request.source.genes))

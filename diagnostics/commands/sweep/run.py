@@ -27,8 +27,8 @@ from diagnostics.commands.sweep.table import sweep_table
 from diagnostics.runs.workers import engine
 from gpcp.core.errors import InputError
 from gpcp.model.config import preset
-from gpcp.opening.cells import stamp_of
 from gpcp.opening.pairs import SplitPairs, split_pairs
+from gpcp.opening.stamps import shared_stamp_of, stamp_of
 from gpcp.panels.panel_file import read_genes
 from gpcp.search.result import RATE, result_of
 from gpcp.search.space import Hyperparameter, Space, Value, configs_of, hyperparameter_of, settings_of, usual_space
@@ -169,7 +169,7 @@ def _about(request: Request) -> dict[str, Any]:
     about = {
         "source": text,
         # Copies of one source on several machines have other dates.
-        "files": "" if "://" in str(request.storage) else stamp_of(text),
+        "files": (shared_stamp_of if "://" in str(request.storage) else stamp_of)(text, **options),
         "options": {name: options[name] for name in sorted(options)},
         "pairs": {
             **{name: getattr(request.pairs, name) for name in ("regime", "n_perturbed", "match_on", "differ_on")},

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from gpcp.core.cells import COVARIATES, CellBatch, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, open_annotation, open_cells, stamp_of
+from gpcp.opening.cells import OPTIONS, SCHEMES, Option, Scheme, open_annotation, open_cells
 from gpcp.opening.pairs import PairOptions, open_pairs
 from gpcp.panels.annotation import GeneAnnotation, annotation_of_census
 from gpcp.sources.cache.build import build_cache
@@ -137,32 +137,6 @@ def test_an_option_that_is_none(file: Path):
         open_cells(str(file), tissue=["blood"])
     with pytest.raises(InputError, match="--nan is for h5ad sources"):
         open_annotation("cache:anywhere", nan="error")
-
-
-def test_a_stamp_changes_with_the_files(file: Path, store: Path, tmp_path: Path):
-    copy = tmp_path / "copy.h5ad"
-    copy.write_bytes(file.read_bytes())
-    first = stamp_of(str(copy))
-    assert first
-    assert first == stamp_of(f"h5ad:{copy}")
-    copy.write_bytes(file.read_bytes() + b"x")
-    assert stamp_of(str(copy)) != first
-    assert stamp_of(f"census:{store}")
-    assert stamp_of("census:stable") == ""
-
-
-def test_a_stamp_sees_every_file_of_a_folder(tmp_path: Path):
-    deep = tmp_path / "a.zarr" / "X" / "c" / "0"
-    deep.parent.mkdir(parents=True)
-    matrix, genes = tmp_path / "GSM1_matrix.mtx.gz", tmp_path / "GSM1_features.tsv.gz"
-    for path, text in ((deep, tmp_path / "a.zarr"), (genes, matrix)):
-        matrix.touch()
-        path.write_bytes(b"1")
-        first = stamp_of(f"h5ad:{text}")
-        (tmp_path / "another").write_bytes(b"of nobody")
-        assert stamp_of(f"h5ad:{text}") == first
-        path.write_bytes(b"12")
-        assert stamp_of(f"h5ad:{text}") != first
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import pytest
 from diagnostics.commands.recover_graph.cells import TARGET, graph_of
 from diagnostics.inputs.data import cells_data_of
 from diagnostics.runs.experiment import Experiment
-from gpcp.opening.cells import open_cells, stamp_of
+from gpcp.opening.cells import open_cells
+from gpcp.opening.stamps import stamp_of
 from gpcp.sources.cache.build import build_cache
 from tests.diagnostics.commands.verbs import calling
 
@@ -102,6 +103,9 @@ def test_a_changed_file_is_another_run(tmp_path: Path) -> None:
     before = run_on(path)
     assert run_on(path).key == before.key
     os.utime(path, ns=(1, 1))
+    assert run_on(path).key == before.key
+    with path.open("ab") as file:
+        file.write(b"more")
     assert run_on(path).key != before.key
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -172,6 +173,10 @@ def test_another_choice_needs_no_second_pass(
         assert main([*arguments, *rules, "--out", "four.json"]) == 2
         assert f"'counts.npz' holds the counts of another pass ({message})" in capsys.readouterr().err
     file.touch()
+    assert main([*source, *rules, "--out", "three.json"]) == 0
+    changed = anndata.read_h5ad(file)
+    changed.obs["lab"] = changed.obs["lab"].to_numpy()[::-1]
+    changed.write_h5ad(file)
     assert main([*source, *rules, "--out", "four.json"]) == 2
     assert "the files of the source have changed since" in capsys.readouterr().err
     assert not (tmp_path / "four.json").exists()

@@ -164,7 +164,7 @@ def run_checks(
     except KeyboardInterrupt:
         interrupted = True
     taken_as = dict(probe.subject.taken_as)
-    if taken_as and (absent := not_applying(ordered)):
+    if taken_as.keys() - {"cells"} and (absent := not_applying(ordered)):
         taken_as["does not apply"] = absent
     return Report(
         results=in_measured_order(ordered, tried), world=probe.subject.name, seed=(probe.seed,),

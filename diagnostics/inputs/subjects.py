@@ -45,6 +45,20 @@ def subject_named(
     InputError
         A name is unknown, a file cannot be read, or parts do not fit together.
     """
+    subject = _subject(opened, model, n_genes, checkpoint, learning_rate, seed)
+    if opened is None or not opened.provenance:
+        return subject
+    return replace(subject, taken_as={"cells": opened.provenance, **subject.taken_as})
+
+
+def _subject(
+    opened: OpenedPairs | None,
+    model: str | None,
+    n_genes: int | None,
+    checkpoint: Path | None,
+    learning_rate: float | None,
+    seed: int,
+) -> Subject:
     state = None if checkpoint is None else read_checkpoint(checkpoint)
     if model is None and checkpoint is None:
         if opened is None:

@@ -70,6 +70,8 @@ class OpenedPairs:
         From some of those cells to their pairs.
     exact : callable or None
         The exact answer for some pairs, where it is known.
+    provenance : str
+        What was read and decided: matrix, kind of values, totals, ids; empty of a source that does not say.
     """
 
     pairs: PairSource
@@ -77,6 +79,7 @@ class OpenedPairs:
     cells: CellSource | None = None
     match: Callable[[CellSource], PairSource] | None = None
     exact: Callable[[PairBatch], Any] | None = None
+    provenance: str = ""
 
 
 @final
@@ -135,11 +138,13 @@ def open_pairs(
             "--regime is for a simulated world in its own units: leave it out; cells are matched two by two"
         )
     whole = open_cells(text, genes=genes, **options)
+    provenance = str(getattr(whole, "provenance", ""))
     if pair_options.max_cells is None:
         match_on = _match_on(whole, pair_options)
         stored = _matching(match_on, pair_options)(whole)
         how = "planned" if stored.planned else "streamed"
-        return OpenedPairs(pairs=stored, name=f"{text} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})")
+        name = f"{text} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})"
+        return OpenedPairs(pairs=stored, name=name, provenance=provenance)
     # Read once and kept: a training goes through them many times.
     cells = sample_cells(whole, whole.vocab.feature_id, max_cells=pair_options.max_cells, seed=seed)
     match_on = _match_on(cells, pair_options)
@@ -147,7 +152,7 @@ def open_pairs(
     pairs, name = match(cells), f"{text} ({len(cells):,} cells, {_shared(match_on)})"
     if next(pairs.pairs(batch_size=1, seed=seed), None) is None:
         raise InputError(f"{name} gives no pair: no two of the cells may be paired; match on less, or give more cells")
-    return OpenedPairs(pairs=pairs, name=name, cells=cells, match=match)
+    return OpenedPairs(pairs=pairs, name=name, cells=cells, match=match, provenance=provenance)
 
 
 def _matching(match_on: tuple[str, ...], pair_options: PairOptions) -> Callable[[CellSource], Paired]:

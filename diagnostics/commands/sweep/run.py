@@ -27,7 +27,7 @@ from diagnostics.commands.sweep.table import sweep_table
 from diagnostics.runs.workers import engine
 from gpcp.core.errors import InputError
 from gpcp.model.config import preset
-from gpcp.opening.pairs import SplitPairs, split_pairs
+from gpcp.opening.pairs import OpenedPairs, SplitPairs, split_pairs
 from gpcp.opening.stamps import shared_stamp_of, stamp_of
 from gpcp.panels.panel_file import read_genes
 from gpcp.search.result import RATE, result_of
@@ -148,7 +148,7 @@ def job_of(request: Request, storage: str, *, say: bool, fresh: bool = False) ->
             space = _about_the_usable(space, advice)
     first = [] if advice is None else _first(advice)
     task = planned(store, split.training, split.held_out, space, config, first=first, levels=levels, about=about)
-    return Job(store=store, task=task, title=_title(opened.name, task, config, advice, split))
+    return Job(store=store, task=task, title=_title(opened, task, config, advice, split))
 
 
 def _config(request: Request, split: SplitPairs) -> SweepConfig:
@@ -194,9 +194,10 @@ def accelerator() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _title(name: str, task: Task, config: SweepConfig, advice: RateAdvice | None, split: SplitPairs) -> str:
+def _title(opened: OpenedPairs, task: Task, config: SweepConfig, advice: RateAdvice | None, split: SplitPairs) -> str:
     lines = [
-        f"sweep over {', '.join(task.space.names)}: {name}, {len(split.training.vocab)} genes",
+        f"sweep over {', '.join(task.space.names)}: {opened.name}, {len(split.training.vocab)} genes",
+        *filter(None, [opened.provenance]),
         f"{config.n_trials} trials x {config.n_seeds} seeds x {config.n_epochs} epochs of {config.epoch_pairs:,} "
         f"pairs; judged by {len(split.held_out):,} held-out pairs ({split.summary})",
     ]

@@ -1,5 +1,6 @@
 """What a command line names becomes a subject: its training as ``fit``'s, checkpoints, cells matched two by two."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +10,23 @@ import torch
 
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.commands.diagnose.page import page
 from diagnostics.commands.diagnose.run import subject_asked
+from diagnostics.inputs.diagnose import diagnose
+from diagnostics.inputs.subjects import subject_named
+from diagnostics.results.card import Card
 from gpcp.core.errors import InputError
 from gpcp.loading.sharding import epoch_seed
 from gpcp.model.config import preset
 from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.opening.pairs import PairOptions, open_pairs
 from gpcp.training.config import FitConfig
 from gpcp.training.fit import fit
 from gpcp.training.loss import Objective
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 from tests.diagnostics.commands.verbs import request_of
+from tests.gpcp.sources.h5ad.anndata_files import file_of
 
 PAIRS = SimulatedPairs(scm=world("chain/5").scm, regime="interventional", n_pairs=4_000)
 
@@ -118,3 +125,16 @@ def test_sequenced_cells_are_matched_two_by_two() -> None:
     # Every cell of a type finds another, but for one of each type at most.
     assert 149 <= n_pairs <= 150
     assert "same cell_type" in subject.name
+
+
+def test_what_the_cells_of_a_file_were_taken_for_stands_in_every_report(tmp_path: Path):
+    counts = np.random.default_rng(0).poisson(3, (60, 5)).astype(np.float32)
+    opened = open_pairs(str(file_of(tmp_path, counts)), PairOptions(max_cells=60))
+    report = diagnose(subject_named(opened, model=None), only=["data.two_cells"])
+    card = Card.of(report, {})
+    parts = page(report, card, [], {}, command=[], seconds=0.0)
+    for shown in (report.text(), card.text(), json.dumps(report.to_json()), parts):
+        words = " ".join(shown.replace("&#39;", "'").split())
+        assert "layer 'X' of 'cells.h5ad' as counts" in words
+        assert "totals over all 5 genes of the layer" in words
+    assert set(report.taken_as) == {"cells"}

@@ -5,10 +5,12 @@ them. Rows of antibodies and guides are there too.
 """
 
 import gzip
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
+import numpy as np
 import scipy.sparse as sp
 
 from gpcp.core.errors import InputError
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _OF_VERSION_3 = {"gene_symbols": "name", "feature_types": "feature_type", "genome": "genome"}
 _OF_VERSION_2 = {"gene_symbols": "gene_names"}
 _MATRIX = "matrix.mtx"
+_NUMBERS = (["integer", "general"], ["real", "general"])
+"""How the first line of a matrix ends."""
 _TABLES = {"cells": ("barcodes.tsv",), "genes": ("features.tsv", "genes.tsv")}
 """What lies beside a matrix, by any of these names."""
 
@@ -104,13 +108,40 @@ def tenx_folder(place: Path) -> H5adFile:
     matrix = found[0]
     cells, genes = (_table(_beside(matrix, names)) for names in _TABLES.values())
     with readable(f"{str(matrix)!r}"):
-        from scipy.io import mmread
-
-        turned: Any = mmread(matrix)
-        values: Any = sp.csr_array(turned.T) if hasattr(turned, "tocsr") else turned.T
+        values = _cells_by_genes(matrix)
         columns = [column for column in ("gene_symbols", "feature_types") if column in genes]
         var_of = {column: genes[column].tolist() for column in columns}
         return _as_anndata(matrix.name, cells["id"].tolist(), genes["id"].tolist(), var_of, values)
+
+
+def _cells_by_genes(path: Path) -> Any:
+    """The matrix of a text, turned over so that its rows are cells."""
+    import pandas as pd
+
+    # scipy's reader is quicker, and goes down with the process where the text is damaged.
+    with _text(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kind = file.readline().lower().split()
+        if kind[:3] != ["%%matrixmarket", "matrix", "coordinate"] or kind[3:] not in _NUMBERS:
+            raise ValueError("its first line does not say '%%MatrixMarket matrix coordinate', integer or real, general")
+        line = next((line for line in file if not line.startswith("%")), "")
+        n_genes, n_cells, n_values = (int(size) for size in line.split())
+        parts = {"gene": np.int64, "cell": np.int64, "value": np.float64}
+        table: Any = pd.read_csv(
+            file, sep=r"\s+", header=None, names=list(parts), index_col=False, dtype=parts, na_filter=False
+        )
+    if len(table) != n_values:
+        raise ValueError(f"it has {len(table)} values and announces {n_values}")
+    gene_E, cell_E, value_E = (table[part].to_numpy() for part in parts)
+    for name, index_E, size in (("row", gene_E, n_genes), ("column", cell_E, n_cells)):
+        if n_values and not (int(index_E.min()) >= 1 and int(index_E.max()) <= size):
+            raise ValueError(f"its {name}s go from {index_E.min()} to {index_E.max()}, and must lie within 1 .. {size}")
+    return sp.csr_array((value_E, (cell_E - 1, gene_E - 1)), shape=(n_cells, n_genes))
+
+
+def _text(path: Path) -> TextIO:
+    """A text, packed or not."""
+    return cast("TextIO", (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8"))
 
 
 def tables_beside(matrix: Path) -> list[Path]:
@@ -139,8 +170,7 @@ def _table(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     with readable(f"{str(path)!r}"):
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as file:
+        with _text(path) as file:
             rows = [line.rstrip("\r\n").split("\t") for line in file]
         width = max((len(row) for row in rows), default=0)
         if any(len(row) != width for row in rows):

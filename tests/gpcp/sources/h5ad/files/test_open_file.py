@@ -251,6 +251,56 @@ def test_a_folder_that_says_different_sizes(tmp_path: Path):
         H5adCells(folder)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "its first line does not say"),
+        ("%%MatrixMarket matrix array real general\n5 8\n", "its first line does not say"),
+        ("%%MatrixMarket matrix coordinate integer symmetric\n5 8 0\n", "its first line does not say"),
+        ("%%MatrixMarket matrix coordinate integer general\n%\n5 8 2\n1 1 3\n", "it has 1 values and announces 2"),
+        (
+            "%%MatrixMarket matrix coordinate integer general\n5 8 1\n6 1 3\n",
+            "its rows go from 6 to 6, .* within 1 .. 5",
+        ),
+        ("%%MatrixMarket matrix coordinate integer general\n5 8 1\n1 0 3\n", "its columns go from 0 to 0, .* 1 .. 8"),
+        ("%%MatrixMarket matrix coordinate integer general\n5 8 1\n1 1\n", "damaged"),
+        ("%%MatrixMarket matrix coordinate integer general\n5 8 1\n1 1 3 4\n", "damaged"),
+        ("%%MatrixMarket matrix coordinate integer general\n5 8 1\n1 1.5 3\n", "damaged"),
+        ("%%MatrixMarket matrix coordinate integer general\n5 8 1\n1 1 x\n", "damaged"),
+        ("%%MatrixMarket matrix coordinate integer general\n5 8\n", "damaged"),
+    ],
+)
+def test_damaged_texts(tmp_path: Path, text: str, message: str):
+    folder = tenx_folder(tmp_path / "m", packed=False, old=False)
+    (folder / "matrix.mtx").write_text(text)
+    with pytest.raises(InputError, match=rf"matrix.mtx' cannot be read: .*{message}"):
+        H5adCells(folder)
+
+
+@pytest.mark.parametrize("kind", ["10x 3", "10x 2", "10x folder", "10x folder unpacked", "h5mu", "sparse zarr"])
+def test_random_bytes_in_other_kinds(tmp_path: Path, kind: str):
+    whole = KINDS[kind](tmp_path)
+    parts = sorted(path for path in whole.rglob("*") if path.is_file()) if whole.is_dir() else [whole]
+    random = np.random.default_rng(0)
+    messages: list[str] = []
+    for _ in range(40):
+        part = parts[int(random.integers(len(parts)))]
+        right = part.read_bytes()
+        start = int(random.integers(len(right) + 1))
+        n_bytes = int(random.choice([0, 1, 8, 50]))
+        part.write_bytes(right[:start] + random.bytes(n_bytes) + right[start + n_bytes :][: 10**9 * (n_bytes > 0)])
+        try:
+            cells = concatenate_cells(list(H5adCells(whole, values="counts").cells(batch_size=50, seed=0)))
+        except InputError as error:
+            messages.append(str(error))
+        else:
+            assert len(cells) == 8
+            assert np.isfinite(cells.expression_BG).all()
+        part.write_bytes(right)
+    assert messages
+    assert not any("\n" in message for message in messages)
+
+
 def test_a_damaged_store_of_zarr(tmp_path: Path):
     path = zarr_store(tmp_path / "a.zarr")
     for chunk in (path / "X").rglob("*"):

@@ -1,9 +1,6 @@
 """Which assays read whole transcripts: their counts grow with a gene's length, those of UMI assays do not."""
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
 
 FULL_LENGTH = {
     "EFO:0003755": "FL-cDNA",
@@ -39,6 +36,6 @@ _ALSO = "Fluidigm C1-based SMARTer library preparation"  # EFO:0010058 until 202
 _NAMES = {name.casefold() for name in (*FULL_LENGTH, *FULL_LENGTH.values(), _ALSO)}
 
 
-def full_length(assays: Sequence[str]) -> NDArray[np.bool_]:
-    """True where an assay, by its name or its ontology term, reads whole transcripts."""
-    return np.array([assay.strip().casefold() in _NAMES for assay in assays], dtype=np.bool_)
+def full_length(assays: Iterable[str]) -> list[str]:
+    """Those assays, by their names or ontology terms, that read whole transcripts."""
+    return sorted({assay for assay in assays if assay.strip().casefold() in _NAMES})

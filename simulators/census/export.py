@@ -106,7 +106,7 @@ def export_census(
     labels : mapping, optional
         For a column of obs (:data:`~simulators.census.tables.DEFAULT_LABEL` lists them) one text for all cells, or a
         mapping from dataset to text, or a function of a ``CellBatch`` that gives (B,) str. It goes before what the
-        source says. For full-length assays (:data:`~simulators.census.tables.FULL_LENGTH`) raw counts grow with a
+        source says. For full-length assays (:data:`~gpcp.sources.assays.FULL_LENGTH`) raw counts grow with a
         gene's length.
     is_primary : function of a CellBatch, optional
         ``is_primary_data``, bool (B,); all True by default.

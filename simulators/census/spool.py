@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
+from gpcp.sources.assays import full_length
 from simulators.census.labels import Labels
-from simulators.census.tables import DEFAULT_LABEL, FULL_LENGTH
+from simulators.census.tables import DEFAULT_LABEL
 from simulators.census.values import ROUNDING, check_counts, check_total, normalised_of
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class Spool:
             share_B[empty_B] = 0
             self.n_empty += int(empty_B.sum())
         texts = self._labels.of(cells)
-        full_B = np.isin(texts["assay"], sorted(FULL_LENGTH))
+        full_B = np.isin(texts["assay"], full_length(texts["assay"].tolist()))
         raw_BG, fill_B = self._counts(normalised_BG, share_B, full_B, count_BG)
         primary_B = self._labels.primary_of(cells)
         codes = {column: self._coded(column, text_B) for column, text_B in texts.items()}

@@ -62,15 +62,6 @@ TERM_ID: Mapping[str, Mapping[str, str]] = {
 }
 """The columns that have an ontology id beside them, with the ids of the commonest labels."""
 
-FULL_LENGTH = frozenset(
-    {"FL-cDNA", "full length single cell RNA sequencing", "FRISCR", "Hi-SCL", "MATQ-seq", "Quartz-seq", "Smart-seq"}
-    | {"Smart-seq2", "SUPeR-seq", "full length single nucleus RNA sequencing", "G&T-Seq", "SCRB-seq", "scM&T-seq"}
-    | {"Smart-3Seq", "Fluidigm C1-based library preparation", "Fluidigm C1-based SMARTer library preparation"}
-    | {"Smart-like", "TruSeq", "Smart-seq3"}
-    | {"STORM-seq", "SCOPE-chip", "mCT-seq", "mcSCRB-seq", "Smart-seq v4"}
-)
-"""Assays whose counts grow with a gene's length, so that the normalised layer divides by it."""
-
 SPECIES: Mapping[str, str] = {"homo_sapiens": "NCBITaxon:9606", "mus_musculus": "NCBITaxon:10090"}
 
 COUNTED_BY = ("cell_type", "assay", "tissue", "tissue_general", "disease", "self_reported_ethnicity", "sex")

@@ -18,8 +18,9 @@ from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
 from gpcp.core.progress import OnProgress, no_progress
 from gpcp.core.read_ahead import ReadAhead, read_ahead
+from gpcp.sources.assays import full_length
 from gpcp.sources.census.query import FILTERS, Wanted, all_of, conditions, labels_of, read_obs
-from gpcp.sources.census.reader import full_length, layer_of, log_values, order_of, value_blocks
+from gpcp.sources.census.reader import layer_of, log_values, order_of, value_blocks
 from gpcp.sources.census.store import ValuesPlace, built_on, experiment_of, genes_of, opened_census, presence
 from gpcp.sources.index import CellIndex
 from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues, concatenate_sparse

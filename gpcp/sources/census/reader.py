@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.random import stream
+from gpcp.sources.assays import full_length
 from gpcp.sources.census.store import MEASUREMENT, ValuesPlace, readable
 from gpcp.sources.sparse import SparseValues
 
@@ -24,42 +25,6 @@ WINDOW_CHUNKS = 256
 is what is read at a time. A smaller read within a window would touch as many places for fewer cells."""
 
 PER_MILLION = 1e6
-
-FULL_LENGTH_ASSAYS = frozenset(
-    {
-        "FL-cDNA",
-        "FRISCR",
-        "Fluidigm C1-based SMARTer library preparation",
-        "Fluidigm C1-based library preparation",
-        "G&T-Seq",
-        "Hi-SCL",
-        "MATQ-seq",
-        "Quartz-seq",
-        "SCOPE-chip",
-        "SCRB-seq",
-        "STORM-seq",
-        "SUPeR-seq",
-        "Smart-3Seq",
-        "Smart-like",
-        "Smart-seq",
-        "Smart-seq v4",
-        "Smart-seq2",
-        "Smart-seq3",
-        "TruSeq",
-        "full length single cell RNA sequencing",
-        "full length single nucleus RNA sequencing",
-        "mCT-seq",
-        "mcSCRB-seq",
-        "scM&T-seq",
-    }
-)
-"""Assays whose values the Census divides by the length of the gene, as ``obs.assay`` names them: the full-gene
-sequencing assays of Census schema 2.4.0, one of them under its older name, too."""
-
-
-def full_length(assays: Iterable[str]) -> list[str]:
-    """Those assays that read whole transcripts, so that a longer gene has more counts."""
-    return sorted(set(assays) & FULL_LENGTH_ASSAYS)
 
 
 def layer_of(experiment: Any, assays: Iterable[str], *, has_total: bool) -> str:

@@ -25,6 +25,5 @@ def full_length_cells(file: H5adFile, assay: str | None) -> tuple[NDArray[np.boo
     if column is None or column not in file.obs.columns:
         return None, ()
     names_N = np.array(texts(file.obs[column]), dtype=object)
-    names = [str(name) for name in dict.fromkeys(names_N.tolist())]
-    whole = [name for name, is_full in zip(names, full_length(names).tolist(), strict=True) if is_full]
+    whole = full_length(map(str, names_N.tolist()))
     return (np.isin(names_N, whole), tuple(whole)) if whole else (None, ())

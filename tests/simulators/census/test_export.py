@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from gpcp.core.cells import CellBatch, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.core.genes import ENSEMBL_GENE, GeneVocab
-from gpcp.sources.census.reader import FULL_LENGTH_ASSAYS
+from gpcp.sources.assays import full_length
 from simulators.assay import build_assay
 from simulators.census.export import ExportSummary, export_census
 from simulators.census.spool import N_FILLERS
-from simulators.census.tables import DEFAULT_LABEL, FULL_LENGTH, TERM_ID
+from simulators.census.tables import DEFAULT_LABEL, TERM_ID
 from simulators.graphs.families import simulated_vocab
 from simulators.sources import CountedBatch, SimulatedCells
 from simulators.worlds import world
@@ -99,7 +99,7 @@ def test_raw_counts_are_the_assays(written: tuple[ExportSummary, Store]):
 
 def test_normalised_is_what_the_schema_makes_of_raw(written: tuple[ExportSummary, Store]):
     store = written[1]
-    full_B = store.obs["assay"].isin(sorted(FULL_LENGTH)).to_numpy()
+    full_B = store.obs["assay"].isin(full_length(store.obs["assay"])).to_numpy()
     per_base_BF = store.raw_BF / np.where(full_B[:, None], store.var["feature_length"].to_numpy(), 1)
     # Lengths are multiples of the shortest, so that no count was rounded; the rest is float32.
     assert np.allclose(store.normalised_BF, per_base_BF / per_base_BF.sum(axis=1, keepdims=True), rtol=2e-6, atol=0)
@@ -408,10 +408,6 @@ def test_an_export_reports_how_many_cells_are_read(tmp_path: Path, capsys: pytes
     summary = export_census(listed(), tmp_path / "store", on_progress=lambda done, total: seen.append(done))
     assert seen[-1] == summary.n_cells
     assert capsys.readouterr() == ("", "")
-
-
-def test_writer_and_reader_name_the_same_full_length_assays():
-    assert FULL_LENGTH == FULL_LENGTH_ASSAYS
 
 
 def test_another_organism_has_another_experiment(tmp_path: Path):

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from gpcp.core.cells import concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.sources.census.cells import CensusCells
-from gpcp.sources.census.reader import FULL_LENGTH_ASSAYS, WINDOW_CHUNKS, order_of
+from gpcp.sources.census.reader import WINDOW_CHUNKS, order_of
 from gpcp.sources.sparse import IndexedCells, SparseCells, concatenate_sparse
-from simulators.census.tables import FULL_LENGTH
 from tests.gpcp.sources.census import census_cases as cases
 
 KNOWN = cases.truth()
@@ -283,7 +282,3 @@ def test_without_the_layer_counts_will_do_for_umi_assays(store: Path, every: Cen
     cases.remove(f"{cases.measurement_uri(older)}/X", "raw")
     with pytest.raises(InputError, match=r"nor raw \(X has: nothing\)"):
         CensusCells(uri=older, assay="10x 3' v2")
-
-
-def test_reader_and_writer_agree_on_full_length_assays():
-    assert FULL_LENGTH == FULL_LENGTH_ASSAYS

@@ -175,11 +175,15 @@ def scheme_and_place(text: str) -> tuple[str, str]:
     raise InputError(f"source {text!r} is no file that exists and has no kind before a colon ({ways})")
 
 
+def shown_as(text: "str | Path | AnnData") -> str:
+    """What a source is called in messages and reports."""
+    return str(text) if isinstance(text, (str, Path)) else "the AnnData object"
+
+
 def _resolved(text: "str | Path | AnnData", options: Mapping[str, Any]) -> tuple[Scheme, Any, dict[str, Any]]:
     """The scheme, the place, and the options given, checked."""
-    is_name = isinstance(text, (str, Path))
-    name, place = scheme_and_place(str(text)) if is_name else ("h5ad", text)
-    shown = str(text) if is_name else "the AnnData object"
+    shown = shown_as(text)
+    name, place = scheme_and_place(shown) if isinstance(text, (str, Path)) else ("h5ad", text)
     scheme = SCHEMES[name]
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:

@@ -7,7 +7,8 @@ registers how: ``OWN_PAIRS.register(scheme)(function)``.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 
 from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError
@@ -15,11 +16,14 @@ from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.random import stream
 from gpcp.core.read_ahead import closed
 from gpcp.core.registry import Registry
-from gpcp.opening.cells import open_cells, scheme_and_place
+from gpcp.opening.cells import open_cells, scheme_and_place, shown_as
 from gpcp.pairing.paired import Paired
 from gpcp.sources.in_memory import sample_cells
 from gpcp.sources.sparse import indexed
 from gpcp.sources.subsets import split_cells
+
+if TYPE_CHECKING:
+    from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
 MAX_CELLS = 40_000
 HELD_OUT_SHARE = 0.2
@@ -107,13 +111,18 @@ options, they give cells to be matched."""
 
 
 def open_pairs(
-    text: str, pair_options: PairOptions, *, genes: Sequence[str] | str | None = None, seed: int = 0, **options: Any
+    text: "str | Path | AnnData",
+    pair_options: PairOptions,
+    *,
+    genes: Sequence[str] | str | None = None,
+    seed: int = 0,
+    **options: Any,
 ) -> OpenedPairs:
     """The pairs of the source that a text names.
 
     Parameters
     ----------
-    text : str
+    text : str, Path or AnnData
         As :func:`gpcp.opening.cells.open_cells` takes it.
     pair_options : PairOptions
     genes : sequence of str, or str, optional
@@ -128,7 +137,7 @@ def open_pairs(
     InputError
         As the source itself; or something is asked that has no meaning for it.
     """
-    scheme, place = scheme_and_place(text)
+    scheme, place = scheme_and_place(str(text)) if isinstance(text, (str, Path)) else ("h5ad", "")
     if scheme in OWN_PAIRS:
         own = OWN_PAIRS[scheme](place, pair_options, genes=genes, **options)
         if own is not None:
@@ -143,13 +152,13 @@ def open_pairs(
         match_on = _match_on(whole, pair_options)
         stored = _matching(match_on, pair_options)(whole)
         how = "planned" if stored.planned else "streamed"
-        name = f"{text} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})"
+        name = f"{shown_as(text)} ({len(whole.vocab):,} genes, {_shared(match_on)}, {how})"
         return OpenedPairs(pairs=stored, name=name, provenance=provenance)
     # Read once and kept: a training goes through them many times.
     cells = sample_cells(whole, whole.vocab.feature_id, max_cells=pair_options.max_cells, seed=seed)
     match_on = _match_on(cells, pair_options)
     match = _matching(match_on, pair_options)
-    pairs, name = match(cells), f"{text} ({len(cells):,} cells, {_shared(match_on)})"
+    pairs, name = match(cells), f"{shown_as(text)} ({len(cells):,} cells, {_shared(match_on)})"
     if next(pairs.pairs(batch_size=1, seed=seed), None) is None:
         raise InputError(f"{name} gives no pair: no two of the cells may be paired; match on less, or give more cells")
     return OpenedPairs(pairs=pairs, name=name, cells=cells, match=match, provenance=provenance)

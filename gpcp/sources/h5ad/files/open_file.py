@@ -100,9 +100,10 @@ def opened(path: "str | Path | AnnData", *, modality: str | None = None) -> Gene
     Parameters
     ----------
     path : str, Path or AnnData
-        A file or folder of :data:`KINDS`, or an AnnData object, which may be a view, or backed by a file.
+        A file or folder of :data:`KINDS`, or an AnnData object, which may be a view, or backed by a file; or one of
+        MuData.
     modality : str, optional
-        Of a file of MuData: :data:`USUAL_MODALITY`, or else the only one, by default.
+        Of MuData: :data:`USUAL_MODALITY`, or else the only one, by default.
 
     Raises
     ------
@@ -111,10 +112,7 @@ def opened(path: "str | Path | AnnData", *, modality: str | None = None) -> Gene
         converts it), is damaged, or has no such modality.
     """
     if not isinstance(path, (str, Path)):
-        if not is_anndata(path):
-            raise InputError(f"cells are in a file or an AnnData object, not in a {type(path).__name__}")
-        _refuse_modality("an AnnData object", modality)
-        yield in_memory(path, "the AnnData object")
+        yield _of_object(path, modality)
         return
     place = existing_cells(path)
     if mtx_files(place):
@@ -125,6 +123,18 @@ def opened(path: "str | Path | AnnData", *, modality: str | None = None) -> Gene
         with readable(repr(str(path))):
             file = _of_store(place, store, modality)
         yield file
+
+
+def _of_object(held: Any, modality: str | None) -> H5adFile:
+    """An AnnData object, or that of one modality of a MuData object."""
+    # Tables have a method of that name.
+    if isinstance(getattr(held, "mod", None), Mapping):
+        chosen = _chosen("the MuData object", [str(key) for key in held.mod], modality)
+        return in_memory(held.mod[chosen], f"the AnnData object {chosen}")
+    if not is_anndata(held):
+        raise InputError(f"cells are in a file or an AnnData object, not in a {type(held).__name__}")
+    _refuse_modality("an AnnData object", modality)
+    return in_memory(held, "the AnnData object")
 
 
 def _store(place: Path) -> Any:
@@ -172,11 +182,7 @@ def _of_store(place: Path, store: Any, modality: str | None) -> H5adFile:
 
 def _of_mudata(name: str, store: Any, modality: str | None) -> H5adFile:
     """One modality of a MuData file, with the columns that only the table of all modalities has."""
-    known = [str(key) for key in store["mod"]]
-    chosen = modality or (USUAL_MODALITY if USUAL_MODALITY in known else known[0] if len(known) == 1 else "")
-    if chosen not in known:
-        hint = f"{nearest(modality, known)}" if modality else f"name one of {', '.join(known) or 'none'}"
-        raise InputError(f"{name!r} has {f'no modality {modality!r}' if modality else 'several modalities'}: {hint}")
+    chosen = _chosen(repr(name), [str(key) for key in store["mod"]], modality)
     file = by_parts(f"{name}:{chosen}", store["mod"][chosen])
     if "obs" not in store:
         return file
@@ -185,6 +191,15 @@ def _of_mudata(name: str, store: Any, modality: str | None) -> H5adFile:
         return file
     extra = shared[[column for column in shared.columns if column not in file.obs.columns]]
     return replace(file, obs=file.obs.join(extra.reindex(file.obs.index)))
+
+
+def _chosen(what: str, known: list[str], modality: str | None) -> str:
+    """The modality that was asked for, the usual one, or the only one."""
+    chosen = modality or (USUAL_MODALITY if USUAL_MODALITY in known else known[0] if len(known) == 1 else "")
+    if chosen not in known:
+        hint = f"{nearest(modality, known)}" if modality else f"name one of {', '.join(known) or 'none'}"
+        raise InputError(f"{what} has {f'no modality {modality!r}' if modality else 'several modalities'}: {hint}")
+    return chosen
 
 
 def _refuse_modality(what: str, modality: str | None) -> None:

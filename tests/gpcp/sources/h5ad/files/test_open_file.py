@@ -4,6 +4,7 @@ import gzip
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anndata
@@ -20,6 +21,7 @@ import gpcp.core.imports
 from gpcp.core.cells import concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.opening.cells import open_cells
+from gpcp.opening.pairs import PairOptions, open_pairs, split_pairs
 from gpcp.pairing.paired import Paired
 from gpcp.sources.h5ad.cells import H5adCells
 from gpcp.sources.h5ad.files.open_file import opened
@@ -222,6 +224,25 @@ def test_modalities(tmp_path: Path):
     for other in (tenx_3(tmp_path / "c.h5"), tenx_folder(tmp_path / "m", packed=True, old=False), made()):
         with pytest.raises(InputError, match="has no modalities: leave modality 'rna' out"):
             H5adCells(other, modality="rna")
+
+
+def test_modalities_of_an_object():
+    mudata: Any = SimpleNamespace(mod={"adt": made(COUNTS + 1), "rna": made()})
+    assert H5adCells(mudata).index.total_B is not None
+    with opened(mudata) as file:
+        assert_array_equal(next(file.blocks("X"))[1].toarray(), COUNTS)
+    with opened(mudata, modality="adt") as file:
+        assert_array_equal(next(file.blocks("X"))[1].toarray(), COUNTS + 1)
+    with pytest.raises(InputError, match="the MuData object has no modality 'adtt': nearest: adt"):
+        H5adCells(mudata, modality="adtt")
+
+
+def test_held_out_pairs_of_an_object():
+    adata = anndata.concat([made()] * 4, index_unique="-")
+    named = open_pairs(adata, PairOptions(), cell_type_key="cell_type")
+    assert named.name.startswith("the AnnData object (32 cells, pairs of the same cell_type")
+    split = split_pairs(named, n_held_out=2, seed=0)
+    assert len(split.held_out) == 2
 
 
 def test_a_file_of_several_genomes(tmp_path: Path):

@@ -143,11 +143,13 @@ def _as_options() -> Generator[None]:
         raise type(error)(_PARAMETER.sub(_option_of, str(error))) from error
 
 
-_PARAMETER = re.compile(r"\b(gene_id|gene_symbol|gene_table|gene_length|layer|values|nan|par_y|total|genes)=('[^']*')?")
+_PARAMETERS = "gene_id|gene_symbol|gene_table|gene_length|layer|values|nan|par_y|total|genes"
+_PARAMETER = re.compile(rf"\b({_PARAMETERS})=('[^']*')?|^({_PARAMETERS})(?= is )")
 
 
 def _option_of(found: "re.Match[str]") -> str:
-    name = {"gene_id": "gene-id-key", "total": "total-key"}.get(found[1], found[1].replace("_", "-"))
+    parameter = found[1] or found[3]
+    name = {"gene_id": "gene-id-key", "total": "total-key"}.get(parameter, parameter.replace("_", "-"))
     return f"--{name} {found[2].strip(chr(39))}" if found[2] else f"--{name}"
 
 

@@ -186,5 +186,7 @@ def test_messages_name_options_as_a_command_has_them(tmp_path: Path):
     with pytest.raises(InputError, match="lengths with --gene-length, or --gene-length none for"):
         open_cells(str(path))
     assert len(open_cells(str(path), gene_length="none").vocab) == 5
+    with pytest.raises(InputError, match=r"^--par-y is 'dorp'; nearest: drop"):
+        open_cells(str(path), par_y="dorp")
     with pytest.raises(InputError, match="--gene-table is for h5ad sources"):
         open_annotation("cache:anywhere", gene_table="x.csv")

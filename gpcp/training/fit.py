@@ -6,7 +6,6 @@ Lightning Fabric does device, precision and several processes. A checkpoint hold
 
 import io
 import math
-import pickle
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -27,6 +26,7 @@ from gpcp.model.heads.distribution import Mixture
 from gpcp.model.heads.registry import HEADS, gives_distribution
 from gpcp.model.torch_seed import torch_seed
 from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.training.checkpoint import check_checkpoint
 from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
 from gpcp.training.loss import loss_terms, masked_loss, masked_nll
 
@@ -249,7 +249,8 @@ class _Run:
             made_with: dict[str, Any] = state["made_with"]
             # A checkpoint from before a field existed was made with that field's default.
             made_with = {**made_with, "fit configuration": FitConfig().to_json() | made_with["fit configuration"]}
-        except (OSError, RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        except Exception as error:
+            # A reader of damaged files may stumble over anything; it is the file that cannot be used all the same.
             kind = type(error).__name__
             raise InputError(f"{str(path)!r} is no checkpoint of gpcp ({kind}): remove it or name another") from error
         differing = [name for name, value in self._made_with().items() if made_with.get(name) != value]
@@ -259,11 +260,12 @@ class _Run:
                 "give the same configuration, or another checkpoint"
             )
         try:
-            self.model.load_state_dict(state["model"])
-        except RuntimeError:
+            check_checkpoint(state, self.model, self._optimizer)
+        except InputError as error:
             raise InputError(
-                f"the checkpoint {str(path)!r} holds other weights than this version of the model has: remove it"
+                f"the checkpoint {str(path)!r} is damaged or of another version: {error}; remove it or name another"
             ) from None
+        self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.step, self.epoch, self.batch_of_epoch = state["place"]
         torch.set_rng_state(state["random_state"].cpu())

@@ -9,6 +9,7 @@ import pytest
 
 from gpcp.sources.assays import FULL_LENGTH, full_length
 from gpcp.sources.census.cells import CensusCells
+from gpcp.sources.census.store import soma_context
 from gpcp.sources.h5ad.cells import H5adCells
 from simulators.census.embedded import embedded_census
 from tests.gpcp.sources.h5ad.anndata_files import in_file_order, log1p_cpm
@@ -17,7 +18,7 @@ from tests.gpcp.sources.h5ad.anndata_files import in_file_order, log1p_cpm
 @pytest.mark.filterwarnings("ignore:Transforming to str index")  # anndata, of the tables that the Census gives
 def test_a_census_and_a_file_of_its_counts_give_the_same_values(tmp_path: Path):
     embedded_census(tmp_path / "census", n_cells=60, n_genes=30, seed=1)
-    with cellxgene_census.open_soma(uri=str(tmp_path / "census")) as census:
+    with cellxgene_census.open_soma(uri=str(tmp_path / "census"), context=soma_context()) as census:
         adata: Any = cellxgene_census.get_anndata(census, "homo_sapiens", X_name="raw")  # pyright: ignore
     adata.var.index = adata.var["feature_id"].astype(str).to_numpy()
     adata.write_h5ad(tmp_path / "cells.h5ad")

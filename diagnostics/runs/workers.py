@@ -22,6 +22,7 @@ from concurrent.futures import (
 )
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any, ParamSpec, TypeVar, final
 
 from gpcp.core.errors import InputError
@@ -149,6 +150,8 @@ def _unhurried() -> Generator[None]:
     if sys.platform == "win32":
         yield
         return
+    # Where it has to be started first, it unblocks both again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield

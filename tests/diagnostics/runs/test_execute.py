@@ -155,6 +155,24 @@ def test_killed_half_way_it_goes_on_and_its_workers_do_not_outlive_it(tmp_path: 
     assert all(times_carried_out(tmp_path)[record["number"]] == 1 for record in kept.values())
 
 
+BORN = """
+import signal
+from diagnostics.runs.workers import ProcessWorkers
+
+if __name__ == "__main__":
+    with ProcessWorkers(1) as workers:
+        print(workers.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result() >= {signal.SIGINT, signal.SIGTERM})
+    print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+
+
+def test_a_worker_is_born_with_the_signals_of_its_parent_blocked(repo: Path):
+    # In a process of its own: the first worker is the one that a tracker of resources is started for.
+    command = [sys.executable, "-c", BORN]
+    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\nset()\n", "")
+
+
 def test_an_unknown_scheduler_is_one_line(tmp_path: Path):
     with pytest.raises(InputError, match=r"^--scheduler 'nothing://here': no Dask scheduler answers there"):
         execute(counted(tmp_path, range(2)), count, ResultStore(tmp_path / "runs.jsonl"), scheduler="nothing://here")

@@ -20,7 +20,7 @@ def tiny(out: Path) -> dict[str, list[str]]:
     narrow = ["--set", "n_heads=2", "width=8"]
     counts = ["--trials", "2", "--seeds", "1", "--epochs", "1", "--epoch-pairs", "128", "--held-out", "50"]
     sweep = [*WORLD, "--over", "learning_rate", *narrow, *counts, "--no-range-test", "--out", str(out)]
-    selftest = ["--only", "exact", "--faults", "position_leak", "--healthy", "1", "--seeds", "1", "--out", str(out)]
+    selftest = ["--only", "loss.finite", "--faults", "zero_genes", "--healthy", "2", "--seeds", "1", "--out", str(out)]
     benchmark = ["--n-genes", "10", "--n-cells", "100", "--repeats", "1", "--json", str(out / "benchmark.json")]
     store = ["--n-genes", "40", "--n-cells", "1500", "--repeats", "1", "--io-batch-size", "1024", "--store", str(out)]
     pages = ["--json", str(out / "report.json"), "--html", str(out / "report.html")]

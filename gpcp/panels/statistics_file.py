@@ -24,6 +24,15 @@ VERSION = 1
 
 _ARRAYS = ("n_measured_G", "n_expressed_G", "n_nonzero_G", "mean_nonzero_G", "squares_nonzero_G")
 
+_KINDS: Mapping[str, type] = {
+    "n_cells": int,
+    "sampled": bool,
+    "datasets": list,
+    "provenance": str,
+    "about": str,
+    "asked": dict,
+}
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +128,12 @@ def load_statistics(path: str | Path) -> SavedStatistics:
 
 def _saved(head: dict[str, Any], arrays: dict[str, Any]) -> SavedStatistics:
     """The statistics of the arrays of a file."""
+    for name, kind in _KINDS.items():
+        if type(head[name]) is not kind:
+            raise TypeError(f"{name} is {head[name]!r}, not {kind.__name__}")
+    for name in ("feature_id", "feature_name", "feature_type"):
+        if arrays[name].dtype.kind != "U" or arrays[name].ndim != 1:
+            raise TypeError(f"{name} is no row of texts")
     genes: tuple[str, ...] = tuple(arrays["feature_id"].tolist())
     names: list[str] = arrays["feature_name"].tolist()
     kinds: list[str] = arrays["feature_type"].tolist()

@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Protocol, TypeAlias, cast, final
 from zlib import crc32
 
 import numpy as np
@@ -142,21 +142,42 @@ def read_manifest(folder: Path) -> Manifest:
     """
     try:
         body = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if body.get("format") != FORMAT or body.get("version") != VERSION:
+        if body.get("format") != FORMAT or repr(body.get("version")) != repr(VERSION):
             found = f"{body.get('format')!r}, version {body.get('version')}"
             raise refused(folder, f"{MANIFEST} is of {found}, and this gpcp reads {FORMAT!r}, version {VERSION}")
         if body.pop("crc32") != _crc_of(body):
             raise refused(folder, f"{MANIFEST} was altered after it was written")
         return _parsed(body)
+    except InputError as error:
+        raise error if str(folder) in str(error) else refused(folder, f"{MANIFEST} is damaged: {error}") from None
     except FileNotFoundError:
         raise refused(folder, f"it has no {MANIFEST}, so it is not a cache") from None
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
-        raise refused(folder, f"{MANIFEST} is damaged") from None
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, RecursionError):
+        raise refused(folder, f"{MANIFEST} is damaged or of another version") from None
+
+
+_KINDS: Mapping[str, type] = {
+    "gpcp": str,
+    "provenance": str,
+    "n_cells": int,
+    "n_sets": int,
+    "n_values": int,
+    "has_total": bool,
+    "files": dict,
+    "covariates": dict,
+    "genes": list,
+}
+"""The fields of a manifest beside its format."""
 
 
 def _parsed(body: dict[str, Any]) -> Manifest:
-    vocab = GeneVocab(feature_id=tuple(body["genes"]))
-    names: dict[str, tuple[str, ...]] = {name: tuple(found) for name, found in body["covariates"].items()}
+    """The manifest of its fields; TypeError or KeyError where one is missing or of another type."""
+    # Caches of before these two were noted have neither.
+    body = {"place": "", "state": "", **body}
+    for name, kind in (*_KINDS.items(), ("place", str), ("state", str)):
+        _check_type(body[name], kind)
+    vocab = GeneVocab(feature_id=tuple(_texts(body["genes"])))
+    names = {name: tuple(_texts(found)) for name, found in body["covariates"].items()}
     sizes = Sizes(
         n_cells=body["n_cells"],
         n_genes=len(vocab),
@@ -165,10 +186,26 @@ def _parsed(body: dict[str, Any]) -> Manifest:
         covariates=tuple(sorted(names)),
         has_total=body["has_total"],
     )
-    files = {name: (one["bytes"], one["crc32"]) for name, one in body["files"].items()}
-    # Caches of before these two were noted have neither.
-    origin = Origin(provenance=body["provenance"], place=body.get("place", ""), state=body.get("state", ""))
+    files: dict[str, tuple[int, str]] = {}
+    for name, one in body["files"].items():
+        _check_type(one["bytes"], int)
+        _check_type(one["crc32"], str)
+        files[name] = (one["bytes"], one["crc32"])
+    origin = Origin(provenance=body["provenance"], place=body["place"], state=body["state"])
     return Manifest(gpcp=body["gpcp"], origin=origin, vocab=vocab, names=names, sizes=sizes, files=files)
+
+
+def _check_type(value: object, kind: type) -> None:
+    if type(value) is not kind or (kind is int and cast("int", value) < 0):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+
+
+def _texts(values: object) -> list[str]:
+    """A list of texts."""
+    _check_type(values, list)
+    for one in cast("list[object]", values):
+        _check_type(one, str)
+    return cast("list[str]", values)
 
 
 def _crc_of(body: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ another from cell 0, so that the length of a part need not be kept.
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from gpcp.sources.provenance import Origin
 from gpcp.sources.sparse import SparseCells, SparseValues
 
 _NAMES = "names_"
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, IndexError, OSError, InputError)
+"""What reading a damaged archive, or arrays that do not fit together, may end in."""
 
 
 @final
@@ -54,7 +57,10 @@ class Part:
     def n_values_B(self) -> NDArray[np.int64]:
         """How many values each of its cells has."""
         with self._arrays() as array:
-            return np.diff(array["indptr"]).astype(np.int64)
+            n_values_B = np.diff(array["indptr"]).astype(np.int64)
+            if n_values_B.shape != array["cell_id"].shape:
+                raise ValueError("indptr is not of its cells")
+            return n_values_B
 
     def cells(self) -> SparseCells:
         """Its cells.
@@ -67,7 +73,9 @@ class Part:
         with self._arrays() as array:
             parts = (array["data"], array["indices"], array["indptr"])
             index = self._index(array)
-        return SparseCells(index=index, value_BG=sp.csr_array(parts, shape=(len(index), len(self.vocab))))
+            value_BG = sp.csr_array(parts, shape=(len(index), len(self.vocab)))
+            value_BG.check_format(full_check=True)
+            return SparseCells(index=index, value_BG=value_BG)
 
     def _index(self, array: Any) -> CellIndex:
         names = [name.removeprefix(COVARIATE) for name in array.files if name.startswith(COVARIATE)]
@@ -86,7 +94,7 @@ class Part:
             # Opened here: of a file that is no archive, np.load would leave its own handle open.
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as array:
                 yield array
-        except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
+        except _DAMAGED as error:
             raise InputError(
                 f"{self.path.name!r} of the unfinished cache {str(self.path.parent)!r} is damaged ({error}): delete "
                 "this file and build again, which goes on from there"
@@ -158,11 +166,16 @@ def join_parts(parts: Sequence[Part], folder: Path, *, origin: Origin) -> None:
     Raises
     ------
     InputError
-        A part is damaged, the parts have different covariates, or a cell occurs twice.
+        A part is damaged, the parts have different covariates, only some have totals, or a cell occurs twice.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    index = canonical(concatenate_index([part.index() for part in parts]))
+    indexes = [part.index() for part in parts]
+    index = canonical(concatenate_index(indexes))
+    if len({one.total_B is None for one in indexes}) > 1:
+        raise InputError(
+            f"some parts of the unfinished cache {str(folder.parent)!r} have totals, and others have none: delete it"
+        )
     _check_ids(index.cell_id_B)
     indptr = np.concatenate([[0], *(part.n_values_B() for part in parts)]).cumsum(dtype=np.int64)
     sizes = Sizes(

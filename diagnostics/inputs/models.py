@@ -6,7 +6,6 @@ What a user's own code raises is shown with the frames of that code alone.
 import importlib
 import importlib.util
 import inspect
-import pickle
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -124,6 +123,10 @@ def _first_on_path(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
+_ODD = (InputError, TypeError, KeyError, ValueError, AttributeError, RuntimeError, MemoryError, OverflowError)
+"""What fields of another type, or sizes beyond all bounds, may end in."""
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The contents of a file of weights, under ``model`` the weights.
 
@@ -136,7 +139,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         state: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+    except Exception as error:
+        # A reader of damaged files may stumble over anything; it is the file that cannot be used all the same.
         raise InputError(f"{str(path)!r} is no file of weights ({type(error).__name__})") from error
     if isinstance(state, dict):
         held = cast("dict[str, Any]", state)
@@ -157,8 +161,13 @@ def model_of_checkpoint(state: Mapping[str, Any], path: Path) -> GenePerturbatio
         The checkpoint does not hold it.
     """
     try:
-        return GenePerturbationTransformer(ModelConfig(**state["made_with"]["model configuration"]))
-    except (TypeError, KeyError) as error:
+        config = ModelConfig(**state["made_with"]["model configuration"])
+        n_values = sum(weight.numel() for weight in state["model"].values())
+        # Numbers beyond those of the weights would take for ever to build.
+        if any(isinstance(number, int) and number > n_values for number in config.to_json().values()):
+            raise ValueError("a size is larger than all weights together")
+        return GenePerturbationTransformer(config)
+    except _ODD as error:
         raise InputError(f"{str(path)!r} does not hold the configuration of its model: give --model too") from error
 
 
@@ -166,7 +175,7 @@ def fit_config_of(state: Mapping[str, Any]) -> FitConfig | None:
     """How the weights of a checkpoint were trained; None where it does not hold that."""
     try:
         return FitConfig(**state["made_with"]["fit configuration"])
-    except (TypeError, KeyError):
+    except _ODD:
         return None
 
 
@@ -180,6 +189,6 @@ def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> None
     """
     try:
         model.load_state_dict(state["model"])
-    except RuntimeError as error:
+    except _ODD as error:
         detail = " ".join(str(error).split())
         raise InputError(f"the weights of {str(path)!r} are not of this model: {detail[:300]}") from error

@@ -12,6 +12,7 @@ import atexit
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -43,9 +44,9 @@ class Signals:
         self.farewell = farewell
         self.received: int | None = None
         self.over = False
-        self._reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         # A process that was started to ignore Ctrl-C, as shells start those in the background, goes on ignoring it.
         self._answered = {
             number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN
@@ -63,7 +64,7 @@ class Signals:
         """Wait for the first signal, then for the second or for the time to be over."""
         number = 0
         while number not in self._answered:
-            number = os.read(self._reader, 1)[0]
+            number = self._reader.recv(1)[0]
         select.select([self._reader], [], [], GRACE_S)
         # What is printed already goes out, unless the main thread holds the buffer.
         flushing = threading.Thread(target=_flush, daemon=True)

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gpcp.core.intervals import pooled_seed_sd, tie_width
 from gpcp.core.skill import skill
 from gpcp.search.space import Hyperparameter, Space, Value
-from gpcp.search.storage import SweepStore
+from gpcp.search.storage import SweepStore, check_settings
 from gpcp.search.trial import FLAT, replicates_of
 
 RATE = "learning_rate"
@@ -227,6 +227,7 @@ def rates_of(tried: Sequence[tuple[float, float, str]]) -> Rates:
 def result_of(store: SweepStore, space: Space) -> SweepResult:
     """What a storage holds of a sweep by now."""
     settings = store.settings() or {}
+    check_settings(settings, store)
     return SweepResult(
         rows=tuple(_row(trial, space) for trial in store.trials()),
         n_seeds=len(settings["seeds"]),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import optuna
 from filelock import FileLock
@@ -278,6 +278,37 @@ def _process_is_there(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def check_settings(kept: Mapping[str, Any], store: SweepStore) -> None:
+    """Refuse what a sweep of another version, or a careless hand, left in the place of a sweep's settings.
+
+    Raises
+    ------
+    InputError
+        The message names the field.
+    """
+    levels: Any = kept.get("_levels")
+    right = {
+        "seeds": _all(kept.get("seeds"), int) and len(kept["seeds"]) > 0,
+        _POINTS: _all(kept.get(_POINTS), dict),
+        "_levels": isinstance(levels, dict) and all(map(_is_number, cast("dict[str, object]", levels).values())),
+        "_start_loss": _is_number(kept.get("_start_loss")),
+    }
+    for name, good in right.items():
+        if not good:
+            raise InputError(
+                f"the sweep {store.name!r} in {store.place} is damaged or of another version (its {name.strip('_')} "
+                f"is {_short(kept.get(name))}): give another name or place"
+            )
+
+
+def _all(values: object, kind: type) -> bool:
+    return isinstance(values, list) and all(type(one) is kind for one in cast("list[object]", values))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _compare(kept: Mapping[str, Any], wanted: Mapping[str, Any], what: str) -> None:

@@ -22,7 +22,7 @@ from gpcp.model.batch import model_batch
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.search.result import SweepResult, result_of
 from gpcp.search.space import Space, Value
-from gpcp.search.storage import SweepStore
+from gpcp.search.storage import SweepStore, check_settings
 from gpcp.search.trial import Task, pruner, run_trial
 from gpcp.training.fit import mean_loss
 
@@ -148,6 +148,8 @@ def planned(
             f"{len(held_out.vocab)}: they must agree"
         )
     kept = store.settings()
+    if kept is not None:
+        check_settings(kept, store)
     start_loss = untrained_loss(space, pairs, held_out, config) if kept is None else float(kept["_start_loss"])
     points = points_of(space, config, first)
     settings: dict[str, Any] = {

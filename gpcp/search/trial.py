@@ -114,7 +114,12 @@ def run_trial(trial: optuna.Trial, task: Task, store: SweepStore, on_seed: Calla
 def replicates_of(trial: FrozenTrial | optuna.Trial) -> list[Replicate]:
     """The trainings that a trial has behind it, in the order of the seeds."""
     kept: dict[str, dict[str, Any]] = trial.user_attrs.get("replicates", {})
-    return [Replicate(**kept[place], history=()) for place in sorted(kept, key=int)]
+    try:
+        return [Replicate(**kept[place], history=()) for place in sorted(kept, key=int)]
+    except (TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"trial {trial.number} of the sweep is damaged or of another version: give another name or place"
+        ) from None
 
 
 def _failed(trial: optuna.Trial, summary: str, trace: str) -> str:

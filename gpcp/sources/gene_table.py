@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import final
 
@@ -20,8 +21,12 @@ from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
 from gpcp.core.genes import ENSEMBL_GENE, PAR_Y, without_version
 
-HEADER = ("feature_id", "feature_name", "feature_length")
-"""Columns that a table with a header must have; other columns are ignored."""
+HEADER: Mapping[str, tuple[str, ...]] = {
+    "feature_id": ("feature_id", "gene_id", "ensembl_id", "id"),
+    "feature_name": ("feature_name", "gene_name", "gene_symbol", "symbol", "name"),
+    "feature_length": ("feature_length", "gene_length", "length"),
+}
+"""Columns of a table with a header, and how else they are called; ids are needed, and symbols or lengths."""
 
 BIOTYPE_COLUMNS = ("feature_type", "gene_type", "gene_biotype", "biotype")
 """Under which names tables say what kind of gene each is; the first that is there is taken."""
@@ -90,15 +95,21 @@ def read_gene_table(path: str | Path) -> GeneTable:
     biotype_of: dict[str, str] = {}
     for line, row in enumerate(rows[first:], start=first + 1):
         if len(row) <= max(column.values()):
-            raise InputError(f"gene table {file.name!r}, line {line} has {len(row)} fields: one of {HEADER} is missing")
-        gene, length = without_version(row[column["feature_id"]]), row[column["feature_length"]]
+            needed = ", ".join(column)
+            raise InputError(f"gene table {file.name!r}, line {line} has {len(row)} fields: one of {needed} is missing")
+        gene = without_version(row[column["feature_id"]])
         if not ENSEMBL_GENE.match(gene):
             raise InputError(f"gene table {file.name!r}, line {line}: {gene!r} is not an Ensembl gene id")
-        if gene in length_of:
+        if gene in symbol_of:
             raise InputError(f"gene table {file.name!r}, line {line}: {gene} is there twice; keep one")
-        if not length.isdigit() or int(length) < 1:
-            raise InputError(f"gene table {file.name!r}, line {line}: the length of {gene} is {length!r}, not in bases")
-        length_of[gene], symbol_of[gene] = int(length), row[column["feature_name"]]
+        symbol_of[gene] = row[column["feature_name"]] if "feature_name" in column else ""
+        if "feature_length" in column:
+            length = row[column["feature_length"]]
+            if not length.isdigit() or int(length) < 1:
+                raise InputError(
+                    f"gene table {file.name!r}, line {line}: the length of {gene} is {length!r}, not in bases"
+                )
+            length_of[gene] = int(length)
         if of_kind is not None and len(row) > of_kind and row[of_kind]:
             biotype_of[gene] = row[of_kind]
     # A gene of both X and Y bears one symbol: it stands for the gene on X.
@@ -125,14 +136,23 @@ def _rows(file: Path) -> list[list[str]]:
 
 
 def _columns(name: str, header: Sequence[str]) -> dict[str, int]:
-    """Where the columns of :data:`HEADER` stand."""
-    for wanted in HEADER:
-        if wanted not in header:
+    """Where the columns of :data:`HEADER` stand: that of ids, and those of symbols and lengths that are there."""
+    lowered = [title.strip().lower() for title in header]
+    found: dict[str, int] = {}
+    for wanted, names in HEADER.items():
+        known = next((lowered.index(other) for other in names if other in lowered), None)
+        if known is not None:
+            found[wanted] = known
+        elif wanted == "feature_id" or get_close_matches(wanted, lowered, cutoff=0.9):
             raise InputError(
                 f"gene table {name!r} has no column {wanted!r}; {nearest(wanted, header)} "
                 f"(without a header: id, symbol, version, length, biotype)"
             )
-    return {wanted: list(header).index(wanted) for wanted in HEADER}
+    if len(found) == 1:
+        raise InputError(
+            f"gene table {name!r} has ids and nothing of them: give a column feature_name (symbols) or feature_length"
+        )
+    return found
 
 
 def _biotype_column(header: Sequence[str]) -> int | None:

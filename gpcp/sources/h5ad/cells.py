@@ -5,6 +5,7 @@ The file is read once, in blocks; what stays in memory is the log expression of 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, final, get_args
 
@@ -17,11 +18,11 @@ from gpcp.core.genes import GeneVocab, without_version
 from gpcp.core.random import stream
 from gpcp.sources.h5ad.files.open_file import opened
 from gpcp.sources.h5ad.files.reader import H5adFile
-from gpcp.sources.h5ad.full_length import full_length_cells
+from gpcp.sources.h5ad.full_length import lengths_for
 from gpcp.sources.h5ad.gene_ids import INDEX, MatrixGenes, Missing, ParY, genes_of, texts
 from gpcp.sources.h5ad.layers import Values, choose_layer
-from gpcp.sources.h5ad.totals import NONE, Totals, totals_of
-from gpcp.sources.h5ad.values import HowCounted, decided, read_log_values
+from gpcp.sources.h5ad.totals import HowCounted, how_counted
+from gpcp.sources.h5ad.values import decided, read_log_values
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 Absent = Literal["unmeasured", "measured"]
 Nan = Literal["unmeasured", "error"]
-LENGTH_COLUMN = "feature_length"
-"""Where files that follow CELLxGENE's schema hold gene lengths."""
-
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "values": get_args(Values),
     "missing_id": get_args(Missing),
@@ -162,32 +160,34 @@ class H5adCells(IndexedSource):
             layer, *summary = choose_layer(file, values) if layer == "auto" else (layer,)
             file.check_layer(layer)
             row_N, labels, dropped = _labels(file, columns, missing_label)
-            counts = (taken_as := decided(file, layer, values, row_N)) == "counts"
-            full_N, gene_length = _lengths_for(file, gene_length, gene_table, assay) if counts else (None, None)
-            found = genes_of(
+            taken_as, look = decided(file, layer, values, row_N)
+            counts = taken_as == "counts"
+            full_N, gene_length = lengths_for(file, gene_length, gene_table, assay) if counts else (None, None)
+            identify = partial(
+                genes_of,
                 file,
-                layer,
                 gene_id=gene_id,
                 gene_symbol=gene_symbol,
                 gene_table=gene_table,
                 gene_length=gene_length,
-                missing_id=missing_id,
-                missing_length=missing_length,
                 par_y=par_y,
             )
+            found = identify(layer, missing_id=missing_id, missing_length=missing_length)
             panel_G = _panel(file.name, found, genes)
-            totals = totals_of(file, layer, found.is_gene_G, row_N, total=total) if counts else None
+            in_raw = partial(identify, "raw", missing_id="drop", missing_length="drop")
+            how = how_counted(file, layer, found, in_raw, row_N, full_N, total) if counts else HowCounted()
             read = read_log_values(
                 file,
                 layer,
                 values=values,
                 taken_as=taken_as,
+                look=look,
                 genes=found,
                 columns=panel_G,
                 row_N=row_N,
                 dataset_N=_datasets(labels, len(row_N)).astype(np.int64),
                 refuse_nan=nan == "error",
-                how=_how_counted(totals, full_N, row_N, lengths=gene_length is not None),
+                how=how,
             )
         vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
         summary += [*read.summary, *found.summary, *dropped]
@@ -220,37 +220,6 @@ def _check_choices(**choices: str) -> None:
     for option, choice in choices.items():
         if choice not in _CHOICES[option]:
             raise InputError(f"{option} is {choice!r}; {nearest(choice, _CHOICES[option])}")
-
-
-def _lengths_for(
-    file: H5adFile, gene_length: str | Path | None, gene_table: str | Path | None, assay: str | None
-) -> tuple[NDArray[np.bool_] | None, str | Path | None]:
-    """Cells whose counts are divided by gene lengths, where some are not, and where the lengths are."""
-    if str(gene_length) == NONE:
-        return None, None
-    full_N, assays = full_length_cells(file, assay)
-    if gene_length is None and full_N is not None:
-        gene_length = LENGTH_COLUMN if LENGTH_COLUMN in file.var.columns else gene_table
-        if gene_length is None:
-            raise InputError(
-                f"{int(full_N.sum())} cells of {file.name!r} are of full-length assays ({', '.join(assays)}), whose "
-                f"counts grow with a gene's length: name a column or a table of lengths with gene_length=, or "
-                f"gene_length={NONE!r} for log1p(CPM)"
-            )
-    return full_N, gene_length
-
-
-def _how_counted(
-    totals: Totals | None, full_N: NDArray[np.bool_] | None, row_N: NDArray[np.int64], *, lengths: bool
-) -> HowCounted:
-    if totals is None:
-        return HowCounted()
-    full_N = None if full_N is None else full_N[row_N]
-    total_N = totals.total_N
-    if lengths and total_N is not None:
-        # Totals of counts are none of counts divided by lengths.
-        total_N = None if full_N is None else np.where(full_N, np.nan, total_N)
-    return HowCounted(total_N=total_N, full_length_N=full_N, summary=totals.summary)
 
 
 def _labels(

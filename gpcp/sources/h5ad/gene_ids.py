@@ -29,6 +29,9 @@ ParY = Literal["keep", "drop"]
 _OLD_PAR_Y = re.compile(r"^ENSGR(\d{10})$")
 """How Ensembl wrote ``_PAR_Y`` until GENCODE 24."""
 
+_GENOME = re.compile(r"^(GRCh3[78]|GRCm3[89]|hg19|hg38|mm10|mm39)_+")
+"""What Cell Ranger writes before the ids of a reference of several genomes."""
+
 INDEX = "index"
 """How the index of ``var`` is called where a column is asked for."""
 
@@ -277,7 +280,7 @@ def texts(values: "pd.Series[Any] | pd.Index[Any]") -> tuple[str, ...]:
 
 def _ensembl(texts: Sequence[str]) -> tuple[str, ...]:
     """Ensembl ids without version, ``""`` where the text is none."""
-    bare = (_OLD_PAR_Y.sub(rf"ENSG0\1{PAR_Y}", without_version(text.strip())) for text in texts)
+    bare = (_OLD_PAR_Y.sub(rf"ENSG0\1{PAR_Y}", without_version(_GENOME.sub("", text.strip()))) for text in texts)
     return tuple(gene if ENSEMBL_GENE.match(gene) else "" for gene in bare)
 
 

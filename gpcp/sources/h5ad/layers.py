@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.sources.h5ad.files.reader import H5adFile
-from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, Kind, Sparse, kind_of
+from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, Kind, Look, Sparse, look_at
 
 Values = Literal["auto", "counts", "log"]
 
@@ -26,11 +26,13 @@ COUNTS_NAMES = frozenset(
 
 _COUNTS: tuple[Kind, ...] = ("counts", "fractional")
 _ALLOWED: dict[Values, tuple[Kind, ...]] = {
-    "auto": (*_COUNTS, "log"),
-    "counts": (*_COUNTS, "unclear", "linear"),
-    "log": ("log", "unclear", "fractional"),
+    "auto": (*_COUNTS, "log", "binary"),
+    "counts": (*_COUNTS, "binary", "unclear", "linear"),
+    "log": ("log", "unclear", "root", "fractional"),
 }
 """What a layer may look like where its kind is asked for, the surest first."""
+_AGREE = 0.999
+"""Share of values in which two matrices of the same counts agree."""
 
 
 def sample_of(file: H5adFile, layer: str, row_N: NDArray[np.int64] | None = None) -> Sparse:
@@ -54,10 +56,26 @@ def sample_of(file: H5adFile, layer: str, row_N: NDArray[np.int64] | None = None
     return sample
 
 
-def kind_of_layer(file: H5adFile, layer: str, row_N: NDArray[np.int64] | None = None) -> Kind:
+def look_at_layer(file: H5adFile, layer: str, row_N: NDArray[np.int64] | None = None) -> Look:
     """What a layer's values look like, as :func:`sample_of`. Fractions of a layer called ``counts`` are counts."""
-    kind = kind_of(sample_of(file, layer, row_N))
-    return "fractional" if kind in ("linear", "unclear") and _called_counts(layer) else kind
+    found = look_at(sample_of(file, layer, row_N))
+    return Look(kind="fractional") if found.kind in ("linear", "unclear") and _called_counts(layer) else found
+
+
+def agree(file: H5adFile, layer: str, other: str) -> bool:
+    """Whether two matrices hold the same values for the genes that both have, as far as some cells show."""
+    genes, others = file.var_of(layer).index, file.var_of(other).index
+    if not (genes.is_unique and others.is_unique):
+        return len(genes) == len(others) or layer == other
+    place_G = others.get_indexer(genes)
+    both_G = np.flatnonzero(place_G >= 0)
+    values, rivals = sample_of(file, layer)[:, both_G], sample_of(file, other)[:, place_G[both_G]]
+    if values.shape != rivals.shape:
+        return True
+    # Entries that are 0 in both are left out: nearly all are.
+    differ = abs(values - rivals) > 1e-4 * (abs(values) + abs(rivals))
+    n_values = (abs(values) + abs(rivals)).count_nonzero()
+    return int(differ.count_nonzero()) <= (1 - _AGREE) * int(n_values)
 
 
 def choose_layer(file: H5adFile, values: Values) -> tuple[str, str]:
@@ -68,12 +86,22 @@ def choose_layer(file: H5adFile, values: Values) -> tuple[str, str]:
     InputError
         None is what ``values`` asks for, or none is it by its name; the message lists what there is.
     """
-    found: dict[str, Kind] = {layer: kind_of_layer(file, layer) for layer in file.matrices}
+    looks_of = {layer: look_at_layer(file, layer) for layer in file.matrices}
+    # Roots of counts themselves can be undone, as logarithms of counts can.
+    found: dict[str, Kind] = {
+        layer: "log" if look.kind == "root" and not look.normalised else look.kind for layer, look in looks_of.items()
+    }
     usable: dict[str, Kind] = {layer: kind for layer, kind in found.items() if kind in _ALLOWED[values]}
     known = _by_name(usable, values)
     if not known and len(usable) == 1:
         # Whole numbers may be anything; log values, or what was asked for, are hardly something else.
         known = [layer for layer, kind in usable.items() if kind == "log" or values != "auto"]
+    disagreeing = [layer for layer in known[1:] if found[layer] in _COUNTS and not agree(file, known[0], layer)]
+    if disagreeing and found[known[0]] in _COUNTS:
+        raise InputError(
+            f"layers {', '.join(map(repr, (known[0], *disagreeing)))} of {file.name!r} all look like counts and hold "
+            "different ones: name the one meant with layer="
+        )
     if known:
         rivals = [layer for layer in usable if layer != known[0]]
         return known[0], f"layer {known[0]!r} looks like {KIND_IN_WORDS[found[known[0]]]}" + _not_used(found, rivals)
@@ -88,7 +116,7 @@ def choose_layer(file: H5adFile, values: Values) -> tuple[str, str]:
 
 def other_layers(file: H5adFile, layer: str) -> str:
     """Which other layers could be used, as the end of a message."""
-    found: dict[str, Kind] = {other: kind_of_layer(file, other) for other in file.matrices if other != layer}
+    found: dict[str, Kind] = {other: look_at_layer(file, other).kind for other in file.matrices if other != layer}
     usable = [f"layer={other!r} looks like {KIND_IN_WORDS[found[other]]}" for other in found if _usable(found[other])]
     return ", ".join(usable) if usable else "no other layer looks like counts or log values"
 
@@ -97,7 +125,8 @@ def _by_name(usable: Mapping[str, Kind], values: Values) -> list[str]:
     """Matrices that are known by their names for what they hold, the best first."""
     named = [layer for layer in usable if layer not in ("X", "raw") and _called_counts(layer)]
     counts = [layer for layer in ("X", *named, "raw") if usable.get(layer) in _COUNTS] if values != "log" else []
-    others = [layer for layer in ("X", "raw") if layer in usable and layer not in counts]
+    binary = [layer for layer in named if usable[layer] == "binary"]
+    others = [layer for layer in ("X", *binary, "raw") if layer in usable and layer not in counts]
     return counts + sorted(others, key=lambda layer: _ALLOWED[values].index(usable[layer]))
 
 

@@ -1,16 +1,18 @@
 """What counts are a share of: all genes of the cell, in the layer read or, where that holds some of them, elsewhere."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.sources.h5ad.feature_types import genes_among
 from gpcp.sources.h5ad.files.reader import H5adFile
-from gpcp.sources.h5ad.gene_ids import texts
-from gpcp.sources.h5ad.layers import kind_of_layer
+from gpcp.sources.h5ad.gene_ids import MatrixGenes, texts
+from gpcp.sources.h5ad.layers import agree, look_at_layer
 
 TOTAL_COLUMNS = ("raw_sum", "total_counts", "n_counts", "ncounts", "nCount_RNA", "n_umis", "nUMI", "n_UMI")
 """Under which names files hold each cell's total of counts."""
@@ -20,6 +22,10 @@ NONE = "none"
 
 _SLACK = 1e-3
 """Relative: totals may have been rounded."""
+_ENOUGH, _GOES_WITH = 20, 0.5
+"""Least rank correlation of totals with the sums of a part of them, from so many cells on."""
+MOST_OF_A_SUBSET = 6_000
+"""A layer of more genes than this is taken for whole; what a column says beside may be from before a correction."""
 _A_SUBSET = 1.05
 """From this ratio of a known total to the layer's own, in the median cell, a layer holds some genes of several."""
 
@@ -33,12 +39,76 @@ class Totals:
     ----------
     total_N : float64, (N,), or None
         None where the layer's own sums are used.
+    of_raw : bool
+        Whether they are sums over the genes of ``raw``.
     summary : str
         Which they are.
     """
 
     total_N: NDArray[np.float64] | None
     summary: str
+    of_raw: bool = False
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HowCounted:
+    """How counts become shares of a cell.
+
+    Parameters
+    ----------
+    total_N : float64, (N,), or None
+        Totals of the kept cells; the layer's own sums by default.
+    full_length_N : bool, (N,), or None
+        Kept cells whose counts are divided by gene lengths; all by default, where there are lengths.
+    summary : str
+        Which totals.
+    of_raw : bool
+        Whether they are those of ``raw``, divided by lengths too.
+    """
+
+    total_N: NDArray[np.float64] | None = None
+    full_length_N: NDArray[np.bool_] | None = None
+    summary: str = ""
+    of_raw: bool = False
+
+
+def how_counted(
+    file: H5adFile,
+    layer: str,
+    genes: MatrixGenes,
+    in_raw: Callable[[], MatrixGenes],
+    row_N: NDArray[np.int64],
+    full_N: NDArray[np.bool_] | None,
+    total: str | None,
+) -> HowCounted:
+    """Totals of the kept cells: of counts, and for cells whose counts are divided by lengths of what that gives.
+
+    Parameters
+    ----------
+    genes : MatrixGenes
+        Of the layer.
+    in_raw : callable
+        Those of ``raw``.
+    row_N : int64, (N,)
+        Cells that are kept.
+    full_N : bool, over all cells of the file, or None
+        Cells whose counts are divided.
+    total : str, optional
+        As :func:`totals_of` takes it.
+    """
+    totals = totals_of(file, layer, genes.is_gene_G, row_N, total=total)
+    if full_N is None:
+        return HowCounted(total_N=totals.total_N, summary=totals.summary)
+    full_N = full_N[row_N]
+    rate_N = np.full(len(row_N), np.nan)
+    if totals.of_raw and (length_G := in_raw().length_G) is not None:
+        weight_G = np.divide(1, length_G, out=np.zeros_like(length_G), where=~np.isnan(length_G))
+        rate_N = sums_over(file, "raw", weight_G)[row_N]
+    count_N = np.full(len(row_N), np.nan) if totals.total_N is None else totals.total_N
+    return HowCounted(
+        total_N=np.where(full_N, rate_N, count_N), full_length_N=full_N, summary=totals.summary, of_raw=totals.of_raw
+    )
 
 
 def totals_of(
@@ -72,17 +142,20 @@ def totals_of(
         return Totals(total_N=None, summary=own)
     raw_G = _raw_with_more(file, layer)
     columns = {name: known_N for name in TOTAL_COLUMNS if (known_N := _numbers(file, name)) is not None}
+    if len(counted_G) > MOST_OF_A_SUBSET:
+        columns = {}
     if total is None and raw_G is None and not (columns and counted_G.all()):
         return Totals(total_N=None, summary=own)
-    sum_N = _sums(file, layer, counted_G)[row_N]
+    sum_N = sums_over(file, layer, counted_G)[row_N]
     if total is not None:
         return Totals(total_N=_named(file, total, sum_N, row_N), summary=f"totals from column {total!r} of obs")
     if raw_G is not None:
-        raw_N = _sums(file, "raw", raw_G)[row_N]
+        raw_N = sums_over(file, "raw", raw_G)[row_N]
         if (raw_N >= sum_N * (1 - _SLACK)).all():
-            return Totals(total_N=raw_N, summary=f"totals over all {int(raw_G.sum())} genes of raw")
-    if counted_G.all():
-        # With features that are no genes, a column may be a total of these too.
+            return Totals(total_N=raw_N, summary=f"totals over all {int(raw_G.sum())} genes of raw", of_raw=True)
+    whole = bool((sum_N == np.rint(sum_N)).all())
+    if counted_G.all() and whole and not any(_are_the_sums(known_N[row_N], sum_N) for known_N in columns.values()):
+        # With features that are no genes, a column may be a total of these too; corrected counts have lost some.
         for name, known_N in columns.items():
             if _of_more_genes(known_N[row_N], sum_N):
                 why = "since the layer holds some genes of several"
@@ -94,15 +167,26 @@ def _raw_with_more(file: H5adFile, layer: str) -> NDArray[np.bool_] | None:
     """Which features of ``raw`` are genes, where it holds counts of more features than the layer."""
     if layer == "raw" or "raw" not in file.matrices or len(file.var_of("raw")) <= len(file.var_of(layer)):
         return None
-    if kind_of_layer(file, "raw") not in ("counts", "fractional"):
+    if look_at_layer(file, "raw").kind not in ("counts", "fractional") or not agree(file, layer, "raw"):
         return None
     return genes_among(file.var_of("raw"), texts(file.var_of("raw").index))[0]
 
 
 def _of_more_genes(known_N: NDArray[np.float64], sum_N: NDArray[np.float64]) -> bool:
+    """Whether numbers can be totals of the counts that sums are a part of: whole, never less, and going with them."""
     some_N = sum_N > 0
-    at_least = bool((known_N >= sum_N * (1 - _SLACK)).all())
-    return at_least and bool(some_N.any()) and float(np.median(known_N[some_N] / sum_N[some_N])) > _A_SUBSET
+    if not some_N.any() or (known_N < sum_N * (1 - _SLACK)).any() or (known_N != np.rint(known_N)).any():
+        return False
+    if float(np.median(known_N[some_N] / sum_N[some_N])) <= _A_SUBSET or known_N.min() == known_N.max():
+        return False
+    if some_N.sum() < _ENOUGH:
+        return True
+    return float(spearmanr(known_N[some_N], sum_N[some_N]).statistic) > _GOES_WITH
+
+
+def _are_the_sums(known_N: NDArray[np.float64], sum_N: NDArray[np.float64]) -> bool:
+    some_N = sum_N > 0
+    return bool(some_N.any()) and abs(float(np.median(known_N[some_N] / sum_N[some_N])) - 1) < 5 * _SLACK
 
 
 def _named(file: H5adFile, column: str, sum_N: NDArray[np.float64], row_N: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -130,10 +214,10 @@ def _numbers(file: H5adFile, column: str) -> NDArray[np.float64] | None:
     return number_N if np.isfinite(number_N).all() and (number_N >= 0).all() else None
 
 
-def _sums(file: H5adFile, layer: str, counted_G: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Sum of each cell's counts over some features, NaN left out."""
+def sums_over(file: H5adFile, layer: str, weight_G: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Sum of each cell's counts, each feature times its weight, NaN left out; float64 (N,) over all cells."""
     sums: list[NDArray[np.float64]] = []
     for _, block in file.blocks(layer):
         block.data = np.nan_to_num(block.data, nan=0.0)
-        sums.append(np.asarray(block @ counted_G.astype(np.float64)))
+        sums.append(np.asarray(block @ weight_G.astype(np.float64)))
     return np.concatenate(sums) if sums else np.zeros(0)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from gpcp.core.errors import InputError
 from gpcp.sources.h5ad.files.reader import H5adFile
 from gpcp.sources.h5ad.gene_ids import MatrixGenes
-from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, LARGEST_LOG, Sparse, ValueTally, are_logs, tally
-from gpcp.sources.h5ad.layers import Values, kind_of_layer, other_layers, sample_of
+from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, LARGEST_LOG, Look, RowTally, Sparse, ValueTally, tally
+from gpcp.sources.h5ad.layers import Values, look_at_layer, other_layers
 from gpcp.sources.h5ad.normalise import log1p_tpm
+from gpcp.sources.h5ad.totals import HowCounted
 
 Taken = Literal["counts", "log"]
 LogSparse: TypeAlias = "sp.csr_array[np.float32, tuple[int, int]]"
@@ -44,49 +45,30 @@ class LogValues:
     total_N: NDArray[np.float64] | None = None
 
 
-def decided(file: H5adFile, layer: str, values: Values, row_N: NDArray[np.int64]) -> Taken:
-    """What the values of some cells of a layer are taken for.
+def decided(file: H5adFile, layer: str, values: Values, row_N: NDArray[np.int64]) -> tuple[Taken, Look]:
+    """What the values of some cells of a layer are taken for, and what they look like.
 
     Raises
     ------
     InputError
-        They may be counts or log values, or are said to be counts and are log values.
+        They may be counts or log values, are something else, or are said to be counts and are log values.
     """
-    kind = kind_of_layer(file, layer, row_N)
+    found = look_at_layer(file, layer, row_N)
     where = f"layer {layer!r} of {file.name!r}"
-    if values == "auto" and kind == "unclear":
+    if values == "auto" and found.kind in ("unclear", "root", "mixed") and found.normalised:
         raise InputError(
-            f"{where} holds fractions up to {LARGEST_LOG:g} that may be corrected counts or log values: pass "
-            f"values='counts' or values='log' ({other_layers(file, layer)})"
+            f"{where} holds {KIND_IN_WORDS[found.kind]}: pass values='counts' or values='log' for what they are "
+            f"({other_layers(file, layer)})"
         )
-    if values == "counts" and kind in ("log", "unclear") and are_logs(sample_of(file, layer, row_N)):
+    if values == "counts" and found.kind == "log" and found.certain:
         raise InputError(
             f"{where} holds fractions that are log values, and a second logarithm would spoil them: pass values='log' "
             f"({other_layers(file, layer)})"
         )
     if values == "auto":
-        return "counts" if kind in ("counts", "fractional") else "log"
-    return values
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class HowCounted:
-    """How counts become shares of a cell.
-
-    Parameters
-    ----------
-    total_N : float64, (N,), or None
-        Totals of the kept cells; the layer's own sums by default.
-    full_length_N : bool, (N,), or None
-        Kept cells whose counts are divided by gene lengths; all by default, where there are lengths.
-    summary : str
-        Which totals.
-    """
-
-    total_N: NDArray[np.float64] | None = None
-    full_length_N: NDArray[np.bool_] | None = None
-    summary: str = ""
+        counts = found.kind in ("counts", "binary", "fractional") or not found.normalised
+        return ("counts" if counts else "log"), found
+    return values, found
 
 
 def read_log_values(
@@ -95,6 +77,7 @@ def read_log_values(
     *,
     values: Values,
     taken_as: Taken,
+    look: Look,
     genes: MatrixGenes,
     columns: NDArray[np.int64],
     row_N: NDArray[np.int64],
@@ -106,8 +89,8 @@ def read_log_values(
 
     Parameters
     ----------
-    taken_as : {"counts", "log"}
-        What :func:`decided` says.
+    taken_as, look
+        What :func:`decided` gives.
     columns : int64
         Columns to keep.
     row_N : int64, (N,)
@@ -125,7 +108,7 @@ def read_log_values(
     kept_N = np.zeros(len(file.obs), dtype=np.bool_)
     kept_N[row_N] = True
     expressed_SG = np.zeros((int(dataset_N.max()) + 1, len(genes.label_G)), dtype=np.bool_)
-    seen, n_done = ValueTally(), 0
+    seen, rows, n_done = ValueTally(), RowTally(), 0
     parts: list[LogSparse] = []
     totals: list[NDArray[np.float64]] = []
     for start, block in file.blocks(layer):
@@ -133,12 +116,15 @@ def read_log_values(
         block_BG: Sparse = block[here_B]
         _refuse_impossible(file, layer, block_BG, start + here_B, genes, taken_as, refuse_nan=refuse_nan)
         seen += tally(block_BG.data)
+        rows += RowTally.of(block_BG)
         _refuse_too_large(file, layer, seen, taken_as)
         cells = slice(n_done, n_done + len(here_B))
         dataset_B = np.repeat(dataset_N[cells], np.diff(block_BG.indptr))
         real = ~np.isnan(block_BG.data)
         expressed_SG[dataset_B[real], block_BG.indices[real]] = True
         if taken_as == "counts":
+            if values == "auto" and not look.normalised:
+                block_BG.data = np.rint(look.undo(block_BG.data))
             block_BG, total_B = log1p_tpm(
                 block_BG,
                 genes.length_G,
@@ -147,11 +133,13 @@ def read_log_values(
                 total_B=None if how.total_N is None else how.total_N[cells],
             )
             totals.append(total_B)
+        elif look.base != np.e:
+            block_BG.data = block_BG.data * np.log(look.base)
         parts.append(block_BG[:, columns].astype(np.float32))
         n_done += len(here_B)
-    _check_whole(file, layer, seen, taken_as)
+    _check_whole(file, layer, seen, taken_as, mixed=values == "auto" and look.normalised and rows.mixed)
     total_N = np.concatenate(totals) if taken_as == "counts" else None
-    summary = [_in_words(file, layer, genes, values, taken_as, how, fractions=seen.fractions)]
+    summary = [_in_words(file, layer, genes, values, taken_as, look, how, fractions=seen.fractions)]
     if total_N is not None and (total_N == 0).any():
         summary.append(f"{int((total_N == 0).sum())} cells have no count at all and stay 0")
     return LogValues(
@@ -200,9 +188,14 @@ def _refuse_too_large(file: H5adFile, layer: str, seen: ValueTally, taken_as: Ta
         )
 
 
-def _check_whole(file: H5adFile, layer: str, seen: ValueTally, taken_as: Taken) -> None:
+def _check_whole(file: H5adFile, layer: str, seen: ValueTally, taken_as: Taken, *, mixed: bool) -> None:
     """Refuse what only the whole layer shows."""
     where = f"layer {layer!r} of {file.name!r}"
+    if mixed:
+        raise InputError(
+            f"{where} holds {KIND_IN_WORDS['mixed']}: two kinds of values in one matrix; write the file again from "
+            "matrices of one kind"
+        )
     if not seen.n_values:
         raise InputError(f"{where} holds no value above 0: there is nothing to learn from; {other_layers(file, layer)}")
     if taken_as == "log" and not seen.fractions:
@@ -218,6 +211,7 @@ def _in_words(
     genes: MatrixGenes,
     values: Values,
     taken_as: Taken,
+    look: Look,
     how: HowCounted,
     *,
     fractions: bool,
@@ -226,12 +220,16 @@ def _in_words(
     decided_by = " (decided from the values)" if values == "auto" else ""
     where = f"layer {layer!r} of {file.name!r}"
     if taken_as == "log":
-        return f"{where} as log values{decided_by}, used as they are"
-    counts = f"{where} as {KIND_IN_WORDS['fractional' if fractions else 'counts']}{decided_by}"
+        base = "used as they are" if look.base == np.e else f"of base {look.base:g}, turned into natural ones"
+        depth = "" if look.normalised else "; they are logarithms of counts, so that a cell's depth is in every value"
+        return f"{where} as log values{decided_by}, {base}{depth}"
+    undone = f"{KIND_IN_WORDS[look.kind]} of counts, undone" if values == "auto" and not look.normalised else ""
+    counts = f"{where} as {undone or KIND_IN_WORDS['fractional' if fractions else 'counts']}{decided_by}"
     if genes.length_G is None:
         return f"{counts}, turned into log1p(CPM): no gene lengths; {how.summary}"
     n_known = int(np.count_nonzero(~np.isnan(genes.length_G) & genes.is_gene_G))
     of_length = f"totals over the {n_known} of {int(genes.is_gene_G.sum())} genes whose length is known"
+    of_length = how.summary if how.of_raw else of_length
     if how.full_length_N is None or how.full_length_N.all():
         return f"{counts}, turned into log1p(TPM); {of_length}"
     n_full, n_cells = int(how.full_length_N.sum()), len(how.full_length_N)

@@ -32,6 +32,19 @@ def test_kinds_may_be_missing(tmp_path: Path):
     assert read_gene_table(tmp_path / "headless.csv").symbol_of == {B: "two"}
 
 
+@pytest.mark.parametrize("header", ["feature_id,feature_length", "id,length", "Gene_ID,Length", "ensembl_id,length"])
+def test_lengths_need_no_symbols_nor_symbols_lengths(tmp_path: Path, header: str):
+    (tmp_path / "lengths.csv").write_text(f"{header}\n{A}.3,5\n")
+    assert read_gene_table(tmp_path / "lengths.csv").lengths([A]).tolist() == [5]
+    (tmp_path / "symbols.csv").write_text(f"id,symbol\n{A},one\n")
+    table = read_gene_table(tmp_path / "symbols.csv")
+    assert table.ids(["one"]) == [A]
+    assert np.isnan(table.lengths([A])).all()
+    (tmp_path / "ids.csv").write_text(f"id\n{A}\n")
+    with pytest.raises(InputError, match="has ids and nothing of them"):
+        read_gene_table(tmp_path / "ids.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

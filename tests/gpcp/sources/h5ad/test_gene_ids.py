@@ -74,3 +74,8 @@ def test_a_table_finds_the_symbols_by_itself(tmp_path: Path, where: str):
     source = H5adCells(path, gene_id="auto", gene_table=table)
     assert source.vocab.feature_id == tuple(IDS)
     assert f"symbols in {'the index' if where == 'index' else 'column'}" in source.provenance
+
+
+def test_ids_after_the_name_of_their_genome(tmp_path: Path):
+    index = [f"GRCh38_{IDS[0]}.4", f"GRCh38______{IDS[1]}", *(f"mm10___ENSMUSG{i:011d}" for i in range(4))]
+    assert found(file_of(tmp_path, COUNTS, index=index)) == (*IDS[:2], *(f"ENSMUSG{i:011d}" for i in range(4)))

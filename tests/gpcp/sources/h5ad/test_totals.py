@@ -144,3 +144,39 @@ def test_totals_of_a_mixed_file_are_taken_for_the_cells_that_have_them(tmp_path:
     found = in_file_order(H5adCells(file_of(tmp_path, COUNTS, obs=obs, var={"feature_length": LENGTH})))
     expected = np.vstack([log1p_cpm(COUNTS, total)[:20], TPM[20:]])
     np.testing.assert_allclose(found.expression_BG, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("assay", ["Smart-seq2", "10x 3' v3"])
+def test_a_subset_of_genes_of_full_length_cells_takes_the_totals_of_raw_too(tmp_path: Path, assay: str):
+    obs = pd.DataFrame({"assay": [assay] * 40}, index=[f"c{i}" for i in range(40)])
+    raw = anndata.AnnData(X=COUNTS, obs=obs, var=pd.DataFrame({"feature_length": LENGTH}, index=IDS))
+    path = file_of(tmp_path, COUNTS[:, 1::2], index=IDS[1::2], obs=obs, var={"feature_length": LENGTH[1::2]}, raw=raw)
+    whole = TPM if assay == "Smart-seq2" else log1p_cpm(COUNTS)
+    np.testing.assert_allclose(in_file_order(H5adCells(path)).expression_BG, whole[:, 1::2], rtol=1e-5)
+
+
+def test_numbers_that_are_no_totals_of_these_counts(tmp_path: Path):
+    counts = RNG.poisson(RNG.lognormal(0, 1, 30) * RNG.lognormal(0, 0.7, (60, 1)), (60, 30)).astype(np.float32)
+    whole = RNG.permutation(3 * counts.sum(axis=1))
+    for name, column in {
+        "after normalisation": np.full(60, 1e4),
+        "not whole": counts.sum(axis=1) * 1.5 + 0.25,
+        "of other cells": whole + counts.sum(axis=1).max(),
+    }.items():
+        found = in_file_order(H5adCells(file_of(tmp_path, counts, obs={"total_counts": column})))
+        np.testing.assert_allclose(found.expression_BG, log1p_cpm(counts), rtol=1e-5, err_msg=name)
+    # Another column says what the sums say: all genes are there.
+    both = {"total_counts": 2 * counts.sum(axis=1), "n_counts": counts.sum(axis=1)}
+    found = in_file_order(H5adCells(file_of(tmp_path, counts, obs=both)))
+    np.testing.assert_allclose(found.expression_BG, log1p_cpm(counts), rtol=1e-5)
+    # Counts that were corrected have lost some.
+    corrected = np.where(RNG.random(counts.shape) < 0.2, 0.6 * counts, counts)
+    found = in_file_order(H5adCells(file_of(tmp_path, corrected, obs={"total_counts": counts.sum(axis=1) * 2})))
+    np.testing.assert_allclose(found.expression_BG, log1p_cpm(corrected), rtol=1e-5)
+
+
+def test_raw_that_holds_other_values_gives_no_totals(tmp_path: Path):
+    raw = anndata.AnnData(X=np.rint(COUNTS * 3.3), obs=pd.DataFrame(index=[f"c{i}" for i in range(40)]))
+    raw.var_names = IDS
+    source = H5adCells(file_of(tmp_path, COUNTS[:, :3], raw=raw))
+    np.testing.assert_allclose(in_file_order(source).expression_BG, log1p_cpm(COUNTS[:, :3]), rtol=1e-5)

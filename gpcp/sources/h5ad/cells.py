@@ -145,15 +145,8 @@ class H5adCells(IndexedSource):
         absent_genes: Absent = "unmeasured",
         nan: Nan = "unmeasured",
     ) -> None:
-        _check_choices(
-            values=values,
-            missing_id=missing_id,
-            missing_length=missing_length,
-            par_y=par_y,
-            missing_label=missing_label,
-            absent_genes=absent_genes,
-            nan=nan,
-        )
+        _check_choices(values=values, missing_id=missing_id, missing_length=missing_length, par_y=par_y)
+        _check_choices(missing_label=missing_label, absent_genes=absent_genes, nan=nan)
         columns = {"cell_type": cell_type, "dataset": dataset, "assay": assay, "donor": donor}
         columns |= {"tissue": tissue, "disease": disease}
         with opened(path, modality=modality) as file:

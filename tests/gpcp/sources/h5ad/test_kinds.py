@@ -108,7 +108,7 @@ OTHERS: dict[str, tuple[Kind, Make]] = {
     ),
     "counts after a multiplication in single precision": (
         "counts",
-        lambda counts, _: single(single(counts) * np.float32(0.3)) / np.float32(0.3),
+        lambda counts, _: single(counts) * np.float32(0.3) / np.float32(0.3),
     ),
 }
 

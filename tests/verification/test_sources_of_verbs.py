@@ -26,7 +26,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     embedded_census(folder / "census", name="scale_free/5", n_cells=400, n_genes=10, n_datasets=1, p_unmeasured=0.0)
     return {
         **{name: ["--source", text] for name, text in KNOWN.items()},
-        "h5ad": ["--source", f"h5ad:{log_file(folder)}", "--cell-type-key", "kind"],
+        "h5ad": ["--source", f"h5ad:{log_file(folder)}", "--values", "log", "--cell-type-key", "kind"],
         "census": ["--source", f"census:{folder / 'census'}"],
     }
 

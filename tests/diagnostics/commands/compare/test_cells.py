@@ -21,7 +21,7 @@ LEVELS_OF_CELLS = replace(LEVELS, exact=None, type_mean=of_loss(1.9), linear=of_
 
 def words(folder: Path, *more: str) -> list[str]:
     small = ["--seeds", "2", "--steps", "2", "--workers", "1", "--quiet", "--set", "width=8"]
-    source = ["--source", f"h5ad:{log_file(folder)}", "--cell-type-key", "kind"]
+    source = ["--source", f"h5ad:{log_file(folder)}", "--values", "log", "--cell-type-key", "kind"]
     return [*source, *small, "--out", str(folder / "out"), *more]
 
 
@@ -66,7 +66,7 @@ def test_what_does_not_go_with_cells_is_refused(
 
 
 def test_a_file_needs_its_cell_types_and_a_world_no_number_of_genes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["--source", f"h5ad:{log_file(tmp_path)}", "--out", str(tmp_path / "out")]) == 2
+    assert main(["--source", f"h5ad:{log_file(tmp_path)}", "--values", "log", "--out", str(tmp_path / "out")]) == 2
     assert "--cell-type-key" in capsys.readouterr().err
     assert main(["--source", "synthetic:chain/4", "--n-genes", "3", "--out", str(tmp_path / "out")]) == 2
     assert "--n-genes is for real cells" in capsys.readouterr().err

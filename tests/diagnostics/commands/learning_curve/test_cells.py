@@ -19,7 +19,7 @@ main = calling("learning-curve")
 
 
 def words(folder: Path, *more: str) -> list[str]:
-    source = ["--source", f"h5ad:{log_file(folder)}", "--cell-type-key", "kind", "--n-genes", "5"]
+    source = ["--source", f"h5ad:{log_file(folder)}", "--values", "log", "--cell-type-key", "kind", "--n-genes", "5"]
     small = ["--pairs", "40", "80", "--capacity", "width=4", "--steps", "4", "--batch-size", "16", "--seeds", "1"]
     return [*source, *small, "--workers", "1", "--quiet", "--out", str(folder / "out"), *more]
 

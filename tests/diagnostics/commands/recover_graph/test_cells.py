@@ -40,7 +40,7 @@ def log_file(folder: Path) -> Path:
 def run_on(path: Path, seed: int = 0) -> Experiment:
     return Experiment(
         source=f"h5ad:{path}",
-        options=(("cell_type_key", "kind"),),
+        options=(("cell_type_key", "kind"), ("values", "log")),
         stamp=stamp_of(f"h5ad:{path}"),
         n_genes=6,
         n_steps=10,
@@ -81,12 +81,12 @@ def test_the_command_reports_and_says_that_it_is_not_causal(tmp_path: Path, caps
         "1",
         "--quiet",
     ]
-    code = main(["--cells", str(log_file(tmp_path)), *options, "--out", str(out)])
+    code = main(["--cells", str(log_file(tmp_path)), "--values", "log", *options, "--out", str(out)])
     shown = capsys.readouterr().out
     assert code in (0, 1)
     assert "not causes" in shown
     assert "not of cause" in shown
-    assert "looks like log values" in shown
+    assert "as log values, used as they are" in shown
     assert max(len(line) for line in shown.splitlines()[:-1]) <= 100
     (row,) = json.loads((out / "results.json").read_text())["regimes"]
     assert row["target"] == TARGET
@@ -125,7 +125,7 @@ def test_the_real_file_needs_no_option_but_its_cell_types(
 
 def test_cells_of_any_source_come_through_the_same_door(tmp_path: Path) -> None:
     held = run_on(log_file(tmp_path))
-    build_cache(open_cells(held.source, cell_type_key="kind"), tmp_path / "cache")
+    build_cache(open_cells(held.source, values="log", cell_type_key="kind"), tmp_path / "cache")
     cached = cells_data_of(replace(held, source=f"cache:{tmp_path / 'cache'}", options=()))
     direct = cells_data_of(held)
     assert cached.held_out.vocab == direct.held_out.vocab
@@ -162,7 +162,7 @@ def test_a_panel_that_is_named_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_a_cache_needs_no_option_and_sequenced_cells_are_read_through_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build_cache(open_cells(f"h5ad:{log_file(tmp_path)}", cell_type_key="kind"), tmp_path / "cache")
+    build_cache(open_cells(f"h5ad:{log_file(tmp_path)}", values="log", cell_type_key="kind"), tmp_path / "cache")
     few = ["--n-genes", "5", "--steps", "2", "--seeds", "1", "--workers", "1", "--quiet"]
     sequenced = ["--source", "synthetic:scale_free/12", "--library-size", "5000", "--n-cells", "400"]
     for number, source in enumerate((["--source", f"cache:{tmp_path / 'cache'}"], sequenced)):

@@ -4,6 +4,7 @@
 what ``scaled_dot_product_attention`` does on a row that is masked whole.
 """
 
+from abc import ABC, abstractmethod
 from typing import final
 
 import torch
@@ -82,6 +83,18 @@ def _weights(query_BHQd: Tensor, key_BHKd: Tensor, attend_BK: Tensor | None) -> 
     return torch.softmax(logit_BHQK, dim=-1).masked_fill(masked, 0.0)
 
 
+class GeneMixing(nn.Module, ABC):
+    """A sublayer in which tokens meet by which genes they are."""
+
+    @abstractmethod
+    def forward(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor) -> Tensor:
+        """What each token gathers, (B, Q, D); ``gene_BQ`` may be one row for all pairs."""
+
+    @abstractmethod
+    def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor) -> Tensor:
+        """The weights that :meth:`forward` uses, (B, H, Q, K); 0 where masked."""
+
+
 @final
 class Residual(nn.Module):
     """A sublayer with its norm, dropout and residual sum."""
@@ -100,6 +113,7 @@ class Residual(nn.Module):
         attend_BK: Tensor | None = None,
         maps: Maps | None = None,
         name: str = "",
+        gene_BL: Tensor | None = None,
     ) -> Tensor:
         """Add the output of the sublayer, (B, L, D); an attention sublayer without memory attends to its own tokens."""
         inner_BLD = self.norm(token_BLD) if self.norm_name == "pre" else token_BLD
@@ -108,6 +122,11 @@ class Residual(nn.Module):
             if maps is not None:
                 maps[name] = self.sublayer.weights(inner_BLD, attended_BKD, attend_BK)
             update_BLD = self.sublayer(inner_BLD, attended_BKD, attend_BK)
+        elif isinstance(self.sublayer, GeneMixing):
+            assert gene_BL is not None, "tokens meet by their genes"
+            if maps is not None:
+                maps[name] = self.sublayer.weights(inner_BLD, attend_BK, gene_BL)
+            update_BLD = self.sublayer(inner_BLD, attend_BK, gene_BL)
         else:
             update_BLD = self.sublayer(inner_BLD)
         summed_BLD = token_BLD + self.dropout(update_BLD)

@@ -9,9 +9,10 @@ from gpcp.core.registry import Registry
 from gpcp.model.attention import NORMS
 from gpcp.model.embedding import VALUE_EMBEDDINGS
 from gpcp.model.heads.registry import HEADS
+from gpcp.model.mixing import MIXINGS
 from gpcp.model.queries import QUERY_FEATURES, QUERY_FORMS
 
-CROSS_ATTENTION = ("every", "first")
+CROSS_ATTENTION = ("every", "first", "none")
 
 
 @final
@@ -35,8 +36,11 @@ class ModelConfig:
     query_attention : bool
         Whether queries attend to each other, without which one gene's change cannot reach another gene's answer
         where each gene answers for itself.
-    cross_attention : "every" or "first"
-        Whether every decoder block looks at the encoded state, or the first of each round only.
+    query_mixing : str
+        How queries meet, where they do: a name of :data:`gpcp.model.mixing.MIXINGS`.
+    cross_attention : "every", "first" or "none"
+        Whether every decoder block looks at the encoded state, or the first of each round only, or none: there is no
+        encoder then, and queries carry the state of their own gene alone.
     qk_norm : bool
         Whether attention normalises its queries and keys.
     skip : bool
@@ -63,7 +67,8 @@ class ModelConfig:
     query_form: str = "all_genes"
     query_features: str = "delta_and_state"
     query_attention: bool = True
-    cross_attention: Literal["every", "first"] = "first"
+    query_mixing: str = "softmax"
+    cross_attention: Literal["every", "first", "none"] = "first"
     head: str = "per_gene_mlp"
     norm: str = "none"
     qk_norm: bool = True
@@ -85,6 +90,7 @@ class ModelConfig:
             ("value_embedding", VALUE_EMBEDDINGS),
             ("query_form", QUERY_FORMS),
             ("query_features", QUERY_FEATURES),
+            ("query_mixing", MIXINGS),
             ("head", HEADS),
             ("norm", NORMS),
         ):
@@ -96,6 +102,11 @@ class ModelConfig:
             raise InputError(
                 f"ModelConfig.cross_attention {self.cross_attention!r} is unknown; "
                 f"{nearest(self.cross_attention, CROSS_ATTENTION)}"
+            )
+        if self.cross_attention == "none" and self.n_encoder_blocks:
+            raise InputError(
+                f"ModelConfig.cross_attention is 'none' and n_encoder_blocks {self.n_encoder_blocks}: nothing would "
+                "look at what the encoder gives; set n_encoder_blocks to 0"
             )
         reads, _ = HEADS[self.head]
         if reads == "own" and self.query_form != "all_genes":
@@ -118,6 +129,19 @@ PRESETS: Registry[Preset] = Registry("preset")
 def default(n_genes: int) -> ModelConfig:
     """The author's idea, repaired: every gene is a query with an identity, and queries attend to each other."""
     return ModelConfig(n_genes=n_genes)
+
+
+@PRESETS.register("mixing")
+def mixing(n_genes: int) -> ModelConfig:
+    """Learnt weights between genes in place of attention, in one block gone through four times; for many genes."""
+    return ModelConfig(
+        n_genes=n_genes,
+        n_encoder_blocks=0,
+        n_decoder_blocks=1,
+        n_rounds=4,
+        query_mixing="static",
+        cross_attention="none",
+    )
 
 
 def _seed(n_genes: int, *, query_form: str, head: str) -> ModelConfig:

@@ -16,6 +16,7 @@ from gpcp.model.config import ModelConfig
 from gpcp.model.embedding import VALUE_EMBEDDINGS
 from gpcp.model.heads.distribution import Mixture
 from gpcp.model.heads.registry import HEADS, gives_distribution
+from gpcp.model.mixing import query_mixing
 from gpcp.model.queries import QUERY_FEATURES, QUERY_FORMS
 from gpcp.model.torch_seed import torch_seed
 
@@ -40,17 +41,17 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, config: ModelConfig, *, looks_at_state: bool) -> None:
         super().__init__()
-        self.among = _attention(config) if config.query_attention else None
+        self.among = _among(config) if config.query_attention else None
         self.cross = _attention(config) if looks_at_state else None
         self.feed_forward = _feed_forward(config)
 
     def forward(
-        self, query_BQD: Tensor, attend_BQ: Tensor | None, state_BLD: Tensor, attend_BL: Tensor | None,
-        maps: Maps | None, name: str,
+        self, query_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor, state_BLD: Tensor | None,
+        attend_BL: Tensor | None, maps: Maps | None, name: str,
     ) -> Tensor:  # fmt: skip
         """The queries after this block, (B, Q, D)."""
         if self.among is not None:
-            query_BQD = self.among(query_BQD, None, attend_BQ, maps, f"{name}.among_queries")
+            query_BQD = self.among(query_BQD, None, attend_BQ, maps, f"{name}.among_queries", gene_BQ)
         if self.cross is not None:
             query_BQD = self.cross(query_BQD, state_BLD, attend_BL, maps, f"{name}.to_state")
         return self.feed_forward(query_BQD)
@@ -91,13 +92,17 @@ class GenePerturbationTransformer(nn.Module):
         embed = VALUE_EMBEDDINGS[config.value_embedding]
         _, head = HEADS[config.head]
         with torch_seed(seed):
-            self.state_identity = nn.Embedding(config.n_genes, config.width)
+            looks = config.cross_attention != "none"
+            state_identity = nn.Embedding(config.n_genes, config.width) if looks else None
             self.query_identity = nn.Embedding(config.n_genes, config.width)
-            self.state_value = embed(1, config.width)
+            # Where no query looks at the state there is none, and no parameter that nothing would reach.
+            self.state_identity = self.query_identity if state_identity is None else state_identity
+            state_value = embed(1, config.width) if looks else None
             self.query_value = embed(n_features, config.width)
+            self.state_value = self.query_value if state_value is None else state_value
             self.encoder = nn.ModuleList(EncoderBlock(config) for _ in range(config.n_encoder_blocks))
             self.decoder = nn.ModuleList(
-                DecoderBlock(config, looks_at_state=config.cross_attention == "every" or block == 0)
+                DecoderBlock(config, looks_at_state=config.cross_attention == "every" or (looks and block == 0))
                 for block in range(config.n_decoder_blocks)
             )
             self.out = head(config.n_genes, config.width)
@@ -151,18 +156,22 @@ class GenePerturbationTransformer(nn.Module):
         target_BL = torch.where(batch.perturbed_BL, (batch.target_BL - centre_BL) / spread_BL, 0.0)
         attend_BL = None if bool(batch.measured_BL.all()) else batch.measured_BL
 
-        state_BLD = self.state_value(self.state_identity(batch.token_BL), before_BL[..., None])
-        for block, layer in enumerate(self.encoder):
-            state_BLD = layer(state_BLD, attend_BL, maps, f"encoder.{block}")
+        state_BLD = None
+        if self.config.cross_attention != "none":
+            state_BLD = self.state_value(self.state_identity(batch.token_BL), before_BL[..., None])
+            for block, layer in enumerate(self.encoder):
+                state_BLD = layer(state_BLD, attend_BL, maps, f"encoder.{block}")
 
         queries = self._query_form(batch)
         features_BLF = self._features(before_BL, target_BL, batch.perturbed_BL.to(before_BL.dtype))
         features_BQF = torch.stack([queries.take(value_BL) for value_BL in features_BLF.unbind(-1)], dim=-1)
-        query_BQD = self.query_value(self.query_identity(queries.take(batch.token_BL)), features_BQF)
+        gene_BQ = queries.take(batch.token_BL)
+        query_BQD = self.query_value(self.query_identity(gene_BQ), features_BQF)
         attend_BQ = None if bool(queries.attend_BQ.all()) else queries.attend_BQ
         for turn in range(self.config.n_rounds):
             for block, layer in enumerate(self.decoder):
-                query_BQD = layer(query_BQD, attend_BQ, state_BLD, attend_BL, maps, f"decoder.{turn}.{block}")
+                name = f"decoder.{turn}.{block}"
+                query_BQD = layer(query_BQD, attend_BQ, gene_BQ, state_BLD, attend_BL, maps, name)
 
         shift_BL = centre_BL
         if self.skip_G is not None:
@@ -202,6 +211,11 @@ class GenePerturbationTransformer(nn.Module):
 def _attention(config: ModelConfig) -> Residual:
     attention = MultiHeadAttention(config.width, config.n_heads, qk_norm=config.qk_norm)
     return Residual(attention, width=config.width, norm=config.norm, dropout=config.dropout)
+
+
+def _among(config: ModelConfig) -> Residual:
+    mixing = query_mixing(config.query_mixing, config.n_genes, config.width, config.n_heads, qk_norm=config.qk_norm)
+    return Residual(mixing, width=config.width, norm=config.norm, dropout=config.dropout)
 
 
 def _feed_forward(config: ModelConfig) -> Residual:

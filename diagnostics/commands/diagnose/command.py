@@ -62,7 +62,7 @@ class Request:
         Parameter(
             group=MODEL,
             metavar="NAME",
-            help="a preset (default, seed, ...), package.module:factory or path/to/file.py:factory; a factory takes "
+            help="a preset (default, mixing, seed, ...), package.module:factory or path/to/file.py:factory; a factory takes "
             "the number of genes, or nothing, and gives a torch.nn.Module or a Subject",
         ),
     ] = None

@@ -43,7 +43,7 @@ _NOTES = """examples:
 
 worlds: FAMILY/GENES[/MECHANISM][/NOISE][/SCALING]; families: erdos_renyi, scale_free, modular, chain, fork, collider,
 network; mechanisms: linear, tanh, hill, interaction; scalings: iscm, raw, standardised
-presets: default, seed, seed_perturbed
+presets: default, mixing, seed, seed_perturbed
 
 """
 

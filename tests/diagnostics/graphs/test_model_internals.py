@@ -76,7 +76,9 @@ def test_gradients_are_slopes_of_the_predictions(name: str, times_input: bool, p
     effect_GG = gradient_readout(model, pairs, times_input=times_input, batch_size=17)
     # Central differences of float32 answers of size 3: rounding 3e-7 / 1e-2, curvature 1e-4, averaged over pairs.
     np.testing.assert_allclose(effect_GG, differences(model, pairs, times_input=times_input), atol=1e-3)
-    assert np.abs(effect_GG[~np.eye(N_GENES, dtype=np.bool_)]).max() > 0.02 or name == "seed"
+    # Weights between genes are begun near 0.
+    least = {"seed": -1.0, "mixing": 1e-3}.get(name, 0.02)
+    assert np.abs(effect_GG[~np.eye(N_GENES, dtype=np.bool_)]).max() > least
     np.testing.assert_array_equal(np.diag(effect_GG), 0)
     assert all(parameter.grad is None for parameter in model.parameters())
 

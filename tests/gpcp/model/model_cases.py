@@ -6,9 +6,10 @@ from torch import Tensor
 
 from gpcp.model.attention import NORMS
 from gpcp.model.batch import ModelBatch
-from gpcp.model.config import PRESETS, ModelConfig, preset
+from gpcp.model.config import CROSS_ATTENTION, PRESETS, ModelConfig, preset
 from gpcp.model.embedding import VALUE_EMBEDDINGS
 from gpcp.model.heads.registry import HEADS
+from gpcp.model.mixing import MIXINGS, StaticMixing
 from gpcp.model.queries import QUERY_FEATURES, QUERY_FORMS
 from gpcp.model.transformer import GenePerturbationTransformer
 
@@ -22,18 +23,20 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         return preset(draw(st.sampled_from(list(PRESETS))), N_GENES)
     head = draw(st.sampled_from(list(HEADS)))
     own = HEADS[head][0] == "own"
+    cross_attention = draw(st.sampled_from(CROSS_ATTENTION))
     return ModelConfig(
         n_genes=N_GENES,
         width=8,
         n_heads=draw(st.sampled_from([1, 2])),
-        n_encoder_blocks=draw(st.integers(0, 2)),
+        n_encoder_blocks=0 if cross_attention == "none" else draw(st.integers(0, 2)),
         n_decoder_blocks=draw(st.integers(1, 2)),
         n_rounds=draw(st.integers(1, 2)),
         value_embedding=draw(st.sampled_from(list(VALUE_EMBEDDINGS))),
         query_form="all_genes" if own else draw(st.sampled_from(list(QUERY_FORMS))),
         query_features=draw(st.sampled_from(list(QUERY_FEATURES))),
         query_attention=draw(st.booleans()),
-        cross_attention=draw(st.sampled_from(["every", "first"])),
+        query_mixing=draw(st.sampled_from(list(MIXINGS))),
+        cross_attention=cross_attention,  # pyright: ignore[reportArgumentType]
         head=head,
         norm=draw(st.sampled_from(list(NORMS))),
         qk_norm=draw(st.booleans()),
@@ -50,6 +53,10 @@ def models(draw: st.DrawFn) -> GenePerturbationTransformer:
     with torch.no_grad():
         model.centre_G.copy_(torch.randn(N_GENES, generator=generator))
         model.spread_G.copy_(torch.rand(N_GENES, generator=generator) + 0.5)
+        for part in model.modules():
+            if isinstance(part, StaticMixing):
+                # They begin at 0, at which nothing could be seen of them.
+                part.weight_HGG.copy_(torch.randn(part.weight_HGG.shape, generator=generator))
     return model
 
 

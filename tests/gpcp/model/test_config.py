@@ -22,6 +22,8 @@ from tests.gpcp.model.model_cases import configs
         ({"dropout": 1.0}, "ModelConfig.dropout is 1.0"),
         ({"head": "per_geen"}, "ModelConfig.head 'per_geen' is unknown; nearest: per_gene"),
         ({"value_embedding": "produkt"}, "ModelConfig.value_embedding 'produkt' is unknown; nearest: product"),
+        ({"query_mixing": "statik"}, "ModelConfig.query_mixing 'statik' is unknown; nearest: static"),
+        ({"cross_attention": "none"}, "cross_attention is 'none' and n_encoder_blocks 1: nothing would look at"),
         ({"cross_attention": "evry"}, "ModelConfig.cross_attention 'evry' is unknown; nearest: every"),
         ({"query_form": "perturbed_genes"}, "choose the head 'pooled' or the query form 'all_genes'"),
     ],
@@ -37,7 +39,7 @@ def test_json_and_back(config: ModelConfig) -> None:
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
-    assert set(PRESETS) == {"default", "seed", "seed_perturbed"}
+    assert set(PRESETS) == {"default", "mixing", "seed", "seed_perturbed"}
     with pytest.raises(InputError, match="preset 'defualt' is unknown; nearest: default"):
         preset("defualt", 5)
 

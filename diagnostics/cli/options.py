@@ -205,9 +205,7 @@ Fresh: TypeAlias = Annotated[
         group=RUNS, negative="--resume", show_default=False, help="do all anew (default: --resume what is finished)"
     ),
 ]
-Preset: TypeAlias = Annotated[
-    str, Parameter(group=MODEL, metavar="NAME", help="architecture: default, mixing, seed, ...")
-]
+Preset: TypeAlias = Annotated[str, Parameter(group=MODEL, metavar="NAME", help="default, mixing, seed, ...")]
 Steps: TypeAlias = Annotated[int | None, POSITIVE, Parameter(group=MODEL, help="training steps")]
 BatchSize: TypeAlias = Annotated[int | None, POSITIVE, Parameter(group=MODEL, help="pairs a step")]
 LearningRate: TypeAlias = Annotated[float | None, Parameter(group=MODEL, metavar="RATE", help="learning rate")]

@@ -77,7 +77,7 @@ def gradient_readout(
 def attention_by_layer(
     model: "GenePerturbationTransformer", pairs: PairBatch, *, batch_size: int = 256
 ) -> Mapping[str, NDArray[np.float64]]:
-    """How much j attends to i in each layer, by the layer's name.
+    """How much j attends to i in each layer, by the layer's name; of static weights the absolute value.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ def attention_by_layer(
     """
     import torch
 
+    from gpcp.model.attention import STATIC
+
     n_genes = len(pairs.vocab)
     sums: dict[str, NDArray[np.float64]] = {}
     counts: dict[str, NDArray[np.float64]] = {}
@@ -101,6 +103,8 @@ def attention_by_layer(
                 token_BQ, asks_BQ, token_BK, attend_BK = _ends(model, batch, layer)
                 entry_BQK = token_BK[:, None, :] * n_genes + token_BQ[:, :, None]
                 counts_BQK = asks_BQ[:, :, None] & attend_BK[:, None, :]
+                # Static weights have signs, which would cancel between heads.
+                weight_BHQK = weight_BHQK.abs() if layer.endswith(STATIC) else weight_BHQK
                 weight_BQK: NDArray[np.float32] = weight_BHQK.mean(dim=1).cpu().numpy()
                 for totals, weights in ((sums, weight_BQK[counts_BQK]), (counts, None)):
                     flat = np.bincount(entry_BQK[counts_BQK], weights, minlength=n_genes**2).astype(np.float64)
@@ -129,6 +133,7 @@ def _ends(
     model: "GenePerturbationTransformer", batch: "ModelBatch", layer: str
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.bool_]]:
     """Genes of a layer's querying and attended tokens, (B, Q) and (B, K), and whether each of them counts."""
+    from gpcp.model.attention import STATIC
     from gpcp.model.queries import QUERY_FORMS
 
     token_BL, measured_BL = _tokens(batch), batch.measured_BL.cpu().numpy()
@@ -141,7 +146,7 @@ def _ends(
     )
     if layer.startswith("encoder."):
         return *state, *state
-    return (*asking, *asking) if layer.endswith(".among_queries") else (*asking, *state)
+    return (*asking, *asking) if layer.removesuffix(STATIC).endswith(".among_queries") else (*asking, *state)
 
 
 def _tokens(batch: "ModelBatch") -> NDArray[np.int64]:

@@ -16,6 +16,9 @@ from gpcp.core.registry import Registry
 Maps = dict[str, Tensor]
 """Attention weights by the name of their layer, each (B, H, Q, K); filled where a caller asks for them."""
 
+STATIC = ".static"
+"""End of the name of weights that are no attention: of any sign, and adding up to anything."""
+
 _SHORT = 48
 """On the CPU plain products beat the fused kernel below about this many tokens: 1.6x at 20, even at 50."""
 
@@ -91,8 +94,11 @@ class GeneMixing(nn.Module, ABC):
         """What each token gathers, (B, Q, D); ``gene_BQ`` may be one row for all pairs."""
 
     @abstractmethod
-    def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor) -> Tensor:
-        """The weights that :meth:`forward` uses, (B, H, Q, K); 0 where masked."""
+    def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor, name: str) -> Maps:
+        """The weights that :meth:`forward` uses by the name of their part, each (B, H, Q, K); 0 where masked.
+
+        Those of softmax are called ``name``, and static ones ``name`` + :data:`STATIC`.
+        """
 
 
 @final
@@ -125,7 +131,7 @@ class Residual(nn.Module):
         elif isinstance(self.sublayer, GeneMixing):
             assert gene_BL is not None, "tokens meet by their genes"
             if maps is not None:
-                maps[name] = self.sublayer.weights(inner_BLD, attend_BK, gene_BL)
+                maps |= self.sublayer.weights(inner_BLD, attend_BK, gene_BL, name)
             update_BLD = self.sublayer(inner_BLD, attend_BK, gene_BL)
         else:
             update_BLD = self.sublayer(inner_BLD)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from gpcp.core.registry import Registry
-from gpcp.model.attention import GeneMixing, MultiHeadAttention
+from gpcp.model.attention import STATIC, GeneMixing, Maps, MultiHeadAttention
 
 _SCALE = 0.2
 """Weights are this multiple of their parameter. Adam moves every parameter by its rate, whatever its gradient: a weight
 between two genes, of which thousands add up, is to move by a fifth of what a projection does."""
 
 _FIRST = 0.03
-"""Size of a row of first weights: a change reaches other genes from the first step, and little beside what is learnt."""
+"""Size of a row of first weights: a change reaches other genes at once, and that is little beside what is learnt."""
 
 MIXINGS: Registry[str] = Registry("query mixing")
 for _name, _meaning in (
@@ -60,11 +60,12 @@ class StaticMixing(GeneMixing):
             mixed_BQD = self._mixed(_SCALE * self.weight_HGG, spread_BGD).gather(1, place_BQD)
         return self.out(mixed_BQD)
 
-    def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor) -> Tensor:
+    def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor, name: str) -> Maps:
         """The weights that :meth:`forward` uses, (B, H, Q, K); 0 where masked."""
         weight_BHQK = (_SCALE * self.weight_HGG)[:, gene_BQ[:, :, None], gene_BQ[:, None, :]].transpose(0, 1)
         weight_BHQK = weight_BHQK.expand(len(token_BQD), -1, -1, -1)
-        return weight_BHQK if attend_BQ is None else weight_BHQK.masked_fill(~attend_BQ[:, None, None, :], 0.0)
+        masked_BQ = None if attend_BQ is None else ~attend_BQ[:, None, None, :]
+        return {name + STATIC: weight_BHQK if masked_BQ is None else weight_BHQK.masked_fill(masked_BQ, 0.0)}
 
     def _weight(self, gene_Q: Tensor) -> Tensor:
         n_genes = self.weight_HGG.shape[-1]
@@ -96,10 +97,10 @@ class BothMixing(GeneMixing):
         """What each query gathers by both, (B, Q, D)."""
         return self.softmax(token_BQD, token_BQD, attend_BQ) + self.static(token_BQD, attend_BQ, gene_BQ)
 
-    def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor) -> Tensor:
-        """The weights of both, summed, (B, H, Q, K); 0 where masked."""
-        softmax_BHQK = self.softmax.weights(token_BQD, token_BQD, attend_BQ)
-        return softmax_BHQK + self.static.weights(token_BQD, attend_BQ, gene_BQ)
+    def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor, name: str) -> Maps:
+        """The weights of both, each (B, H, Q, K); 0 where masked."""
+        attention = {name: self.softmax.weights(token_BQD, token_BQD, attend_BQ)}
+        return attention | self.static.weights(token_BQD, attend_BQ, gene_BQ, name)
 
 
 def query_mixing(

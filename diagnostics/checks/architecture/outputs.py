@@ -11,6 +11,7 @@ from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.weights import BATCH_NORMS, DROPOUTS, scaled
 from diagnostics.checks.learning.step_and_predict.sites import calls_of
 from diagnostics.results.check_result import CheckResult
+from gpcp.model.attention import STATIC
 from gpcp.model.queries import QUERY_FORMS
 from gpcp.model.transformer import GenePerturbationTransformer
 
@@ -122,7 +123,9 @@ def attention(probe: Probe) -> CheckResult:
         )
     batch = invented(probe, "attention", p_perturbed=1 / 3, p_measured=2 / 3)
     with torch.no_grad():
-        maps = model.attention_maps(batch)
+        maps = {name: weights for name, weights in model.attention_maps(batch).items() if not name.endswith(STATIC)}
+    if not maps:
+        return CheckResult(outcome="not_applicable", message="the model has no attention: its weights are static")
     attend_BQ = QUERY_FORMS[model.config.query_form](batch).attend_BQ
     worst = deviation(batch.before_BL, batch.before_BL)
     for name, weight_BHQK in maps.items():

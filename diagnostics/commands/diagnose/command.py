@@ -62,8 +62,8 @@ class Request:
         Parameter(
             group=MODEL,
             metavar="NAME",
-            help="a preset (default, mixing, seed, ...), package.module:factory or path/to/file.py:factory; a factory takes "
-            "the number of genes, or nothing, and gives a torch.nn.Module or a Subject",
+            help="a preset (default, mixing, seed, ...), package.module:factory or path/to/file.py:factory; a factory "
+            "takes the number of genes, or nothing, and gives a torch.nn.Module or a Subject",
         ),
     ] = None
     n_genes: Annotated[

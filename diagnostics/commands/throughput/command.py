@@ -51,8 +51,8 @@ class Request:
         Parameter(
             group=MODEL,
             metavar="NAME",
-            help="a preset (default, mixing, seed, ...), package.module:factory or path/to/file.py:factory; a factory takes "
-            "the number of genes, or nothing, and gives a torch.nn.Module or a Subject",
+            help="a preset (default, mixing, seed, ...), package.module:factory or path/to/file.py:factory; a factory "
+            "takes the number of genes, or nothing, and gives a torch.nn.Module or a Subject",
         ),
     ] = "default"
     batch_size: Annotated[int, POSITIVE, Parameter(group=MODEL, help="pairs a step")] = 128

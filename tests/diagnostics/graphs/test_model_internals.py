@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from diagnostics.graphs.model_internals import attention_by_layer, attention_readout, gradient_readout
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
+from gpcp.model.attention import STATIC
 from gpcp.model.batch import model_batch
 from gpcp.model.config import PRESETS, preset
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -100,12 +101,13 @@ def test_attention_by_layer_is_the_mean_of_the_maps(name: str, p_measured: float
         for pair in range(len(pairs)):
             batch, _ = model_batch(pairs.rows(slice(pair, pair + 1)))
             with torch.no_grad():
-                weight_QK = model.eval().attention_maps(batch)[layer].mean(dim=1)[0].numpy()
+                weight_BHQK = model.eval().attention_maps(batch)[layer]
+                weight_QK = (weight_BHQK.abs() if layer.endswith(STATIC) else weight_BHQK).mean(dim=1)[0].numpy()
             genes = batch.token_BL[0].numpy()[batch.measured_BL[0].numpy()]
             n_perturbed = genes[batch.perturbed_BL[0].numpy()[: len(genes)]]
             only_perturbed = model.config.query_form == "perturbed_genes"
             asking = n_perturbed if only_perturbed and not layer.startswith("encoder") else genes
-            attended = n_perturbed if only_perturbed and layer.endswith("among_queries") else genes
+            attended = n_perturbed if only_perturbed and layer.removesuffix(STATIC).endswith("among_queries") else genes
             for q, j in enumerate(asking):
                 for k, i in enumerate(attended):
                     sum_GG[i, j] += weight_QK[q, k]

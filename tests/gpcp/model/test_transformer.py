@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpcp.model.attention
+from gpcp.model.attention import STATIC
 from gpcp.model.batch import ModelBatch
 from gpcp.model.config import PRESETS, ModelConfig, preset
 from gpcp.model.queries import QUERY_FORMS
@@ -116,7 +117,7 @@ def test_every_answer_and_every_gradient_is_finite(model: GenePerturbationTransf
 def test_attention_maps_are_those_that_the_model_uses(model: GenePerturbationTransformer, batch: ModelBatch) -> None:
     maps = model.attention_maps(batch)
     for name, weight_BHQK in maps.items():
-        if name.endswith("among_queries") and model.config.query_mixing != "softmax":
+        if name.endswith(STATIC):
             # Static weights have any sign and size; what is masked has none.
             masked_BQ = ~QUERY_FORMS[model.config.query_form](batch).attend_BQ
             assert (weight_BHQK.transpose(1, 3)[masked_BQ] == 0).all(), name

@@ -53,6 +53,9 @@ FROM_A_SEED_ONLY = frozenset({"default_rng", "SeedSequence", "PCG64", "PCG64DXSM
 GLOBAL_STATE = frozenset({"manual_seed", "seed", "set_rng_state", "seed_everything"})
 GLOBAL_OWNERS = frozenset({"torch", "torch.random", "torch.cuda", "torch.default_generator"})
 
+LAYERS = frozenset({"nn.Module", "GeneMixing"})
+"""Bases of the classes that draw first weights as torch's own layers do: a model is built under a seed."""
+
 DRAWS: Mapping[str, re.Pattern[str]] = {
     "generator": re.compile(
         r"torch\.(rand|randn|randint)(_like)?|torch\.(randperm|normal|bernoulli|multinomial|poisson)"
@@ -88,7 +91,7 @@ def _first_weights(source: Source) -> set[int]:
     layers = {
         f"{node.name}.__init__"
         for node in ast.walk(source.tree)
-        if isinstance(node, ast.ClassDef) and "nn.Module" in map(ast.unparse, node.bases)
+        if isinstance(node, ast.ClassDef) and LAYERS & set(map(ast.unparse, node.bases))
     }
     return {
         id(node)

@@ -39,7 +39,8 @@ class StaticMixing(GeneMixing):
         self.n_heads = n_heads
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
-        self.weight_HGG = nn.Parameter(torch.randn(n_heads, n_genes, n_genes) * (_FIRST / _SCALE / n_genes**0.5))
+        self.weight_HGG = nn.Parameter(torch.empty(n_heads, n_genes, n_genes))
+        nn.init.normal_(self.weight_HGG, std=_FIRST / _SCALE / n_genes**0.5)
 
     def forward(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor) -> Tensor:
         """What each query gathers from the others and itself, (B, Q, D); a masked one gives nothing.

@@ -24,7 +24,6 @@ PAIRS = SimulatedPairs(scm=world("chain/4").scm, regime="matched", n_pairs=32)
 
 
 def model() -> GenePerturbationTransformer:
-    torch.manual_seed(0)
     return GenePerturbationTransformer(MODEL)
 
 

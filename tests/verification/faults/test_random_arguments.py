@@ -1,9 +1,10 @@
 """Arguments that nobody would type, drawn from the verbs' own options: an exit code of 0, 1 or 2, and no traceback."""
 
-import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 
 from diagnostics.__main__ import app, main
@@ -46,16 +47,23 @@ REAL = ["-1", "0", "0.5", "1", "1e-3", "inf", "-inf", "1e-400"]
 RANGES = ["1", "1-2", "2-3", "2-1", "1-99", "1-3-5", "1-", "x-y"]
 
 
-def values(rng: random.Random, hint: str) -> list[str]:
+_T = TypeVar("_T")
+
+
+def one_of(rng: np.random.Generator, some: Sequence[_T]) -> _T:
+    return some[int(rng.integers(len(some)))]
+
+
+def values(rng: np.random.Generator, hint: str) -> list[str]:
     """What may follow an option whose value is of this type."""
     if "bool" in hint:
-        return rng.choice([[], [], [], ["x"]])
+        return one_of(rng, [[], [], [], ["x"]])
     if "tuple[int, int]" in hint:
-        return [rng.choice(RANGES)]
+        return [one_of(rng, RANGES)]
     kinds = {"Path": PATHS, "int": [*WHOLE, *WHOLE, *BAD], "float": [*REAL, *REAL, *BAD]}
     pool = next((pool for kind, pool in kinds.items() if kind in hint), [*NAMES, *PLACES, *BAD])
     pool = [*pool, *RANGES] if "tuple[int" in hint else pool
-    return rng.choices(pool, k=rng.choice([1, 1, 2]) if "tuple" in hint else 1)
+    return [one_of(rng, pool) for _ in range(one_of(rng, [1, 1, 2]) if "tuple" in hint else 1)]
 
 
 def options(verb: str) -> list[tuple[str, str]]:
@@ -69,12 +77,14 @@ def options(verb: str) -> list[tuple[str, str]]:
 
 def arguments(number: int, out: Path) -> list[str]:
     """The set of this number: a verb that would be small, with one to three options of any value behind."""
-    rng = random.Random(number)
+    rng = np.random.default_rng(number)
     # It takes ten seconds.
     rare = "benchmark input" if number % 100 == 0 else None
-    verb = rare or rng.choice([verb for verb in tiny(out) if verb != "benchmark input"])
+    verb = rare or one_of(rng, [verb for verb in tiny(out) if verb != "benchmark input"])
     small = tiny(out)[verb]
-    drawn = rng.sample(options(verb), rng.choice([1, 1, 2, 3]))
+    known = options(verb)
+    n_drawn = min(len(known), one_of(rng, [1, 1, 2, 3]))
+    drawn = [known[int(place)] for place in rng.permutation(len(known))[:n_drawn]]
     return [*small, *(word for name, hint in drawn for word in (name, *values(rng, hint)))]
 
 

@@ -96,8 +96,10 @@ def choose_layer(file: H5adFile, values: Values) -> tuple[str, str]:
     if not known and len(usable) == 1:
         # Whole numbers may be anything; log values, or what was asked for, are hardly something else.
         known = [layer for layer, kind in usable.items() if kind == "log" or values != "auto"]
-    disagreeing = [layer for layer in known[1:] if found[layer] in _COUNTS and not agree(file, known[0], layer)]
-    if disagreeing and found[known[0]] in _COUNTS:
+    # Whole counts come before corrected ones, and are named beside them; two of one kind that differ are rivals.
+    alike = [layer for layer in known[1:] if found[layer] == found[known[0]] and found[layer] in _COUNTS]
+    disagreeing = [layer for layer in alike if not agree(file, known[0], layer)]
+    if disagreeing:
         raise InputError(
             f"layers {', '.join(map(repr, (known[0], *disagreeing)))} of {file.name!r} all look like counts and hold "
             "different ones: name the one meant with layer="
@@ -124,7 +126,9 @@ def other_layers(file: H5adFile, layer: str) -> str:
 def _by_name(usable: Mapping[str, Kind], values: Values) -> list[str]:
     """Matrices that are known by their names for what they hold, the best first."""
     named = [layer for layer in usable if layer not in ("X", "raw") and _called_counts(layer)]
-    counts = [layer for layer in ("X", *named, "raw") if usable.get(layer) in _COUNTS] if values != "log" else []
+    counts = [
+        layer for kind in _COUNTS for layer in ("X", *named, "raw") if usable.get(layer) == kind and values != "log"
+    ]
     binary = [layer for layer in named if usable[layer] == "binary"]
     others = [layer for layer in ("X", *binary, "raw") if layer in usable and layer not in counts]
     return counts + sorted(others, key=lambda layer: _ALLOWED[values].index(usable[layer]))

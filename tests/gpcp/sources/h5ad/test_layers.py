@@ -114,6 +114,15 @@ def test_two_kinds_of_values_in_one_matrix_are_refused(tmp_path: Path, monkeypat
         H5adCells(file_of(tmp_path, np.vstack([both, COUNTS])))
 
 
+def test_whole_counts_come_before_corrected_ones_which_are_named(tmp_path: Path):
+    corrected = np.where(COUNTS > 4, COUNTS - 0.5, COUNTS)
+    source = H5adCells(file_of(tmp_path, corrected, layers={"counts": COUNTS}), layer="auto")
+    np.testing.assert_allclose(in_file_order(source).expression_BG, LOG, rtol=1e-5)
+    assert "(not used: 'X', counts that are not all whole)" in source.provenance
+    asked = in_file_order(H5adCells(tmp_path / "cells.h5ad", layer="X"))
+    np.testing.assert_allclose(asked.expression_BG, log1p_cpm(corrected), rtol=1e-5)
+
+
 def test_empty_cells_at_the_start_decide_nothing(tmp_path: Path):
     empty = np.zeros((3000, 6), dtype=np.float32)
     path = file_of(tmp_path, sp.csr_matrix(np.vstack([empty, LOG, empty])))

@@ -44,6 +44,7 @@ def started(work: str, repo: Path) -> "subprocess.Popen[str]":
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize(("work", "printed"), [(WAITS, ""), (SWALLOWS, "a result\n")])
 def test_a_signal_ends_it_though_what_it_raises_is_swallowed(

@@ -32,6 +32,7 @@ def taken(state: Any, path: Path) -> str:
     return why
 
 
+@pytest.mark.slow
 def test_every_alteration_of_the_configurations_and_the_weights(tmp_path: Path):
     weights = GenePerturbationTransformer(CONFIG).state_dict()
     path = tmp_path / "weights.pt"

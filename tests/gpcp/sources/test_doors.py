@@ -15,6 +15,7 @@ from simulators.census.embedded import embedded_census
 from tests.gpcp.sources.h5ad.anndata_files import in_file_order, log1p_cpm
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Transforming to str index")  # anndata, of the tables that the Census gives
 def test_a_census_and_a_file_of_its_counts_give_the_same_values(tmp_path: Path):
     embedded_census(tmp_path / "census", n_cells=60, n_genes=30, seed=1)

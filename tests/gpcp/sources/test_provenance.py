@@ -33,6 +33,7 @@ def elsewhere(folder: Path, repo: Path, *names: str) -> list[str]:
     return ran.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
@@ -49,6 +50,7 @@ def test_the_cache_of_every_source_opens_in_another_process(names: list[str], tm
     assert [path.stat().st_ino for path in manifests] == inodes
 
 
+@pytest.mark.slow
 def test_a_cache_of_simulated_cells_is_gone_on_with_in_another_process(tmp_path: Path, repo: Path):
     folder = tmp_path / "sequenced"
     source = SOURCES["sequenced"](folder)

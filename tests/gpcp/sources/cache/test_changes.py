@@ -51,6 +51,7 @@ def opened(path: Path, **options: str) -> H5adCells:
     return H5adCells(path, layer="X", cell_type="type", missing_label="drop", **options)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 89), st.integers(0, 5), st.sampled_from(["value", "label", "no label", "cells", "genes", "log"]))
 def test_a_file_that_changed_anywhere_gives_its_own_cells(cell: int, gene: int, what: str):

@@ -33,6 +33,7 @@ def outcome(load: Callable[[], Any]) -> str:
     return why
 
 
+@pytest.mark.slow
 def test_every_alteration_of_a_manifest_is_refused_or_is_no_contradiction(tmp_path: Path):
     """Its checksum is made anew, as another version would have."""
     built = build_cache(Indexed(CELLS), tmp_path / "cache")
@@ -79,6 +80,7 @@ def gone_on_with(begun: Path, folder: Path, change: Callable[[Path], None]) -> s
     return why
 
 
+@pytest.mark.slow
 def test_every_alteration_of_what_an_unfinished_cache_was_made_from(begun: Path, tmp_path: Path):
     build_cache(Sequential(CELLS), tmp_path / "whole")
     n_refused = 0
@@ -92,6 +94,7 @@ def test_every_alteration_of_what_an_unfinished_cache_was_made_from(begun: Path,
     assert n_refused > 80
 
 
+@pytest.mark.slow
 def test_every_array_of_a_part_that_is_missing_or_odd(begun: Path, tmp_path: Path):
     build_cache(Sequential(CELLS), tmp_path / "whole")
     name = "part-000000000005.npz"

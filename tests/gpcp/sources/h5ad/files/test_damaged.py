@@ -197,6 +197,7 @@ def test_files_that_are_none(tmp_path: Path):
             cells_of(bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix, sp.csc_matrix])
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_random_bytes(tmp_path: Path, storage: Callable[[Any], Any], compression: str | None):

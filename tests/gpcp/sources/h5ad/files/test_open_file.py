@@ -298,6 +298,7 @@ def test_damaged_texts(tmp_path: Path, text: str, message: str):
         H5adCells(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["10x 3", "10x 2", "10x folder", "10x folder unpacked", "h5mu", "sparse zarr"])
 def test_random_bytes_in_other_kinds(tmp_path: Path, kind: str):
     whole = KINDS[kind](tmp_path)

@@ -1,8 +1,10 @@
 """A file's contents with one field missing or odd, as another version or a careless hand would have written it."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from gpcp.core.errors import InputError
 
 ODD: tuple[Any, ...] = (None, True, -1, 0, 1.5, 10**30, float("nan"), "", "odd", [], ["odd"], [[]], {}, {"odd": 0})
 """What may stand in place of a value."""
@@ -33,6 +35,18 @@ def alterations(content: Any, *, most_rows: int = 2, depth: int = 9) -> Iterator
             yield f"{where} is {odd!r}", altered
     if isinstance(content, dict):
         yield "a field more", {**content, "odd": 0}
+
+
+def refusal(load: Callable[[], Any]) -> str:
+    """What a load is refused with, in one line; nothing where it is not."""
+    try:
+        load()
+    except InputError as error:
+        why = str(error)
+    else:
+        why = ""
+    assert "\n" not in why
+    return why
 
 
 def _paths(content: Any, most_rows: int, depth: int) -> Iterator[list[Any]]:

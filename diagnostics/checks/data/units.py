@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gpcp.core.pairs import PairBatch
-from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, Kind, tally
+from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, Kind, Sparse, ratios_to_least, tally
 
 LARGEST_LOG_LOG = math.log1p(math.log1p(1e6))
 """No value of a log of a log of counts per million is larger."""
@@ -94,15 +95,11 @@ def on_lattice(value_BG: NDArray[np.float64], inverse: Callable[[NDArray[np.floa
     Multiples up to 8 count: above, rounding blurs them. At random the distance to the next whole number is 1/4 on
     average; a quarter of that is a lattice, though not every cell's smallest value is a single count.
     """
-    gaps: list[NDArray[np.float64]] = []
-    for row_G in value_BG:
-        seen = row_G[row_G > 0]
-        if len(seen) < 2:
-            continue
-        ratio = inverse(seen) / inverse(seen.min(keepdims=True))
-        ratio = ratio[(ratio > 1.3) & (ratio < 8.5)]
-        gaps.append(np.abs(ratio - np.rint(ratio)))
-    gap_E = np.concatenate(gaps) if gaps else np.zeros(0)
+    seen_BG: Sparse = sp.csr_array(np.where(value_BG > 0, value_BG, 0))
+    seen_BG.data = inverse(seen_BG.data)
+    ratio_E = ratios_to_least(seen_BG)
+    ratio_E = ratio_E[(ratio_E > 1.3) & (ratio_E < 8.5)]
+    gap_E = np.abs(ratio_E - np.rint(ratio_E))
     return len(gap_E) >= 50 and float(gap_E.mean()) < 0.25 / 4
 
 

@@ -292,17 +292,30 @@ def _applied(sample_BG: Sparse, undo: Callable[[NDArray[np.float64]], NDArray[np
     return undone_BG
 
 
+def ratios_to_least(value_BG: Sparse) -> NDArray[np.float64]:
+    """Each stored value over the least one of its cell, float64, in their order.
+
+    Parameters
+    ----------
+    value_BG : sparse float64, (B, G)
+        Above 0 wherever it stores a value.
+    """
+    n_B = np.diff(value_BG.indptr)
+    if not n_B.any():
+        return np.zeros(0)
+    least_B = np.minimum.reduceat(value_BG.data, value_BG.indptr[:-1][n_B > 0])
+    return value_BG.data / np.repeat(least_B, n_B[n_B > 0])
+
+
 def _multiples(value_BG: Sparse) -> tuple[float, int]:
     """Share of values that are multiples of their cell's unit, and of how many values, the units themselves left out.
 
     The unit is the cell's least value, or a half, a third or a fourth of it, whichever fits best.
     """
-    row_B = np.flatnonzero(np.diff(value_BG.indptr))
-    if not len(row_B):
+    start_B = value_BG.indptr[np.flatnonzero(np.diff(value_BG.indptr))]
+    if not len(start_B):
         return 0.0, 0
-    start_B = value_BG.indptr[row_B]
-    n_B = np.diff(value_BG.indptr)[row_B]
-    ratio_E = value_BG.data / np.repeat(np.minimum.reduceat(value_BG.data, start_B), n_B)
+    ratio_E = ratios_to_least(value_BG)
     usable_E = (ratio_E > 1 + _NEAR) & (ratio_E <= _MOST_RATIO)
     n_near = np.stack(
         [

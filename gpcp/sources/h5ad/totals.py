@@ -1,7 +1,7 @@
 """What counts are a share of: all genes of the cell, in the layer read or, where that holds some of them, elsewhere."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -28,26 +28,6 @@ MOST_OF_A_SUBSET = 6_000
 """A layer of more genes than this is taken for whole; what a column says beside may be from before a correction."""
 _A_SUBSET = 1.05
 """From this ratio of a known total to the layer's own, in the median cell, a layer holds some genes of several."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Totals:
-    """Totals of cells from elsewhere than the layer.
-
-    Parameters
-    ----------
-    total_N : float64, (N,), or None
-        None where the layer's own sums are used.
-    of_raw : bool
-        Whether they are sums over the genes of ``raw``.
-    summary : str
-        Which they are.
-    """
-
-    total_N: NDArray[np.float64] | None
-    summary: str
-    of_raw: bool = False
 
 
 @final
@@ -99,16 +79,14 @@ def how_counted(
     """
     totals = totals_of(file, layer, genes.is_gene_G, row_N, total=total)
     if full_N is None:
-        return HowCounted(total_N=totals.total_N, summary=totals.summary)
+        return totals
     full_N = full_N[row_N]
     rate_N = np.full(len(row_N), np.nan)
     if totals.of_raw and (length_G := in_raw().length_G) is not None:
         weight_G = np.divide(1, length_G, out=np.zeros_like(length_G), where=~np.isnan(length_G))
         rate_N = sums_over(file, "raw", weight_G)[row_N]
     count_N = np.full(len(row_N), np.nan) if totals.total_N is None else totals.total_N
-    return HowCounted(
-        total_N=np.where(full_N, rate_N, count_N), full_length_N=full_N, summary=totals.summary, of_raw=totals.of_raw
-    )
+    return replace(totals, total_N=np.where(full_N, rate_N, count_N), full_length_N=full_N)
 
 
 def totals_of(
@@ -118,7 +96,7 @@ def totals_of(
     row_N: NDArray[np.int64],
     *,
     total: str | None = None,
-) -> Totals:
+) -> HowCounted:
     """Totals over all genes of each cell.
 
     Parameters
@@ -139,28 +117,29 @@ def totals_of(
     """
     own = f"totals over all {int(counted_G.sum())} genes of the layer"
     if total == NONE:
-        return Totals(total_N=None, summary=own)
-    raw_G = _raw_with_more(file, layer)
-    columns = {name: known_N for name in TOTAL_COLUMNS if (known_N := _numbers(file, name)) is not None}
-    if len(counted_G) > MOST_OF_A_SUBSET:
-        columns = {}
-    if total is None and raw_G is None and not (columns and counted_G.all()):
-        return Totals(total_N=None, summary=own)
-    sum_N = sums_over(file, layer, counted_G)[row_N]
+        return HowCounted(summary=own)
     if total is not None:
-        return Totals(total_N=_named(file, total, sum_N, row_N), summary=f"totals from column {total!r} of obs")
+        sum_N = sums_over(file, layer, counted_G)[row_N]
+        return HowCounted(total_N=_named(file, total, sum_N, row_N), summary=f"totals from column {total!r} of obs")
+    raw_G, columns = _raw_with_more(file, layer), dict[str, NDArray[np.float64]]()
+    if counted_G.all() and len(counted_G) <= MOST_OF_A_SUBSET:
+        # With features that are no genes, a column may be a total of these too.
+        columns = {name: known_N[row_N] for name in TOTAL_COLUMNS if (known_N := _numbers(file, name)) is not None}
+    if raw_G is None and not columns:
+        return HowCounted(summary=own)
+    sum_N = sums_over(file, layer, counted_G)[row_N]
     if raw_G is not None:
         raw_N = sums_over(file, "raw", raw_G)[row_N]
         if (raw_N >= sum_N * (1 - _SLACK)).all():
-            return Totals(total_N=raw_N, summary=f"totals over all {int(raw_G.sum())} genes of raw", of_raw=True)
+            return HowCounted(total_N=raw_N, summary=f"totals over all {int(raw_G.sum())} genes of raw", of_raw=True)
+    # Counts that are not whole have been corrected, and have lost some.
     whole = bool((sum_N == np.rint(sum_N)).all())
-    if counted_G.all() and whole and not any(_are_the_sums(known_N[row_N], sum_N) for known_N in columns.values()):
-        # With features that are no genes, a column may be a total of these too; corrected counts have lost some.
+    if whole and not any(_are_the_sums(known_N, sum_N) for known_N in columns.values()):
         for name, known_N in columns.items():
-            if _of_more_genes(known_N[row_N], sum_N):
+            if _of_more_genes(known_N, sum_N):
                 why = "since the layer holds some genes of several"
-                return Totals(total_N=known_N[row_N], summary=f"totals from column {name!r} of obs, {why}")
-    return Totals(total_N=None, summary=own)
+                return HowCounted(total_N=known_N, summary=f"totals from column {name!r} of obs, {why}")
+    return HowCounted(summary=own)
 
 
 def _raw_with_more(file: H5adFile, layer: str) -> NDArray[np.bool_] | None:

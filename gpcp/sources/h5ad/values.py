@@ -109,6 +109,7 @@ def read_log_values(
     kept_N[row_N] = True
     expressed_SG = np.zeros((int(dataset_N.max()) + 1, len(genes.label_G)), dtype=np.bool_)
     seen, rows, n_done = ValueTally(), RowTally(), 0
+    may_be_mixed = values == "auto" and look.normalised
     parts: list[LogSparse] = []
     totals: list[NDArray[np.float64]] = []
     for start, block in file.blocks(layer):
@@ -116,7 +117,7 @@ def read_log_values(
         block_BG: Sparse = block[here_B]
         _refuse_impossible(file, layer, block_BG, start + here_B, genes, taken_as, refuse_nan=refuse_nan)
         seen += tally(block_BG.data)
-        rows += RowTally.of(block_BG)
+        rows += RowTally.of(block_BG) if may_be_mixed else RowTally()
         _refuse_too_large(file, layer, seen, taken_as)
         cells = slice(n_done, n_done + len(here_B))
         dataset_B = np.repeat(dataset_N[cells], np.diff(block_BG.indptr))
@@ -137,7 +138,7 @@ def read_log_values(
             block_BG.data = block_BG.data * np.log(look.base)
         parts.append(block_BG[:, columns].astype(np.float32))
         n_done += len(here_B)
-    _check_whole(file, layer, seen, taken_as, mixed=values == "auto" and look.normalised and rows.mixed)
+    _check_whole(file, layer, seen, taken_as, mixed=rows.mixed)
     total_N = np.concatenate(totals) if taken_as == "counts" else None
     summary = [_in_words(file, layer, genes, values, taken_as, look, how, fractions=seen.fractions)]
     if total_N is not None and (total_N == 0).any():

@@ -1,5 +1,6 @@
 """Sweeps whose settings or trainings are missing or odd, as another version would have left them: one line."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from gpcp.core.errors import InputError
 from gpcp.search.storage import SweepStore, check_settings
 from gpcp.search.trial import replicates_of
-from tests.alterations import ODD, alterations
+from tests.alterations import ODD, alterations, refusal
 
 SETTINGS: dict[str, Any] = {
     "seeds": [1, 2],
@@ -18,18 +19,11 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def why(kept: dict[str, Any], store: SweepStore) -> str:
-    try:
-        check_settings(kept, store)
-    except InputError as error:
-        return str(error)
-    return ""
-
-
 def test_every_alteration_of_the_settings(tmp_path: Path):
     store = SweepStore(str(tmp_path / "a.journal"), "one")
-    assert not why(SETTINGS, store)
-    refusals = {words: why(kept, store) for words, kept in alterations(SETTINGS) if isinstance(kept, dict)}
+    assert not refusal(partial(check_settings, SETTINGS, store))
+    altered = {words: kept for words, kept in alterations(SETTINGS) if isinstance(kept, dict)}
+    refusals = {words: refusal(partial(check_settings, kept, store)) for words, kept in altered.items()}
     assert not any("\n" in one for one in refusals.values())
     for name in SETTINGS:
         assert "the sweep 'one' in" in refusals[f"{name} deleted"]

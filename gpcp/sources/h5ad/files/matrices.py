@@ -34,15 +34,24 @@ class CompressionError(ValueError):
 
 @final
 class LazyMatrices(Mapping[str, Any]):
-    """Matrices by name, each opened when it is asked for: one that is broken hinders none of the others."""
+    """Matrices by name, each opened when it is asked for: one that is broken hinders none of the others.
 
-    __slots__ = ("_open_of",)
+    The last one stays open, since a layer is gone through several times, and one that lies column after column is
+    turned over whole; no more than one, which may be as large as the file.
+    """
+
+    __slots__ = ("_last", "_open_of")
 
     def __init__(self, open_of: Mapping[str, Callable[[], Any]]) -> None:
         self._open_of = dict(open_of)
+        self._last: tuple[str, Any] | None = None
 
     def __getitem__(self, name: str) -> Any:
-        return self._open_of[name]()
+        if self._last is None or self._last[0] != name:
+            # The one before is let go first: both may not fit.
+            self._last = None
+            self._last = (name, self._open_of[name]())
+        return self._last[1]
 
     def __contains__(self, name: object) -> bool:
         return name in self._open_of

@@ -4,33 +4,19 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from gpcp.core.errors import InputError
 from gpcp.sources.cache.build import build_cache
 from gpcp.sources.cache.cells import CachedCells
 from gpcp.sources.cache.format import MANIFEST, _crc_of  # pyright: ignore[reportPrivateUsage]
-from tests.alterations import alterations
+from tests.alterations import alterations, refusal
 from tests.gpcp.sources.cache.cache_sources import Indexed, Sequential, bytes_of, made_cells
 
 CELLS = made_cells(30)
 INSIDE = ("gpcp", "provenance", "place", "state", "a field more", "covariates")
 """Fields of which other texts are no contradiction."""
-
-
-def outcome(load: Callable[[], Any]) -> str:
-    """What a load is refused with, in one line; nothing where it is not."""
-    try:
-        load()
-    except InputError as error:
-        why = str(error)
-    else:
-        why = ""
-    assert "\n" not in why
-    return why
 
 
 @pytest.mark.slow
@@ -53,7 +39,7 @@ def test_every_alteration_of_a_manifest_is_refused_or_is_no_contradiction(tmp_pa
             batch = next(CachedCells(tmp_path / "cache", verify=True).cells(batch_size=30, seed=0))
             np.testing.assert_array_equal(batch.expression_BG, expected.expression_BG)
 
-        if outcome(load):
+        if refusal(load):
             n_refused += 1
         else:
             assert words.split(".")[0].split(" is ")[0].removesuffix(" deleted") in (*INSIDE, "genes"), words
@@ -75,7 +61,7 @@ def gone_on_with(begun: Path, folder: Path, change: Callable[[Path], None]) -> s
         shutil.rmtree(folder / name, ignore_errors=True)
     shutil.copytree(begun, folder / "cache.partial")
     change(folder / "cache.partial")
-    why = outcome(lambda: build_cache(Sequential(CELLS), folder / "cache"))
+    why = refusal(lambda: build_cache(Sequential(CELLS), folder / "cache"))
     assert why or bytes_of(folder / "cache") == bytes_of(folder / "whole")
     return why
 
@@ -120,4 +106,4 @@ def test_every_array_of_a_part_that_is_missing_or_odd(begun: Path, tmp_path: Pat
 def test_what_is_no_manifest(tmp_path: Path, text: str):
     build_cache(Indexed(CELLS), tmp_path / "cache")
     (tmp_path / "cache" / MANIFEST).write_text(text)
-    assert "delete the folder and build it again" in outcome(lambda: CachedCells(tmp_path / "cache"))
+    assert "delete the folder and build it again" in refusal(lambda: CachedCells(tmp_path / "cache"))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -64,12 +65,15 @@ class Scheme:
         Names of :data:`OPTIONS` that it takes, besides ``genes``.
     notes : callable, optional
         ``notes(place, **options)``: symbols and kinds of its genes. It takes the same options.
+    in_passes : callable, optional
+        As ``cells``, of a source that is gone through once or twice: it keeps little in memory. ``cells`` by default.
     """
 
     summary: str
     cells: Callable[..., CellSource]
     options: tuple[str, ...] = ()
     notes: Callable[..., GeneAnnotation] | None = None
+    in_passes: Callable[..., CellSource] | None = None
 
 
 SCHEMES: Registry[Scheme] = Registry("source of cells")
@@ -79,7 +83,11 @@ _RELEASE = re.compile(r"\d{4}-\d{2}-\d{2}|stable|latest|V\d+")
 
 
 def open_cells(
-    text: "str | Path | AnnData", *, genes: Sequence[str] | str | Path | None = None, **options: Any
+    text: "str | Path | AnnData",
+    *,
+    genes: Sequence[str] | str | Path | None = None,
+    in_memory: bool = True,
+    **options: Any,
 ) -> CellSource:
     """Open the source that a text names.
 
@@ -91,6 +99,8 @@ def open_cells(
     genes : sequence of str, or str or Path, optional
         Ensembl ids to keep, in this order, or a file of them (:func:`gpcp.panels.panel_file.read_genes`); all by
         default.
+    in_memory : bool
+        False for a source that is gone through once or twice and may be larger than memory.
     **options
         Of :data:`OPTIONS`; None is as if it were not given.
 
@@ -102,8 +112,9 @@ def open_cells(
     """
     scheme, place, given = _resolved(text, options)
     ids = read_genes(genes) if isinstance(genes, (str, Path)) else genes
+    cells = scheme.cells if in_memory else scheme.in_passes or scheme.cells
     with _as_options():
-        return scheme.cells(place, **given) if ids is None else scheme.cells(place, genes=tuple(ids), **given)
+        return cells(place, **given) if ids is None else cells(place, genes=tuple(ids), **given)
 
 
 def open_annotation(text: str, *, biotype: str | None = None, **options: Any) -> GeneAnnotation:
@@ -289,6 +300,7 @@ SCHEMES.register("h5ad")(
     Scheme(
         summary=f"FILE, {KINDS}",
         cells=_h5ad,
+        in_passes=partial(_h5ad, in_memory=False),
         notes=_h5ad_notes,
         options=(*_COLUMNS, *_H5AD_OPTIONS),
     )

@@ -47,7 +47,7 @@ def execute(request: Request) -> int:
     saved, not_kept = _known(request), None
     if saved is None:
         options = _options(request)
-        cells = open_cells(named(request.source), genes=request.source.genes, **options)
+        cells = open_cells(named(request.source), genes=request.source.genes, in_memory=False, **options)
         about = _about(request, open_annotation(named(request.source), **options))
         wanted = _wanted(request, about, cells.vocab)
         saved = _counted(request, cells, about.only(cells.vocab))

@@ -1,10 +1,12 @@
 """``H5adCells``: the cells of any AnnData file as a ``CellSource``.
 
 The file is read once, in blocks; what stays in memory is the log expression of the chosen genes as a sparse matrix,
-8 bytes for each value that is not 0. Any cell is given at once, sparse, and made dense when that is asked for.
+8 bytes for each value that is not 0. Any cell is given at once, sparse, and made dense when that is asked for. With
+``in_memory=False`` values stay in the file and are read again, some cells at a time, for every pass.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, final, get_args
@@ -20,9 +22,10 @@ from gpcp.sources.h5ad.files.open_file import opened
 from gpcp.sources.h5ad.files.reader import H5adFile
 from gpcp.sources.h5ad.full_length import lengths_for
 from gpcp.sources.h5ad.gene_ids import INDEX, MatrixGenes, Missing, ParY, genes_of, texts
+from gpcp.sources.h5ad.in_file import ValuesInFile
 from gpcp.sources.h5ad.layers import Values, choose_layer
 from gpcp.sources.h5ad.totals import HowCounted, how_counted
-from gpcp.sources.h5ad.values import decided, read_log_values
+from gpcp.sources.h5ad.values import Reading, decided, read_log_values
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import IndexedSource, SparseCells, SparseValues
 
@@ -98,6 +101,9 @@ class H5adCells(IndexedSource):
     nan : {"unmeasured", "error"}
         NaN in the matrix means that this gene was not measured in this cell, and is left out of its total; or it is
         refused.
+    in_memory : bool
+        Whether the log expression of all cells is kept. False is for files larger than memory that are gone through
+        once or twice; an object's cells are kept either way.
 
     Attributes
     ----------
@@ -144,12 +150,14 @@ class H5adCells(IndexedSource):
         missing_label: Missing = "error",
         absent_genes: Absent = "unmeasured",
         nan: Nan = "unmeasured",
+        in_memory: bool = True,
     ) -> None:
         _check_choices(values=values, missing_id=missing_id, missing_length=missing_length, par_y=par_y)
         _check_choices(missing_label=missing_label, absent_genes=absent_genes, nan=nan)
         columns = {"cell_type": cell_type, "dataset": dataset, "assay": assay, "donor": donor}
         columns |= {"tissue": tissue, "disease": disease}
-        with opened(path, modality=modality) as file:
+        with ExitStack() as stack:
+            file = stack.enter_context(opened(path, modality=modality))
             layer, *summary = choose_layer(file, values) if layer == "auto" else (layer,)
             file.check_layer(layer)
             row_N, labels, dropped = _labels(file, columns, missing_label)
@@ -169,26 +177,29 @@ class H5adCells(IndexedSource):
             panel_G = _panel(file.name, found, genes)
             in_raw = partial(identify, "raw", missing_id="drop", missing_length="drop")
             how = how_counted(file, layer, found, in_raw, row_N, full_N, total) if counts else HowCounted()
-            read = read_log_values(
-                file,
-                layer,
+            reading = Reading(
+                layer=layer,
                 values=values,
                 taken_as=taken_as,
                 look=look,
                 genes=found,
                 columns=panel_G,
                 row_N=row_N,
-                dataset_N=_datasets(labels, len(row_N)).astype(np.int64),
-                refuse_nan=nan == "error",
                 how=how,
             )
+            dataset_N = _datasets(labels, len(row_N)).astype(np.int64)
+            left_in = path if isinstance(path, (str, Path)) and not in_memory else None
+            refuse_nan, keep = nan == "error", left_in is None
+            read = read_log_values(file, reading, dataset_N=dataset_N, refuse_nan=refuse_nan, keep=keep)
+            closing = ExitStack() if left_in is None else stack.pop_all()
         vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
         summary += [*read.summary, *found.summary, *dropped]
         sets_SG = read.expressed_SG if dataset is not None and absent_genes == "unmeasured" else None
         summary += [] if sets_SG is None else [_absence(labels["dataset"].names, sets_SG)]
         # Without lengths a total turns a log value back into a count; with lengths it would not.
         totals_N = read.total_N if gene_length is None else None
-        self._log_NG, self._index = _indexed(read.log_NG, vocab, row_N, labels, sets_SG, totals_N)
+        log_NG, self._index = _indexed(read.log_NG, vocab, row_N, labels, sets_SG, totals_N)
+        self._log_NG = log_NG if left_in is None else ValuesInFile(left_in, modality, reading, file, closing)
         self.place, self.provenance = str(path) if isinstance(path, (str, Path)) else "", "; ".join(summary)
 
     def __repr__(self) -> str:
@@ -198,6 +209,11 @@ class H5adCells(IndexedSource):
     def index(self) -> CellIndex:
         """What every cell is."""
         return self._index
+
+    @property
+    def cheap_rows(self) -> bool:
+        """Whether reading rows here and there costs no more than reading them in turn: not from a file."""
+        return not isinstance(self._log_NG, ValuesInFile)
 
     def sparse_rows(self, row_B: NDArray[np.int64]) -> SparseCells:
         """The cells of some rows of :attr:`index`, in the order asked for."""

@@ -3,6 +3,7 @@
 Totals are taken over all genes of the matrix; only then are the genes of the panel picked out.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
@@ -17,6 +18,7 @@ from gpcp.sources.h5ad.kinds import KIND_IN_WORDS, LARGEST_LOG, Look, RowTally, 
 from gpcp.sources.h5ad.layers import Values, look_at_layer, other_layers
 from gpcp.sources.h5ad.normalise import log1p_tpm
 from gpcp.sources.h5ad.totals import HowCounted
+from gpcp.sources.index import Which
 
 Taken = Literal["counts", "log"]
 LogSparse: TypeAlias = "sp.csr_array[np.float32, tuple[int, int]]"
@@ -30,7 +32,7 @@ class LogValues:
     Parameters
     ----------
     log_NG : sparse float32, (N, G)
-        Log expression; NaN where unmeasured.
+        Log expression; NaN where unmeasured. Where values are not kept, the NaN alone.
     expressed_SG : bool, (S, G)
         True where any cell of the dataset has a value other than 0.
     summary : tuple of str
@@ -43,6 +45,59 @@ class LogValues:
     expressed_SG: NDArray[np.bool_]
     summary: tuple[str, ...]
     total_N: NDArray[np.float64] | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Reading:
+    """How the values of a layer become log expression, decided once for the whole layer.
+
+    Parameters
+    ----------
+    layer : str
+    values : str
+        What the caller says that they are.
+    taken_as, look
+        What :func:`decided` gives.
+    genes : MatrixGenes
+        Of the layer.
+    columns : int64
+        Columns to keep.
+    row_N : int64, (N,)
+        Rows to keep, ascending; the others count for nothing.
+    how : HowCounted
+        Of the rows kept.
+    """
+
+    layer: str
+    values: Values
+    taken_as: Taken
+    look: Look
+    genes: MatrixGenes
+    columns: NDArray[np.int64]
+    row_N: NDArray[np.int64]
+    how: HowCounted
+
+    def log(self, block_BG: Sparse, cells: Which) -> tuple[LogSparse, NDArray[np.float64] | None]:
+        """Log expression of the genes to keep, and the totals of counts; ``block_BG``, which is changed, has all genes.
+
+        ``cells`` are its places among the rows kept.
+        """
+        total_B = None
+        if self.taken_as == "counts":
+            if self.values == "auto" and not self.look.normalised:
+                block_BG.data = np.rint(self.look.undo(block_BG.data))
+            full_N, total_N = self.how.full_length_N, self.how.total_N
+            block_BG, total_B = log1p_tpm(
+                block_BG,
+                self.genes.length_G,
+                counted_G=self.genes.is_gene_G,
+                full_length_B=None if full_N is None else full_N[cells],
+                total_B=None if total_N is None else total_N[cells],
+            )
+        elif self.look.base != np.e:
+            block_BG.data = block_BG.data * np.log(self.look.base)
+        return block_BG[:, self.columns].astype(np.float32), total_B
 
 
 def decided(file: H5adFile, layer: str, values: Values, row_N: NDArray[np.int64]) -> tuple[Taken, Look]:
@@ -72,32 +127,17 @@ def decided(file: H5adFile, layer: str, values: Values, row_N: NDArray[np.int64]
 
 
 def read_log_values(
-    file: H5adFile,
-    layer: str,
-    *,
-    values: Values,
-    taken_as: Taken,
-    look: Look,
-    genes: MatrixGenes,
-    columns: NDArray[np.int64],
-    row_N: NDArray[np.int64],
-    dataset_N: NDArray[np.int64],
-    refuse_nan: bool,
-    how: HowCounted,
+    file: H5adFile, reading: Reading, *, dataset_N: NDArray[np.int64], refuse_nan: bool, keep: bool = True
 ) -> LogValues:
     """Read a layer once.
 
     Parameters
     ----------
-    taken_as, look
-        What :func:`decided` gives.
-    columns : int64
-        Columns to keep.
-    row_N : int64, (N,)
-        Rows to keep, ascending; the others count for nothing.
+    reading : Reading
     dataset_N : int64, (N,)
         Number of each kept cell's dataset; all 0 where none is known.
-    how : HowCounted
+    keep : bool
+        Whether log values are kept, or only which of them are NaN.
 
     Raises
     ------
@@ -105,50 +145,55 @@ def read_log_values(
         A value that is infinite, negative, or NaN where that is refused (the message names gene and cell); values
         that are not what ``values`` says.
     """
-    kept_N = np.zeros(len(file.obs), dtype=np.bool_)
-    kept_N[row_N] = True
+    layer, genes, taken_as = reading.layer, reading.genes, reading.taken_as
     expressed_SG = np.zeros((int(dataset_N.max()) + 1, len(genes.label_G)), dtype=np.bool_)
-    seen, rows, n_done = ValueTally(), RowTally(), 0
-    may_be_mixed = values == "auto" and look.normalised
+    seen, rows = ValueTally(), RowTally()
+    may_be_mixed = reading.values == "auto" and reading.look.normalised
     parts: list[LogSparse] = []
     totals: list[NDArray[np.float64]] = []
-    for start, block in file.blocks(layer):
-        here_B = np.flatnonzero(kept_N[start : start + block.shape[0]])
-        block_BG: Sparse = block[here_B]
-        _refuse_impossible(file, layer, block_BG, start + here_B, genes, taken_as, refuse_nan=refuse_nan)
+    for here_B, cells, block_BG in kept_blocks(file, layer, reading.row_N):
+        _refuse_impossible(file, layer, block_BG, here_B, genes, taken_as, refuse_nan=refuse_nan)
         seen += tally(block_BG.data)
         rows += RowTally.of(block_BG) if may_be_mixed else RowTally()
         _refuse_too_large(file, layer, seen, taken_as)
-        cells = slice(n_done, n_done + len(here_B))
-        dataset_B = np.repeat(dataset_N[cells], np.diff(block_BG.indptr))
         real = ~np.isnan(block_BG.data)
+        dataset_B = np.repeat(dataset_N[cells], np.diff(block_BG.indptr))
         expressed_SG[dataset_B[real], block_BG.indices[real]] = True
-        if taken_as == "counts":
-            if values == "auto" and not look.normalised:
-                block_BG.data = np.rint(look.undo(block_BG.data))
-            block_BG, total_B = log1p_tpm(
-                block_BG,
-                genes.length_G,
-                counted_G=genes.is_gene_G,
-                full_length_B=None if how.full_length_N is None else how.full_length_N[cells],
-                total_B=None if how.total_N is None else how.total_N[cells],
-            )
-            totals.append(total_B)
-        elif look.base != np.e:
-            block_BG.data = block_BG.data * np.log(look.base)
-        parts.append(block_BG[:, columns].astype(np.float32))
-        n_done += len(here_B)
+        log_BG, total_B = reading.log(block_BG, cells)
+        parts.append(log_BG if keep else _nan_alone(log_BG))
+        totals += [] if total_B is None else [total_B]
     _check_whole(file, layer, seen, taken_as, mixed=rows.mixed)
     total_N = np.concatenate(totals) if taken_as == "counts" else None
-    summary = [_in_words(file, layer, genes, values, taken_as, look, how, fractions=seen.fractions)]
+    summary = [_in_words(file, reading, fractions=seen.fractions)]
     if total_N is not None and (total_N == 0).any():
         summary.append(f"{int((total_N == 0).sum())} cells have no count at all and stay 0")
     return LogValues(
         log_NG=sp.vstack(parts, format="csr"),
-        expressed_SG=expressed_SG[:, columns],
+        expressed_SG=expressed_SG[:, reading.columns],
         summary=tuple(summary),
         total_N=total_N,
     )
+
+
+def kept_blocks(
+    file: H5adFile, layer: str, row_N: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], slice, Sparse]]:
+    """The rows to keep of each block: which they are, their places among all that are kept, and their values."""
+    kept_N = np.zeros(len(file.obs), dtype=np.bool_)
+    kept_N[row_N] = True
+    n_done = 0
+    for start, block in file.blocks(layer):
+        here_B = np.flatnonzero(kept_N[start : start + block.shape[0]])
+        yield start + here_B, slice(n_done, n_done + len(here_B)), block[here_B]
+        n_done += len(here_B)
+
+
+def _nan_alone(log_BG: LogSparse) -> LogSparse:
+    """The values that are NaN, and no other."""
+    nan_BG = log_BG.copy()
+    nan_BG.data = np.where(np.isnan(log_BG.data), log_BG.data, np.float32(0))
+    nan_BG.eliminate_zeros()
+    return nan_BG
 
 
 def _refuse_impossible(
@@ -206,21 +251,12 @@ def _check_whole(file: H5adFile, layer: str, seen: ValueTally, taken_as: Taken, 
         )
 
 
-def _in_words(
-    file: H5adFile,
-    layer: str,
-    genes: MatrixGenes,
-    values: Values,
-    taken_as: Taken,
-    look: Look,
-    how: HowCounted,
-    *,
-    fractions: bool,
-) -> str:
+def _in_words(file: H5adFile, reading: Reading, *, fractions: bool) -> str:
     """What the values are and what was done with them."""
+    layer, genes, values, look, how = reading.layer, reading.genes, reading.values, reading.look, reading.how
     decided_by = " (decided from the values)" if values == "auto" else ""
     where = f"layer {layer!r} of {file.name!r}"
-    if taken_as == "log":
+    if reading.taken_as == "log":
         base = "used as they are" if look.base == np.e else f"of base {look.base:g}, turned into natural ones"
         depth = "" if look.normalised else "; they are logarithms of counts, so that a cell's depth is in every value"
         return f"{where} as log values{decided_by}, {base}{depth}"

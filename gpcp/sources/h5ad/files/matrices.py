@@ -1,7 +1,6 @@
 """Matrices as files and memory hold them: some rows at a time, of any numeric type, checked before they are used.
 
-A sparse matrix on the disk says three times how large it is, and a damaged file says three different things. What is
-read here holds together, or a ValueError says what does not; where that was, the caller knows.
+What is read here holds together, or a ValueError says what does not; where that was, the caller knows.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +10,8 @@ from typing import Any, cast, final
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from gpcp.sources.h5ad.files.compressed import CompressedColumns, CompressedRows, native
 from gpcp.sources.h5ad.kinds import Sparse
 
 FILTERS: Mapping[int, str] = {
@@ -61,86 +60,6 @@ class LazyMatrices(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._open_of)
-
-
-@final
-class CompressedRows:
-    """A sparse matrix on the disk whose values lie row after row.
-
-    Parameters
-    ----------
-    stored : mapping
-        ``data``, ``indices`` and ``indptr``: a group of HDF5 or zarr.
-    shape : (int, int)
-
-    Raises
-    ------
-    ValueError
-        The three do not hold together.
-    """
-
-    __slots__ = ("_indptr", "_stored", "shape")
-
-    def __init__(self, stored: Any, shape: tuple[int, int]) -> None:
-        self._stored = stored
-        self.shape = shape
-        n_stored, n_indices = (int(stored[part].shape[0]) for part in ("data", "indices"))
-        if n_stored != n_indices:
-            raise ValueError(f"it has {n_stored} values and {n_indices} indices, which must be as many")
-        n_pointers = int(stored["indptr"].shape[0])
-        if n_pointers != shape[0] + 1:
-            raise ValueError(f"its indptr has {n_pointers} entries, and {shape[0]} rows or columns need one more")
-        pointers = np.asarray(stored["indptr"][()])
-        if pointers.dtype.kind not in "iu":
-            raise ValueError(f"its indptr holds {pointers.dtype}, not whole numbers")
-        self._indptr = pointers.astype(np.int64)
-        if self._indptr[0] != 0 or self._indptr[-1] != n_stored or (np.diff(self._indptr) < 0).any():
-            raise ValueError(f"its indptr does not go up from 0 to its {n_stored} values")
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As stored."""
-        return self._stored["data"].dtype
-
-    def __getitem__(self, rows: slice) -> Any:
-        """Rows in turn, as a csr array."""
-        start, stop, _ = rows.indices(self.shape[0])
-        first, end = int(self._indptr[start]), int(self._indptr[max(start, stop)])
-        index_E = np.asarray(self._stored["indices"][first:end])
-        if index_E.dtype.kind not in "iu":
-            raise ValueError(f"its indices hold {index_E.dtype}, not whole numbers")
-        if len(index_E) and not (int(index_E.min()) >= 0 and int(index_E.max()) < self.shape[1]):
-            raise ValueError(
-                f"its indices go from {index_E.min()} to {index_E.max()}, and must lie within 0 .. {self.shape[1] - 1}"
-            )
-        value_E = native(np.asarray(self._stored["data"][first:end]))
-        pointers = self._indptr[start : max(start, stop) + 1] - first
-        return sp.csr_array(
-            (value_E, index_E.astype(np.int64), pointers), shape=(max(start, stop) - start, self.shape[1])
-        )
-
-
-@final
-class CompressedColumns:
-    """A sparse matrix on the disk whose values lie column after column; read whole when the first row is asked for."""
-
-    __slots__ = ("_rows", "_turned", "shape")
-
-    def __init__(self, stored: Any, shape: tuple[int, int]) -> None:
-        self.shape = shape
-        self._turned = CompressedRows(stored, (shape[1], shape[0]))
-        self._rows: Any = None
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As stored."""
-        return self._turned.dtype
-
-    def __getitem__(self, rows: slice) -> Any:
-        """Rows in turn, as a csr array."""
-        if self._rows is None:
-            self._rows = sp.csr_array(self._turned[:].T)
-        return self._rows[rows]
 
 
 def stored_matrix(stored: Any) -> Any:
@@ -203,12 +122,6 @@ def float_rows(matrix: Any, start: int, stop: int) -> Sparse:
     block.sum_duplicates()
     block.eliminate_zeros()
     return block
-
-
-def native(values: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers in this machine's byte order, and of a type that a sparse matrix may have."""
-    dtype = values.dtype.newbyteorder("=")
-    return values.astype(np.float32 if dtype == np.float16 else dtype, copy=False)
 
 
 def check_filters(stored: Any) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from gpcp.core.errors import InputError
-from gpcp.sources.h5ad.files.matrices import LazyMatrices, check_filters, is_null, native, sparse_kind, stored_matrix
+from gpcp.sources.h5ad.files.compressed import native
+from gpcp.sources.h5ad.files.matrices import LazyMatrices, check_filters, is_null, sparse_kind, stored_matrix
 from gpcp.sources.h5ad.files.reader import H5adFile, readable
 
 if TYPE_CHECKING:

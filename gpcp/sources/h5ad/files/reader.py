@@ -1,5 +1,6 @@
 """``H5adFile``: an open AnnData file, wherever it lies: its tables, and its matrices some cells at a time."""
 
+import errno
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,22 @@ class H5adFile:
             The layer holds no numbers, its shape is not that of ``obs`` and ``var``, or it cannot be read: the message
             says which cells.
         """
+        n_cells, n_genes = len(self.obs), len(self.var_of(layer))
+        step = max(1, BLOCK_VALUES // max(1, n_genes))
+        starts = list(range(0, n_cells, step))
+        if sample and n_cells > SAMPLE_CELLS:
+            step = SAMPLE_CELLS // SAMPLE_WINDOWS
+            starts = [window * (n_cells - step) // (SAMPLE_WINDOWS - 1) for window in range(SAMPLE_WINDOWS)]
+        matrix = self._matrix(layer)
+        for start in starts:
+            yield start, self._rows(matrix, layer, start, min(start + step, n_cells))
+
+    def rows(self, layer: str, start: int, stop: int) -> Sparse:
+        """The values of rows ``start`` to ``stop`` of ``layer``; see :meth:`blocks`."""
+        return self._rows(self._matrix(layer), layer, start, stop)
+
+    def _matrix(self, layer: str) -> Any:
+        """A layer that can be sliced by rows, known to hold numbers of the right shape."""
         shape = (len(self.obs), len(self.var_of(layer)))
         where = f"layer {layer!r} of {self.name!r}"
         with readable(where):
@@ -78,17 +95,11 @@ class H5adFile:
             raise InputError(f"{where} has shape {found}, obs and var say {shape}")
         if dtype.kind not in "biuf":
             raise InputError(f"{where} holds {dtype}, not numbers")
-        n_cells = shape[0]
-        step = max(1, BLOCK_VALUES // max(1, shape[1]))
-        starts = list(range(0, n_cells, step))
-        if sample and n_cells > SAMPLE_CELLS:
-            step = SAMPLE_CELLS // SAMPLE_WINDOWS
-            starts = [window * (n_cells - step) // (SAMPLE_WINDOWS - 1) for window in range(SAMPLE_WINDOWS)]
-        for start in starts:
-            stop = min(start + step, n_cells)
-            with readable(f"{where}, cells {start} to {stop - 1},"):
-                block = float_rows(matrix, start, stop)
-            yield start, block
+        return matrix
+
+    def _rows(self, matrix: Any, layer: str, start: int, stop: int) -> Sparse:
+        with readable(f"layer {layer!r} of {self.name!r}, cells {start} to {stop - 1},"):
+            return float_rows(matrix, start, stop)
 
 
 @contextmanager
@@ -102,7 +113,8 @@ def readable(where: str) -> Generator[None, None, None]:
     except InputError:
         raise
     except Exception as error:
-        remedy = "" if isinstance(error, CompressionError | MemoryError) else "; it is damaged: copy or write it again"
+        sound = isinstance(error, CompressionError | MemoryError) or getattr(error, "errno", None) == errno.ENOSPC
+        remedy = "" if sound else "; it is damaged: copy or write it again"
         raise InputError(f"{where} cannot be read: {_one_line(error)}{remedy}") from error
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from gpcp.core.errors import InputError
-from gpcp.sources.h5ad.files.matrices import CompressedRows, check_filters
+from gpcp.sources.h5ad.files.compressed import CompressedRows
+from gpcp.sources.h5ad.files.matrices import check_filters
 from gpcp.sources.h5ad.files.reader import H5adFile, readable
 
 if TYPE_CHECKING:

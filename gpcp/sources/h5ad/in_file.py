@@ -57,7 +57,7 @@ class ValuesInFile:
     def __getitem__(self, place_B: NDArray[np.int64]) -> LogSparse:
         """Sparse float32, (B, G), of some of the rows kept, in the order asked for; nothing where unmeasured."""
         order_B = np.argsort(place_B, kind="stable")
-        parts = [self._log(places) for places in self._in_turn(place_B[order_B])]
+        parts = [self._log(some_B) for some_B in self._in_turn(place_B[order_B])]
         n_genes = len(self._reading.columns)
         log_BG: LogSparse = sp.vstack([sp.csr_array((0, n_genes), dtype=np.float32), *parts], format="csr")
         log_BG.sum_duplicates()

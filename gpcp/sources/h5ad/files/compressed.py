@@ -67,7 +67,7 @@ class CompressedRows:
         """All rows in runs of at most so many values, or of one row that has more."""
         first = 0
         while first < self.shape[0]:
-            end = int(np.searchsorted(self._indptr, self._indptr[first] + most, side="right")) - 1
+            end = int(np.searchsorted(self._indptr, int(self._indptr[first]) + most, side="right")) - 1
             stop = min(max(end, first + 1), self.shape[0])
             yield first, stop
             first = stop

@@ -16,6 +16,7 @@ _NOTHING = "nothing has been written"
 _ASK = "Ask why a model does not learn"
 _CHOOSE = "Choose settings, parts, amounts of data"
 _DATA = "Look at data"
+_USE = "Use a trained model"
 _SELF = "Measure the tool itself"
 
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -27,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "throughput": (_CHOOSE, "does input limit the training?", _NOTHING),
     "audit": (_DATA, "what differences between paired cells are made of", _NOTHING),
     "select-genes": (_DATA, "choose a panel of genes in one pass over a source", _NOTHING),
+    "predict-screen": (_USE, "predict every perturbation in many cells, as an AnnData file", _KEPT),
     "selftest": (_SELF, "how often the checks are wrong, on planted faults and healthy models", _KEPT),
     "benchmark": (_SELF, "speed of the simulators and of input", _NOTHING),
 }
@@ -39,7 +41,7 @@ def app() -> "App":
 
     import gpcp
 
-    groups = {title: Group(title, sort_key=place) for place, title in enumerate((_ASK, _CHOOSE, _DATA, _SELF), 1)}
+    groups = {title: Group(title, sort_key=place) for place, title in enumerate((_ASK, _CHOOSE, _DATA, _USE, _SELF), 1)}
     made = App(
         name="gpcp",
         help="Why a model of perturbed cells does not learn: data, optimiser, architecture, or a bug.",

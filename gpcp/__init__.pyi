@@ -4,7 +4,7 @@ from gpcp.core.cells import CellBatch as CellBatch, CellSource as CellSource
 from gpcp.core.errors import InputError as InputError
 from gpcp.core.genes import GeneVocab as GeneVocab
 from gpcp.core.pairs import PairBatch as PairBatch, PairSource as PairSource, concatenate as concatenate
-from gpcp.core.predictors import Predictor as Predictor
+from gpcp.core.predictors import Perturbation as Perturbation, Predictor as Predictor
 from gpcp.loading.prefetch import Prefetched as Prefetched
 from gpcp.loading.torch_dataset import PairDataset as PairDataset
 from gpcp.model.batch import ModelBatch as ModelBatch, model_batch as model_batch
@@ -20,6 +20,9 @@ from gpcp.panels.annotation import annotation_of_census as annotation_of_census
 from gpcp.panels.first_pass import gene_statistics as gene_statistics
 from gpcp.panels.panel import GenePanel as GenePanel, choose_genes as choose_genes
 from gpcp.panels.panel_file import load_panel as load_panel, save_panel as save_panel
+from gpcp.screens.cells import cells_to_screen as cells_to_screen
+from gpcp.screens.perturbations import ScreenPerturbation as ScreenPerturbation, screened as screened
+from gpcp.screens.screen import predict_screen as predict_screen
 from gpcp.search.space import Space as Space, hyperparameter_of as hyperparameter_of
 from gpcp.search.sweep import SweepConfig as SweepConfig, sweep as sweep
 from gpcp.sources.cache.build import cached as cached
@@ -33,6 +36,7 @@ from gpcp.sources.subsets import OnlyGenes as OnlyGenes, split_cells as split_ce
 from gpcp.training.config import FitConfig as FitConfig
 from gpcp.training.fit import fit as fit, mean_loss as mean_loss
 from gpcp.training.loss import masked_loss as masked_loss
+from gpcp.training.trained import trained_predictor as trained_predictor
 
 __version__: str
 __all__: list[str]

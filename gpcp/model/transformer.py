@@ -52,9 +52,30 @@ class DecoderBlock(nn.Module):
         """The queries after this block, (B, Q, D)."""
         if self.among is not None:
             query_BQD = self.among(query_BQD, None, attend_BQ, maps, f"{name}.among_queries", gene_BQ)
-        if self.cross is not None:
-            query_BQD = self.cross(query_BQD, state_BLD, attend_BL, maps, f"{name}.to_state")
+        if self.cross is not None and state_BLD is not None:
+            asked_BQD = query_BQD
+            if len(query_BQD) != len(state_BLD):
+                # Several perturbations of one cell share its state: their queries ask it as those of one long row.
+                asked_BQD = query_BQD.reshape(len(state_BLD), -1, query_BQD.shape[-1])
+            query_BQD = self.cross(asked_BQD, state_BLD, attend_BL, maps, f"{name}.to_state").view_as(query_BQD)
         return self.feed_forward(query_BQD)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class EncodedState:
+    """What queries look at: the state of some cells, in which no perturbation is.
+
+    Parameters
+    ----------
+    state_BLD : float, (B, L, D), or None
+        None where the model has no encoder and no query looks at the state.
+    attend_BL : bool, (B, L), or None
+        True where the token counts; None where all do.
+    """
+
+    state_BLD: Tensor | None
+    attend_BL: Tensor | None
 
 
 @final
@@ -112,13 +133,14 @@ class GenePerturbationTransformer(nn.Module):
         self.register_buffer("centre_G", torch.zeros(config.n_genes))
         self.register_buffer("spread_G", torch.ones(config.n_genes))
 
-    def forward(self, batch: ModelBatch, maps: Maps | None = None) -> Tensor:
+    def forward(self, batch: ModelBatch, maps: Maps | None = None, state: EncodedState | None = None) -> Tensor:
         """Expected expression after, float (B, L), at every position of the batch.
 
         Values at perturbed and at unmeasured positions are never scored. ``maps``, where given, is filled with
-        every layer's attention weights.
+        every layer's attention weights. ``state``, where given, is that of fewer cells, each with as many
+        perturbations in the batch, one cell after the other: :meth:`encoded` is then not done again for each.
         """
-        decoded = self._decoded(batch, maps)
+        decoded = self._decoded(batch, maps, state)
         return decoded.shift_BL + decoded.spread_BL * self.out(*decoded.asked)
 
     @property
@@ -140,7 +162,7 @@ class GenePerturbationTransformer(nn.Module):
                 f"the head {self.config.head!r} gives a mean alone and no distribution: choose one of {known} in "
                 "ModelConfig.head, or train by squared errors (FitConfig.objective 'squared')"
             )
-        decoded = self._decoded(batch, None)
+        decoded = self._decoded(batch, None, None)
         head: Any = self.out
         mixture: Mixture = head.distribution(*decoded.asked)
         return mixture.in_units(decoded.spread_BL, decoded.shift_BL)
@@ -149,19 +171,27 @@ class GenePerturbationTransformer(nn.Module):
         """Of :meth:`distribution`, as bare tensors: what wrappers of several processes look through for gradients."""
         return self.distribution(batch).parameters
 
-    def _decoded(self, batch: ModelBatch, maps: Maps | None) -> _Decoded:
-        centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
-        # Values at unmeasured positions are dropped here, before any arithmetic: NaN x 0 is NaN, in a gradient too.
-        before_BL = torch.where(batch.measured_BL, (batch.before_BL - centre_BL) / spread_BL, 0.0)
-        target_BL = torch.where(batch.perturbed_BL, (batch.target_BL - centre_BL) / spread_BL, 0.0)
+    def encoded(self, batch: ModelBatch, maps: Maps | None = None) -> EncodedState:
+        """The state of the cells before, whatever their perturbations."""
         attend_BL = None if bool(batch.measured_BL.all()) else batch.measured_BL
+        if self.config.cross_attention == "none":
+            return EncodedState(state_BLD=None, attend_BL=attend_BL)
+        state_BLD = self.state_value(self.state_identity(batch.token_BL), self._before(batch)[..., None])
+        for block, layer in enumerate(self.encoder):
+            state_BLD = layer(state_BLD, attend_BL, maps, f"encoder.{block}")
+        return EncodedState(state_BLD=state_BLD, attend_BL=attend_BL)
 
-        state_BLD = None
-        if self.config.cross_attention != "none":
-            state_BLD = self.state_value(self.state_identity(batch.token_BL), before_BL[..., None])
-            for block, layer in enumerate(self.encoder):
-                state_BLD = layer(state_BLD, attend_BL, maps, f"encoder.{block}")
+    def _before(self, batch: ModelBatch) -> Tensor:
+        """Expression before in the units of its gene, (B, L)."""
+        # Values at unmeasured positions are dropped here, before any arithmetic: NaN x 0 is NaN, in a gradient too.
+        centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
+        return torch.where(batch.measured_BL, (batch.before_BL - centre_BL) / spread_BL, 0.0)
 
+    def _decoded(self, batch: ModelBatch, maps: Maps | None, state: EncodedState | None) -> _Decoded:
+        state = self.encoded(batch, maps) if state is None else state
+        centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
+        before_BL = self._before(batch)
+        target_BL = torch.where(batch.perturbed_BL, (batch.target_BL - centre_BL) / spread_BL, 0.0)
         queries = self._query_form(batch)
         features_BLF = self._features(before_BL, target_BL, batch.perturbed_BL.to(before_BL.dtype))
         features_BQF = torch.stack([queries.take(value_BL) for value_BL in features_BLF.unbind(-1)], dim=-1)
@@ -171,7 +201,7 @@ class GenePerturbationTransformer(nn.Module):
         for turn in range(self.config.n_rounds):
             for block, layer in enumerate(self.decoder):
                 name = f"decoder.{turn}.{block}"
-                query_BQD = layer(query_BQD, attend_BQ, gene_BQ, state_BLD, attend_BL, maps, name)
+                query_BQD = layer(query_BQD, attend_BQ, gene_BQ, state.state_BLD, state.attend_BL, maps, name)
 
         shift_BL = centre_BL
         if self.skip_G is not None:

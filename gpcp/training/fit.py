@@ -29,6 +29,7 @@ from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.checkpoint import check_checkpoint
 from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
 from gpcp.training.loss import loss_terms, masked_loss, masked_nll
+from gpcp.training.trained import GENES
 
 __all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]
 
@@ -247,8 +248,9 @@ class _Run:
         try:
             state: dict[str, Any] = torch.load(path, map_location=self.fabric.device, weights_only=True)
             made_with: dict[str, Any] = state["made_with"]
-            # A checkpoint from before a field existed was made with that field's default.
-            made_with = {**made_with, "fit configuration": FitConfig().to_json() | made_with["fit configuration"]}
+            # A checkpoint from before a field existed was made with that field's default, or with unknown genes.
+            known = FitConfig().to_json() | made_with["fit configuration"]
+            made_with = {GENES: list(self.pairs.vocab.feature_id), **made_with, "fit configuration": known}
         except Exception as error:
             # A reader of damaged files may stumble over anything; it is the file that cannot be used all the same.
             kind = type(error).__name__
@@ -274,7 +276,11 @@ class _Run:
         self.stopped, self.best_loss, self.best_weights = state["stopped"], state["best_loss"], state["best_weights"]
 
     def _made_with(self) -> dict[str, Any]:
-        return {"model configuration": self.model.config.to_json(), "fit configuration": self.config.to_json()}
+        configurations = {
+            "model configuration": self.model.config.to_json(),
+            "fit configuration": self.config.to_json(),
+        }
+        return {**configurations, GENES: list(self.pairs.vocab.feature_id)}
 
     def _learn_units(self) -> None:
         size, seed = self.config.batch_size, epoch_seed(self.config.seed, 0)

@@ -1,0 +1,1 @@
+"""``predict-screen``: an in-silico screen with a trained model."""

@@ -4,7 +4,7 @@ from simulators.assay import build_assay as build_assay
 from simulators.census.embedded import embedded_census as embedded_census
 from simulators.census.export import export_census as export_census
 from simulators.exact.bayes import BayesPredictor as BayesPredictor, bayes as bayes
-from simulators.graphs.families import GeneGraph as GeneGraph
+from simulators.graphs.gene_graph import GeneGraph as GeneGraph
 from simulators.graphs.files import load_graph as load_graph, save_graph as save_graph
 from simulators.scm.regimes import REGIMES as REGIMES, Regime as Regime
 from simulators.scm.scm import Scm as Scm, build_scm as build_scm

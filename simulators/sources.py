@@ -120,12 +120,13 @@ class SimulatedPairs:
         self, perturbed_BG: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Both cells of each pair, float32 (B, G)."""
-        noise_BG = self.scm.draw(len(perturbed_BG), rng)
-        before_BG = _stored(self.scm.expression(noise_BG))
-        if self.regime != "counterfactual":
-            noise_BG = self.scm.draw(len(perturbed_BG), rng)
+        n_pairs = len(perturbed_BG)
         if self.regime == "matched":
-            return before_BG, _stored(self.scm.expression(noise_BG))
+            return _stored(self.scm.sample(n_pairs, rng)), _stored(self.scm.sample(n_pairs, rng))
+        noise_BG = self.scm.draw(n_pairs, rng)
+        before_BG = _stored(self.scm.expression(noise_BG))
+        if self.regime == "interventional":
+            noise_BG = self.scm.draw(n_pairs, rng)
         # Rounded to float32 before they act, so that `after` holds the very values that its descendants felt.
         dose_GB = rng.standard_normal(perturbed_BG.shape[::-1], dtype=np.float32) * np.float32(self.dose_sd)
         after_BG = self.scm.expression(noise_BG, DoCells(perturbed_BG, dose_GB.T.astype(np.float64)))
@@ -285,7 +286,7 @@ class SimulatedCells:
     def _block(self, block: int, start: int, n_cells: int) -> tuple[CellBatch, NDArray[np.int64] | None]:
         """The same cells whatever the pass."""
         rng = generator("simulated cells", self.population, block)
-        latent_BG = self.scm.expression(self.scm.draw(n_cells, rng))
+        latent_BG = self.scm.sample(n_cells, rng)
         count_BG = None
         if self.assay is None:
             type_B = dataset_B = np.zeros(n_cells, dtype=np.int64)

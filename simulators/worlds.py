@@ -13,12 +13,14 @@ import numpy as np
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.random import generator
-from simulators.graphs.families import DENSE_FAMILIES, SHAPES, GeneGraph
+from simulators.graphs.families import DENSE_FAMILIES, SHAPES
+from simulators.graphs.gene_graph import GeneGraph
 from simulators.graphs.networks import network_subgraph, read_network
 from simulators.graphs.sortability import Sortability, sortability
+from simulators.scm.constants import SCALINGS, Scaling
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES
-from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
+from simulators.scm.scm import Scm, build_scm
 
 NETWORK = "network"
 FAMILIES: tuple[str, ...] = (*DENSE_FAMILIES, *SHAPES, NETWORK)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diagnostics.graphs import rankings
 from gpcp.core.errors import InputError, nearest
-from simulators.graphs.families import GeneGraph
+from simulators.graphs.gene_graph import GeneGraph
 
 _T = TypeVar("_T", bound=np.generic)
 

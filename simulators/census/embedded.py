@@ -19,7 +19,8 @@ from gpcp.core.progress import OnProgress, no_progress
 from gpcp.core.random import generator
 from simulators.assay import Assay, check_range
 from simulators.census.export import ExportSummary, export_census
-from simulators.graphs.families import GeneGraph, simulated_vocab
+from simulators.graphs.families import simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
 from simulators.scm.scm import build_scm
 from simulators.sources import SimulatedCells
 from simulators.worlds import World, world
@@ -222,9 +223,9 @@ def with_isolated_genes(graph: GeneGraph, n_genes: int) -> GeneGraph:
     vocab = simulated_vocab(n_genes)
     if vocab.feature_id[: graph.n_genes] != graph.vocab.feature_id:
         raise InputError("the world's genes are a real network's: background genes are added to simulated ones only")
-    weight_GG = np.zeros((n_genes, n_genes))
-    weight_GG[: graph.n_genes, : graph.n_genes] = graph.weight_GG
-    return GeneGraph(vocab=vocab, weight_GG=weight_GG)
+    return GeneGraph.of_edges(
+        vocab=vocab, regulator_E=graph.regulator_E, target_E=graph.target_E, weight_E=graph.weight_E
+    )
 
 
 def _numbered(prefix: str, cells: CellBatch, n: int) -> NDArray[np.str_]:

@@ -7,13 +7,11 @@ without an edge are not in it: give the vocabulary to read them back. GraphML (`
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file, write_text, write_with
 from gpcp.core.genes import GeneVocab
-from simulators.graphs.families import GeneGraph
-from simulators.graphs.networkx_graphs import weight_matrix
+from simulators.graphs.gene_graph import GeneGraph
+from simulators.graphs.networkx_graphs import edge_weights
 
 FORMATS = (".graphml", ".tsv")
 """What the name of a graph's file may end in."""
@@ -68,11 +66,11 @@ def _format(path: Path) -> str:
 
 def _save_table(path: Path, graph: GeneGraph) -> None:
     lines = ["\t".join(COLUMNS)]
-    for regulator, target in np.argwhere(graph.weight_GG).tolist():
+    for regulator, target, weight in graph.edges():
         genes = graph.vocab.genes((regulator, target))
         if any("\t" in gene or len(gene.splitlines()) != 1 for gene in genes):
             raise InputError(f"{path}: a table cannot hold the ids {genes}, with tabs or line breaks: use .graphml")
-        lines.append("\t".join((*genes, repr(float(graph.weight_GG[regulator, target])))))
+        lines.append("\t".join((*genes, repr(weight))))
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -82,7 +80,7 @@ def _load_table(path: Path, vocab: GeneVocab | None) -> GeneGraph:
         if not edges:
             raise InputError(f"{path} holds no edge, and so no gene: give vocab")
         vocab = GeneVocab(feature_id=tuple(dict.fromkeys(gene for _, *ends, _ in edges for gene in ends)))
-    return GeneGraph(vocab=vocab, weight_GG=weight_matrix(vocab, edges))
+    return GeneGraph.of_weights(vocab, edge_weights(vocab, edges))
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, str, float]]:

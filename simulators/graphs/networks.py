@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from gpcp.core.cells import check_array, read_only
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
-from simulators.graphs.families import GeneGraph, drawn_weights
+from simulators.graphs.families import drawn_weights
+from simulators.graphs.gene_graph import GeneGraph
 
 SIGNS = {
     **dict.fromkeys(("+", "+1", "1", "activator", "activation", "activates"), 1),

@@ -5,7 +5,6 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
@@ -14,26 +13,26 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-def digraph_of(vocab: GeneVocab, weight_GG: NDArray[np.float64]) -> "nx.DiGraph[str]":
-    """Every gene as a node, in the vocabulary's order, and every weight that is not 0 as an edge."""
+def digraph_of(vocab: GeneVocab, edges: Iterable[tuple[int, int, float]]) -> "nx.DiGraph[str]":
+    """Every gene as a node, in the vocabulary's order, and the edges, of regulator, target and weight."""
     import networkx as nx
 
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(vocab.feature_id)
-    for regulator, target in np.argwhere(weight_GG).tolist():
-        graph.add_edge(*vocab.genes((regulator, target)), weight=float(weight_GG[regulator, target]))
+    for regulator, target, weight in edges:
+        graph.add_edge(*vocab.genes((regulator, target)), weight=weight)
     return graph
 
 
-def weights_of(graph: "nx.Graph[Any]", vocab: GeneVocab | None) -> tuple[GeneVocab, NDArray[np.float64]]:
-    """Vocabulary and weights, float64 (G, G), of a networkx graph; see ``GeneGraph.from_networkx`` for the rules."""
+def weights_of(graph: "nx.Graph[Any]", vocab: GeneVocab | None) -> tuple[GeneVocab, dict[tuple[int, int], float]]:
+    """Vocabulary and weights by tokens of a networkx graph; see ``GeneGraph.from_networkx`` for the rules."""
     if not graph.is_directed():
         raise InputError("the networkx graph has no directions: give a DiGraph, with edges from regulator to target")
     genes = [_gene(node) for node in cast(Iterable[object], graph.nodes)]
     vocab = GeneVocab(feature_id=tuple(genes)) if vocab is None else vocab
     vocab.tokens(genes)  # refuses a node that is no gene of the vocabulary, also one without edges
     edges = cast(Iterable[tuple[str, str, Mapping[str, object]]], graph.edges(data=True))
-    return vocab, weight_matrix(vocab, (("", *ends, data.get("weight", 1.0)) for *ends, data in edges))
+    return vocab, edge_weights(vocab, (("", *ends, data.get("weight", 1.0)) for *ends, data in edges))
 
 
 def _gene(node: object) -> str:
@@ -42,8 +41,8 @@ def _gene(node: object) -> str:
     return node
 
 
-def weight_matrix(vocab: GeneVocab, edges: Iterable[tuple[Any, ...]]) -> NDArray[np.float64]:
-    """Weights of a list of edges.
+def edge_weights(vocab: GeneVocab, edges: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], float]:
+    """Weights of a list of edges, by the tokens of regulator and target.
 
     Parameters
     ----------
@@ -51,27 +50,23 @@ def weight_matrix(vocab: GeneVocab, edges: Iterable[tuple[Any, ...]]) -> NDArray
     edges : iterable of (place, regulator, target, weight)
         ``place`` begins the message where the edge is refused, such as the file and line that hold it.
 
-    Returns
-    -------
-    float64, (G, G)
-
     Raises
     ------
     InputError
         A gene is not in the vocabulary, an edge is given twice, or a weight is 0 or no finite number.
     """
-    weight_GG = np.zeros((len(vocab), len(vocab)))
+    weight_of: dict[tuple[int, int], float] = {}
     for place, regulator, target, weight in edges:
         try:
             at = vocab.token(regulator), vocab.token(target)
         except InputError as error:
             raise InputError(f"{place}{error}") from None
         edge = f"{place}edge {regulator} -> {target}"
-        if weight_GG[at] != 0:
+        if at in weight_of:
             raise InputError(f"{edge} is given twice: keep one")
         if not isinstance(weight, Real) or not np.isfinite(float(weight)):
             raise InputError(f"{edge} has the weight {weight!r}: give a finite number")
         if weight == 0:
             raise InputError(f"{edge} has the weight 0, which means no edge: leave it out, or give its weight")
-        weight_GG[at] = float(weight)
-    return weight_GG
+        weight_of[at] = float(weight)
+    return weight_of

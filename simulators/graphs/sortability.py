@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
-from simulators.graphs.families import GeneGraph
+from simulators.graphs.gene_graph import GeneGraph
 
 
 @final

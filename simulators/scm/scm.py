@@ -1,32 +1,30 @@
 """Structural causal models: noise to expression and back, under any intervention, with frozen parameters.
 
-Arrays are gene-major inside (a gene's values lie side by side) and come out as transposed views. Gene ``j`` is
+Arrays are gene-major inside (a gene's values lie side by side) and come out as transposed views. Many cells are
+computed a gene at a time, few a level of the graph at a time. Gene ``j`` is
 ``x_j = (f_j(parents) + noise_scale_j e_j - centre_j) / spread_j``; the constants are those of the undisturbed
 population and frozen when the world is built, so descendants at any distance respond.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast, final, get_args
+from typing import cast, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.cells import check_array, read_only
-from gpcp.core.errors import InputError, nearest
-from simulators.graphs.families import GeneGraph
+from gpcp.core.errors import InputError
+from simulators.graphs.gene_graph import GeneGraph
+from simulators.scm.constants import CALIBRATION_CELLS, Scaling, check_scaling, constants
 from simulators.scm.interventions import Change, Intervention
+from simulators.scm.levels import Levels, levels_of
 from simulators.scm.mechanisms import Linear, Mechanism, build_mechanism
 from simulators.scm.noises import Noise, noise_named
+from simulators.scm.walk import Step, walk
 
-Scaling = Literal["iscm", "raw", "standardised"]
-SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
-"""``iscm``: each gene is centred and scaled while generating, its children see the scaled value. ``raw``: never.
-``standardised``: generated raw, scaled afterwards; children answer to the raw value."""
-
-CALIBRATION_CELLS = 32_768
-"""Cells of the draw that gives a non-linear world its constants: standard error of a centre .0055 spreads."""
-
-_BLOCK = 2_048  # cells at a time: a few rows of 16 KiB stay in the first-level cache
+_BLOCK = 16_384  # cells at a time: a few rows of 128 KiB stay in the second-level cache
+_NARROW = 1_024  # cells below which calls of a gene at a time cost more than the work in them
+_NARROW_VALUES, _NARROW_LEAST = 131_072, 32  # of a narrow block, 1 MiB, and its fewest cells
 
 
 @final
@@ -60,10 +58,11 @@ class Scm:
     _response: Mechanism = field(init=False, repr=False)
     _offset: tuple[float, ...] = field(init=False, repr=False)
     _noise_sd: tuple[float, ...] = field(init=False, repr=False)
-    _is_parent: tuple[bool, ...] = field(init=False, repr=False)
+    _walk: tuple[Step, ...] = field(init=False, repr=False)
+    _levels: list[Levels] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_scaling(self.scaling)
+        check_scaling(self.scaling)
         for name in ("noise_scale_G", "centre_G", "spread_G"):
             array_G = cast(NDArray[np.float64], getattr(self, name))
             check_array("Scm", name, array_G, (self.graph.n_genes,), np.float64)
@@ -75,7 +74,8 @@ class Scm:
         object.__setattr__(self, "_response", self.mechanism.over(self.spread_G))
         object.__setattr__(self, "_offset", tuple((-self.centre_G / self.spread_G).tolist()))
         object.__setattr__(self, "_noise_sd", tuple((self.noise_scale_G / self.spread_G).tolist()))
-        object.__setattr__(self, "_is_parent", tuple(bool(row_G.any()) for row_G in self.graph.adjacency_GG))
+        object.__setattr__(self, "_walk", walk(self.graph))
+        object.__setattr__(self, "_levels", [])  # one, once there is a narrow block
 
     @property
     def noise_sd_G(self) -> NDArray[np.float64]:
@@ -89,8 +89,10 @@ class Scm:
     def sample(
         self, n_cells: int, rng: np.random.Generator, intervention: Intervention | None = None
     ) -> NDArray[np.float64]:
-        """Expression of fresh cells: :meth:`draw`, then :meth:`expression`."""
-        return self.expression(self.draw(n_cells, rng), intervention)
+        """Expression of fresh cells: :meth:`draw`, then :meth:`expression`, in the memory of the noise."""
+        noise_BG = self._checked("noise_BG", self.draw(n_cells, rng))
+        self._write(noise_BG, noise_BG.T, intervention)
+        return noise_BG
 
     def expression(
         self, noise_BG: NDArray[np.float64], intervention: Intervention | None = None
@@ -115,10 +117,8 @@ class Scm:
             The noise has another number of genes, or the intervention names an unknown one.
         """
         noise_BG = self._checked("noise_BG", noise_BG)
-        changes = self._changes(intervention, len(noise_BG))
         expression_GB = np.empty(noise_BG.shape[::-1])
-        for cells in _blocks(len(noise_BG)):
-            self._fill(_rows(noise_BG, cells), expression_GB[:, cells], changes, cells)
+        self._write(noise_BG, expression_GB, intervention)
         return expression_GB.T
 
     def noise_of(
@@ -138,9 +138,9 @@ class Scm:
             As in :meth:`expression`.
         """
         expression_BG = self._checked("expression_BG", expression_BG)
-        changes = self._changes(intervention, len(expression_BG))
+        changes = {} if intervention is None else intervention.changes(self.graph.vocab, len(expression_BG))
         noise_GB = np.empty(expression_BG.shape[::-1])
-        for cells in _blocks(len(expression_BG)):
+        for cells in _blocks(len(expression_BG), _BLOCK):
             self._unfill(_rows(expression_BG, cells), noise_GB[:, cells], changes, cells)
         return noise_GB.T
 
@@ -175,18 +175,44 @@ class Scm:
             return self.centre_G, self.spread_G
         return np.zeros(self.graph.n_genes), np.ones(self.graph.n_genes)
 
-    def _feature(self, gene: int, value_B: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _feature(
+        self, gene: int, value_B: NDArray[np.float64], out_B: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         if self.scaling == "standardised":
-            return self._response.feature(value_B * self.spread_G[gene] + self.centre_G[gene])
-        return self._response.feature(value_B)
-
-    def _changes(self, intervention: Intervention | None, n_cells: int) -> dict[int, Change]:
-        return {} if intervention is None else intervention.changes(self.graph.vocab, n_cells)
+            return self._response.feature(value_B * self.spread_G[gene] + self.centre_G[gene], out_B)
+        return self._response.feature(value_B, out_B)
 
     def _checked(self, name: str, array_BG: NDArray[np.floating]) -> NDArray[np.float64]:
         if array_BG.ndim != 2 or array_BG.shape[1] != self.graph.n_genes:
             raise InputError(f"{name} has shape {array_BG.shape}, expected (cells, {self.graph.n_genes})")
         return np.asarray(array_BG, dtype=np.float64)
+
+    def _write(
+        self, noise_BG: NDArray[np.float64], expression_GB: NDArray[np.float64], intervention: Intervention | None
+    ) -> None:
+        """Write the expression of all cells; the arrays may be one. No byte depends on the way that is taken."""
+        n_cells, n_genes = noise_BG.shape
+        changes = {} if intervention is None else intervention.changes(self.graph.vocab, n_cells)
+        narrow = n_cells < _NARROW
+        for cells in _blocks(n_cells, max(_NARROW_LEAST, _NARROW_VALUES // n_genes) if narrow else _BLOCK):
+            noise_GB = _rows(noise_BG, cells)
+            if narrow:
+                self._by_levels().fill(noise_GB, expression_GB[:, cells], changes, cells)
+            else:
+                self._fill(noise_GB, expression_GB[:, cells], changes, cells)
+
+    def _by_levels(self) -> Levels:
+        if not self._levels:
+            self._levels.append(
+                levels_of(
+                    self.graph,
+                    self._response,
+                    noise_sd_G=self.noise_sd_G,
+                    offset_G=-self.centre_G / self.spread_G,
+                    seen_units=self._seen_units() if self.scaling == "standardised" else None,
+                )
+            )
+        return self._levels[0]
 
     def _fill(
         self,
@@ -195,18 +221,23 @@ class Scm:
         changes: dict[int, Change],
         cells: slice,
     ) -> None:
-        """Write the expression of one block, gene by gene in causal order."""
-        features: list[NDArray[np.float64]] = [expression_GB[0]] * self.graph.n_genes
-        for gene in map(int, self.graph.order):
+        """Write the expression of one block, gene by gene."""
+        scratch_B = np.empty(expression_GB.shape[1])
+        features = [scratch_B] * self.graph.n_genes
+        spare: list[NDArray[np.float64]] = []  # features that no child reads any more, still in the cache
+        for step in self._walk:
+            gene = step.gene
             value_B: NDArray[np.float64] = expression_GB[gene]
             np.multiply(noise_GB[gene], self._noise_sd[gene], out=value_B)
-            self._response.add(gene, features, value_B)
+            self._response.add(gene, features, value_B, scratch_B)
             if self._offset[gene]:
                 value_B += self._offset[gene]
             if gene in changes:
                 changes[gene].apply(value_B, cells)
-            if self._is_parent[gene]:
-                features[gene] = self._feature(gene, value_B)
+            if step.is_parent:
+                features[gene] = self._feature(gene, value_B, spare.pop() if spare else None)
+            if not isinstance(self._response, Linear):
+                spare.extend(features[parent] for parent in step.read_last)
 
     def _unfill(
         self,
@@ -224,19 +255,14 @@ class Scm:
             noise_GB[gene] = (natural_B - answer_B) / self._noise_sd[gene]
 
 
-def _blocks(n_cells: int) -> list[slice]:
-    return [slice(start, min(start + _BLOCK, n_cells)) for start in range(0, n_cells, _BLOCK)]
+def _blocks(n_cells: int, width: int) -> list[slice]:
+    return [slice(start, min(start + width, n_cells)) for start in range(0, n_cells, width)]
 
 
 def _rows(array_BG: NDArray[np.float64], cells: slice) -> NDArray[np.float64]:
     """The block (G, B) with each gene's values side by side; copied only where the caller's are not."""
     block_GB = array_BG[cells].T
     return block_GB if block_GB.strides[1] == block_GB.itemsize else np.ascontiguousarray(block_GB)
-
-
-def _check_scaling(scaling: str) -> None:
-    if scaling not in SCALINGS:
-        raise InputError(f"scaling {scaling!r} does not exist; {nearest(scaling, SCALINGS)}")
 
 
 def build_scm(
@@ -276,7 +302,7 @@ def build_scm(
     InputError
         An unknown mechanism, noise or scaling (the message names the nearest), or a noise scale that is not positive.
     """
-    _check_scaling(scaling)
+    check_scaling(scaling)
     if n_calibration < 2:
         raise InputError(f"n_calibration is {n_calibration}: it must be at least 2")
     raw = Scm(
@@ -290,48 +316,13 @@ def build_scm(
     )
     if scaling == "raw":
         return raw
-    if isinstance(raw.mechanism, Linear):
-        centre_G, spread_G = _exact_constants(graph, raw.noise_scale_G, scaling)
-    else:
-        centre_G, spread_G = _sampled_constants(raw, scaling, n_calibration, rng.spawn(1)[0])
+    centre_G, spread_G = constants(
+        graph,
+        raw.mechanism,
+        raw.noise,
+        raw.noise_scale_G,
+        scaling=scaling,
+        n_calibration=n_calibration,
+        rng=rng,
+    )
     return replace(raw, scaling=scaling, centre_G=centre_G, spread_G=spread_G)
-
-
-def _exact_constants(
-    graph: GeneGraph, noise_scale_G: NDArray[np.float64], scaling: Scaling
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre and spread of a linear world.
-
-    With ``C`` the covariance of what children see, ``cov(y_j, x) = w_j C`` and ``var(y_j) = w_j C w_j + noise^2``.
-    """
-    cov_GG = np.zeros((graph.n_genes, graph.n_genes))
-    spread_G = np.empty(graph.n_genes)
-    for gene in graph.order:
-        parents = graph.parents(gene)
-        weights = graph.weight_GG[parents, gene]
-        cross_G = weights @ cov_GG[parents]
-        variance = weights @ cross_G[parents] + noise_scale_G[gene] ** 2
-        spread_G[gene] = np.sqrt(variance)
-        seen = spread_G[gene] if scaling == "iscm" else 1.0
-        cov_GG[gene] = cross_G / seen
-        cov_GG[:, gene] = cov_GG[gene]
-        cov_GG[gene, gene] = variance / seen**2
-    return np.zeros(graph.n_genes), spread_G
-
-
-def _sampled_constants(
-    raw: Scm, scaling: Scaling, n_cells: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre and spread of a non-linear world: those of one draw, gene by gene."""
-    graph, mechanism = raw.graph, raw.mechanism
-    centre_G, spread_G = np.zeros(graph.n_genes), np.ones(graph.n_genes)
-    is_parent = [bool(row_G.any()) for row_G in graph.adjacency_GG]
-    features: list[NDArray[np.float64]] = [np.empty(0)] * graph.n_genes
-    for gene in map(int, graph.order):
-        value_B = raw.noise.draw((n_cells,), rng) * raw.noise_scale_G[gene]
-        mechanism.add(gene, features, value_B)
-        centre_G[gene], spread_G[gene] = value_B.mean(), value_B.std()
-        if is_parent[gene]:
-            seen_B = (value_B - centre_G[gene]) / spread_G[gene] if scaling == "iscm" else value_B
-            features[gene] = mechanism.feature(seen_B)
-    return centre_G, spread_G

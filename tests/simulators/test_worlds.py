@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpcp.core.errors import InputError
+from simulators.scm.constants import SCALINGS
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES
-from simulators.scm.scm import SCALINGS
 from simulators.worlds import FAMILIES, NETWORK, world
 
 FREE = [family for family in FAMILIES if family != NETWORK]

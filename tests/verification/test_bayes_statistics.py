@@ -11,7 +11,8 @@ from simulators.exact.conditioning import given_perturbed
 from simulators.exact.equations import linear_twin
 from simulators.exact.monte_carlo import do_moments
 from simulators.exact.particles import matched_moments
-from simulators.graphs.families import GeneGraph, simulated_vocab
+from simulators.graphs.families import simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES
 from simulators.scm.regimes import Regime

@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 
 from gpcp.core.random import generator
 from simulators.exact.laws import law_of
+from simulators.scm.constants import SCALINGS
 from simulators.scm.interventions import Do, Intervention, KnockDown, Shift
 from simulators.scm.noises import NOISES
-from simulators.scm.scm import SCALINGS, Scm
+from simulators.scm.scm import Scm
 from simulators.worlds import world
 
 pytestmark = pytest.mark.slow

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from gpcp.core.random import generator
+from simulators.scm.constants import CALIBRATION_CELLS
 from simulators.scm.interventions import Do
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES
-from simulators.scm.scm import CALIBRATION_CELLS
 from simulators.worlds import world
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ import pytest
 
 from diagnostics.__main__ import main as run
 from gpcp.model.config import PRESETS
+from simulators.scm.constants import SCALINGS
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.regimes import REGIMES
-from simulators.scm.scm import SCALINGS
 from simulators.worlds import FAMILIES
 from tests.diagnostics.commands.verbs import calling
 

@@ -21,7 +21,8 @@ from diagnostics.graphs.scores import (
 )
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from simulators.graphs.families import GeneGraph, simulated_vocab
+from simulators.graphs.families import simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
 
 Matrix = NDArray[np.float64]
 Edges = NDArray[np.bool_]

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from simulators.exact.laws import Law, law_of, total_effect_GG
-from simulators.graphs.families import GeneGraph, erdos_renyi, simulated_vocab
+from simulators.graphs.families import erdos_renyi, simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
+from simulators.scm.constants import SCALINGS, Scaling
 from simulators.scm.interventions import Do, DoCells, Intervention, KnockDown, Shift
-from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
+from simulators.scm.scm import Scm, build_scm
 from simulators.worlds import world
 
 

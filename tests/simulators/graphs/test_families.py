@@ -3,11 +3,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import ENSEMBL_GENE
 from gpcp.core.random import generator
-from simulators.graphs.families import DENSE_FAMILIES, SHAPES, GeneGraph, find_cycle, modular, simulated_vocab
+from simulators.graphs.families import DENSE_FAMILIES, SHAPES, drawn_weights, modular, simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
 
 FAMILIES = DENSE_FAMILIES | SHAPES
 SHAPE_EDGES = {
@@ -29,42 +31,6 @@ graphs = st.builds(drawn, st.sampled_from(sorted(FAMILIES)), st.integers(2, 12),
 
 def digraph(graph: GeneGraph) -> "nx.DiGraph[int]":
     return nx.from_numpy_array(graph.adjacency_GG.astype(int), create_using=nx.DiGraph)
-
-
-@given(graphs)
-def test_the_order_puts_parents_first(graph: GeneGraph):
-    assert sorted(graph.order.tolist()) == list(range(graph.n_genes))
-    place = np.argsort(graph.order)
-    for parent, child in np.argwhere(graph.adjacency_GG):
-        assert place[parent] < place[child]
-
-
-@given(graphs)
-def test_parents_edges_and_density_agree_with_the_weights(graph: GeneGraph):
-    for gene in range(graph.n_genes):
-        assert graph.parents(gene).tolist() == np.flatnonzero(graph.weight_GG[:, gene]).tolist()
-    assert graph.n_edges == (graph.weight_GG != 0).sum()
-    assert graph.density == pytest.approx(graph.adjacency_GG[~np.eye(graph.n_genes, dtype=bool)].mean())
-    sizes = np.abs(graph.weight_GG[graph.adjacency_GG])
-    assert ((sizes >= 0.5) & (sizes <= 2)).all()
-
-
-@given(graphs)
-def test_ancestors_are_what_networkx_says(graph: GeneGraph):
-    expected_GG = np.zeros((graph.n_genes, graph.n_genes), dtype=bool)
-    for gene in range(graph.n_genes):
-        expected_GG[list(nx.ancestors(digraph(graph), gene)), gene] = True
-    np.testing.assert_array_equal(graph.ancestors_GG(), expected_GG)
-
-
-@given(graphs)
-def test_the_moral_graph_marries_parents_and_is_what_networkx_says(graph: GeneGraph):
-    moral_GG, skeleton_GG = (np.zeros((graph.n_genes, graph.n_genes), dtype=bool) for _ in range(2))
-    for expected_GG, edges in ((moral_GG, nx.moral_graph(digraph(graph)).edges), (skeleton_GG, digraph(graph).edges)):
-        for one, other in edges:
-            expected_GG[one, other] = expected_GG[other, one] = True
-    np.testing.assert_array_equal(graph.moral_GG(), moral_GG)
-    np.testing.assert_array_equal(graph.skeleton_GG(), skeleton_GG)
 
 
 @pytest.mark.parametrize("family", sorted(SHAPES))
@@ -127,53 +93,6 @@ def test_labels_carry_no_order(family: str):
     assert np.mean(upward) == pytest.approx(0.5, abs=4 * standard_error)
 
 
-@given(graphs, st.data())
-def test_a_cycle_is_refused_by_name(graph: GeneGraph, data: st.DataObject):
-    edges = np.argwhere(graph.ancestors_GG())
-    if not len(edges):
-        return
-    ancestor, gene = edges[data.draw(st.integers(0, len(edges) - 1))]
-    weight_GG = graph.weight_GG.copy()
-    weight_GG[gene, ancestor] = 1.0
-    cycle = find_cycle(weight_GG != 0)
-    assert len(set(cycle)) == len(cycle) >= 2
-    assert all(weight_GG[one, next_one] for one, next_one in zip(cycle, cycle[1:] + cycle[:1], strict=True))
-    with pytest.raises(InputError, match="cycle") as error:
-        GeneGraph(vocab=graph.vocab, weight_GG=weight_GG)
-    assert all(name in str(error.value) for name in graph.vocab.genes(cycle))
-
-
-@given(graphs)
-def test_without_a_cycle_none_is_found(graph: GeneGraph):
-    assert find_cycle(graph.adjacency_GG) == []
-
-
-def test_a_self_loop_is_a_cycle():
-    with pytest.raises(InputError, match="ENSSIMG00000000001 -> ENSSIMG00000000001"):
-        GeneGraph(vocab=simulated_vocab(3), weight_GG=np.diag([0.0, 1.0, 0.0]))
-
-
-def test_bad_weights_are_refused():
-    vocab = simulated_vocab(3)
-    with pytest.raises(InputError, match="shape"):
-        GeneGraph(vocab=vocab, weight_GG=np.zeros((3, 2)))
-    with pytest.raises(InputError, match="dtype"):
-        GeneGraph(vocab=vocab, weight_GG=np.zeros((3, 3), dtype=np.float32))  # pyright: ignore[reportArgumentType]
-    weight_GG = np.zeros((3, 3))
-    weight_GG[0, 2] = np.nan
-    with pytest.raises(InputError, match="ENSSIMG00000000000 -> ENSSIMG00000000002 is not finite"):
-        GeneGraph(vocab=vocab, weight_GG=weight_GG)
-
-
-def test_weights_cannot_change_afterwards():
-    weight_GG = np.zeros((2, 2))
-    graph = GeneGraph(vocab=simulated_vocab(2), weight_GG=weight_GG)
-    weight_GG[0, 1] = 1.0
-    assert graph.n_edges == 0
-    with pytest.raises(ValueError, match="read-only"):
-        graph.weight_GG[0, 1] = 1.0
-
-
 @pytest.mark.parametrize("family", sorted(DENSE_FAMILIES))
 def test_impossible_sizes_and_degrees_are_refused(family: str):
     for n_genes, degree in ((1, 0.0), (4, 4.0), (4, -1.0), (4, float("nan"))):
@@ -200,7 +119,39 @@ def test_simulated_genes_look_like_ensembl_ids():
         simulated_vocab(0)
 
 
-def test_find_cycle_of_two_separate_cycles_is_one_of_them():
-    adjacency_GG = np.zeros((5, 5), dtype=bool)
-    adjacency_GG[[0, 1, 2, 3, 2], [1, 0, 3, 2, 4]] = True
-    assert sorted(find_cycle(adjacency_GG)) in ([0, 1], [2, 3])
+def all_at_once(family: str, n_genes: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The weights of a family as they were drawn before graphs held edges alone: from arrays of all pairs of genes."""
+    degree = min(4.0, n_genes - 1)
+    upper_GG = np.triu(np.ones((n_genes, n_genes), dtype=bool), k=1)
+    if family == "scale_free":
+        edge_GG, neighbours_G = np.zeros((n_genes, n_genes), dtype=bool), np.zeros(n_genes)
+        for gene in range(1, n_genes):
+            n_parents = min(gene, int(np.floor(degree / 2 + rng.random())))
+            if n_parents:
+                pull = np.maximum(neighbours_G[:gene], 1.0)
+                parents = rng.choice(gene, size=n_parents, replace=False, p=pull / pull.sum())
+                edge_GG[parents, gene] = True
+                neighbours_G[parents] += 1
+                neighbours_G[gene] = n_parents
+    elif family == "erdos_renyi":
+        edge_GG = upper_GG & (rng.random((n_genes, n_genes)) < degree / (n_genes - 1))
+    else:
+        module_G = rng.permutation(np.arange(n_genes) % max(2, round(n_genes / 10)))
+        within_GG = upper_GG & (module_G[:, None] == module_G)
+        n_edges, n_within = degree * n_genes / 2, within_GG.sum()
+        n_between = upper_GG.sum() - n_within
+        inside = min(n_within, max(0.9 * n_edges, n_edges - n_between))
+        p_GG = np.where(within_GG, inside / max(1, n_within), (n_edges - inside) / max(1, n_between))
+        edge_GG = upper_GG & (rng.random((n_genes, n_genes)) < p_GG)
+    label_G, (regulator_E, target_E) = rng.permutation(n_genes), np.nonzero(edge_GG)
+    weight_GG = np.zeros((n_genes, n_genes))
+    weight_GG[label_G[regulator_E], label_G[target_E]] = drawn_weights(len(regulator_E), rng)
+    return weight_GG
+
+
+@given(st.sampled_from(sorted(DENSE_FAMILIES)), st.integers(2, 60), st.integers(0, 2**32))
+def test_a_family_has_the_bytes_that_arrays_of_all_pairs_give(family: str, n_genes: int, seed: int):
+    rng, again = generator("test graphs", seed), generator("test graphs", seed)
+    graph = DENSE_FAMILIES[family](n_genes, degree=min(4.0, n_genes - 1), rng=rng)
+    assert graph.weight_GG.tobytes() == all_at_once(family, n_genes, again).tobytes()
+    assert rng.random() == again.random()

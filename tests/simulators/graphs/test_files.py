@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from simulators.graphs.families import GeneGraph
 from simulators.graphs.files import FORMATS, load_graph, save_graph
+from simulators.graphs.gene_graph import GeneGraph
 from tests.strategies import vocabs
 
 A, B, C = "ENSG00000000001", "ENSG00000000002", "ENSG00000000003"

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from gpcp.core.errors import InputError
 from gpcp.core.random import generator
-from simulators.graphs.families import GeneGraph, erdos_renyi, simulated_vocab
+from simulators.graphs.families import erdos_renyi, simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
 from simulators.graphs.sortability import r2_sortability, sortability, var_sortability
 
 

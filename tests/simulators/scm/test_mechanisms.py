@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.random import generator
-from simulators.graphs.families import GeneGraph, collider, erdos_renyi, simulated_vocab
+from simulators.graphs.families import collider, erdos_renyi, simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
 from simulators.scm.mechanisms import MECHANISMS, Hill, Interaction, Mechanism, build_mechanism
 
 names = st.sampled_from(sorted(MECHANISMS))

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.random import generator
-from simulators.graphs.families import DENSE_FAMILIES, SHAPES, GeneGraph, simulated_vocab
+from simulators.graphs.families import DENSE_FAMILIES, SHAPES, simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
+from simulators.scm.constants import SCALINGS, Scaling
 from simulators.scm.interventions import Do, DoCells, Intervention, KnockDown, Shift
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES
-from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
+from simulators.scm.scm import Scm, build_scm
 
 N_CELLS = 30
 

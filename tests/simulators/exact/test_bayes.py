@@ -17,14 +17,12 @@ from simulators.exact.laws import law_of, total_effect_GG
 from simulators.exact.monte_carlo import do_moments
 from simulators.exact.particles import matched_moments
 from simulators.exact.quadrature import one_unperturbed_moments
-from simulators.graphs.families import erdos_renyi, simulated_vocab
-from simulators.graphs.gene_graph import GeneGraph
-from simulators.scm.constants import SCALINGS, Scaling
+from simulators.graphs.families import GeneGraph, erdos_renyi, simulated_vocab
 from simulators.scm.interventions import Do
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES
 from simulators.scm.regimes import REGIMES, Regime
-from simulators.scm.scm import Scm, build_scm
+from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
 

@@ -7,6 +7,7 @@ A strategy is made once for each size: Hypothesis looks a new one through before
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache
 from typing import cast
 
@@ -22,6 +23,8 @@ from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import SparseCells, SparseValues
+from simulators.graphs.families import erdos_renyi
+from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
 
 MOST_GENES = 6
 MOST_ROWS = 5
@@ -174,3 +177,15 @@ def perturbations(draw: st.DrawFn, *, n_genes: int, min_cells: int = 0, max_cell
     perturbed_BG = draw(adjectives(n_cells, n_genes))
     target_BG = np.where(perturbed_BG, draw(values(n_cells, n_genes)), np.float32(0))
     return Perturbation(perturbed_BG=perturbed_BG, target_BG=target_BG)
+
+
+def worlds(*, mechanism: str = "linear", noise: str = "gaussian") -> st.SearchStrategy[Scm]:
+    """Worlds of 2 to 7 genes, of every scaling."""
+
+    def build(n_genes: int, scaling: Scaling, seed: int) -> Scm:
+        rng = np.random.default_rng(seed)
+        graph = erdos_renyi(n_genes, degree=min(3.0, n_genes - 1), rng=rng)
+        scm = build_scm(graph, mechanism=mechanism, noise=noise, scaling=scaling, n_calibration=500, rng=rng)
+        return replace(scm, centre_G=rng.standard_normal(n_genes))  # means other than 0
+
+    return st.builds(build, st.integers(2, 7), st.sampled_from(SCALINGS), st.integers(0, 2**32 - 1))

@@ -13,16 +13,10 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.graphs.asking import ASKS_ONE, asking_of, effects
 from diagnostics.graphs.estimators import BASELINES, estimate
-from diagnostics.graphs.implied_law import implied_partial
-from diagnostics.graphs.readouts import (
-    READ_OUTS,
-    all_but_one,
-    invert_total,
-    partial_from_coefficients,
-    single_gene_response,
-)
-from diagnostics.graphs.scores import GraphScore, auprc_of, score_graph
+from diagnostics.graphs.readouts import READ_OUTS
+from diagnostics.graphs.scores import GraphScore, auprc_of, score_graph, target_graph
 from diagnostics.results.run_record import MethodScore, ReadOutScore
 from diagnostics.scoring.levels import Levels
 from gpcp.core.errors import InputError
@@ -30,6 +24,7 @@ from gpcp.core.files import write_with
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Predictor
 from simulators.exact.bayes import BayesPredictor
+from simulators.graphs.families import GeneGraph
 from simulators.scm.regimes import Regime
 from simulators.worlds import World
 
@@ -57,50 +52,21 @@ of moral edges have no least value."""
 N_PARTICLES = 512
 """Simulated cells behind each answer of an exact law without a closed form."""
 
-_N_ONE = 64
-"""Cells that the single-gene read-out asks about, ``2 G`` rows each."""
-
-_ASKS_ONE = frozenset({"single_gene", "single_gene_inverted"})
-_ASKS_ALL_BUT_ONE = frozenset({"all_but_one", "all_but_one_partial"})
 _SAME_CEILING = 0.005
 
 N_INSIDE = 128
 """Pairs on which gradients and attention are read."""
 
+_INSIDE_ENTRIES = 3_200_000
+"""Entries of attention, pairs times genes squared, above which fewer pairs are read, down to 16."""
+
 N_FOREST = 500
 """Pairs that the forest is grown on; the others take all, and seconds less."""
 
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Asking:
-    """What every read-out of a run asks with, of the model and of the exact law alike.
-
-    Parameters
-    ----------
-    cell_BG : float32, (B, G)
-        Cells of one population; the first few of them are asked about where a read-out asks much of each.
-    n_controls : int
-        How many that are.
-    perturbed_BG : float32, (B, G), or None
-        Values given by the all-but-one read-out, ``n_controls`` rows; None gives each cell those of the next one.
-    dose, step : float
-        See :mod:`diagnostics.graphs.readouts`.
-    seed : int
-        Draws the questions of the implied law, the same for the model and the exact law.
-    """
-
-    cell_BG: NDArray[np.float32]
-    n_controls: int
-    perturbed_BG: NDArray[np.float32] | None
-    dose: float
-    step: float
-    seed: int
-
-    @property
-    def control_BG(self) -> NDArray[np.float32]:
-        """The cells asked about, float32 (B, G)."""
-        return self.cell_BG[: self.n_controls]
+MOST_GENES: Mapping[str, int] = MappingProxyType(
+    {"genie3": 30, "implied_partial": 40, "gradient_x_input": 100, "ridge": 500}
+)
+"""Up to so many genes a method or a read-out takes less than the training does; beyond, it is done where asked for."""
 
 
 @final
@@ -111,32 +77,31 @@ class ReadOut:
     Parameters
     ----------
     name : str
+    target : str
     supported : bool
         Training showed pairs that perturb as many genes.
     effect_GG, exact_GG : float64, (G, G)
-    score, ceiling : GraphScore
+    auprc, ceiling_auprc : float
+        Of the one and of the other.
     """
 
     name: str
+    target: str
     supported: bool
     effect_GG: NDArray[np.float64]
     exact_GG: NDArray[np.float64]
-    score: GraphScore
-    ceiling: GraphScore
+    auprc: float
+    ceiling_auprc: float
 
     def in_short(self) -> ReadOutScore:
         """Its line among the other read-outs."""
         return ReadOutScore(
             read_out=self.name,
-            target=self.score.target,
-            auprc=self.score.auprc,
-            ceiling_auprc=self.ceiling.auprc,
+            target=self.target,
+            auprc=self.auprc,
+            ceiling_auprc=self.ceiling_auprc,
             supported=self.supported,
         )
-
-    def fields(self) -> dict[str, Any]:
-        """The part of a :class:`diagnostics.results.run_record.RunRecord` that speaks of the graph."""
-        return score_fields(self.score) | {"ceiling_auprc": self.ceiling.auprc}
 
     def save(self, path: Path, true_GG: NDArray[np.bool_], levels: Levels) -> None:
         """Write what the figures need: its matrices, the target's edges, and the levels that the loss lies between."""
@@ -164,37 +129,58 @@ def read_outs_of(
     dose_sd: float,
     held_out: PairBatch,
     rng: np.random.Generator,
+    thorough: bool = False,
 ) -> tuple[list[ReadOut], list[str]]:
-    """Every candidate of the regime's target, of the model and of the exact law, scored; and remarks."""
+    """Every candidate of the regime's target, of the model and of the exact law; and remarks.
+
+    What takes longer than a training (:data:`MOST_GENES`) is left out unless ``thorough``.
+    """
     target = TARGET_OF[regime]
-    names = CANDIDATES[target]
     n_genes = made.graph.n_genes
+    names, left_out = affordable(CANDIDATES[target], n_genes, thorough)
+    true_GG = target_graph(made.graph, target)
     asking = asking_of(held_out.before_BG, regime, dose_sd=dose_sd, rng=rng)
     found, notes = effects(predictor, asking, names)
     exact, _ = effects(BayesPredictor(made.scm, regime, n_particles=N_PARTICLES), asking, names)
-
-    def scored(name: str, effect_GG: NDArray[np.float64]) -> GraphScore:
-        return score_graph(
-            effect_GG,
-            made.graph,
-            target,
-            threshold=threshold_of(name),
-            rng=rng,
-            signed_GG=effect_GG,
-            true_sign_GG=exact[name],
-        )
-
     return [
         ReadOut(
             name=name,
+            target=target,
             supported=supported(name, n_perturbed, n_genes),
             effect_GG=found[name],
             exact_GG=exact[name],
-            score=scored(name, found[name]),
-            ceiling=scored(name, exact[name]),
+            auprc=auprc_of(found[name], true_GG),
+            ceiling_auprc=auprc_of(exact[name], true_GG),
         )
         for name in names
-    ], notes
+    ], [*notes, *left_out]
+
+
+_LEFT_OUT = "is left out, because it takes longer than the training: --thorough has it"
+
+
+def too_slow(name: str, n_genes: int, thorough: bool) -> bool:
+    """Whether a method or read-out is left out for its cost."""
+    return not thorough and n_genes > MOST_GENES.get(name, n_genes)
+
+
+def affordable(names: Sequence[str], n_genes: int, thorough: bool) -> tuple[list[str], list[str]]:
+    """Those of the read-outs that are done, and a remark on each that is left out for its cost."""
+    left_out = [name for name in names if too_slow(name, n_genes, thorough)]
+    return [name for name in names if name not in left_out], [f"{name} {_LEFT_OUT}" for name in left_out]
+
+
+def score_of(read_out: ReadOut, graph: GeneGraph, *, rng: np.random.Generator) -> GraphScore:
+    """The whole score of one read-out of a known graph, with its null and its interval."""
+    return score_graph(
+        read_out.effect_GG,
+        graph,
+        read_out.target,
+        threshold=threshold_of(read_out.name),
+        rng=rng,
+        signed_GG=read_out.effect_GG,
+        true_sign_GG=read_out.exact_GG,
+    )
 
 
 def response_ratio(read_outs: Sequence[ReadOut]) -> float | None:
@@ -209,7 +195,7 @@ def response_ratio(read_outs: Sequence[ReadOut]) -> float | None:
 
 def supported(read_out: str, n_perturbed: tuple[int, int], n_genes: int) -> bool:
     """Whether pairs with ``n_perturbed`` perturbed genes show a model what this read-out asks."""
-    if read_out in _ASKS_ONE:
+    if read_out in ASKS_ONE:
         return n_perturbed[0] <= 1
     # The implied law is asked with half of the genes perturbed to all but one, the others with all but one.
     return n_perturbed[1] >= n_genes - 1 and (read_out != "implied_partial" or n_perturbed[0] <= n_genes - n_genes // 2)
@@ -218,37 +204,8 @@ def supported(read_out: str, n_perturbed: tuple[int, int], n_genes: int) -> bool
 def primary(read_outs: Sequence[ReadOut]) -> ReadOut:
     """The primary read-out of a run: the first with the best ceiling, of the supported ones if there are any."""
     among = [read_out for read_out in read_outs if read_out.supported] or list(read_outs)
-    best = max(read_out.ceiling.auprc for read_out in among)
-    return next(read_out for read_out in among if read_out.ceiling.auprc >= best - _SAME_CEILING)
-
-
-def effects(
-    predictor: Predictor, asking: Asking, names: Sequence[str]
-) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
-    """Effect matrices (G, G) of a predictor by read-out, and remarks on those that could not be had.
-
-    What two read-outs share is asked once. A matrix of total effects that cannot be inverted gives an empty matrix,
-    which scores as chance.
-    """
-    found: dict[str, NDArray[np.float64]] = {}
-    notes: list[str] = []
-    if _ASKS_ONE & set(names):
-        found["single_gene"] = single_gene_response(predictor, asking.cell_BG[:_N_ONE], dose=asking.dose)
-    if "implied_partial" in names:
-        rng = np.random.default_rng(asking.seed)
-        found["implied_partial"] = implied_partial(predictor, asking.cell_BG, rng=rng)
-    if _ASKS_ALL_BUT_ONE & set(names):
-        found["all_but_one"] = all_but_one(
-            predictor, asking.control_BG, step=asking.step, perturbed_BG=asking.perturbed_BG
-        )
-        found["all_but_one_partial"] = partial_from_coefficients(found["all_but_one"])
-    if "single_gene_inverted" in names:
-        try:
-            found["single_gene_inverted"] = invert_total(found["single_gene"])
-        except InputError as refusal:
-            found["single_gene_inverted"] = np.zeros_like(found["single_gene"])
-            notes.append(str(refusal))
-    return {name: found[name] for name in names}, notes
+    best = max(read_out.ceiling_auprc for read_out in among)
+    return next(read_out for read_out in among if read_out.ceiling_auprc >= best - _SAME_CEILING)
 
 
 def threshold_of(read_out: str) -> float:
@@ -256,49 +213,28 @@ def threshold_of(read_out: str) -> float:
     return THRESHOLD[READ_OUTS[read_out]]
 
 
-def asking_of(cell_BG: NDArray[np.float32], regime: str, *, dose_sd: float, rng: np.random.Generator) -> Asking:
-    """Questions within what training showed.
-
-    Interventions set values of standard deviation ``dose_sd``, so the dose is one of those and the other genes are
-    held at values drawn like them. In the matched regime given values are another cell's, and the dose is one
-    standard deviation of expression.
-    """
-    n_asked = min(len(cell_BG), n_controls(cell_BG.shape[1]))
-    perturbed_BG = None
-    if regime == "matched":
-        dose = float(np.nanstd(cell_BG, axis=0).mean())
-    else:
-        dose = dose_sd
-        perturbed_BG = (dose_sd * rng.standard_normal((n_asked, cell_BG.shape[1]))).astype(np.float32)
-    return Asking(
-        cell_BG=cell_BG,
-        n_controls=n_asked,
-        perturbed_BG=perturbed_BG,
-        dose=dose,
-        step=0.5 * dose,
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def n_controls(n_genes: int, *, most: int = 32, n_rows: int = 12_000) -> int:
-    """How many control cells the all-but-one read-out can afford: ``2 G (G - 1)`` rows each, at least 4 cells."""
-    return min(most, max(4, n_rows // (2 * n_genes * (n_genes - 1))))
-
-
 def scores_from_inside(
-    model: "GenePerturbationTransformer", pairs: PairBatch, true_GG: NDArray[np.bool_], target: str
+    model: "GenePerturbationTransformer",
+    pairs: PairBatch,
+    true_GG: NDArray[np.bool_],
+    target: str,
+    *,
+    thorough: bool = False,
 ) -> tuple[ReadOutScore, ...]:
-    """Gradients and attention on training-like pairs, scored."""
+    """Gradients and attention on training-like pairs, scored; gradients of many genes only if ``thorough``."""
     from diagnostics.graphs.model_internals import attention_readout, gradient_readout
 
+    n_genes = len(true_GG)
     some = pairs.rows(slice(0, N_INSIDE))
+    fewer = some.rows(slice(0, max(16, _INSIDE_ENTRIES // n_genes**2)))
     scores: list[ReadOutScore] = []
     for name, read in (
         ("gradient_x_input", lambda: gradient_readout(model, some, times_input=True)),
-        ("attention", lambda: attention_readout(model, some)),
+        ("attention", lambda: attention_readout(model, fewer)),
     ):
         try:
-            auprc, note = auprc_of(read(), true_GG), ""
+            slow = too_slow(name, n_genes, thorough)
+            auprc, note = (None, _LEFT_OUT) if slow else (auprc_of(read(), true_GG), "")
         except InputError as refusal:
             auprc, note = None, str(refusal)
         scores.append(
@@ -308,19 +244,24 @@ def scores_from_inside(
 
 
 def method_scores(
-    regime: str, pairs: PairBatch, true_GG: NDArray[np.bool_], target: str, *, rng: np.random.Generator
+    regime: str,
+    pairs: PairBatch,
+    true_GG: NDArray[np.bool_],
+    target: str,
+    *,
+    rng: np.random.Generator,
+    thorough: bool = False,
 ) -> tuple[MethodScore, ...]:
-    """Every baseline of :data:`diagnostics.graphs.estimators.BASELINES` on some training pairs, scored."""
+    """Every baseline of :data:`diagnostics.graphs.estimators.BASELINES` on some training pairs, scored.
+
+    What takes longer than a training (:data:`MOST_GENES`) is left out unless ``thorough``.
+    """
     scores: list[MethodScore] = []
     for name in BASELINES:
-        found = estimate(name, regime, pairs.rows(slice(0, N_FOREST)) if name == "genie3" else pairs, rng=rng)
-        scores.append(
-            MethodScore(
-                method=name,
-                target=target,
-                auprc=None if found.score_GG is None else auprc_of(found.score_GG, true_GG),
-                classical=name == "classical",
-                note=found.summary,
-            )
-        )
+        auprc, note = None, _LEFT_OUT
+        if not too_slow(name, len(true_GG), thorough):
+            found = estimate(name, regime, pairs.rows(slice(0, N_FOREST)) if name == "genie3" else pairs, rng=rng)
+            auprc = None if found.score_GG is None else auprc_of(found.score_GG, true_GG)
+            note = found.summary
+        scores.append(MethodScore(method=name, target=target, auprc=auprc, classical=name == "classical", note=note))
     return tuple(scores)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from diagnostics.graphs.implied_law import implied_partial
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.predictors import Perturbation, Predictor
+from gpcp.core.predictors import GivesSlopes, Perturbation, Predictor
 
 Covariates = Mapping[str, NDArray[np.str_]]
 Effect = Literal["total", "direct", "partial"]
@@ -167,13 +167,14 @@ def all_but_one(
     control_BG : float, (B, G)
         Cells before, NaN where unmeasured.
     step : float
-        Half the width of the central difference, in the units of expression.
-    told_BG : float, (B, G), optional
+        Half the width of the central difference, in the units of expression; not used where the predictor gives its
+        slopes (:class:`gpcp.core.predictors.GivesSlopes`), which are those at the given values.
+    perturbed_BG : float, (B, G), optional
         The values given, NaN where none can be; by default each cell is given those of the next one, as in a pair of
         independent cells.
     covariates : mapping of str to (B,) arrays of str, optional
     batch_size : int
-        Most rows in one call of ``predict``; ``2 G (G - 1) B`` rows are asked in all.
+        Most rows in one call; ``2 G (G - 1) B`` rows are asked in all, or ``G B`` slopes.
 
     Returns
     -------
@@ -187,6 +188,10 @@ def all_but_one(
     """
     question = _question(predictor, control_BG, perturbed_BG, covariates, batch_size)
     width = _checked_step("step", step)
+    if covariates is None and isinstance(predictor, GivesSlopes):
+        direct_GG = _by_slopes(predictor, predictor, question)
+        if direct_GG is not None:
+            return direct_GG
     seen_BG = np.isfinite(question.control_BG)
     can_perturb_BG = seen_BG & np.isfinite(question.perturbed_BG)
     value_BG = np.where(can_perturb_BG, question.perturbed_BG, 0)
@@ -205,6 +210,29 @@ def all_but_one(
         sum_GG[i, j] = np.where(counts_variant_B, slope_variant_BG[np.arange(len(chunk)), :, j], 0).sum(axis=1)
         n_GG[i, j] = counts_variant_B.sum(axis=1)
     return _mean_over_cells(sum_GG, n_GG, predictor)
+
+
+def _by_slopes(predictor: Predictor, slopes: GivesSlopes, question: _Question) -> NDArray[np.float64] | None:
+    """:func:`all_but_one` by slopes, where the predictor gives them: a row for each gene and cell."""
+    seen_BG = np.isfinite(question.control_BG)
+    can_perturb_BG = seen_BG & np.isfinite(question.perturbed_BG)
+    value_BG = np.where(can_perturb_BG, question.perturbed_BG, np.float32(0))
+    n_cells, n_genes = seen_BG.shape
+    self_GG = np.eye(n_genes, dtype=np.bool_)
+    sum_GG = np.zeros((n_genes, n_genes))
+    for j in _chunks(n_genes, question):
+        perturbed_BG = (can_perturb_BG & ~self_GG[j][:, None, :]).reshape(-1, n_genes)
+        asked = Perturbation(
+            perturbed_BG=perturbed_BG, target_BG=np.where(perturbed_BG, np.tile(value_BG, (len(j), 1)), np.float32(0))
+        )
+        slope_BG = slopes.slopes(np.tile(question.control_BG, (len(j), 1)), asked, np.repeat(j, n_cells))
+        if slope_BG is None:
+            return None
+        counts_variant_BG = can_perturb_BG & seen_BG[:, j].T[:, :, None]
+        sum_GG[:, j] = np.where(counts_variant_BG, slope_BG.reshape(counts_variant_BG.shape), 0).sum(axis=1).T
+    np.fill_diagonal(sum_GG, 0.0)
+    n_GG = can_perturb_BG.T.astype(np.int64) @ seen_BG.astype(np.int64)
+    return _mean_over_cells(sum_GG, n_GG | self_GG, predictor)
 
 
 def invert_total(total_GG: NDArray[np.floating], *, max_condition: float = 1e6) -> NDArray[np.float64]:

@@ -62,6 +62,8 @@ class Experiment:
         Decides the world, the split of cells, all pairs and, with ``replicate``, the training.
     replicate : int
         Number of the training among those that share everything else.
+    thorough : bool
+        Whether methods and read-outs are done that take longer than the training.
     """
 
     source: str
@@ -81,6 +83,7 @@ class Experiment:
     learning_rate: float
     seed: int
     replicate: int = 0
+    thorough: bool = False
 
     @property
     def key(self) -> str:
@@ -99,6 +102,7 @@ class Experiment:
             batch_size=1,
             learning_rate=1.0,
             replicate=0,
+            thorough=False,
         )
 
     @property

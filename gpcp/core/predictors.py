@@ -77,6 +77,20 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class GivesSlopes(Protocol):
+    """A predictor that can also say how its answers change with the values given, without being asked twice."""
+
+    def slopes(
+        self, control_BG: NDArray[np.float32], perturbation: Perturbation, gene_B: NDArray[np.int64]
+    ) -> NDArray[np.float64] | None:
+        """Derivative of the prediction of each row's gene in each given value of that row, float64 (B, G).
+
+        0 where no value is given. ``gene_B`` holds tokens. None where the predictor has no answer of that kind.
+        """
+        ...
+
+
 def control_of(pairs: PairBatch) -> NDArray[np.float32]:
     """The cells before, float32 (B, G), with NaN where unmeasured, as a :class:`Predictor` takes them."""
     return np.where(pairs.measured_BG, pairs.before_BG, np.float32(np.nan))

@@ -25,10 +25,11 @@ from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Perturbation, control_of, perturbation_of
 from gpcp.core.random import generator
-from simulators.exact.conditioning import LinearForm, diagonal, given_perturbed, under_do
+from simulators.exact.conditioning import LinearForm, diagonal, given_perturbed, linear_form, under_do
 from simulators.exact.monte_carlo import Moments, do_moments
 from simulators.exact.particles import matched_moments
 from simulators.exact.quadrature import one_unperturbed_moments
+from simulators.exact.slopes import exact_slopes
 from simulators.scm.interventions import DoCells
 from simulators.scm.regimes import Regime, regime_of
 from simulators.scm.scm import Scm
@@ -157,8 +158,19 @@ class BayesPredictor:
         shape = (len(perturbation), len(self.vocab))
         check_array("BayesPredictor", "control_BG", control_BG, shape, np.float32)
         rng = generator("bayes", self._seed)
+        if self._regime == "interventional":
+            return _means_under_do(self._scm, perturbation, rng, self._n_particles).astype(np.float32)
         answer = _answer(self._scm, self._regime, control_BG, perturbation, rng, self._n_particles)
         return answer.mean_BG.astype(np.float32)
+
+    def slopes(
+        self, control_BG: NDArray[np.float32], perturbation: Perturbation, gene_B: NDArray[np.int64]
+    ) -> NDArray[np.float64] | None:
+        """See :class:`gpcp.core.predictors.GivesSlopes`; None where there is no closed form."""
+        shape = (len(perturbation), len(self.vocab))
+        check_array("BayesPredictor", "control_BG", control_BG, shape, np.float32)
+        value_BG = perturbation.target_BG.astype(np.float64)
+        return exact_slopes(self._scm, self._regime, perturbation.perturbed_BG, value_BG, gene_B)
 
 
 def _answer(
@@ -175,9 +187,9 @@ def _answer(
         return _exact(_resimulated(scm, control_BG, perturbed_BG, value_BG), np.zeros(value_BG.shape))
     linear = scm.mechanism.name == "linear"
     if regime == "interventional" and linear:
-        return _exact(*under_do(_form(scm), perturbed_BG, value_BG))
+        return _exact(*under_do(linear_form(scm), scm.graph.order, perturbed_BG, value_BG))
     if regime == "matched" and linear and scm.noise.name == "gaussian":
-        return _conditioned(_form(scm), perturbed_BG, value_BG)
+        return _conditioned(linear_form(scm), perturbed_BG, value_BG)
     if rng is None:
         raise InputError(
             f"the {regime} regime of a world with {scm.mechanism.name} mechanism and {scm.noise.name} noise has no "
@@ -186,6 +198,27 @@ def _answer(
     moments = do_moments if regime == "interventional" else _matched_moments
     mean_BG, variance_BG, standard_error_BG = moments(scm, perturbed_BG, value_BG, rng=rng, n_particles=n_particles)
     return BayesAnswer(mean_BG=mean_BG, variance_BG=variance_BG, standard_error_BG=standard_error_BG)
+
+
+def _means_under_do(
+    scm: Scm, perturbation: Perturbation, rng: np.random.Generator, n_particles: int
+) -> NDArray[np.float64]:
+    """Means alone, float64 (B, G): those of cells without noise, where no gene answers to a noise but by a line.
+
+    So it is in linear worlds, and wherever one gene is left; other rows are simulated, equal ones once.
+    """
+    perturbed_BG, value_BG = perturbation.perturbed_BG, perturbation.target_BG.astype(np.float64)
+    mean_BG = np.array(scm.expression(np.zeros(value_BG.shape), DoCells(perturbed_BG, value_BG)))
+    if scm.mechanism.name == "linear":
+        return mean_BG
+    curved_B = np.flatnonzero((~perturbed_BG).sum(axis=1) > 1)
+    if len(curved_B):
+        asked = np.column_stack((perturbed_BG[curved_B], value_BG[curved_B]))
+        _, first_s, set_b = np.unique(asked, axis=0, return_index=True, return_inverse=True)
+        rows_s = curved_B[first_s]
+        found_sG, _, _ = do_moments(scm, perturbed_BG[rows_s], value_BG[rows_s], rng=rng, n_particles=n_particles)
+        mean_BG[curved_B] = found_sG[set_b]
+    return mean_BG
 
 
 def _matched_moments(
@@ -207,11 +240,6 @@ def _matched_moments(
     for moment_BG, found_bG in zip(moments, found, strict=True):
         moment_BG[more_B] = found_bG
     return moments
-
-
-def _form(scm: Scm) -> LinearForm:
-    weight_GG, offset_G, noise_sd_G = scm.linear_form()
-    return LinearForm(weight_GG=weight_GG, offset_G=offset_G, noise_sd_G=noise_sd_G)
 
 
 def _exact(mean_BG: NDArray[np.float64], variance_BG: NDArray[np.float64]) -> BayesAnswer:

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.exact.conditioning import LinearForm
+from simulators.exact.conditioning import LinearForm, linear_form
 from simulators.scm.mechanisms import Linear, Mechanism
 from simulators.scm.scm import Scm
 
@@ -61,8 +61,7 @@ def linear_twin(scm: Scm, rng: np.random.Generator) -> LinearForm:
     The world itself if it is linear, else fitted to simulated cells: something to steer by, not a ceiling.
     """
     if isinstance(scm.mechanism, Linear):
-        weight_GG, offset_G, noise_sd_G = scm.linear_form()
-        return LinearForm(weight_GG=weight_GG, offset_G=offset_G, noise_sd_G=noise_sd_G)
+        return linear_form(scm)
     cell_BG = scm.sample(_TWIN_CELLS, rng)
     weight_GG, offset_G = np.zeros_like(scm.graph.weight_GG), np.empty(scm.graph.n_genes)
     noise_sd_G = np.empty(scm.graph.n_genes)

@@ -196,8 +196,8 @@ def _graph(run: Experiment, made: World, predictor: Any, pairs: PairBatch, held_
     main = primary(read_outs)
     return found | {
         "read_out": main.name,
-        "auprc": main.score.auprc,
-        "ceiling_auprc": main.ceiling.auprc,
+        "auprc": main.auprc,
+        "ceiling_auprc": main.ceiling_auprc,
     }
 
 

@@ -12,24 +12,26 @@ from numpy.typing import NDArray
 
 from diagnostics.architecture.static_limits import limits
 from diagnostics.commands.recover_graph.training import N_CURVE, Trained, configs_of, train
+from diagnostics.graphs.asking import asking_of, effects
 from diagnostics.graphs.evaluate import (
     ReadOut,
-    asking_of,
-    effects,
+    affordable,
     method_scores,
     primary,
+    score_fields,
     scores_from_inside,
     supported,
     threshold_of,
 )
 from diagnostics.graphs.partial_correlations import PartialGraph, partial_graph
-from diagnostics.graphs.scores import GraphScore, score_matrix
+from diagnostics.graphs.scores import GraphScore, auprc_of, score_matrix
 from diagnostics.inputs.data import CellsData, cells_data_of
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.folder import ARRAYS, HISTORY
 from diagnostics.scoring.errors import Errors
+from diagnostics.scoring.levels import Levels
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeLinearPredictor
 from diagnostics.scoring.model_losses import model_losses
 from diagnostics.scoring.real_cells import labelled_losses
@@ -87,20 +89,23 @@ def _read_outs(
 ) -> tuple[list[ReadOut], list[str]]:
     """The read-outs of the model and of the linear predictor, scored against the data's own graph."""
     n_genes, cells = len(data.vocab), data.training_cells.cells
+    names, left_out = affordable(READ_OUTS, n_genes, run.thorough)
+    true_GG = graph.edges_GG()
     asking = asking_of(_commonest(cells), "matched", dose_sd=1.0, rng=stream(run.seed, "readings"))
-    found, notes = effects(model, asking, READ_OUTS)
-    linear, _ = effects(PairLinearPredictor.fit(cells), asking, READ_OUTS)
+    found, notes = effects(model, asking, names)
+    linear, _ = effects(PairLinearPredictor.fit(cells), asking, names)
     return [
         ReadOut(
             name=name,
+            target=TARGET,
             supported=supported(name, _range(run, n_genes), n_genes),
             effect_GG=found[name],
             exact_GG=linear[name],
-            score=_score(found[name], graph, name, run.seed),
-            ceiling=_score(linear[name], graph, name, run.seed),
+            auprc=auprc_of(found[name], true_GG),
+            ceiling_auprc=auprc_of(linear[name], true_GG),
         )
-        for name in READ_OUTS
-    ], notes
+        for name in names
+    ], [*notes, *left_out]
 
 
 def _range(run: Experiment, n_genes: int) -> tuple[int, int]:
@@ -136,10 +141,7 @@ def _record(run: Experiment, data: CellsData, trained: Trained, folder: Path, st
     losses = model_losses(trained.predictor, data.held_out, data.held_out_levels())
     levels = losses.levels
     main.save(folder / ARRAYS, true_GG, levels.first(N_CURVE))
-    by_type = labelled_losses(
-        TypeLinearPredictor.fit(data.training_cells.cells), data.held_out, data.held_out_cells.cells
-    )
-    fields = losses.fields() | main.fields()
+    fields = losses.fields() | score_fields(_score(main.effect_GG, graph, main.name, run.seed))
     # How many edges the data's graph has is a matter of the stability asked for: no threshold on effects meets it.
     fields["shd"] = None
     return RunRecord(
@@ -148,7 +150,7 @@ def _record(run: Experiment, data: CellsData, trained: Trained, folder: Path, st
         seed=run.seed,
         preset=run.preset,
         n_genes=len(data.vocab),
-        n_edges=main.score.n_true,
+        n_edges=fields["n_true"],
         n_perturbed=_range(run, len(data.vocab)),
         n_steps=trained.n_steps,
         n_pairs=trained.n_pairs,
@@ -156,26 +158,33 @@ def _record(run: Experiment, data: CellsData, trained: Trained, folder: Path, st
         late_gain=trained.late_gain(baseline=levels.baseline, best=levels.best),
         response_ratio=None,
         read_out=main.name,
+        ceiling_auprc=main.ceiling_auprc,
         read_outs=(
             *(read_out.in_short() for read_out in read_outs),
-            *scores_from_inside(trained.predictor.model, data.held_out, true_GG, TARGET),
+            *scores_from_inside(trained.predictor.model, data.held_out, true_GG, TARGET, thorough=run.thorough),
         ),
-        methods=method_scores("matched", data.sample, true_GG, TARGET, rng=stream(run.seed, "methods")),
+        methods=method_scores(
+            "matched", data.sample, true_GG, TARGET, rng=stream(run.seed, "methods"), thorough=run.thorough
+        ),
         var_sortability=None,
         r2_sortability=None,
         n_parameters=trained.n_parameters,
         history=f"{folder.name}/{HISTORY}",
         limits=limits(trained.config),
-        notes=(
-            *data.summary,
-            graph.summary,
-            f"losses of predictors given the cell type: mean of the type {_loss(levels.type_mean)}, linear "
-            f"{_loss(by_type)}",
-            *notes,
-        ),
+        notes=(*data.summary, graph.summary, _typed(data, levels), *notes),
         train_seconds=trained.seconds,
         seconds=time.perf_counter() - start_s,
         **fields,
+    )
+
+
+def _typed(data: CellsData, levels: Levels) -> str:
+    """What is gained by the cell type."""
+    by_type = labelled_losses(
+        TypeLinearPredictor.fit(data.training_cells.cells), data.held_out, data.held_out_cells.cells
+    )
+    return (
+        f"losses of predictors given the cell type: mean of the type {_loss(levels.type_mean)}, linear {_loss(by_type)}"
     )
 
 

@@ -11,6 +11,7 @@ from diagnostics.cli.options import (
     DATA,
     PAIRS,
     REGIMES,
+    RUNS,
     BatchSize,
     CommandLine,
     Fresh,
@@ -89,6 +90,15 @@ class Request:
     batch_size: BatchSize = None
     learning_rate: LearningRate = None
     seeds: Seeds = (0, 1, 2)
+    thorough: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            group=RUNS,
+            help="also methods and read-outs that take longer than the training: forests above 30 genes, the implied "
+            "law above 40, gradients above 100, ridge above 500",
+        ),
+    ] = False
     workers: Workers = None
     scheduler: Scheduler = None
     fresh: Fresh = False

@@ -134,6 +134,7 @@ def _training(request: Request, regime: str, n_genes: int) -> dict[str, Any]:
         "batch_size": request.batch_size or usual.batch_size,
         "learning_rate": usual.learning_rate if request.learning_rate is None else request.learning_rate,
         "n_held_out": N_HELD_OUT,
+        "thorough": request.thorough,
     }
 
 

@@ -16,6 +16,8 @@ from diagnostics.graphs.evaluate import (
     primary,
     read_outs_of,
     response_ratio,
+    score_fields,
+    score_of,
     scores_from_inside,
 )
 from diagnostics.graphs.scores import target_graph
@@ -71,6 +73,7 @@ def recover(run: Experiment, folder: Path, on_step: OnStep) -> RunRecord:
             dose_sd=run.dose_sd,
             held_out=data.held_out,
             rng=stream(run.seed, "readings"),
+            thorough=run.thorough,
         )
         return _record(run, data, trained, read_outs, notes, folder, start_s)
 
@@ -85,11 +88,12 @@ def _record(
     start_s: float,
 ) -> RunRecord:
     main = primary(read_outs)
-    true_GG = target_graph(data.world.graph, main.score.target)
+    true_GG = target_graph(data.world.graph, main.target)
+    score = score_of(main, data.world.graph, rng=stream(run.seed, "scores", main.name))
     exact = data.exact()
     losses = model_losses(trained.predictor, data.held_out, data.levels(exact), exact=exact)
     main.save(folder / ARRAYS, true_GG, losses.levels.first(N_CURVE))
-    inside = scores_from_inside(trained.predictor.model, data.held_out, true_GG, main.score.target)
+    inside = scores_from_inside(trained.predictor.model, data.held_out, true_GG, main.target, thorough=run.thorough)
     sortability = data.world.sortability()
     return RunRecord(
         world=data.world.name,
@@ -106,7 +110,14 @@ def _record(
         response_ratio=response_ratio(read_outs),
         read_out=main.name,
         read_outs=(*(read_out.in_short() for read_out in read_outs), *inside),
-        methods=method_scores(data.regime, data.sample, true_GG, main.score.target, rng=stream(run.seed, "methods")),
+        methods=method_scores(
+            data.regime,
+            data.sample,
+            true_GG,
+            main.target,
+            rng=stream(run.seed, "methods"),
+            thorough=run.thorough,
+        ),
         var_sortability=_known(sortability.var),
         r2_sortability=_known(sortability.r2),
         n_parameters=trained.n_parameters,
@@ -116,7 +127,8 @@ def _record(
         train_seconds=trained.seconds,
         seconds=time.perf_counter() - start_s,
         **losses.fields(),
-        **main.fields(),
+        **score_fields(score),
+        ceiling_auprc=main.ceiling_auprc,
     )
 
 

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diagnostics.graphs.asking import asking_of, effects, n_controls
 from diagnostics.graphs.estimators import BASELINES
 from diagnostics.graphs.evaluate import (
     CANDIDATES,
+    MOST_GENES,
     TARGET_OF,
     ReadOut,
-    asking_of,
-    effects,
     method_scores,
-    n_controls,
     primary,
     read_outs_of,
     response_ratio,
+    score_of,
     scores_from_inside,
     supported,
     threshold_of,
@@ -60,9 +60,9 @@ def test_the_exact_law_reaches_its_own_ceiling_and_the_primary_one_is_perfect(re
     read_outs = exact_read_outs(regime, (1, 7))
     assert [read_out.name for read_out in read_outs] == list(CANDIDATES[TARGET_OF[regime]])
     for read_out in read_outs:
-        assert read_out.score.auprc == read_out.ceiling.auprc
-    assert primary(read_outs).score.auprc == 1
-    assert primary(read_outs).score.sign_agreement == 1
+        assert read_out.auprc == read_out.ceiling_auprc
+    assert primary(read_outs).auprc == 1
+    assert score_of(primary(read_outs), MADE.graph, rng=np.random.default_rng(0)).sign_agreement == 1
     assert response_ratio(read_outs) == pytest.approx(1)
 
 
@@ -82,7 +82,7 @@ def test_support_is_about_the_numbers_perturbed(n_perturbed: tuple[int, int]) ->
 
 def test_the_model_does_not_decide_which_read_out_is_primary() -> None:
     read_outs = exact_read_outs("counterfactual", (1, 7))
-    rigged = [replace(one, score=replace(one.score, auprc=0.0)) for one in read_outs]
+    rigged = [replace(one, auprc=0.0) for one in read_outs]
     assert primary(rigged).name == primary(read_outs).name
 
 
@@ -158,3 +158,16 @@ def test_what_cannot_be_had_says_why() -> None:
     assert gradient.auprc is None
     assert gradient.note
     assert attention.auprc is not None
+
+
+def test_what_takes_longer_than_the_training_is_left_out_unless_asked_for() -> None:
+    n_genes = MOST_GENES["genie3"] + 1
+    pairs = pairs_of(world(f"chain/{n_genes}", seed=0), "interventional")
+    true_GG = np.triu(np.ones((n_genes, n_genes), dtype=np.bool_), 1)
+    for thorough in (False, True):
+        scores = method_scores(
+            "interventional", pairs, true_GG, "direct", rng=np.random.default_rng(0), thorough=thorough
+        )
+        (forest,) = [score for score in scores if score.method == "genie3"]
+        assert (forest.auprc is not None) == thorough
+        assert ("--thorough" in forest.note) != thorough

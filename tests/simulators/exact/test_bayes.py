@@ -17,26 +17,15 @@ from simulators.exact.laws import law_of, total_effect_GG
 from simulators.exact.monte_carlo import do_moments
 from simulators.exact.particles import matched_moments
 from simulators.exact.quadrature import one_unperturbed_moments
-from simulators.graphs.families import GeneGraph, erdos_renyi, simulated_vocab
+from simulators.graphs.families import GeneGraph, simulated_vocab
 from simulators.scm.interventions import Do
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES
 from simulators.scm.regimes import REGIMES, Regime
-from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
+from simulators.scm.scm import Scm, build_scm
 from simulators.sources import SimulatedPairs
 from simulators.worlds import world
-
-
-def worlds(*, mechanism: str = "linear", noise: str = "gaussian") -> st.SearchStrategy[Scm]:
-    """Worlds of 2 to 7 genes, of every scaling."""
-
-    def build(n_genes: int, scaling: Scaling, seed: int) -> Scm:
-        rng = np.random.default_rng(seed)
-        graph = erdos_renyi(n_genes, degree=min(3.0, n_genes - 1), rng=rng)
-        scm = build_scm(graph, mechanism=mechanism, noise=noise, scaling=scaling, n_calibration=500, rng=rng)
-        return replace(scm, centre_G=rng.standard_normal(n_genes))  # means other than 0
-
-    return st.builds(build, st.integers(2, 7), st.sampled_from(SCALINGS), st.integers(0, 2**32 - 1))
+from tests.strategies import worlds
 
 
 def some_pairs(scm: Scm, regime: Regime, n_pairs: int = 12, seed: int = 0) -> PairBatch:

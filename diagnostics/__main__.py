@@ -23,7 +23,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "diagnose": (_ASK, "why does a model not learn: data, optimiser, architecture or a bug?", _NOTHING),
     "recover-graph": (_ASK, "train on a known world, read its graph back, score both", _KEPT),
     "sweep": (_CHOOSE, "short trainings over hyperparameters, and which are best", _KEPT),
-    "compare": (_CHOOSE, "which heads, value embeddings or query forms lose information", _KEPT),
+    "compare": (_CHOOSE, "which heads, embeddings, query forms or mixings lose information", _KEPT),
     "learning-curve": (_CHOOSE, "would more data, a bigger model or longer training help?", _KEPT),
     "throughput": (_CHOOSE, "does input limit the training?", _NOTHING),
     "audit": (_DATA, "what differences between paired cells are made of", _NOTHING),

@@ -1,4 +1,4 @@
-"""``gpcp compare``: which heads, value embeddings or query forms lose information."""
+"""``gpcp compare``: which heads, value embeddings, query forms or query mixings lose information."""
 
 from dataclasses import dataclass
 from typing import Annotated, final
@@ -35,6 +35,8 @@ _NOTES = """examples:
   the same for how values become tokens, and for which genes are queries
     gpcp compare --value-embeddings
     gpcp compare --query-forms --set head=pooled
+  and for how genes meet
+    gpcp compare --query-mixings --preset mixing --source synthetic:scale_free/100 --n-perturbed 1-99 --steps 250
   on real cells, between the input-free baseline and the best linear predictor
     gpcp compare --source h5ad:cells.h5ad --cell-type-key cell_type --n-perturbed 1-19
 
@@ -76,6 +78,11 @@ class Request:
         MANY,
         Parameter(group=_PARTS, metavar="NAME", help="query forms instead (no name: all), by the head 'pooled'"),
     ] = None
+    query_mixings: Annotated[
+        tuple[str, ...] | None,
+        MANY,
+        Parameter(group=_PARTS, metavar="NAME", help="ways in which queries meet instead (no name: all)"),
+    ] = None
     reference: Annotated[
         str | None,
         Parameter(group=_PARTS, metavar="NAME", help="beside which the others are judged (default: the best)"),
@@ -102,7 +109,7 @@ class Request:
 
 @app.default
 def compare(*, request: Request = Request(), command_line: CommandLine = ()) -> int:
-    """Compare heads, value embeddings or query forms."""
+    """Compare heads, value embeddings, query forms or query mixings."""
     # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
     from diagnostics.commands.compare.run import execute
 

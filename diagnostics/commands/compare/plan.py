@@ -13,6 +13,7 @@ from gpcp.core.registry import Registry
 from gpcp.model.config import ModelConfig, preset
 from gpcp.model.embedding import VALUE_EMBEDDINGS
 from gpcp.model.heads.registry import HEADS, gives_distribution
+from gpcp.model.mixing import MIXINGS
 from gpcp.model.queries import QUERY_FORMS
 from gpcp.training.config import FitConfig
 from gpcp.training.fields import parse_fields, replace_fields
@@ -22,6 +23,7 @@ PARTS: Mapping[str, Registry[Any]] = {
     "head": HEADS,
     "value_embedding": VALUE_EMBEDDINGS,
     "query_form": QUERY_FORMS,
+    "query_mixing": MIXINGS,
 }
 """What can be compared, by the field of ModelConfig that names it; the option is its plural."""
 

@@ -29,10 +29,14 @@ from diagnostics.commands.recover_graph.verdicts import thresholds_text
 from gpcp.core.errors import InputError
 
 _NOTES = """examples:
-  three regimes, three seeds, 20 genes, in less than 4 minutes on 2 cores
+  three regimes, three seeds, 20 genes, in some 90 seconds on 2 cores
     gpcp recover-graph
-  another world, one regime
+  a hundred genes, one regime, in a minute
+    gpcp recover-graph --world scale_free/100 --regime interventional --seeds 1
+  another world
     gpcp recover-graph --world erdos_renyi/10/hill --regime interventional
+  genes that attend to each other
+    gpcp recover-graph --preset default
   an architecture that cannot learn, and why
     gpcp recover-graph --preset seed --seeds 1
   one perturbed gene a pair
@@ -44,7 +48,7 @@ _NOTES = """examples:
 
 worlds: FAMILY/GENES[/MECHANISM][/NOISE][/SCALING]; families: erdos_renyi, scale_free, modular, chain, fork, collider,
 network; mechanisms: linear, tanh, hill, interaction; scalings: iscm, raw, standardised
-presets: default, mixing, seed, seed_perturbed
+presets: mixing (weights learnt between genes), default (a transformer), seed, seed_perturbed
 
 """
 
@@ -85,7 +89,7 @@ class Request:
         float | None,
         Parameter(group=PAIRS, metavar="SD", help="of a world: SD of the values that interventions set (default 2)"),
     ] = None
-    preset: Preset = "default"
+    preset: Preset = "mixing"
     steps: Steps = None
     batch_size: BatchSize = None
     learning_rate: LearningRate = None

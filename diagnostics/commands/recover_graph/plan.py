@@ -10,10 +10,10 @@ from diagnostics.cli.experiments import cells_fields, is_world, world_fields
 from diagnostics.cli.options import SourceOptions
 from diagnostics.commands.recover_graph.command import Request
 from diagnostics.commands.recover_graph.recover import check, recover
-from diagnostics.commands.recover_graph.training import N_HELD_OUT, N_STEPS
+from diagnostics.commands.recover_graph.training import budget_of
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import OnStep
-from diagnostics.runs.experiment import WORLD, Experiment, steps_for
+from diagnostics.runs.experiment import WORLD, Experiment
 from diagnostics.runs.folder import begin_folder
 from diagnostics.runs.store import Record
 from gpcp.core.errors import InputError
@@ -127,13 +127,14 @@ def _cells_plan(request: Request, source: SourceOptions) -> Plan:
 
 def _training(request: Request, regime: str, n_genes: int) -> dict[str, Any]:
     """What was asked of the training, and the usual where nothing was."""
-    usual = FitConfig()
+    budget = budget_of(request.preset, regime, n_genes)
+    usual = FitConfig().learning_rate
     return {
         "preset": request.preset,
-        "n_steps": request.steps or steps_for(n_genes, N_STEPS[regime]),
-        "batch_size": request.batch_size or usual.batch_size,
-        "learning_rate": usual.learning_rate if request.learning_rate is None else request.learning_rate,
-        "n_held_out": N_HELD_OUT,
+        "n_steps": request.steps or budget.n_steps,
+        "batch_size": request.batch_size or budget.batch_size,
+        "learning_rate": usual if request.learning_rate is None else request.learning_rate,
+        "n_held_out": budget.n_held_out,
         "thorough": request.thorough,
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.runs.execute import OnStep
-from diagnostics.runs.experiment import Experiment
+from diagnostics.runs.experiment import Experiment, steps_for
 from diagnostics.runs.folder import CHECKPOINT, HISTORY
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.core.random import seed_of
@@ -26,11 +26,43 @@ N_CURVE = 500
 
 
 N_STEPS: Mapping[str, int] = MappingProxyType({"counterfactual": 600, "interventional": 600, "matched": 1000})
-"""Training steps by regime, see :func:`diagnostics.runs.experiment.steps_for`. Matched pairs need more than the others:
-every set of perturbed genes is a regression of its own."""
+"""Training steps by regime where genes meet by attention, see :func:`diagnostics.runs.experiment.steps_for`. Matched
+pairs need more than the others: every set of perturbed genes is a regression of its own."""
 
-N_HELD_OUT = 6000
-"""Pairs on which losses are measured."""
+MIXING_STEPS: Mapping[str, int] = MappingProxyType({"counterfactual": 300, "interventional": 300, "matched": 1200})
+"""Training steps of a hundred genes by regime where genes meet by weights of their own."""
+
+FEWEST_MIXING_STEPS: Mapping[str, int] = MappingProxyType(
+    {"counterfactual": 250, "interventional": 250, "matched": 500}
+)
+"""And of few genes."""
+
+MANY_GENES = 200
+"""Up to so many genes a step takes 128 pairs and losses are measured on 6,000; beyond, half and a third of them."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """How long is trained, on how many pairs a step, and on how many losses are measured."""
+
+    n_steps: int
+    batch_size: int
+    n_held_out: int
+
+
+def budget_of(preset_name: str, regime: str, n_genes: int) -> Budget:
+    """The usual budget of a preset, by regime and genes; steps of a mixing preset grow with the root of the genes."""
+    from gpcp.model.config import preset
+    from gpcp.training.config import FitConfig
+
+    batch_size = FitConfig().batch_size
+    if preset(preset_name, n_genes).query_mixing == "softmax":
+        return Budget(n_steps=steps_for(n_genes, N_STEPS[regime]), batch_size=batch_size, n_held_out=6000)
+    n_steps = max(FEWEST_MIXING_STEPS[regime], round(MIXING_STEPS[regime] * (n_genes / 100) ** 0.5))
+    if n_genes <= MANY_GENES:
+        return Budget(n_steps=n_steps, batch_size=batch_size, n_held_out=6000)
+    return Budget(n_steps=n_steps, batch_size=batch_size // 2, n_held_out=2000)
 
 
 @final

@@ -137,7 +137,7 @@ def _architecture(records: Sequence[RunRecord]) -> CheckResult | None:
         name=f"architecture of preset {failed[0].preset!r}",
         outcome="fail",
         message=f"not learnt: {', '.join(regimes)}. By its configuration the model {numbered}",
-        next_step="--preset default has none of these limits"
+        next_step="--preset mixing and --preset default have none of these limits"
         + ("; no learning rate and no patience mend what a model cannot do" if hopeless else ""),
         statistic=float(len(reasons)),
         tolerance=0.0,
@@ -165,7 +165,7 @@ def _next_step(record: RunRecord) -> str:
         return f"{what}the loss is flat; suspect the architecture, or a learning rate a decade off, before the data"
     if ridge > skill:
         return f"even ridge does better ({ridge:.2f}), so the signal is there: suspect the architecture or --lr"
-    return "it stopped short of what the data hold: try --lr, more --steps, or the default preset"
+    return "it stopped short of what the data hold: try --lr, more --steps, or the preset mixing"
 
 
 def _recovers(regime: str, rows: Sequence[RunRecord]) -> CheckResult:

@@ -90,6 +90,9 @@ def test_value_embeddings_and_query_forms(tmp_path: Path):
     content = asked(tmp_path / "c", "--query-forms", "--set", "head=pooled_scalar", "--reference", "all_genes")
     assert content["reference"] == "all_genes"
     assert {one["rank"] for one in content["compared"]} == {1}
+    content = asked(tmp_path / "d", "--query-mixings", "softmax", "static", "--preset", "mixing")
+    assert content["part"] == "query_mixing"
+    assert {one["name"] for one in content["compared"]} == {"softmax", "static"}
 
 
 def test_where_only_perturbed_genes_ask_the_heads_that_fit_are_compared(tmp_path: Path):

@@ -46,7 +46,7 @@ def test_the_json_has_the_promised_keys(ran: tuple[Path, dict[str, Any], int]) -
     _, content, code = ran
     assert {"command", "versions", "world", "preset", "verdict", "regimes"} <= set(content)
     assert content["world"] == "chain/4"
-    assert content["preset"] == "default"
+    assert content["preset"] == "mixing"
     assert content["verdict"] == ("pass" if code == 0 else "fail")
     assert {(row["regime"], row["seed"]) for row in content["regimes"]} == {
         (regime, seed) for regime in ("counterfactual", "interventional", "matched") for seed in (0, 1)

@@ -1,15 +1,17 @@
 """Budgets and streams of a training, and how much the last steps still won."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
-from diagnostics.commands.recover_graph.training import Trained, configs_of
+from diagnostics.commands.recover_graph.training import Trained, budget_of, configs_of
 from diagnostics.runs.experiment import Experiment
 from gpcp.core.errors import InputError
 from gpcp.core.random import seed_of
+from simulators.scm.regimes import REGIMES
 
 RUN = Experiment(source="synthetic:chain/5", n_steps=5, batch_size=8, learning_rate=1e-3, n_held_out=10, seed=0)
 
@@ -50,6 +52,17 @@ def test_a_training_of_any_length_has_a_valid_configuration(n_steps: int) -> Non
     assert fit.warmup_steps <= n_steps
     assert 1 <= fit.evaluate_every <= n_steps
     assert 1 <= fit.checkpoint_every <= n_steps
+
+
+@pytest.mark.parametrize("preset_name", ["mixing", "default"])
+@pytest.mark.parametrize("regime", REGIMES)
+def test_more_genes_get_no_shorter_a_training(preset_name: str, regime: str) -> None:
+    budgets = [budget_of(preset_name, regime, n_genes) for n_genes in (3, 20, 31, 100, 200, 201, 500, 1000)]
+    for fewer, more in pairwise(budgets):
+        assert fewer.n_steps <= more.n_steps
+        assert fewer.n_held_out >= more.n_held_out
+    matched = budget_of(preset_name, "matched", 100)
+    assert matched.n_steps >= budget_of(preset_name, "interventional", 100).n_steps
 
 
 def test_bad_settings_are_refused_before_training() -> None:

@@ -114,6 +114,7 @@ def predict_screen(
     _check_room(path, (len(cells) if chosen == "cells" else 3) * len(table) * len(cells.vocab) * 4)
     control_BG = control_of_cells(cells)
     noted = {"form": chosen, "values": "added" if shifts else "set", **(about or {})}
+    tasks = tasks_of(len(cells), len(table), len(cells.vocab), by_cell=chosen == "cells")
     file = UnfinishedFile(
         path,
         obs=obs_of_cells(cells, wanted) if chosen == "cells" else obs_of_perturbations(wanted),
@@ -121,8 +122,8 @@ def predict_screen(
         uns={"screen": noted},
         arrays=_ARRAYS[chosen],
         plan=_digest(cells, control_BG, table, noted),
+        n_rows=len(tasks[0]) if chosen == "cells" else len(tasks[0].asked),
     )
-    tasks = tasks_of(len(cells), len(table), len(cells.vocab), by_cell=chosen == "cells")
     make = partial(rows_by_cell if chosen == "cells" else rows_of_means, predictor, control_BG, table)
     n_found = _all(tasks, make, file, on_progress)
     file.move()

@@ -73,11 +73,14 @@ def rows_by_cell(
     on_cells: Callable[[int], None],
 ) -> Iterator[Rows]:
     """Expression after, one row for each perturbation of each cell."""
+    after = np.empty((len(task.cells), len(task.asked), control_BG.shape[1]), dtype=np.float32)
     for step in task.steps():
-        after = predict_each(predictor, control_BG[_slice(step.cells)], table.rows(np.array(step.asked)))
-        for cell, after_of_cell in zip(step.cells, after, strict=True):
-            yield "X", cell * len(table) + step.asked[0], after_of_cell
+        cells = slice(step.cells.start - task.cells.start, step.cells.stop - task.cells.start)
+        asked = slice(step.asked.start - task.asked.start, step.asked.stop - task.asked.start)
+        after[cells, asked] = predict_each(predictor, control_BG[_slice(step.cells)], table.rows(np.array(step.asked)))
         on_cells(len(step))
+    # A task has all perturbations of its cells, or is of one cell: its rows follow each other.
+    yield "X", task.cells[0] * len(table) + task.asked[0], after.reshape(-1, after.shape[-1])
 
 
 def rows_of_means(

@@ -58,6 +58,8 @@ class UnfinishedFile:
         ``X`` and ``layers/NAME``: matrices of obs x var.
     plan : str
         What decides every number: an unfinished file of another plan is begun anew.
+    n_rows : int
+        Rows that are written at a time, mostly.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class UnfinishedFile:
         uns: Mapping[str, Any],
         arrays: Mapping[str, type[np.generic]],
         plan: str,
+        n_rows: int,
     ) -> None:
         self._out = out
         self._partial = out.with_name(f".{out.stem}.partial{out.suffix}")
@@ -77,7 +80,7 @@ class UnfinishedFile:
         self.done: set[int] = set() if found is None else found
         if found is None:
             with errors_named(out):
-                self._begin(obs, var, uns, arrays, plan)
+                self._begin(obs, var, uns, arrays, plan, n_rows)
         self._row_bytes = {name: len(var) * np.dtype(dtype).itemsize for name, dtype in arrays.items()}
         self._n_genes, self._dtypes = len(var), arrays
         self._offsets = self._offsets_of(arrays) if out.suffix == ".h5ad" else {}
@@ -135,6 +138,7 @@ class UnfinishedFile:
         uns: Mapping[str, Any],
         arrays: Mapping[str, type[np.generic]],
         plan: str,
+        n_rows: int,
     ) -> None:
         from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
@@ -152,9 +156,9 @@ class UnfinishedFile:
                 # Which of zarr's formats is written: the one that every reader knows.
                 warnings.simplefilter("ignore")
                 held.write_zarr(self._partial)
-            rows = max(1, _CHUNK_BYTES // (4 * max(1, len(var))))
+            # A chunk that is written in parts is read and packed again for each.
+            chunks = (min(n_rows, max(1, _CHUNK_BYTES // (4 * len(var)))), len(var))
             for name, dtype in arrays.items():
-                chunks = (min(rows, max(1, len(obs))), max(1, len(var)))
                 self._store().create_array(name, shape=shape, dtype=dtype, chunks=chunks, attributes=_ENCODING)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

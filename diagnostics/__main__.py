@@ -16,7 +16,7 @@ _NOTHING = "nothing has been written"
 _ASK = "Ask why a model does not learn"
 _CHOOSE = "Choose settings, parts, amounts of data"
 _DATA = "Look at data"
-_USE = "Use a trained model"
+_USE = "Train a model, and use it"
 _SELF = "Measure the tool itself"
 
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "throughput": (_CHOOSE, "does input limit the training?", _NOTHING),
     "audit": (_DATA, "what differences between paired cells are made of", _NOTHING),
     "select-genes": (_DATA, "choose a panel of genes in one pass over a source", _NOTHING),
+    "train": (_USE, "train a model on any source, by one process or several", _KEPT),
     "predict-screen": (_USE, "predict every perturbation in many cells, as an AnnData file", _KEPT),
     "selftest": (_SELF, "how often the checks are wrong, on planted faults and healthy models", _KEPT),
     "benchmark": (_SELF, "speed of the simulators and of input", _NOTHING),

@@ -3,6 +3,7 @@
 Batches are dealt one by one, so that every process sees every part of a source. Each makes dense only its own.
 """
 
+import os
 from collections.abc import Generator
 from contextlib import closing
 from itertools import islice
@@ -11,6 +12,11 @@ from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairSource, PairsToCome, late_pairs
 from gpcp.core.random import stream
 from gpcp.core.read_ahead import closed
+
+
+def rank_and_number() -> tuple[int, int]:
+    """Which process this is and of how many, as ``torchrun`` says; 0 and 1 where nobody says."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -1,6 +1,5 @@
 """``PairDataset``: any source of pairs as a PyTorch dataset, sharded over workers and ranks, epoch after epoch."""
 
-import os
 from collections.abc import Generator
 from typing import final
 
@@ -10,7 +9,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource
 from gpcp.core.read_ahead import made_dense
-from gpcp.loading.sharding import epoch_seed, n_sharded, shard
+from gpcp.loading.sharding import epoch_seed, n_sharded, rank_and_number, shard
 
 
 @final
@@ -136,4 +135,4 @@ def _ranks() -> tuple[int, int]:
     """Which process it is, and of how many."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    return rank_and_number()

@@ -20,15 +20,17 @@ from torch import Tensor
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_with
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
+from gpcp.core.random import seed_of
 from gpcp.loading.sharding import epoch_seed, shard
 from gpcp.model.batch import ModelBatch, copied_ahead, model_batch
-from gpcp.model.heads.distribution import Mixture
 from gpcp.model.heads.registry import HEADS, gives_distribution
-from gpcp.model.torch_seed import torch_seed
+from gpcp.model.torch_seed import seed_torch, torch_seed
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.checkpoint import check_checkpoint
 from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
-from gpcp.training.loss import loss_terms, masked_loss, masked_nll
+from gpcp.training.loss import loss_terms
+from gpcp.training.objective import Objective
+from gpcp.training.ranks import of_whole_batch, part_of_batch, share_of, told_by_first
 from gpcp.training.trained import GENES
 
 __all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]
@@ -67,7 +69,8 @@ def fit(
     on_step : callable, optional
         Called after every step with the number of steps done and the training loss; what it raises ends training.
     fabric : lightning_fabric.Fabric, optional
-        One that is launched already, for several processes: rank r takes batches r, r + n, r + 2n, ...
+        One that is launched already, for several processes: each takes an equal share of every batch, see
+        :mod:`gpcp.training.ranks`, so that loss and weights are those of one process up to rounding.
 
     Returns
     -------
@@ -78,7 +81,8 @@ def fit(
     ------
     InputError
         Vocabulary and model differ, early stopping lacks held-out pairs, the head gives no distribution where the
-        objective is likelihood, the source is empty, or the checkpoint was made with another configuration.
+        objective is likelihood, the source is empty, processes cannot share a batch equally, or the checkpoint was made
+        with another configuration.
     """
     _check(model, pairs, config, held_out)
     fabric = fabric or Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
@@ -106,11 +110,11 @@ def mean_loss(model: GenePerturbationTransformer, pairs: PairBatch) -> float:
     """Mean squared error over the scored entries of some pairs, with the model in evaluation mode."""
     was_training = model.training
     model.eval()
-    device = model.state_identity.weight.device
+    weight = model.state_identity.weight
     total, n = 0.0, 0.0
     for start in range(0, len(pairs), _EVALUATION_BATCH):
         batch, after_BL = model_batch(pairs.rows(slice(start, start + _EVALUATION_BATCH)))
-        prediction_BL: Tensor = model(batch.to(device)).cpu()
+        prediction_BL: Tensor = model(batch.to(weight.device, weight.dtype)).cpu()
         part_total, part_n = loss_terms(prediction_BL.float(), after_BL, batch.scored_BL)
         total, n = total + float(part_total), n + float(part_n)
     model.train(was_training)
@@ -153,6 +157,7 @@ class _Run:
         self.history: list[HistoryRow] = []
         self.stopped: StopReason | None = None
         self.best_loss, self.best_weights = math.inf, dict[str, Tensor]()
+        self._share = share_of(config, fabric.world_size)
         self._since_row: list[float] = []
         # Where the run stands after each batch that was asked for and not yet stepped on: copies are made ahead.
         self._positions = deque[tuple[int, int]]()
@@ -170,12 +175,13 @@ class _Run:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self._wrapped, self._optimizer = self.fabric.setup(self.model, optimizer)
-        if config.objective == "likelihood":
-            # Gradients of several processes meet in the wrapper, which has to know of every way in.
-            self._wrapped.mark_forward_method("distribution_parameters")
+        self._objective = Objective(self.model, config)
+        self._wrapped, self._optimizer = self.fabric.setup(self._objective, optimizer)
         if checkpoint is not None and resume:
             self._load(checkpoint)
+        if rank := self.fabric.global_rank:
+            # Dropout of every rank is its own.
+            seed_torch(seed_of(config.seed, "rank", rank, self.step))
         self.model.train()
 
     def advance(self) -> float:
@@ -187,9 +193,10 @@ class _Run:
         rate = config.learning_rate_at(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        prediction_BL, objective = self._asked(batch, after_BL)
-        loss = float(masked_loss(prediction_BL.detach(), after_BL, batch.scored_BL))
-        if not (math.isfinite(loss) and math.isfinite(float(objective.detach()))):
+        n_own, part = part_of_batch(fabric, batch.scored_BL, config.pair_weight)
+        objective, own_loss = self._wrapped(*self._objective.of(batch, after_BL), part=part)
+        loss, lowered = of_whole_batch(fabric, own_loss, objective, n_own)
+        if not (math.isfinite(loss) and math.isfinite(lowered)):
             self._record(loss, rate)
             self.stopped = "diverged"
             return loss
@@ -207,16 +214,6 @@ class _Run:
         if self.stopped is None and self.step == config.n_steps:
             self.stopped = "finished"
         return loss
-
-    def _asked(self, batch: ModelBatch, after_BL: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean that is answered, and what is to be lowered."""
-        weight = self.config.pair_weight
-        if self.config.objective == "likelihood":
-            logit_BLM, mean_BLM, log_sd_BLM = self._wrapped.distribution_parameters(batch)
-            mixture = Mixture(logit_BLM=logit_BLM, mean_BLM=mean_BLM, log_sd_BLM=log_sd_BLM)
-            return mixture.mean_BL, masked_nll(mixture, after_BL, batch.scored_BL, weight)
-        prediction_BL: Tensor = self._wrapped(batch)
-        return prediction_BL, masked_loss(prediction_BL, after_BL, batch.scored_BL, weight)
 
     def finish(self) -> None:
         """Put back the weights of the best held-out loss, where early stopping kept them."""
@@ -289,21 +286,24 @@ class _Run:
         self.model.learn_units(model_batch(concatenate(first))[0])
 
     def _from_here(self) -> Generator[tuple[ModelBatch, Tensor]]:
-        """Batches of this rank for ever, from the batch that the run has reached when the first one is asked for."""
+        """Shares of batches for ever, from the batch that the run has reached when the first one is asked for.
+
+        Places are counted in whole batches, so that a checkpoint is gone on from by any number of processes.
+        """
         n_ranks, rank = self.fabric.world_size, self.fabric.global_rank
         epoch, n_done = self.epoch, self.batch_of_epoch
         while True:
             own = shard(
                 self.pairs,
-                batch_size=self.config.batch_size,
+                batch_size=self._share,
                 seed=epoch_seed(self.config.seed, epoch),
-                start=n_done,
+                start=n_done * n_ranks,
                 rank=rank,
                 n_ranks=n_ranks,
             )
             with closing(own):
                 for batch in own:
-                    n_done += n_ranks
+                    n_done += 1
                     self._positions.append((epoch, n_done))
                     yield model_batch(batch.dense())
             if not n_done:
@@ -313,7 +313,8 @@ class _Run:
             epoch, n_done = epoch + 1, 0
 
     def _record(self, train_loss: float, rate: float) -> None:
-        held_out_loss = None if self.held_out is None else mean_loss(self.model, self.held_out)
+        known = self.held_out
+        held_out_loss = None if known is None else told_by_first(self.fabric, lambda: mean_loss(self.model, known))
         self.history.append(
             HistoryRow(step=self.step, train_loss=train_loss, held_out_loss=held_out_loss, learning_rate=rate)
         )

@@ -38,6 +38,8 @@ SHORT = {
     "python -m diagnostics.recover_graph": "--steps 30 --seeds 1 --workers 1 --quiet --out short",
     "gpcp benchmark": "--repeats 1",
     "gpcp sweep": "--trials 3 --seeds 1 --epochs 1 --epoch-pairs 512 --held-out 200 --no-range-test --quiet",
+    "gpcp train": "--steps 10 --held-out 200 --quiet",
+    "torchrun": "--steps 10 --held-out 200 --quiet",
 }
 """What makes a command end soon; after 30 steps a model has learnt little, so its exit code may be 1, for fail."""
 

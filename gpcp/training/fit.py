@@ -24,13 +24,13 @@ from gpcp.core.random import seed_of
 from gpcp.loading.sharding import epoch_seed, shard
 from gpcp.model.batch import ModelBatch, copied_ahead, model_batch
 from gpcp.model.heads.registry import HEADS, gives_distribution
-from gpcp.model.torch_seed import seed_torch, torch_seed
+from gpcp.model.torch_seed import torch_seed
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.checkpoint import check_checkpoint
 from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
 from gpcp.training.loss import loss_terms
 from gpcp.training.objective import Objective
-from gpcp.training.ranks import of_whole_batch, part_of_batch, share_of, told_by_first
+from gpcp.training.ranks import of_whole_batch, part_of_batch, share_of, measured_by_first
 from gpcp.training.trained import GENES
 
 __all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]
@@ -93,7 +93,9 @@ def fit(
             "which several processes would wait: set FitConfig.objective to 'likelihood', or take one process"
         )
     run = _Run(model, pairs, config, held_out, fabric)
-    with torch_seed(config.seed), closing(run.batches):
+    # Dropout of every rank is its own.
+    seed = seed_of(config.seed, "rank", fabric.global_rank) if fabric.global_rank else config.seed
+    with torch_seed(seed), closing(run.batches):
         run.begin(checkpoint)
         while run.stopped is None:
             loss = run.advance()
@@ -179,9 +181,6 @@ class _Run:
         self._wrapped, self._optimizer = self.fabric.setup(self._objective, optimizer)
         if checkpoint is not None and resume:
             self._load(checkpoint)
-        if rank := self.fabric.global_rank:
-            # Dropout of every rank is its own.
-            seed_torch(seed_of(config.seed, "rank", rank, self.step))
         self.model.train()
 
     def advance(self) -> float:
@@ -267,7 +266,8 @@ class _Run:
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.step, self.epoch, self.batch_of_epoch = state["place"]
-        torch.set_rng_state(state["random_state"].cpu())
+        if self.fabric.is_global_zero:
+            torch.set_rng_state(state["random_state"].cpu())
         self.history = [HistoryRow(**row) for row in state["history"]]
         self._since_row = state["since_row"]
         self.stopped, self.best_loss, self.best_weights = state["stopped"], state["best_loss"], state["best_weights"]
@@ -314,7 +314,7 @@ class _Run:
 
     def _record(self, train_loss: float, rate: float) -> None:
         known = self.held_out
-        held_out_loss = None if known is None else told_by_first(self.fabric, lambda: mean_loss(self.model, known))
+        held_out_loss = None if known is None else measured_by_first(self.fabric, lambda: mean_loss(self.model, known))
         self.history.append(
             HistoryRow(step=self.step, train_loss=train_loss, held_out_loss=held_out_loss, learning_rate=rate)
         )

@@ -125,7 +125,7 @@ def _sum(fabric: Fabric, value: Tensor) -> Tensor:
     return summed
 
 
-def told_by_first(fabric: Fabric, measure: Callable[[], float]) -> float:
+def measured_by_first(fabric: Fabric, measure: Callable[[], float]) -> float:
     """What the first rank measures, on every rank."""
     own = measure() if fabric.is_global_zero else math.nan
     return own if fabric.world_size == 1 else float(fabric.broadcast(own))

@@ -61,6 +61,11 @@ def timed(found: Content, *, known: bool) -> None:
     assert found["passes"]
 
 
+def fitted(found: Content, *, known: bool) -> None:
+    assert found["loss"] > 0
+    assert (found["levels"]["bayes_risk"] is None) == (found["skill"] is None) == (not known)
+
+
 def compared(found: Content, *, known: bool) -> None:
     assert {one["name"] for one in found["compared"]} == {"linear", "mlp"}
     assert all(one["loss"] > 0 for one in found["compared"])
@@ -83,6 +88,7 @@ VERBS: dict[str, tuple[str, Callable[..., None], list[str]]] = {
     "audit": ("audit.json", audited, []),
     "sweep": ("sweep.json", swept, [*SWEEP, "--held-out", "64", "--no-range-test"]),
     "throughput": ("results.json", timed, ["--batches", "3", "--rounds", "2", "--batch-size", "8", "--device", "cpu"]),
+    "train": ("results.json", fitted, ["--steps", "4", "--batch-size", "8", "--held-out", "64"]),
     "compare": ("compared.json", compared, [*TINY, "--heads", "linear", "mlp"]),
     "learning-curve": ("results.json", curved, [*TINY, "--pairs", "60", "--capacity", "width=4"]),
 }

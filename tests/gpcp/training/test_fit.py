@@ -18,11 +18,13 @@ from gpcp.core.random import stream
 from gpcp.model.config import ModelConfig
 from gpcp.model.predictor import ModelPredictor
 from gpcp.model.transformer import GenePerturbationTransformer
-from gpcp.training.config import FitConfig, FitResult
+from gpcp.training.config import FitConfig, FitResult, Precision
 from gpcp.training.fit import fit, mean_loss
+from gpcp.training.ranks import share_of
 
 VOCAB = GeneVocab(feature_id=("ENSG00000000001", "ENSG00000000002", "ENSG00000000003"))
 SMALL = ModelConfig(n_genes=3, width=8, n_heads=2, dropout=0.2)
+SMALL_SURE = replace(SMALL, dropout=0.0)
 CONFIG = FitConfig(n_steps=12, batch_size=16, warmup_steps=2, evaluate_every=3, checkpoint_every=5, accelerator="cpu")
 
 
@@ -205,3 +207,27 @@ def test_the_predictor_gives_the_model_s_answers_in_the_order_of_the_vocabulary(
 def test_the_predictor_refuses_another_number_of_genes() -> None:
     with pytest.raises(InputError, match="the model knows 4 genes, the vocabulary has 3"):
         ModelPredictor(GenePerturbationTransformer(replace(SMALL, n_genes=4)), VOCAB)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype", "within"),
+    # Of bfloat16 8 bits are left of a value: a hundredth, over a few steps.
+    [("64-true", torch.float64, 1e-4), ("bf16-mixed", torch.float32, 0.05), ("bf16-true", torch.bfloat16, 0.1)],
+)
+def test_other_precisions_walk_about_the_same_curve(precision: Precision, dtype: torch.dtype, within: float) -> None:
+    config = replace(CONFIG, learning_rate=3e-3)
+    usual = fit(GenePerturbationTransformer(SMALL_SURE), ChainPairs(100), config, held_out=held_out())
+    model = GenePerturbationTransformer(SMALL_SURE)
+    found = fit(model, ChainPairs(100), replace(config, precision=precision), held_out=held_out())
+    assert model.state_identity.weight.dtype == dtype
+    for row, wanted in zip(found.history, usual.history, strict=True):
+        assert row.train_loss == pytest.approx(wanted.train_loss, rel=within)
+        assert row.held_out_loss == pytest.approx(wanted.held_out_loss, rel=within)
+    assert found.history != usual.history
+
+
+@pytest.mark.parametrize("n_ranks", [2, 8])
+def test_a_batch_is_dealt_in_equal_parts(n_ranks: int) -> None:
+    assert share_of(CONFIG, n_ranks) * n_ranks == CONFIG.batch_size
+    with pytest.raises(InputError, match=f"multiple of {n_ranks}, such as {2 * n_ranks}"):
+        share_of(replace(CONFIG, batch_size=n_ranks + 1), n_ranks)

@@ -32,7 +32,7 @@ def results(folder: Path) -> dict[str, Any]:
         ([*WORLD, "--preset", "mixng"], "nearest: mixing"),
         ([*WORLD, "--set", "widht=8"], "nearest: width"),
         ([*WORLD, "--set", "seed=3"], "nothing that can be set"),
-        ([*WORLD, "--set", "precision=64"], "nearest: 64-true"),
+        ([*WORLD, "--set", "precision=64-tru"], "nearest: 64-true"),
         ([*WORLD, "--learning-rate", "0"], "learning_rate"),
         ([*WORLD, "--regime", "match"], "nearest: matched"),
         ([*WORLD, "--stepz", "3"], "Did you mean --steps"),

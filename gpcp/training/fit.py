@@ -30,7 +30,7 @@ from gpcp.training.checkpoint import check_checkpoint
 from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
 from gpcp.training.loss import loss_terms
 from gpcp.training.objective import Objective
-from gpcp.training.ranks import of_whole_batch, part_of_batch, share_of, measured_by_first
+from gpcp.training.ranks import measured_by_first, of_whole_batch, part_of_batch, share_of
 from gpcp.training.trained import GENES
 
 __all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]

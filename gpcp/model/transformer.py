@@ -4,10 +4,11 @@ The order of genes in a batch changes nothing: tokens are a set, known by their 
 """
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
+from torch.utils import checkpoint
 
 from gpcp.core.errors import InputError
 from gpcp.model.attention import Maps, MultiHeadAttention, Residual, feed_forward
@@ -103,11 +104,17 @@ class GenePerturbationTransformer(nn.Module):
     config : ModelConfig
     seed : int
         Decides the initial weights; torch's global generator is left as it was.
+
+    Attributes
+    ----------
+    recomputes : bool
+        Whether what happens within blocks is computed anew for gradients rather than kept.
     """
 
     def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.recomputes = False
         n_features, self._features = QUERY_FEATURES[config.query_features]
         self._query_form = QUERY_FORMS[config.query_form]
         embed = VALUE_EMBEDDINGS[config.value_embedding]
@@ -178,7 +185,7 @@ class GenePerturbationTransformer(nn.Module):
             return EncodedState(state_BLD=None, attend_BL=attend_BL)
         state_BLD = self.state_value(self.state_identity(batch.token_BL), self._before(batch)[..., None])
         for block, layer in enumerate(self.encoder):
-            state_BLD = layer(state_BLD, attend_BL, maps, f"encoder.{block}")
+            state_BLD = self._through(layer, state_BLD, attend_BL, maps, f"encoder.{block}")
         return EncodedState(state_BLD=state_BLD, attend_BL=attend_BL)
 
     def _before(self, batch: ModelBatch) -> Tensor:
@@ -201,7 +208,9 @@ class GenePerturbationTransformer(nn.Module):
         for turn in range(self.config.n_rounds):
             for block, layer in enumerate(self.decoder):
                 name = f"decoder.{turn}.{block}"
-                query_BQD = layer(query_BQD, attend_BQ, gene_BQ, state.state_BLD, state.attend_BL, maps, name)
+                query_BQD = self._through(
+                    layer, query_BQD, attend_BQ, gene_BQ, state.state_BLD, state.attend_BL, maps, name
+                )
 
         shift_BL = centre_BL
         if self.skip_G is not None:
@@ -213,6 +222,13 @@ class GenePerturbationTransformer(nn.Module):
             shift_BL=shift_BL,
             spread_BL=spread_BL,
         )
+
+    def _through(self, layer: nn.Module, *args: object) -> Tensor:
+        """What a block makes of its arguments."""
+        if not self.recomputes:
+            return layer(*args)
+        through: Tensor = cast("Any", checkpoint).checkpoint(layer, *args, use_reentrant=False)
+        return through
 
     def attention_maps(self, batch: ModelBatch) -> Maps:
         """Every layer's attention weights by its name, each (B, H, Q, K); weights of masked tokens are 0."""

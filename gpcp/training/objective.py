@@ -39,6 +39,13 @@ class Objective(nn.Module):
 
         ``part`` is what the objective is multiplied by.
         """
+        self.model.recomputes = self.config.recompute
+        try:
+            return self._forward(*tensors, part=part)
+        finally:
+            self.model.recomputes = False
+
+    def _forward(self, *tensors: Tensor, part: Tensor | None) -> tuple[Tensor, Tensor]:
         batch = ModelBatch(**dict(zip(TENSORS, tensors[:-1], strict=True)))
         after_BL, weight = tensors[-1], self.config.pair_weight
         if self.config.objective == "likelihood":

@@ -15,11 +15,14 @@ from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, concatenate, rebatched
 from gpcp.core.predictors import control_of, perturbation_of
 from gpcp.core.random import stream
+from gpcp.model.batch import model_batch
 from gpcp.model.config import ModelConfig
 from gpcp.model.predictor import ModelPredictor
+from gpcp.model.torch_seed import torch_seed
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig, FitResult, Precision
 from gpcp.training.fit import fit, mean_loss
+from gpcp.training.objective import Objective
 from gpcp.training.ranks import share_of
 
 VOCAB = GeneVocab(feature_id=("ENSG00000000001", "ENSG00000000002", "ENSG00000000003"))
@@ -231,3 +234,28 @@ def test_a_batch_is_dealt_in_equal_parts(n_ranks: int) -> None:
     assert share_of(CONFIG, n_ranks) * n_ranks == CONFIG.batch_size
     with pytest.raises(InputError, match=f"multiple of {n_ranks}, such as {2 * n_ranks}"):
         share_of(replace(CONFIG, batch_size=n_ranks + 1), n_ranks)
+
+
+def test_what_is_recomputed_is_not_kept_and_the_same() -> None:
+    """With dropout too: what was dropped is dropped again."""
+    kept, found = (replace(CONFIG, recompute=recompute) for recompute in (False, True))
+    config = replace(SMALL, n_encoder_blocks=2, n_decoder_blocks=2)
+    models = [GenePerturbationTransformer(config) for _ in range(2)]
+    curves = [fit(model, ChainPairs(100), one).history for model, one in zip(models, (kept, found), strict=True)]
+    assert curves[0] == curves[1]
+    assert bytes_kept(config, kept) > 2 * bytes_kept(config, found)
+
+
+def bytes_kept(config: ModelConfig, training: FitConfig) -> int:
+    """Bytes that one step keeps for its backward pass."""
+    objective = Objective(GenePerturbationTransformer(config).train(), training)
+    n_bytes = 0
+
+    def note(kept: torch.Tensor) -> torch.Tensor:
+        nonlocal n_bytes
+        n_bytes += kept.numel() * kept.element_size()
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept), torch_seed(0):
+        objective(*objective.of(*model_batch(held_out())))
+    return n_bytes

@@ -4,31 +4,47 @@ Both generate fixed-size blocks, each from a random stream of its own, and cut t
 seed gives the same bytes whatever the batch size, and memory does not grow with the number of cells.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.core.cells import CellBatch, check_array, concatenate_cells, read_only, rebatched_cells, rebatched_rows
+from gpcp.core.cells import CellBatch, rebatched_cells, rebatched_rows
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, rebatched
 from gpcp.core.random import generator
 from gpcp.sources.provenance import digest_of
 from simulators.assay import Assay, log1p_tpm
+from simulators.counted import CountedBatch, concatenate_counted
 from simulators.scm.interventions import DoCells
 from simulators.scm.regimes import REGIMES, Regime, regime_of
 from simulators.scm.scm import Scm
 
-__all__ = ["REGIMES", "CountedBatch", "CountedCells", "Regime", "SimulatedCells", "SimulatedPairs"]
+__all__ = ["REGIMES", "Regime", "SimulatedCells", "SimulatedPairs", "Spread"]
 
 _BLOCK_ENTRIES = 262_144
 """Entries (cells x genes) of a block: 2 MB a float64 array."""
 
 _IDS_PER_SEED = 2**40
 """Cells of passes with different seeds are different cells, so they get different ids."""
+
+_T = TypeVar("_T")
+
+
+class Spread(Protocol):
+    """How the blocks of a pass are made: by this process one after the other, as ``map`` does, or by several."""
+
+    def __call__(self, make: Callable[[int], _T], blocks: Iterable[int]) -> Iterator[_T]:
+        """What ``make`` gives of each block, in their order."""
+        ...
+
+
+def _here(make: Callable[[int], _T], blocks: Iterable[int]) -> Iterator[_T]:
+    return map(make, blocks)
 
 
 @final
@@ -89,8 +105,10 @@ class SimulatedPairs:
         """The fewest and the most perturbed genes of a pair."""
         return (1, self.scm.graph.n_genes - 1) if self.n_perturbed is None else self.n_perturbed
 
-    def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
+    def pairs(self, *, batch_size: int, seed: int, spread: Spread = _here) -> Iterator[PairBatch]:
         """One pass over ``n_pairs`` pairs, which ``seed`` decides; the last batch may be smaller.
+
+        ``spread`` makes the blocks; see :class:`simulators.processes.PairsInProcesses`.
 
         Raises
         ------
@@ -98,14 +116,13 @@ class SimulatedPairs:
             ``batch_size`` is below 1 or ``seed`` is negative.
         """
         _check_seed(seed)
-        return rebatched(self._blocks(seed), batch_size=batch_size)
+        return rebatched(self._blocks(seed, spread), batch_size=batch_size)
 
-    def _blocks(self, seed: int) -> Iterator[PairBatch]:
-        for block, (start, n_pairs) in enumerate(_block_sizes(self.n_pairs, len(self.vocab))):
-            rng = generator("simulated pairs", self.regime, seed, block)
-            perturbed_BG = perturbed_sets(n_pairs, len(self.vocab), self.perturbed_range, rng)
-            before_BG, after_BG = self._cells(perturbed_BG, rng)
-            id_B = _ids(start, n_pairs, seed)
+    def _blocks(self, seed: int, spread: Spread) -> Iterator[PairBatch]:
+        blocks = range(_n_blocks(self.n_pairs, len(self.vocab)))
+        made = spread(partial(self._block, seed), blocks)
+        for block, (perturbed_BG, before_BG, after_BG) in zip(blocks, made, strict=True):
+            id_B = _ids(*_block_size(block, self.n_pairs, len(self.vocab)), seed)
             yield PairBatch(
                 vocab=self.vocab,
                 before_BG=before_BG,
@@ -115,6 +132,13 @@ class SimulatedPairs:
                 before_id_B=2 * id_B,
                 after_id_B=2 * id_B + 1,
             )
+
+    def _block(self, seed: int, block: int) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Perturbed genes and both cells of the pairs of a block."""
+        rng = generator("simulated pairs", self.regime, seed, block)
+        _, n_pairs = _block_size(block, self.n_pairs, len(self.vocab))
+        perturbed_BG = perturbed_sets(n_pairs, len(self.vocab), self.perturbed_range, rng)
+        return perturbed_BG, *self._cells(perturbed_BG, rng)
 
     def _cells(
         self, perturbed_BG: NDArray[np.bool_], rng: np.random.Generator
@@ -131,60 +155,6 @@ class SimulatedPairs:
         dose_GB = rng.standard_normal(perturbed_BG.shape[::-1], dtype=np.float32) * np.float32(self.dose_sd)
         after_BG = self.scm.expression(noise_BG, DoCells(perturbed_BG, dose_GB.T.astype(np.float64)))
         return before_BG, _stored(after_BG)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class CountedBatch:
-    """Some cells, and what the sequencer counted in them.
-
-    Parameters
-    ----------
-    cells : CellBatch
-    count_BG : int64, (B, G)
-        0 where unmeasured.
-
-    Raises
-    ------
-    InputError
-        The counts have another shape or dtype.
-    """
-
-    cells: CellBatch
-    count_BG: NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        check_array("CountedBatch", "count_BG", self.count_BG, (len(self.cells), len(self.cells.vocab)), np.int64)
-        object.__setattr__(self, "count_BG", read_only(self.count_BG))
-
-    def __len__(self) -> int:
-        return len(self.cells)
-
-    def rows(self, which: slice | NDArray[np.integer]) -> "CountedBatch":
-        """The cells of a slice or of an index array, in its order."""
-        return CountedBatch(cells=self.cells.rows(which), count_BG=self.count_BG[which])
-
-
-@runtime_checkable
-class CountedCells(Protocol):
-    """A source of cells that knows the counts behind its values."""
-
-    @property
-    def vocab(self) -> GeneVocab:
-        """The genes of every batch."""
-        ...
-
-    def counted(self, *, batch_size: int, seed: int) -> Iterator[CountedBatch]:
-        """The batches of ``cells``, in the same order, with their counts."""
-        ...
-
-
-def concatenate_counted(batches: Sequence[CountedBatch]) -> CountedBatch:
-    """All cells of some batches as one batch; errors as :func:`gpcp.core.cells.concatenate_cells`."""
-    return CountedBatch(
-        cells=concatenate_cells([batch.cells for batch in batches]),
-        count_BG=np.concatenate([batch.count_BG for batch in batches]),
-    )
 
 
 @final
@@ -239,8 +209,10 @@ class SimulatedCells:
         what = f"{self.n_cells} simulated cells of {len(self.vocab)} genes, population {self.population}, {how}"
         return f"{what}: {self.scm.mechanism.name}, {self.scm.noise.name}, {self.scm.scaling} ({digest_of(self)})"
 
-    def cells(self, *, batch_size: int, seed: int) -> Iterator[CellBatch]:
+    def cells(self, *, batch_size: int, seed: int, spread: Spread = _here) -> Iterator[CellBatch]:
         """Every cell once, in an order that ``seed`` decides; the last batch may be smaller.
+
+        ``spread`` makes the blocks; see :class:`simulators.processes.CellsInProcesses`.
 
         Raises
         ------
@@ -248,10 +220,10 @@ class SimulatedCells:
             ``batch_size`` is below 1 or ``seed`` is negative.
         """
         _check_seed(seed)
-        blocks = (cells.rows(order_B) for cells, _, order_B in self._blocks(seed))
+        blocks = (cells.rows(order_B) for cells, _, order_B in self._blocks(seed, spread))
         return rebatched_cells(blocks, batch_size=batch_size)
 
-    def counted(self, *, batch_size: int, seed: int) -> Iterator[CountedBatch]:
+    def counted(self, *, batch_size: int, seed: int, spread: Spread = _here) -> Iterator[CountedBatch]:
         """The batches of :meth:`cells`, in the same order, with the assay's counts.
 
         Meets :class:`CountedCells`.
@@ -269,42 +241,54 @@ class SimulatedCells:
             )
         blocks = (
             CountedBatch(cells=cells, count_BG=count_BG).rows(order_B)
-            for cells, count_BG, order_B in self._blocks(seed)
+            for cells, count_BG, order_B in self._blocks(seed, spread)
             if count_BG is not None
         )
         return rebatched_rows(blocks, concatenate_counted, batch_size=batch_size)
 
-    def _blocks(self, seed: int) -> Iterator[tuple[CellBatch, NDArray[np.int64] | None, NDArray[np.int64]]]:
+    def _blocks(
+        self, seed: int, spread: Spread
+    ) -> Iterator[tuple[CellBatch, NDArray[np.int64] | None, NDArray[np.int64]]]:
         """Cells of each block with their counts, and the order in which this pass gives them."""
-        sizes = list(_block_sizes(self.n_cells, len(self.vocab)))
         order = generator("order of simulated cells", self.population, seed)
-        blocks: list[int] = order.permutation(len(sizes)).tolist()
-        for block in blocks:
-            start, n_cells = sizes[block]
-            yield *self._block(block, start, n_cells), order.permutation(n_cells)
+        blocks: list[int] = order.permutation(_n_blocks(self.n_cells, len(self.vocab))).tolist()
+        for block, made in zip(blocks, spread(self._block, blocks), strict=True):
+            start, n_cells = _block_size(block, self.n_cells, len(self.vocab))
+            cells = CellBatch(
+                vocab=self.vocab,
+                expression_BG=made.expression_BG,
+                measured_BG=made.measured_BG,
+                cell_id_B=_ids(start, n_cells, self.population),
+                covariates={
+                    "cell_type": _named("type", made.cell_type_B),
+                    "dataset": _named("dataset", made.dataset_B),
+                },
+            )
+            yield cells, made.count_BG, order.permutation(n_cells)
 
-    def _block(self, block: int, start: int, n_cells: int) -> tuple[CellBatch, NDArray[np.int64] | None]:
+    def _block(self, block: int) -> "_Drawn":
         """The same cells whatever the pass."""
         rng = generator("simulated cells", self.population, block)
+        _, n_cells = _block_size(block, self.n_cells, len(self.vocab))
         latent_BG = self.scm.sample(n_cells, rng)
-        count_BG = None
         if self.assay is None:
-            type_B = dataset_B = np.zeros(n_cells, dtype=np.int64)
-            expression_BG, measured_BG = _stored(latent_BG), np.ones(latent_BG.shape, dtype=np.bool_)
-        else:
-            type_B = rng.integers(self.assay.n_cell_types, size=n_cells)
-            dataset_B = rng.integers(self.assay.n_datasets, size=n_cells)
-            reads = self.assay.reads(latent_BG, cell_type_B=type_B, dataset_B=dataset_B, rng=rng)
-            count_BG, measured_BG = reads.count_BG, reads.measured_BG
-            expression_BG = log1p_tpm(count_BG)
-        cells = CellBatch(
-            vocab=self.vocab,
-            expression_BG=expression_BG,
-            measured_BG=measured_BG,
-            cell_id_B=_ids(start, n_cells, self.population),
-            covariates={"cell_type": _named("type", type_B), "dataset": _named("dataset", dataset_B)},
-        )
-        return cells, count_BG
+            alike_B = np.zeros(n_cells, dtype=np.int64)
+            return _Drawn(_stored(latent_BG), np.ones(latent_BG.shape, dtype=np.bool_), None, alike_B, alike_B)
+        type_B = rng.integers(self.assay.n_cell_types, size=n_cells)
+        dataset_B = rng.integers(self.assay.n_datasets, size=n_cells)
+        reads = self.assay.reads(latent_BG, cell_type_B=type_B, dataset_B=dataset_B, rng=rng)
+        return _Drawn(log1p_tpm(reads.count_BG), reads.measured_BG, reads.count_BG, type_B, dataset_B)
+
+
+@final
+class _Drawn(NamedTuple):
+    """Arrays of a block of cells: what another process sends."""
+
+    expression_BG: NDArray[np.float32]
+    measured_BG: NDArray[np.bool_]
+    count_BG: NDArray[np.int64] | None
+    cell_type_B: NDArray[np.int64]
+    dataset_B: NDArray[np.int64]
 
 
 def perturbed_sets(
@@ -329,11 +313,14 @@ def _named(prefix: str, code_B: NDArray[np.integer]) -> NDArray[np.str_]:
     return names[code_B]
 
 
-def _block_sizes(n_cells: int, n_genes: int) -> Iterator[tuple[int, int]]:
-    """Number of the first cell and number of cells of each block."""
+def _n_blocks(n_cells: int, n_genes: int) -> int:
+    return -(-n_cells // max(1, _BLOCK_ENTRIES // n_genes))
+
+
+def _block_size(block: int, n_cells: int, n_genes: int) -> tuple[int, int]:
+    """Number of the first cell and number of cells of a block."""
     step = max(1, _BLOCK_ENTRIES // n_genes)
-    for start in range(0, n_cells, step):
-        yield start, min(step, n_cells - start)
+    return block * step, min(step, n_cells - block * step)
 
 
 def _ids(start: int, n_cells: int, seed: int) -> NDArray[np.int64]:

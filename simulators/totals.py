@@ -7,7 +7,7 @@ from typing import final
 from gpcp.core.cells import CellBatch
 from gpcp.core.genes import GeneVocab
 from gpcp.sources.sparse import SparseCells, sparse_of
-from simulators.sources import CountedCells
+from simulators.counted import CountedCells
 
 
 @final

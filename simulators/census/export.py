@@ -27,7 +27,7 @@ from simulators.census.spool import N_FILLERS, Spool
 from simulators.census.tables import DEFAULT_LABEL
 from simulators.census.values import batches_of
 from simulators.census.writer import write_store
-from simulators.sources import CountedCells
+from simulators.counted import CountedCells
 
 __all__ = ["ExportSummary", "Label", "export_census"]
 
@@ -97,7 +97,7 @@ def export_census(
     ----------
     cells : CellSource
         Its values are log1p(TPM). Its covariates become columns of obs (:data:`~simulators.census.tables.COLUMN_OF`),
-        its measured genes the presence matrix. One that meets :class:`~simulators.sources.CountedCells` gives
+        its measured genes the presence matrix. One that meets :class:`~simulators.counted.CountedCells` gives
         ``X/raw``, too.
     path : str or Path
         A folder that does not exist.

@@ -1,7 +1,7 @@
-"""Cells sorted by dataset on disk: written as they are read, given back one dataset at a time.
+"""Cells sorted by dataset on disk: written as they are read, given back dataset by dataset, in pieces.
 
 A source gives its cells in random order and a Census holds those of a dataset side by side, so one pass writes each
-dataset's cells to files of its own, and only one dataset is ever in memory.
+dataset's cells to files of its own, and only a piece of one is ever in memory.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,14 +26,19 @@ if TYPE_CHECKING:
 N_FILLERS = 4
 """Genes that stand for all those outside the vocabulary."""
 
+PIECE_ENTRIES = 1 << 23
+"""Entries of a layer that a piece holds, at least one cell's: a quarter of a gigabyte on its way to the store."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stored:
-    """The cells of one dataset as the Census holds them, by ascending ``cell_id``.
+    """Some cells of one dataset as the Census holds them, by ascending ``cell_id``.
 
     Parameters
     ----------
+    dataset : int
+        Its number among :attr:`Spool.datasets`.
     count_B_store, normalised_B_store : csr_array float32
         Genes of the vocabulary, then the fillers; both hold the same entries.
     cell_id_B : int64, (B,)
@@ -43,6 +48,7 @@ class Stored:
     measured_store : bool
     """
 
+    dataset: int
     count_B_store: "csr_array"
     normalised_B_store: "csr_array"
     cell_id_B: NDArray[np.int64]
@@ -83,8 +89,16 @@ class _Dataset:
         with (self.folder / name).open("ab") as file:
             file.write(values.tobytes())
 
-    def read(self, name: str, dtype: type) -> NDArray[Any]:
-        return cast("NDArray[Any]", np.fromfile(self.folder / name, dtype=dtype))
+    def read(self, name: str, dtype: type, pointer: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The entries of some cells, one after the other; mapped pages of the file would count as memory."""
+        n_values = int((pointer[rows + 1] - pointer[rows]).sum())
+        values = cast("NDArray[Any]", np.empty(n_values, dtype=dtype))
+        target, at = memoryview(cast("Any", values)).cast("B"), 0
+        with (self.folder / name).open("rb") as file:
+            for start, stop in (np.stack((pointer[rows], pointer[rows + 1]), axis=1) * values.itemsize).tolist():
+                file.seek(start)
+                at += file.readinto(target[at : at + stop - start])
+        return values
 
 
 @final
@@ -252,38 +266,54 @@ class Spool:
         return dataset
 
     def stored(self) -> Iterator[Stored]:
-        """The datasets in their order, one at a time in memory."""
+        """The cells of the datasets in their order, a piece at a time in memory."""
         with_fillers = self.needs_fillers
-        for name in self.datasets:
-            yield self._stored(self._datasets[name], with_fillers)
+        for number, name in enumerate(self.datasets):
+            dataset = self._datasets[name]
+            n_entries_B = np.concatenate(dataset.n_entries)
+            pointer = np.concatenate(([0], np.cumsum(n_entries_B)))
+            order_B = np.argsort(np.concatenate(dataset.ids))
+            piece_B = np.cumsum(n_entries_B[order_B]) // PIECE_ENTRIES
+            cuts = np.flatnonzero(np.diff(piece_B)) + 1
+            for rows in np.split(order_B, cuts):
+                yield self._stored(number, dataset, pointer, rows, with_fillers)
 
-    def _stored(self, dataset: _Dataset, with_fillers: bool) -> Stored:
+    def _stored(
+        self,
+        number: int,
+        dataset: _Dataset,
+        pointer: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        with_fillers: bool,
+    ) -> Stored:
         from scipy.sparse import csr_array, hstack
 
-        cell_id_B = np.concatenate(dataset.ids)
-        order_B = np.argsort(cell_id_B)
-        pointer = np.concatenate(([0], np.cumsum(np.concatenate(dataset.n_entries))))
-        gene = dataset.read("gene", np.int32)
+        gene = dataset.read("gene", np.int32, pointer, rows)
+        pointer_rows = np.concatenate(([0], np.cumsum(pointer[rows + 1] - pointer[rows])))
         measured_store = dataset.measured_G
         filled: dict[str, csr_array] = {}
         fills = {
-            "normalised": np.concatenate(dataset.share_fill) / N_FILLERS,
-            "count": np.concatenate(dataset.count_fill),
+            "normalised": np.concatenate(dataset.share_fill)[rows] / N_FILLERS,
+            "count": np.concatenate(dataset.count_fill)[rows],
         }
         for layer, fill_B in fills.items():
-            shape = (len(cell_id_B), len(self._vocab))
-            value_B_store = csr_array((dataset.read(layer, np.float32), gene, pointer), shape=shape)
+            shape = (len(rows), len(self._vocab))
+            values = dataset.read(layer, np.float32, pointer, rows)
+            value_B_store = csr_array((values, gene, pointer_rows), shape=shape)
             if with_fillers:
                 added_B_store = csr_array(np.repeat(fill_B[:, None], N_FILLERS, axis=1).astype(np.float32))
                 value_B_store = csr_array(hstack([value_B_store, added_B_store], format="csr"))
-            filled[layer] = cast("csr_array", value_B_store[order_B])
+            filled[layer] = value_B_store
         if with_fillers:
-            measured_store = np.concatenate((measured_store, np.full(N_FILLERS, bool(fills["count"].any()))))
+            measured_store = np.concatenate(
+                (measured_store, np.full(N_FILLERS, any(fill_B.any() for fill_B in dataset.count_fill)))
+            )
         return Stored(
+            dataset=number,
             count_B_store=filled["count"],
             normalised_B_store=filled["normalised"],
-            cell_id_B=cell_id_B[order_B],
-            code_of={column: np.concatenate(codes)[order_B] for column, codes in dataset.codes.items()},
-            primary_B=np.concatenate(dataset.primary)[order_B],
+            cell_id_B=np.concatenate(dataset.ids)[rows],
+            code_of={column: np.concatenate(codes)[rows] for column, codes in dataset.codes.items()},
+            primary_B=np.concatenate(dataset.primary)[rows],
             measured_store=measured_store,
         )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError
-from simulators.sources import CountedCells
+from simulators.counted import CountedCells
 
 ROUNDING = 1e-5
 """A share of a cell's TPM that may be missing, or too much: float32 logarithms of TPM are good to 8e-7."""

@@ -52,10 +52,10 @@ def write_store(folder: Path, spool: Spool, genes: dict[str, Any], *, organism: 
         tiledbsoma.SparseNDArray.open(f"{experiment}/ms/RNA/X/normalized", "w", context=context) as normalised,
     ):
         start = 0
-        for number, stored in enumerate(spool.stored()):
+        for stored in spool.stored():
             _write_layer(raw, stored.count_B_store, start)
             _write_layer(normalised, stored.normalised_B_store, start)
-            measured_S_store[number] = stored.measured_store
+            measured_S_store[stored.dataset] = stored.measured_store
             nnz_store += np.bincount(stored.count_B_store.indices, minlength=n_genes)
             n_measured_store += stored.measured_store * len(stored.cell_id_B)
             parts.append(_cell_columns(stored))

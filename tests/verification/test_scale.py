@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +25,30 @@ def test_twenty_thousand_genes_take_a_fraction_of_an_array_of_all_pairs(name: st
     n_genes, n_cells, peak = map(int, done.stdout.split())
     assert (n_genes, n_cells) == (20_000, 300)
     assert peak < 0.75 * 2**30  # an array of all pairs, in float64, has 3.2e9 bytes
+
+
+STREAM = """
+import resource, sys
+from gpcp.sources.cache.build import build_cache
+from simulators.sources import SimulatedCells
+from simulators.worlds import world
+
+build_cache(SimulatedCells(scm=world("scale_free/500").scm, n_cells=int(sys.argv[1])), sys.argv[2]).close()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_the_memory_of_a_stream_to_a_cache_does_not_grow_with_the_cells(tmp_path: Path):
+    peak = {
+        n_cells: int(
+            subprocess.run(
+                [sys.executable, "-c", STREAM, str(n_cells), str(tmp_path / str(n_cells))],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for n_cells in (40_000, 120_000)
+    }
+    # 80,000 cells more are 320 MB of values; what may grow are a few numbers for each cell.
+    assert peak[120_000] - peak[40_000] < 64e6

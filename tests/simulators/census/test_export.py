@@ -24,8 +24,9 @@ from simulators.assay import build_assay
 from simulators.census.export import ExportSummary, export_census
 from simulators.census.spool import N_FILLERS
 from simulators.census.tables import DEFAULT_LABEL, TERM_ID
+from simulators.counted import CountedBatch
 from simulators.graphs.families import simulated_vocab
-from simulators.sources import CountedBatch, SimulatedCells
+from simulators.sources import SimulatedCells
 from simulators.worlds import world
 from tests.simulators.census.stores import Listed, Store, read_store
 from tests.source_tree import REPO
@@ -408,6 +409,26 @@ def test_an_export_reports_how_many_cells_are_read(tmp_path: Path, capsys: pytes
     summary = export_census(listed(), tmp_path / "store", on_progress=lambda done, total: seen.append(done))
     assert seen[-1] == summary.n_cells
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_store_is_the_same_whatever_the_pieces_in_which_it_is_written(
+    written: tuple[ExportSummary, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("simulators.census.spool.PIECE_ENTRIES", 100)  # a dozen cells
+    export_census(
+        SOURCE,
+        tmp_path / "store",
+        labels=LABELS,
+        is_primary=lambda cells: cells.cell_id_B % 5 != 0,
+        feature_length=LENGTH,
+        feature_type={SOURCE.vocab.feature_id[3]: "lncRNA"},
+        feature_name={SOURCE.vocab.feature_id[0]: "TP53"},
+    )
+    store = read_store(tmp_path / "store")
+    for name in ("raw_BF", "normalised_BF", "presence_SF"):
+        assert np.array_equal(getattr(store, name), getattr(written[1], name))
+    assert store.obs.equals(written[1].obs)
+    assert store.var.equals(written[1].var)
 
 
 def test_another_organism_has_another_experiment(tmp_path: Path):

@@ -3,7 +3,7 @@
 Static weights are learnt for each pair of genes and do not depend on what the cell holds, so that one layer is a step
 along a learnt graph; gone through several times it carries a change along paths of that length. They are begun near 0,
 as in gMLP's spatial unit (Liu et al. 2021), and are close to the random synthesizer of Tay et al. (2020) without its
-softmax. They tie a model to its vocabulary: genes x genes numbers for each head.
+softmax, which ``static_softmax`` puts back. They tie a model to its vocabulary: genes x genes numbers for each head.
 """
 
 from typing import final
@@ -25,6 +25,7 @@ MIXINGS: Registry[str] = Registry("query mixing")
 for _name, _meaning in (
     ("softmax", "scaled dot-product attention"),
     ("static", "weights learnt for each pair of genes"),
+    ("static_softmax", "the same, above 0 and with sum 1 over the genes that are heard"),
     ("both", "the sum of the two"),
 ):
     MIXINGS.register(_name)(_meaning)
@@ -32,11 +33,19 @@ for _name, _meaning in (
 
 @final
 class StaticMixing(GeneMixing):
-    """Values of the queries, summed with weights of each pair of genes and each head."""
+    """Values of the queries, summed with weights of each pair of genes and each head.
 
-    def __init__(self, n_genes: int, width: int, n_heads: int) -> None:
+    Parameters
+    ----------
+    n_genes, width, n_heads : int
+    normalised : bool
+        Weights are the softmax of what is learnt, as in attention, over the genes that are heard.
+    """
+
+    def __init__(self, n_genes: int, width: int, n_heads: int, *, normalised: bool = False) -> None:
         super().__init__()
         self.n_heads = n_heads
+        self.normalised = normalised
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
         self.weight_HGG = nn.Parameter(torch.empty(n_heads, n_genes, n_genes))
@@ -47,32 +56,46 @@ class StaticMixing(GeneMixing):
 
         ``gene_BQ`` may be one row for all pairs.
         """
+        masked_BQ1 = None if attend_BQ is None else ~attend_BQ[..., None]
         value_BQD = self.value(token_BQD)
-        if attend_BQ is not None:
-            value_BQD = value_BQD.masked_fill(~attend_BQ[..., None], 0.0)
-        if len(gene_BQ) == 1:
-            mixed_BQD = self._mixed(self._weight(gene_BQ[0]), value_BQD)
-        else:
-            # Each pair measures genes of its own: all are spread to their places among the genes, mixed and taken back.
-            place_BQD = gene_BQ[..., None].expand_as(value_BQD)
-            n_genes = self.weight_HGG.shape[-1]
-            spread_BGD = value_BQD.new_zeros(len(value_BQD), n_genes, value_BQD.shape[-1])
-            spread_BGD = spread_BGD.scatter_add(1, place_BQD, value_BQD)
-            mixed_BQD = self._mixed(_SCALE * self.weight_HGG, spread_BGD).gather(1, place_BQD)
+        mixed_BQD = self._gathered(value_BQD, masked_BQ1, gene_BQ)
+        if self.normalised:
+            heard_BQH = self._gathered(torch.ones_like(value_BQD[..., : self.n_heads]), masked_BQ1, gene_BQ)
+            # Where no gene is heard nothing is gathered, and 0 stays 0.
+            heard_BQH = heard_BQH.clamp(min=torch.finfo(heard_BQH.dtype).tiny)
+            mixed_BQD = mixed_BQD / heard_BQH.repeat_interleave(value_BQD.shape[-1] // self.n_heads, dim=-1)
         return self.out(mixed_BQD)
 
     def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor, name: str) -> Maps:
         """The weights that :meth:`forward` uses, (B, H, Q, K); 0 where masked."""
-        weight_BHQK = (_SCALE * self.weight_HGG)[:, gene_BQ[:, :, None], gene_BQ[:, None, :]].transpose(0, 1)
+        weight_BHQK = self._weight()[:, gene_BQ[:, :, None], gene_BQ[:, None, :]].transpose(0, 1)
         weight_BHQK = weight_BHQK.expand(len(token_BQD), -1, -1, -1)
-        masked_BQ = None if attend_BQ is None else ~attend_BQ[:, None, None, :]
-        return {name + STATIC: weight_BHQK if masked_BQ is None else weight_BHQK.masked_fill(masked_BQ, 0.0)}
+        if attend_BQ is not None:
+            weight_BHQK = weight_BHQK.masked_fill(~attend_BQ[:, None, None, :], 0.0)
+        if self.normalised:
+            sum_BHQ1 = weight_BHQK.sum(dim=-1, keepdim=True)
+            weight_BHQK = weight_BHQK / sum_BHQ1.clamp(min=torch.finfo(sum_BHQ1.dtype).tiny)
+        return {name + STATIC: weight_BHQK}
 
-    def _weight(self, gene_Q: Tensor) -> Tensor:
-        n_genes = self.weight_HGG.shape[-1]
-        if len(gene_Q) == n_genes and bool((gene_Q == torch.arange(n_genes, device=gene_Q.device)).all()):
+    def _weight(self) -> Tensor:
+        if not self.normalised:
             return _SCALE * self.weight_HGG
-        return _SCALE * self.weight_HGG[:, gene_Q[:, None], gene_Q]
+        return torch.exp(self.weight_HGG - self.weight_HGG.detach().amax(dim=-1, keepdim=True))
+
+    def _gathered(self, value_BQD: Tensor, masked_BQ1: Tensor | None, gene_BQ: Tensor) -> Tensor:
+        """Sums over the genes that are heard, (B, Q, D)."""
+        weight_HGG, n_genes = self._weight(), self.weight_HGG.shape[-1]
+        if masked_BQ1 is not None:
+            value_BQD = value_BQD.masked_fill(masked_BQ1, 0.0)
+        if len(gene_BQ) == 1:
+            gene_Q = gene_BQ[0]
+            whole = len(gene_Q) == n_genes and bool((gene_Q == torch.arange(n_genes, device=gene_Q.device)).all())
+            return self._mixed(weight_HGG if whole else weight_HGG[:, gene_Q[:, None], gene_Q], value_BQD)
+        # Each pair measures genes of its own: all are spread to their places among the genes, mixed and taken back.
+        place_BQD = gene_BQ[..., None].expand_as(value_BQD)
+        spread_BGD = value_BQD.new_zeros(len(value_BQD), n_genes, value_BQD.shape[-1])
+        spread_BGD = spread_BGD.scatter_add(1, place_BQD, value_BQD)
+        return self._mixed(weight_HGG, spread_BGD).gather(1, place_BQD)
 
     def _mixed(self, weight_HQK: Tensor, value_BKD: Tensor) -> Tensor:
         """One product for each head over all pairs, (B, Q, D)."""
@@ -110,6 +133,6 @@ def query_mixing(
     """The sublayer that one of :data:`MIXINGS` names."""
     if kind == "softmax":
         return MultiHeadAttention(width, n_heads, qk_norm=qk_norm)
-    if kind == "static":
-        return StaticMixing(n_genes, width, n_heads)
+    if kind in {"static", "static_softmax"}:
+        return StaticMixing(n_genes, width, n_heads, normalised=kind == "static_softmax")
     return BothMixing(n_genes, width, n_heads, qk_norm=qk_norm)

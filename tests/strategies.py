@@ -24,7 +24,8 @@ from gpcp.core.predictors import Perturbation
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import SparseCells, SparseValues
 from simulators.graphs.families import erdos_renyi
-from simulators.scm.scm import SCALINGS, Scaling, Scm, build_scm
+from simulators.scm.constants import SCALINGS, Scaling
+from simulators.scm.scm import Scm, build_scm
 
 MOST_GENES = 6
 MOST_ROWS = 5

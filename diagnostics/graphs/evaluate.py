@@ -24,7 +24,7 @@ from gpcp.core.files import write_with
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Predictor
 from simulators.exact.bayes import BayesPredictor
-from simulators.graphs.families import GeneGraph
+from simulators.graphs.gene_graph import GeneGraph
 from simulators.scm.regimes import Regime
 from simulators.worlds import World
 

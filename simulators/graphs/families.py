@@ -12,22 +12,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from simulators.graphs.gene_graph import GeneGraph, find_cycle
-
-__all__ = [
-    "DENSE_FAMILIES",
-    "SHAPES",
-    "GeneGraph",
-    "chain",
-    "collider",
-    "drawn_weights",
-    "erdos_renyi",
-    "find_cycle",
-    "fork",
-    "modular",
-    "scale_free",
-    "simulated_vocab",
-]
+from simulators.graphs.gene_graph import GeneGraph
 
 WEIGHT_RANGE = (0.5, 2.0)
 """Edge weights are drawn with a random sign and a size uniform between these, before any scaling."""

@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from gpcp.core.cells import check_array, read_only
 from gpcp.core.errors import InputError
 from simulators.graphs.gene_graph import GeneGraph
-from simulators.scm.constants import CALIBRATION_CELLS, SCALINGS, Scaling, check_scaling, constants
+from simulators.scm.constants import CALIBRATION_CELLS, Scaling, check_scaling, constants
 from simulators.scm.interventions import Change, Intervention
 from simulators.scm.levels import Levels, levels_of
 from simulators.scm.mechanisms import Linear, Mechanism, build_mechanism
 from simulators.scm.noises import Noise, noise_named
 from simulators.scm.walk import Step, walk
-
-__all__ = ["SCALINGS", "Scaling", "Scm", "build_scm"]
 
 _BLOCK = 16_384  # cells at a time: a few rows of 128 KiB stay in the second-level cache
 _NARROW = 1_024  # cells below which calls of a gene at a time cost more than the work in them

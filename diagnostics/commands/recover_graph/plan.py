@@ -18,7 +18,7 @@ from diagnostics.runs.folder import begin_folder
 from diagnostics.runs.store import Record
 from gpcp.core.errors import InputError
 from gpcp.training.config import FitConfig
-from simulators.graphs.families import find_cycle
+from simulators.graphs.gene_graph import find_cycle
 from simulators.graphs.networks import read_network
 from simulators.scm.regimes import Regime, regime_of
 

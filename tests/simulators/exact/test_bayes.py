@@ -17,7 +17,8 @@ from simulators.exact.laws import law_of, total_effect_GG
 from simulators.exact.monte_carlo import do_moments
 from simulators.exact.particles import matched_moments
 from simulators.exact.quadrature import one_unperturbed_moments
-from simulators.graphs.families import GeneGraph, simulated_vocab
+from simulators.graphs.families import simulated_vocab
+from simulators.graphs.gene_graph import GeneGraph
 from simulators.scm.interventions import Do
 from simulators.scm.mechanisms import MECHANISMS
 from simulators.scm.noises import NOISES

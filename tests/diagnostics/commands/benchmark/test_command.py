@@ -26,15 +26,16 @@ def test_the_table_shows_each_world_beside_the_floor(capsys: pytest.CaptureFixtu
     ]
     for speed in document["speeds"]:
         assert 0 < speed["median"] <= speed["best"]
-        assert len(speed["seconds"]) == 2
+        assert len(speed["seconds"]) == len(speed["shares"]) == 2
         assert speed["target"] is None  # the targets are for 1,000 genes x 10,000 cells
+    assert document["speeds"][0]["shares"] == [1.0, 1.0]
 
 
-def test_work_is_called_once_more_than_it_is_timed():
-    calls: list[int] = []
-    speed = measured("nothing", lambda: calls.append(1), n_items=10, repeats=3)
-    assert len(calls) == 4
-    assert len(speed.seconds) == 3
+def test_works_take_turns_and_are_called_once_more_than_they_are_timed():
+    calls: list[str] = []
+    seconds = measured([lambda: calls.append("floor"), lambda: calls.append("own")], repeats=3)
+    assert calls == ["floor", "own"] * 4
+    assert [len(of_work) for of_work in seconds] == [3, 3]
 
 
 @pytest.mark.parametrize("wrong", [["--n-genes", "0"], ["--n-cells", "many"], ["--repeats", "0"], ["--seed", "-1"]])

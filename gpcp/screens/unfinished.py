@@ -5,9 +5,12 @@ in a journal beside it, so that the same screen goes on after a kill.
 """
 
 import json
+import os
+import re
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
@@ -79,7 +82,7 @@ class UnfinishedFile:
         found = self._found(plan)
         self.done: set[int] = set() if found is None else found
         if found is None:
-            with errors_named(out):
+            with errors_named(out), _errors_of_the_system():
                 self._begin(obs, var, uns, arrays, plan, n_rows)
         self._row_bytes = {name: len(var) * np.dtype(dtype).itemsize for name, dtype in arrays.items()}
         self._n_genes, self._dtypes = len(var), arrays
@@ -146,6 +149,7 @@ class UnfinishedFile:
         self._journal.unlink(missing_ok=True)
         if self._partial.is_dir():
             shutil.rmtree(self._partial)
+        self._partial.unlink(missing_ok=True)
         held: Any = AnnData(obs=obs, var=var, uns=dict(uns))
         shape = (len(obs), len(var))
         if self._out.suffix == ".h5ad":
@@ -173,6 +177,18 @@ class UnfinishedFile:
 
         with cast("Any", h5py).File(self._partial, "r") as file:
             return {name: file[name].id.get_offset() for name in arrays}
+
+
+@contextmanager
+def _errors_of_the_system() -> Generator[None]:
+    """Let errors of HDF5, which has words of its own for a full disk, be those of the system."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def _reserve(path: Path, shape: tuple[int, int], arrays: Mapping[str, type[np.generic]]) -> None:

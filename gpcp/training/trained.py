@@ -43,7 +43,8 @@ def trained_predictor(path: str | Path, *, vocab: GeneVocab | None = None) -> Mo
         # Numbers beyond those of the weights would take for ever to build.
         if any(isinstance(number, int) and number > n_values for number in config.to_json().values()):
             raise ValueError("a size is larger than all weights together")
-        model = GenePerturbationTransformer(config)
+        # Of the precision that it was trained in.
+        model = GenePerturbationTransformer(config).to(weights["query_identity.weight"].dtype)
         model.load_state_dict(dict(weights))
         genes = made_with.get(GENES)
         own = None if genes is None else GeneVocab(feature_id=tuple(genes))

@@ -13,7 +13,7 @@ from gpcp.core.errors import InputError, nearest
 
 _NOTES = """examples:
   every gene knocked out, one after the other, in 200 cells of a file
-    gpcp predict-screen runs/recover_graph/matched_seed0/checkpoint.pt \\
+    gpcp predict-screen runs/train/checkpoint.pt \\
         --source h5ad:cells.h5ad --out knock_outs.h5ad
   two genes and two pairs of them, doubled where expression is log1p
     gpcp predict-screen checkpoint.pt --source h5ad:cells.h5ad --shift .69 \\
@@ -103,7 +103,7 @@ def check(checkpoint: Path | None, request: Request) -> Path:
 @app.default
 def predict_screen(
     checkpoint: Annotated[
-        Path | None, Parameter(group=DATA, help="of a training, such as runs/recover_graph/.../checkpoint.pt")
+        Path | None, Parameter(group=DATA, help="of a training, such as runs/train/checkpoint.pt")
     ] = None,
     /,
     *,

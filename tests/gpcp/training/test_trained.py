@@ -46,6 +46,16 @@ def test_it_answers_as_the_model_that_was_trained(tmp_path: Path, early: bool):
     assert np.array_equal(found.predict(control_of(BATCH), perturbation_of(BATCH)), expected)
 
 
+def test_a_model_in_double_precision_stays_one(tmp_path: Path):
+    path = tmp_path / "checkpoint.pt"
+    trained(path)
+    state = torch.load(path, weights_only=True)
+    state["model"] = {name: value.double() * (1 + 1e-12) for name, value in state["model"].items()}
+    torch.save(state, path)
+    found = trained_predictor(path).model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state["model"].items())
+
+
 def test_a_checkpoint_from_before_genes_were_kept(tmp_path: Path):
     path = tmp_path / "checkpoint.pt"
     trained(path)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
 from gpcp.core.imports import need
+from gpcp.sources.h5ad.files.collection import is_collection, of_collection
 from gpcp.sources.h5ad.files.parts import by_parts, in_memory, loaded_whole
 from gpcp.sources.h5ad.files.reader import H5adFile, readable
 from gpcp.sources.h5ad.files.tenx import is_tenx, mtx_files, tables_beside, tenx_folder, tenx_hdf5
@@ -169,6 +170,8 @@ def _of_store(place: Path, store: Any, modality: str | None) -> H5adFile:
     if "mod" in store:
         return _of_mudata(place.name, store, modality)
     _refuse_modality(repr(place.name), modality)
+    if is_collection(store):
+        return of_collection(place.name, store)
     if is_tenx(store):
         return tenx_hdf5(place.name, store)
     for kind, parts in {".loom": ("matrix", "row_attrs"), ".h5seurat": ("assays", "meta.data")}.items():

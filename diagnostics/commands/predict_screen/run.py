@@ -36,6 +36,9 @@ def execute(checkpoint: Path, out: Path, request: Request, command_line: Sequenc
     source = open_cells(named(request.source), **request.source.given())
     predictor = trained_predictor(checkpoint, vocab=source.vocab)
     try:
+        if source.vocab != predictor.vocab:
+            # Read anew, so that of its other genes nothing is held.
+            source = open_cells(named(request.source), genes=predictor.vocab.feature_id, **request.source.given())
         cells = cells_to_screen(source, predictor.vocab, n_cells=request.max_cells, seed=request.seed)
     except InputError as error:
         raise InputError(f"the checkpoint {str(checkpoint)!r} and {request.source.source!r} differ: {error}") from None

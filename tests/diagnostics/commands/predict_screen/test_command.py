@@ -4,6 +4,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 from diagnostics.commands.predict_screen import command
@@ -70,6 +71,21 @@ def test_shifted_and_quiet(checkpoint: str, tmp_path: Path, capsys: pytest.Captu
     assert main([checkpoint, *SOURCE, "--shift", "-1.5", "--form", "summary", "--out", str(out), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
     np.testing.assert_allclose(np.diag(ad.read_h5ad(out).X), -1.5, rtol=1e-5)
+
+
+def test_a_file_with_more_genes_in_another_order(checkpoint: str, tmp_path: Path):
+    counts = np.random.default_rng(0).poisson(5.0, size=(30, 6)).astype(np.float32)
+    genes = [D, "ENSG00000000001", B, A, "ENSG00000000002", C]
+    table = pd.DataFrame({"kind": ["a", "b"] * 15}, index=[f"cell{row}" for row in range(30)])
+    ad.AnnData(counts, obs=table, var=pd.DataFrame(index=genes)).write_h5ad(tmp_path / "cells.h5ad")
+    out = tmp_path / "screen.h5ad"
+    source = ["--source", str(tmp_path / "cells.h5ad"), "--cell-type-key", "kind"]
+    assert main([checkpoint, *source, "--max-cells", "9", "--shift", "-99", "--out", str(out), "--quiet"]) == 0
+    found = ad.read_h5ad(out)
+    assert list(found.var_names) == list(GENES)
+    assert found.obs["cell_type"].tolist() == [table["kind"].iloc[cell] for cell in found.obs["cell_id"]]
+    # Expression of counts is never below 0.
+    assert (found.X[np.arange(36), np.tile(np.arange(4), 9)] == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ MIXINGS: Registry[str] = Registry("query mixing")
 for _name, _meaning in (
     ("softmax", "scaled dot-product attention"),
     ("static", "weights learnt for each pair of genes"),
-    ("static_softmax", "the same, above 0 and with sum 1 over the genes that are heard"),
+    ("static_softmax", "the same, above 0 and with sum 1 over the genes that are measured"),
     ("both", "the sum of the two"),
 ):
     MIXINGS.register(_name)(_meaning)
@@ -39,7 +39,7 @@ class StaticMixing(GeneMixing):
     ----------
     n_genes, width, n_heads : int
     normalised : bool
-        Weights are the softmax of what is learnt, as in attention, over the genes that are heard.
+        Weights are the softmax of what is learnt, as in attention, over the genes that are measured.
     """
 
     def __init__(self, n_genes: int, width: int, n_heads: int, *, normalised: bool = False) -> None:
@@ -60,10 +60,10 @@ class StaticMixing(GeneMixing):
         value_BQD = self.value(token_BQD)
         mixed_BQD = self._gathered(value_BQD, masked_BQ1, gene_BQ)
         if self.normalised:
-            heard_BQH = self._gathered(torch.ones_like(value_BQD[..., : self.n_heads]), masked_BQ1, gene_BQ)
-            # Where no gene is heard nothing is gathered, and 0 stays 0.
-            heard_BQH = heard_BQH.clamp(min=torch.finfo(heard_BQH.dtype).tiny)
-            mixed_BQD = mixed_BQD / heard_BQH.repeat_interleave(value_BQD.shape[-1] // self.n_heads, dim=-1)
+            norm_BQH = self._gathered(torch.ones_like(value_BQD[..., : self.n_heads]), masked_BQ1, gene_BQ)
+            # Where no gene counts nothing is gathered, and 0 stays 0.
+            norm_BQH = norm_BQH.clamp(min=torch.finfo(norm_BQH.dtype).tiny)
+            mixed_BQD = mixed_BQD / norm_BQH.repeat_interleave(value_BQD.shape[-1] // self.n_heads, dim=-1)
         return self.out(mixed_BQD)
 
     def weights(self, token_BQD: Tensor, attend_BQ: Tensor | None, gene_BQ: Tensor, name: str) -> Maps:
@@ -83,7 +83,7 @@ class StaticMixing(GeneMixing):
         return torch.exp(self.weight_HGG - self.weight_HGG.detach().amax(dim=-1, keepdim=True))
 
     def _gathered(self, value_BQD: Tensor, masked_BQ1: Tensor | None, gene_BQ: Tensor) -> Tensor:
-        """Sums over the genes that are heard, (B, Q, D)."""
+        """Sums over the genes that are measured, (B, Q, D)."""
         weight_HGG, n_genes = self._weight(), self.weight_HGG.shape[-1]
         if masked_BQ1 is not None:
             value_BQD = value_BQD.masked_fill(masked_BQ1, 0.0)

@@ -75,7 +75,7 @@ def _world_plan(request: Request, source: SourceOptions) -> Plan:
             regime=regime,
             seed=seed,
             n_perturbed=request.n_perturbed or (1, n_genes - 1),
-            **_training(request, regime, n_genes),
+            **_training(request, regime, n_genes, linear=made.scm.mechanism.name == "linear"),
         )
         for regime in _REGIMES
         if regime in asked
@@ -125,9 +125,9 @@ def _cells_plan(request: Request, source: SourceOptions) -> Plan:
     return Plan(world=jobs[0].title, jobs=tuple(jobs))
 
 
-def _training(request: Request, regime: str, n_genes: int) -> dict[str, Any]:
+def _training(request: Request, regime: str, n_genes: int, *, linear: bool = True) -> dict[str, Any]:
     """What was asked of the training, and the usual where nothing was."""
-    budget = budget_of(request.preset, regime, n_genes)
+    budget = budget_of(request.preset, regime, n_genes, linear=linear)
     usual = FitConfig().learning_rate
     return {
         "preset": request.preset,

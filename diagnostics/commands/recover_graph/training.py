@@ -51,15 +51,20 @@ class Budget:
     n_held_out: int
 
 
-def budget_of(preset_name: str, regime: str, n_genes: int) -> Budget:
-    """The usual budget of a preset, by regime and genes; steps of a mixing preset grow with the root of the genes."""
+def budget_of(preset_name: str, regime: str, n_genes: int, *, linear: bool = True) -> Budget:
+    """The usual budget of a preset, by regime and genes.
+
+    Steps of a mixing preset grow with the root of the genes up to 500, and are twice as many in worlds that are not
+    linear, which after the usual number still won a twentieth of their way in the last third of it.
+    """
     from gpcp.model.config import preset
     from gpcp.training.config import FitConfig
 
     batch_size = FitConfig().batch_size
     if preset(preset_name, n_genes).query_mixing == "softmax":
         return Budget(n_steps=steps_for(n_genes, N_STEPS[regime]), batch_size=batch_size, n_held_out=6000)
-    n_steps = max(FEWEST_MIXING_STEPS[regime], round(MIXING_STEPS[regime] * (n_genes / 100) ** 0.5))
+    n_steps = max(FEWEST_MIXING_STEPS[regime], round(MIXING_STEPS[regime] * (min(n_genes, 500) / 100) ** 0.5))
+    n_steps *= 1 if linear else 2
     if n_genes <= MANY_GENES:
         return Budget(n_steps=n_steps, batch_size=batch_size, n_held_out=6000)
     return Budget(n_steps=n_steps, batch_size=batch_size // 2, n_held_out=2000)

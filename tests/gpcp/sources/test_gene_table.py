@@ -70,6 +70,7 @@ def test_a_file_that_is_no_text(tmp_path: Path):
         read_gene_table(tmp_path / "genes.csv.gz")
 
 
+@pytest.mark.slow
 def test_every_human_gene(shared_data: Path):
     table = read_gene_table(shared_data / "cells" / "genes_homo_sapiens.csv.gz")
     assert len(table.length_of) == 78_894

@@ -61,6 +61,7 @@ def test_more_genes_get_no_shorter_a_training(preset_name: str, regime: str) -> 
     for fewer, more in pairwise(budgets):
         assert fewer.n_steps <= more.n_steps
         assert fewer.n_held_out >= more.n_held_out
+    assert budget_of("mixing", regime, 20, linear=False).n_steps > budget_of("mixing", regime, 20).n_steps
     matched = budget_of(preset_name, "matched", 100)
     assert matched.n_steps >= budget_of(preset_name, "interventional", 100).n_steps
 

@@ -7,6 +7,7 @@ from typing import Any
 import anndata
 import numpy as np
 import pandas as pd
+import pytest
 import scanpy as sc
 import scipy.sparse as sp
 from hypothesis import given, settings
@@ -79,6 +80,7 @@ def written(folder: Path, layout: dict[str, Any]) -> Path:
     return folder / "cells.h5ad"
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(layouts())
 def test_every_layout_gives_the_values_of_scanpy(layout: dict[str, Any]):

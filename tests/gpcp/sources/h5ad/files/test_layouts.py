@@ -56,6 +56,7 @@ def read(path: Path, layer: str) -> NDArray[np.float64]:
         return np.concatenate([block.toarray() for _, block in file.blocks(layer)])
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 @given(
     values=hnp.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.integers(0, 1)),

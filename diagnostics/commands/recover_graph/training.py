@@ -33,7 +33,7 @@ MIXING_STEPS: Mapping[str, int] = MappingProxyType({"counterfactual": 300, "inte
 """Training steps of a hundred genes by regime where genes meet by weights of their own."""
 
 FEWEST_MIXING_STEPS: Mapping[str, int] = MappingProxyType(
-    {"counterfactual": 250, "interventional": 250, "matched": 500}
+    {"counterfactual": 350, "interventional": 350, "matched": 500}
 )
 """And of few genes."""
 
@@ -54,8 +54,8 @@ class Budget:
 def budget_of(preset_name: str, regime: str, n_genes: int, *, linear: bool = True) -> Budget:
     """The usual budget of a preset, by regime and genes.
 
-    Steps of a mixing preset grow with the root of the genes up to 500, and are twice as many in worlds that are not
-    linear, which after the usual number still won a twentieth of their way in the last third of it.
+    Steps of a mixing preset grow with the root of the genes up to 500, and are two and a half times as many in worlds
+    that are not linear, which after the usual number still won a twentieth of their way in the last third of it.
     """
     from gpcp.model.config import preset
     from gpcp.training.config import FitConfig
@@ -64,7 +64,7 @@ def budget_of(preset_name: str, regime: str, n_genes: int, *, linear: bool = Tru
     if preset(preset_name, n_genes).query_mixing == "softmax":
         return Budget(n_steps=steps_for(n_genes, N_STEPS[regime]), batch_size=batch_size, n_held_out=6000)
     n_steps = max(FEWEST_MIXING_STEPS[regime], round(MIXING_STEPS[regime] * (min(n_genes, 500) / 100) ** 0.5))
-    n_steps *= 1 if linear else 2
+    n_steps = n_steps if linear else n_steps * 5 // 2
     if n_genes <= MANY_GENES:
         return Budget(n_steps=n_steps, batch_size=batch_size, n_held_out=6000)
     return Budget(n_steps=n_steps, batch_size=batch_size // 2, n_held_out=2000)

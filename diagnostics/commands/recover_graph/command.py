@@ -29,7 +29,7 @@ from diagnostics.commands.recover_graph.verdicts import thresholds_text
 from gpcp.core.errors import InputError
 
 _NOTES = """examples:
-  three regimes, three seeds, 20 genes, in some 90 seconds on 2 cores
+  three regimes, three seeds, 20 genes, in a minute on 2 cores
     gpcp recover-graph
   a hundred genes, one regime, in a minute
     gpcp recover-graph --world scale_free/100 --regime interventional --seeds 1

@@ -42,12 +42,13 @@ def main() -> None:
         predict_screen(exact, cells, wanted, folder / "exact.h5ad", form="summary")
         model_screen, exact_screen = (anndata.read_h5ad(folder / f"{one}.h5ad") for one in ("model", "exact"))
 
+    model_rows, exact_rows = np.asarray(model_screen.X), np.asarray(exact_screen.X)
     left, total = 0.0, 0.0
     for row, perturbation in enumerate(model_screen.obs_names):
         others = ~np.isin(model_screen.var_names, perturbation.split("+"))
-        truth, error = exact_screen.X[row, others], model_screen.X[row, others] - exact_screen.X[row, others]
+        truth, error = exact_rows[row, others], model_rows[row, others] - exact_rows[row, others]
         left, total = left + np.square(error).sum(), total + np.square(truth).sum()
-        most = np.abs(truth).argmax()
+        most = int(np.abs(truth).argmax())
         gene = model_screen.var_names[others][most]
         print(
             f"{perturbation} moves {gene} by {truth[most]:+.2f}; the model is off by {np.abs(error).max():.2f} at most"

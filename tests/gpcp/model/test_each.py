@@ -1,5 +1,7 @@
 """Many perturbations of one cell at once are what each is alone, whatever the model's parts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -120,8 +122,8 @@ def test_the_state_is_encoded_once_for_each_cell(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_table_refuses_what_makes_no_sense():
-    empty = {"row_E": np.zeros(0, dtype=np.int64), "token_E": np.zeros(0, dtype=np.int64)}
-    one = {"row_E": np.zeros(1, dtype=np.int64), "token_E": np.zeros(1, dtype=np.int64)}
+    empty: dict[str, Any] = {"row_E": np.zeros(0, dtype=np.int64), "token_E": np.zeros(0, dtype=np.int64)}
+    one: dict[str, Any] = {"row_E": np.zeros(1, dtype=np.int64), "token_E": np.zeros(1, dtype=np.int64)}
     assert PerturbationTable(n=2, **empty, value_E=np.zeros(0, dtype=np.float32)).within(
         np.zeros(3, bool)
     ).tolist() == [

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,8 @@ def test_an_anndata_file(file: Path):
 def test_every_covariate_is_a_column_of_an_anndata_file(file: Path):
     assert set(SCHEMES["h5ad"].options) >= {f"{covariate}_key" for covariate in COVARIATES}
     for covariate in COVARIATES:
-        cells = open_cells(str(file), **{f"{covariate}_key": "kind"})
+        options: dict[str, Any] = {f"{covariate}_key": "kind"}
+        cells = open_cells(str(file), **options)
         (batch,) = cells.cells(batch_size=10, seed=0)
         assert {name: sorted(text_B) for name, text_B in batch.covariates.items()} == {covariate: [*"aaabbb"]}
     with pytest.raises(InputError, match=r"disease column 'knid' is not in obs of .*; nearest: kind"):
@@ -178,7 +180,8 @@ def test_messages_name_options_as_a_command_has_them(tmp_path: Path):
     assert "=" not in str(raised.value)
     table = tmp_path / "genes.csv"
     table.write_text("ENSG00000141510,TP53,1,2629,x\nENSG00000136997,MYC,1,4515,x\n")
-    for options in ({"gene_symbol": "index"}, {}):
+    given: tuple[dict[str, Any], ...] = ({"gene_symbol": "index"}, {})
+    for options in given:
         cells = open_cells(str(path), gene_table=str(table), **options)
         assert cells.vocab.feature_id == ("ENSG00000141510", "ENSG00000136997")
         assert open_annotation(str(path), gene_table=str(table), **options) == GeneAnnotation()

@@ -144,7 +144,8 @@ def test_the_same_cells_of_every_kind(tmp_path: Path, kind: str):
     cells = concatenate_cells(list(H5adCells(given).cells(batch_size=3, seed=0)))
     if "10x" not in kind or "feature_types" not in file.var:
         np.testing.assert_allclose(cells.expression_BG, expected[cells.cell_id_B], rtol=1e-6)
-    named = open_cells(given, **({} if "10x" in kind else {"cell_type_key": "cell_type"}))
+    options: dict[str, Any] = {} if "10x" in kind else {"cell_type_key": "cell_type"}
+    named = open_cells(given, **options)
     assert sum(len(batch) for batch in named.cells(batch_size=3, seed=0)) == 8
 
 

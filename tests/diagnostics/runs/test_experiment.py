@@ -32,6 +32,7 @@ OTHERS: dict[str, Any] = {
     "learning_rate": 2e-3,
     "seed": 1,
     "replicate": 1,
+    "thorough": True,
 }
 
 

@@ -20,9 +20,9 @@ from gpcp.panels.annotation import annotation_of_census as annotation_of_census
 from gpcp.panels.first_pass import gene_statistics as gene_statistics
 from gpcp.panels.panel import GenePanel as GenePanel, choose_genes as choose_genes
 from gpcp.panels.panel_file import load_panel as load_panel, save_panel as save_panel
-from gpcp.screens.cells import cells_to_screen as cells_to_screen
-from gpcp.screens.perturbations import ScreenPerturbation as ScreenPerturbation, screened as screened
-from gpcp.screens.screen import predict_screen as predict_screen
+from gpcp.in_silico.cells import cells_to_screen as cells_to_screen
+from gpcp.in_silico.perturbations import ScreenPerturbation as ScreenPerturbation, screened as screened
+from gpcp.in_silico.screen import predict_screen as predict_screen
 from gpcp.search.space import Space as Space, hyperparameter_of as hyperparameter_of
 from gpcp.search.sweep import SweepConfig as SweepConfig, sweep as sweep
 from gpcp.sources.cache.build import cached as cached

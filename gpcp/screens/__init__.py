@@ -1,1 +1,1 @@
-"""In-silico screens: every perturbation of a list, predicted in many cells and written as it comes."""
+"""Perturbation screens: what was done to each cell, the controls that it is compared with, and how they are split."""

@@ -12,11 +12,11 @@ from diagnostics.commands.predict_screen.table import screen
 from diagnostics.runs.lock import alone
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
+from gpcp.in_silico.cells import cells_to_screen, mean_of_genes
+from gpcp.in_silico.perturbations import ScreenPerturbation, combinations_named, screened
+from gpcp.in_silico.screen import predict_screen
+from gpcp.in_silico.unfinished import check_out
 from gpcp.opening.cells import open_cells
-from gpcp.screens.cells import cells_to_screen, mean_of_genes
-from gpcp.screens.perturbations import ScreenPerturbation, combinations_named, screened
-from gpcp.screens.screen import predict_screen
-from gpcp.screens.unfinished import check_out
 from gpcp.training.trained import trained_predictor
 
 

@@ -1,7 +1,7 @@
 """What ``predict-screen`` shows of its results."""
 
 from diagnostics.cli.text import duration, plural, wrap
-from gpcp.screens.screen import FORMS, ScreenResult
+from gpcp.in_silico.screen import FORMS, ScreenResult
 
 
 def screen(done: ScreenResult, seconds: float) -> str:

@@ -9,10 +9,10 @@ import pytest
 
 from diagnostics.commands.predict_screen import command
 from gpcp.core.predictors import Perturbation
+from gpcp.in_silico.screen import FORMS
 from gpcp.model.config import preset
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.opening.cells import open_cells
-from gpcp.screens.screen import FORMS
 from gpcp.training.config import FitConfig
 from gpcp.training.fit import fit
 from gpcp.training.trained import trained_predictor

@@ -3,8 +3,8 @@
 import pytest
 
 from gpcp.core.errors import InputError
-from gpcp.screens.perturbations import ScreenPerturbation, combinations_named, screened, table_of
-from tests.gpcp.screens.screen_cases import GENES, VOCAB
+from gpcp.in_silico.perturbations import ScreenPerturbation, combinations_named, screened, table_of
+from tests.gpcp.in_silico.screen_cases import GENES, VOCAB
 
 A, B, C, D = GENES
 

@@ -17,11 +17,11 @@ from gpcp.core.errors import InputError, nearest
 from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.core.predictors import Predictor
 from gpcp.core.progress import OnProgress, no_progress
-from gpcp.screens.cells import check_measured, control_of_cells
-from gpcp.screens.perturbations import ScreenPerturbation, table_of
-from gpcp.screens.tables import obs_of_cells, obs_of_perturbations, var_of
-from gpcp.screens.tasks import Rows, Task, rows_by_cell, rows_of_means, tasks_of
-from gpcp.screens.unfinished import UnfinishedFile, check_out
+from gpcp.in_silico.cells import check_measured, control_of_cells
+from gpcp.in_silico.perturbations import ScreenPerturbation, table_of
+from gpcp.in_silico.tables import obs_of_cells, obs_of_perturbations, var_of
+from gpcp.in_silico.tasks import Rows, Task, rows_by_cell, rows_of_means, tasks_of
+from gpcp.in_silico.unfinished import UnfinishedFile, check_out
 
 Form = Literal["auto", "cells", "summary"]
 FORMS: Mapping[str, str] = {
@@ -80,7 +80,7 @@ def predict_screen(
     ----------
     predictor : Predictor
     cells : CellBatch
-        Of the predictor's genes; see :func:`gpcp.screens.cells.cells_to_screen`.
+        Of the predictor's genes; see :func:`gpcp.in_silico.cells.cells_to_screen`.
     wanted : sequence of ScreenPerturbation
     out : str or Path
         ``NAME.h5ad`` or ``NAME.zarr``, which must not be there yet.

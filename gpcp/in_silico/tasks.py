@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.core.predictors import Predictor
-from gpcp.screens.answers import predict_each
-from gpcp.screens.summary import Responses
+from gpcp.in_silico.answers import predict_each
+from gpcp.in_silico.summary import Responses
 
 TASK_BYTES = 32 << 20
 """Answers of one task, all of which are in memory."""

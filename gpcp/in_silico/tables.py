@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch
 from gpcp.core.perturbation_table import PerturbationTable
-from gpcp.screens.perturbations import ScreenPerturbation
+from gpcp.in_silico.perturbations import ScreenPerturbation
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]  # typed by its stubs alone

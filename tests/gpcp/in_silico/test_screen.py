@@ -9,14 +9,14 @@ import pytest
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.screens import screen, tasks
-from gpcp.screens.cells import cells_to_screen, mean_of_genes
-from gpcp.screens.perturbations import screened
-from gpcp.screens.screen import ScreenResult, predict_screen
+from gpcp.in_silico import screen, tasks
+from gpcp.in_silico.cells import cells_to_screen, mean_of_genes
+from gpcp.in_silico.perturbations import screened
+from gpcp.in_silico.screen import ScreenResult, predict_screen
 from gpcp.sources.subsets import OnlyGenes
 from simulators.sources import SimulatedCells
 from simulators.worlds import world
-from tests.gpcp.screens.screen_cases import GENES, VOCAB, Spreading, some_cells
+from tests.gpcp.in_silico.screen_cases import GENES, VOCAB, Spreading, some_cells
 
 SETS = [(GENES[0],), (GENES[3],), (GENES[2], GENES[0])]
 

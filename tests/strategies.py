@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gpcp.core.cells import COVARIATES, CellBatch
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import KINDS, AppliedPerturbations, PerturbationVocab
 from gpcp.core.predictors import Perturbation
 from gpcp.sources.index import CellIndex, Labels
 from gpcp.sources.sparse import SparseCells, SparseValues
@@ -169,6 +170,25 @@ def pair_batches(
         before_id_B=draw(ids(n_pairs)),
         after_id_B=draw(ids(n_pairs)),
     )
+
+
+@st.composite
+def screen_pairs(
+    draw: st.DrawFn, *, vocab: GeneVocab | None = None, min_pairs: int = 0, max_pairs: int = MOST_ROWS
+) -> PairBatch:
+    """Pairs whose perturbations have names: none, one or several a pair, of genes or not, with a dose or without."""
+    pairs = draw(pair_batches(vocab=vocab, min_pairs=min_pairs, max_pairs=max_pairs))
+    n_perturbations = draw(st.integers(1, 5))
+    known = PerturbationVocab(
+        target=tuple(f"target {i}" for i in range(n_perturbations)),
+        kind=tuple(draw(st.sampled_from(KINDS)) for _ in range(n_perturbations)),
+        gene=tuple(draw(st.integers(-1, len(pairs.vocab) - 1)) for _ in range(n_perturbations)),
+    )
+    tokens = [draw(st.lists(st.integers(0, n_perturbations - 1), unique=True, max_size=3)) for _ in range(len(pairs))]
+    dose = st.sampled_from([np.nan, 0.0, -1.5, 10.0])
+    doses = [[draw(dose) for _ in some] for some in tokens]
+    applied = AppliedPerturbations.of(known, tokens, doses)
+    return replace(pairs, applied=applied, perturbed_BG=applied.targets_BG(len(pairs.vocab)) & pairs.measured_BG)
 
 
 @st.composite

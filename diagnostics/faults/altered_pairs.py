@@ -9,6 +9,7 @@ import numpy as np
 
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, PairSource, rebatched
+from gpcp.core.perturbations import PerturbationVocab, perturbations_of
 from gpcp.core.random import stream
 from simulators.scm.regimes import Regime
 
@@ -47,6 +48,11 @@ class AlteredPairs:
     def n_pairs(self) -> int | None:
         """The source's."""
         return self.source.n_pairs
+
+    @property
+    def perturbations(self) -> PerturbationVocab | None:
+        """The source's, where they have names of their own."""
+        return perturbations_of(self.source)
 
     @property
     def regime(self) -> Regime | None:

@@ -5,6 +5,7 @@ column for each gene. A letter means the same in every file; an axis that is not
 ``mean_type_G`` has a row for each cell type.
 
 ======  =================================================================================
+``A``   perturbations applied to one cell, of those that have names of their own
 ``B``   pairs or cells of a batch or a block
 ``C``   covariates in which the cells of a pair differ
 ``D``   width: the numbers that stand for one token, or one pair, inside a model

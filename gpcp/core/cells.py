@@ -25,7 +25,7 @@ class _HasRows(Protocol):
 
 _Rows = TypeVar("_Rows", bound=_HasRows)
 
-COVARIATES = ("cell_type", "dataset", "assay", "donor", "tissue", "disease")
+COVARIATES = ("cell_type", "dataset", "assay", "donor", "tissue", "disease", "batch")
 """The names under which sources report what a cell is; a source gives those that it knows."""
 
 

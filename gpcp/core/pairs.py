@@ -1,7 +1,7 @@
 """Pairs of cells: ``PairBatch``, and ``PairSource``, the one interface of data sets of pairs.
 
-``before`` and ``after`` are the two cells, ``delta`` their difference. The model is given the change of the
-``perturbed`` genes, so these are never scored.
+``before`` and ``after`` are the two cells, ``delta`` their difference. ``perturbed`` genes are never scored. What a
+model is given of a perturbation is either the change of these genes, or, in a screen, which one was ``applied``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gpcp.core.cells import check_array, check_expression, read_only, rebatched_rows
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
+from gpcp.core.perturbations import AppliedPerturbations, PerturbationVocab, concatenate_applied
 from gpcp.core.random import stream
 
 
@@ -31,14 +32,19 @@ class PairBatch:
     measured_BG : bool, (B, G)
         True where the gene was measured in both cells.
     perturbed_BG : bool, (B, G)
-        True where the model is given the gene's change; implies measured.
+        True where the gene is a target of the perturbation; implies measured.
     before_id_B, after_id_B : int64, (B,)
         The source's names of the two cells.
+    applied : AppliedPerturbations, optional
+        The perturbations of each cell after, where they have names of their own, as in a screen. All measured genes
+        that are targets are perturbed, and no value of theirs is given. None where the values after of the perturbed
+        genes are what a model is given.
 
     Raises
     ------
     InputError
-        A field has the wrong shape or dtype, values that contradict the mask, or a perturbed gene is unmeasured.
+        A field has the wrong shape or dtype, values that contradict the mask, a perturbed gene is unmeasured, or
+        the perturbed genes are not the targets of ``applied``.
     """
 
     vocab: GeneVocab
@@ -48,6 +54,7 @@ class PairBatch:
     perturbed_BG: NDArray[np.bool_]
     before_id_B: NDArray[np.int64]
     after_id_B: NDArray[np.int64]
+    applied: AppliedPerturbations | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.before_id_B), len(self.vocab))
@@ -65,6 +72,8 @@ class PairBatch:
                 f"PairBatch.perturbed_BG names gene {self.vocab.feature_id[gene]} in pair {pair}, "
                 "which measured_BG says is unmeasured: perturb measured genes only"
             )
+        if self.applied is not None:
+            _check_applied(self.applied, self.measured_BG, self.perturbed_BG)
         for name in ("before_BG", "after_BG", "measured_BG", "perturbed_BG", "before_id_B", "after_id_B"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
@@ -81,6 +90,11 @@ class PairBatch:
         """``measured & ~perturbed``, bool (B, G): the entries that a loss may count."""
         return self.measured_BG & ~self.perturbed_BG
 
+    @property
+    def given_BG(self) -> NDArray[np.bool_]:
+        """The genes whose values after a model is given, bool (B, G): the perturbed ones, or none in a screen."""
+        return self.perturbed_BG if self.applied is None else np.zeros_like(self.perturbed_BG)
+
     def rows(self, which: slice | NDArray[np.integer]) -> "PairBatch":
         """The pairs of a slice or of an index array, in its order."""
         return PairBatch(
@@ -91,10 +105,11 @@ class PairBatch:
             perturbed_BG=self.perturbed_BG[which],
             before_id_B=self.before_id_B[which],
             after_id_B=self.after_id_B[which],
+            applied=None if self.applied is None else self.applied.rows(which),
         )
 
     def genes(self, token_G: NDArray[np.integer]) -> "PairBatch":
-        """Some of the genes; the perturbations of others are dropped."""
+        """Some of the genes; of perturbations that have no names of their own, those of other genes are dropped."""
         if np.array_equal(token_G, np.arange(len(self.vocab))):
             return self
         return PairBatch(
@@ -105,6 +120,7 @@ class PairBatch:
             perturbed_BG=self.perturbed_BG[:, token_G],
             before_id_B=self.before_id_B,
             after_id_B=self.after_id_B,
+            applied=None if self.applied is None else self.applied.only_genes(token_G),
         )
 
     def measured_where(self, measured_BG: NDArray[np.bool_]) -> "PairBatch":
@@ -198,7 +214,25 @@ def concatenate(batches: Iterable[PairBatch]) -> PairBatch:
         perturbed_BG=np.concatenate([part.perturbed_BG for part in parts]),
         before_id_B=np.concatenate([part.before_id_B for part in parts]),
         after_id_B=np.concatenate([part.after_id_B for part in parts]),
+        applied=concatenate_applied(part.applied for part in parts),
     )
+
+
+def _check_applied(
+    applied: AppliedPerturbations, measured_BG: NDArray[np.bool_], perturbed_BG: NDArray[np.bool_]
+) -> None:
+    n_pairs, n_genes = perturbed_BG.shape
+    if len(applied) != n_pairs:
+        raise InputError(f"PairBatch.applied has {len(applied)} rows, expected {n_pairs}")
+    if max(applied.vocab.gene, default=-1) >= n_genes:
+        raise InputError(f"PairBatch.applied has a target that is gene {max(applied.vocab.gene)}, of {n_genes}")
+    wrong_BG = perturbed_BG != (applied.targets_BG(n_genes) & measured_BG)
+    if wrong_BG.any():
+        pair, gene = (int(i) for i in np.argwhere(wrong_BG)[0])
+        raise InputError(
+            f"PairBatch.perturbed_BG is {bool(perturbed_BG[pair, gene])} at gene {gene} of pair {pair}, against "
+            "PairBatch.applied: perturb the measured genes that are targets, and no other"
+        )
 
 
 def rebatched(blocks: Iterable[PairBatch], *, batch_size: int) -> Iterator[PairBatch]:
@@ -229,6 +263,11 @@ class FixedPairs:
     def n_pairs(self) -> int | None:
         """How many they are."""
         return len(self.held)
+
+    @property
+    def perturbations(self) -> PerturbationVocab | None:
+        """Of the pairs, where they have names of their own."""
+        return None if self.held.applied is None else self.held.applied.vocab
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
         """One pass."""

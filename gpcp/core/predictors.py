@@ -14,12 +14,13 @@ from gpcp.core.cells import check_array, read_only
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import AppliedPerturbations
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Perturbation:
-    """What a model is given of each cell's change: the perturbed genes, and the values that they end at.
+    """What a model is given of each cell's change: values that genes end at, or which perturbations are applied.
 
     Parameters
     ----------
@@ -27,15 +28,19 @@ class Perturbation:
         True where the gene is perturbed: its value after is given.
     target_BG : float32, (B, G)
         That value, in the units of expression; 0 where not perturbed.
+    applied : AppliedPerturbations, optional
+        Perturbations with names of their own, as in a screen; no value is given then.
 
     Raises
     ------
     InputError
-        Wrong shape or dtype, or a given value that is not finite, or one at another gene that is not 0.
+        Wrong shape or dtype, a given value that is not finite, one at another gene that is not 0, or any beside
+        ``applied``.
     """
 
     perturbed_BG: NDArray[np.bool_]
     target_BG: NDArray[np.float32]
+    applied: AppliedPerturbations | None = None
 
     def __post_init__(self) -> None:
         shape = self.perturbed_BG.shape
@@ -47,8 +52,18 @@ class Perturbation:
             raise InputError("Perturbation.target_BG is not finite at a perturbed gene: give finite values only")
         if (self.target_BG[~self.perturbed_BG] != 0).any():
             raise InputError("Perturbation.target_BG is not 0 at a gene that is not perturbed: store 0 there")
+        if self.applied is not None and (self.perturbed_BG.any() or len(self.applied) != shape[0]):
+            raise InputError("Perturbation.applied needs one row for each cell, and no value may be given beside it")
         object.__setattr__(self, "perturbed_BG", read_only(self.perturbed_BG))
         object.__setattr__(self, "target_BG", read_only(self.target_BG))
+
+    @classmethod
+    def named(cls, applied: AppliedPerturbations, n_genes: int) -> "Perturbation":
+        """Perturbations with names of their own, of cells with ``n_genes`` genes."""
+        shape = (len(applied), n_genes)
+        return cls(
+            perturbed_BG=np.zeros(shape, dtype=np.bool_), target_BG=np.zeros(shape, dtype=np.float32), applied=applied
+        )
 
     def __len__(self) -> int:
         return len(self.perturbed_BG)
@@ -98,5 +113,5 @@ def control_of(pairs: PairBatch) -> NDArray[np.float32]:
 
 def perturbation_of(pairs: PairBatch) -> Perturbation:
     """The perturbations of the pairs, as a :class:`Predictor` takes it."""
-    target_BG = np.where(pairs.perturbed_BG, pairs.after_BG, np.float32(0))
-    return Perturbation(perturbed_BG=pairs.perturbed_BG, target_BG=target_BG)
+    target_BG = np.where(pairs.given_BG, pairs.after_BG, np.float32(0))
+    return Perturbation(perturbed_BG=pairs.given_BG, target_BG=target_BG, applied=pairs.applied)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.core.predictors import Perturbation, Predictor
+from gpcp.model.perturbation_table import PerturbationTable
 
 
 def predict_each(

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
-from gpcp.core.perturbation_table import PerturbationTable
+from gpcp.model.perturbation_table import PerturbationTable
 from gpcp.sources.subsets import OnlyGenes
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab, without_version
-from gpcp.core.perturbation_table import PerturbationTable
+from gpcp.model.perturbation_table import PerturbationTable
 
 TOGETHER = "+"
 """Between the genes of a combination, as in its name."""

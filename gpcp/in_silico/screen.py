@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.core.predictors import Predictor
 from gpcp.core.progress import OnProgress, no_progress
 from gpcp.in_silico.cells import check_measured, control_of_cells
@@ -22,6 +21,7 @@ from gpcp.in_silico.perturbations import ScreenPerturbation, table_of
 from gpcp.in_silico.tables import obs_of_cells, obs_of_perturbations, var_of
 from gpcp.in_silico.tasks import Rows, Task, rows_by_cell, rows_of_means, tasks_of
 from gpcp.in_silico.unfinished import UnfinishedFile, check_out
+from gpcp.model.perturbation_table import PerturbationTable
 
 Form = Literal["auto", "cells", "summary"]
 FORMS: Mapping[str, str] = {

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch
-from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.in_silico.perturbations import ScreenPerturbation
+from gpcp.model.perturbation_table import PerturbationTable
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]  # typed by its stubs alone

@@ -7,10 +7,10 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.core.predictors import Predictor
 from gpcp.in_silico.answers import predict_each
 from gpcp.in_silico.summary import Responses
+from gpcp.model.perturbation_table import PerturbationTable
 
 TASK_BYTES = 32 << 20
 """Answers of one task, all of which are in memory."""

@@ -14,6 +14,7 @@ from typing import final
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, PairSource, PairsToCome, late_pairs
+from gpcp.core.perturbations import PerturbationVocab, perturbations_of
 from gpcp.core.read_ahead import PrefetchStats, ReadAhead, made_dense, read_ahead
 from gpcp.pairing.sparse_pairs import SparsePairs
 
@@ -96,6 +97,11 @@ class Prefetched:
     def n_pairs(self) -> int | None:
         """Pairs that one pass gives, or None where the source does not know."""
         return self._pairs.n_pairs
+
+    @property
+    def perturbations(self) -> PerturbationVocab | None:
+        """The source's, where they have names of their own."""
+        return perturbations_of(self._pairs)
 
     @property
     def stats(self) -> PrefetchStats:

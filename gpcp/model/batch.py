@@ -11,7 +11,8 @@ they are used.
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -21,9 +22,10 @@ from torch import Tensor
 
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import AppliedPerturbations
 from gpcp.core.read_ahead import closed
 
-TENSORS = ("token_BL", "before_BL", "target_BL", "measured_BL", "perturbed_BL")
+TENSORS = ("token_BL", "before_BL", "target_BL", "measured_BL", "perturbed_BL", "applied_BA", "dose_BA")
 """Fields of a ``ModelBatch`` that a model reads."""
 
 
@@ -39,9 +41,14 @@ class ModelBatch:
     before_BL : float, (B, L)
         Expression before. Values at unmeasured positions, NaN included, are never read.
     target_BL : float, (B, L)
-        Expression after where perturbed. Values elsewhere are never read.
+        Expression after where given. Values elsewhere are never read.
     measured_BL, perturbed_BL : bool, (B, L)
         Measured; perturbed (implies measured).
+    applied_BA : int64, (B, A), optional
+        Perturbations with names of their own, as tokens of the source's vocabulary; -1 is none. Where it is there, if
+        only for controls, no value at a gene is given. By default it is not, and ``A = 0``.
+    dose_BA : float, (B, A), optional
+        Their doses; NaN where not given.
     row_B : int64, (B,), optional
         Where a pair's other entries are found by whoever keeps more of it than these tensors. No model reads it.
 
@@ -56,10 +63,18 @@ class ModelBatch:
     target_BL: Tensor
     measured_BL: Tensor
     perturbed_BL: Tensor
+    applied_BA: Tensor = field(default_factory=partial(torch.empty, 0, 0, dtype=torch.int64))
+    dose_BA: Tensor = field(default_factory=partial(torch.empty, 0, 0))
     row_B: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = self.before_BL.shape
+        if self.applied_BA.shape[1] == 0:
+            object.__setattr__(self, "applied_BA", self.token_BL.new_empty((len(self), 0)))
+            object.__setattr__(self, "dose_BA", self.before_BL.new_empty((len(self), 0)))
+        if self.applied_BA.shape != self.dose_BA.shape or len(self.applied_BA) != len(self):
+            found = tuple(self.applied_BA.shape), tuple(self.dose_BA.shape)
+            raise InputError(f"ModelBatch.applied_BA and dose_BA have shapes {found[0]} and {found[1]}")
         for name in ("target_BL", "measured_BL", "perturbed_BL"):
             if getattr(self, name).shape != shape:
                 raise InputError(f"ModelBatch.{name} has shape {tuple(getattr(self, name).shape)}, not {tuple(shape)}")
@@ -75,6 +90,11 @@ class ModelBatch:
         """``measured & ~perturbed``, bool (B, L)."""
         return self.measured_BL & ~self.perturbed_BL
 
+    @property
+    def given_BL(self) -> Tensor:
+        """The positions whose values after are given, bool (B, L): the perturbed ones, or none in a screen."""
+        return self.perturbed_BL if not self.applied_BA.shape[1] else torch.zeros_like(self.perturbed_BL)
+
     def rows(self, which_B: Tensor) -> "ModelBatch":
         """Some pairs of the batch, in any order."""
         shared = len(self.token_BL) == 1
@@ -84,6 +104,8 @@ class ModelBatch:
             target_BL=self.target_BL[which_B],
             measured_BL=self.measured_BL[which_B],
             perturbed_BL=self.perturbed_BL[which_B],
+            applied_BA=self.applied_BA[which_B],
+            dose_BA=self.dose_BA[which_B],
             row_B=None if self.row_B is None else self.row_B[which_B.cpu()],
         )
 
@@ -95,6 +117,8 @@ class ModelBatch:
             target_BL=self.target_BL.to(device, dtype, non_blocking=True),
             measured_BL=self.measured_BL.to(device, non_blocking=True),
             perturbed_BL=self.perturbed_BL.to(device, non_blocking=True),
+            applied_BA=self.applied_BA.to(device, non_blocking=True),
+            dose_BA=self.dose_BA.to(device, dtype, non_blocking=True),
             row_B=self.row_B,
         )
 
@@ -143,7 +167,7 @@ def packed_batch(pairs: PairBatch) -> tuple[ModelBatch, Tensor, Packing]:
     Returns
     -------
     ModelBatch
-        Tokens of the measured genes; holds the cell after at perturbed genes only, so that no model can see more.
+        Tokens of the measured genes; holds the cell after at given genes only, so that no model can see more.
     Tensor
         Expression after at every position, float32 (B, L): for the loss alone.
     Packing
@@ -151,15 +175,24 @@ def packed_batch(pairs: PairBatch) -> tuple[ModelBatch, Tensor, Packing]:
     """
     packing = Packing.of(pairs.measured_BG)
     after_BL = packing.pack(pairs.after_BG)
-    perturbed_BL = packing.pack(pairs.perturbed_BG)
+    applied = pairs.applied
     batch = ModelBatch(
         token_BL=torch.as_tensor(packing.token_BL),
         before_BL=packing.pack(pairs.before_BG),
-        target_BL=torch.where(perturbed_BL, after_BL, 0.0),
+        target_BL=torch.where(packing.pack(pairs.given_BG), after_BL, 0.0),
         measured_BL=packing.pack(pairs.measured_BG),
-        perturbed_BL=perturbed_BL,
+        perturbed_BL=packing.pack(pairs.perturbed_BG),
+        **({} if applied is None else applied_tensors(applied)),
     )
     return batch, after_BL, packing
+
+
+def applied_tensors(applied: AppliedPerturbations) -> dict[str, Tensor]:
+    """The fields of a :class:`ModelBatch` that hold perturbations with names; one column at least, of controls too."""
+    token_BA, dose_BA = torch.as_tensor(np.array(applied.token_BA)), torch.as_tensor(np.array(applied.dose_BA))
+    if not token_BA.shape[1]:
+        token_BA, dose_BA = token_BA.new_full((len(applied), 1), -1), dose_BA.new_full((len(applied), 1), torch.nan)
+    return {"applied_BA": token_BA, "dose_BA": dose_BA}
 
 
 def model_batch(pairs: PairBatch) -> tuple[ModelBatch, Tensor]:

@@ -1,10 +1,11 @@
 """What a model is made of: a frozen configuration, and the presets that the commands offer."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, final
 
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.perturbations import KINDS, PerturbationVocab
 from gpcp.core.registry import Registry
 from gpcp.model.attention import NORMS
 from gpcp.model.embedding import VALUE_EMBEDDINGS
@@ -49,6 +50,10 @@ class ModelConfig:
         Whether the model works in units of each gene's own mean and spread, learnt from its first batch.
     dropout : float
         Share of every sublayer's answer that training drops.
+    perturbations : tuple of (int, int)
+        Of each perturbation that the model reads by name, the token of its gene, or -1, and its kind as a position in
+        :data:`gpcp.core.perturbations.KINDS`; :func:`made_for` takes them from a source. Empty for a model that is
+        given values at genes.
 
     Raises
     ------
@@ -75,8 +80,11 @@ class ModelConfig:
     skip: bool = True
     standardise: bool = True
     dropout: float = 0.0
+    perturbations: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
+        # JSON has lists.
+        object.__setattr__(self, "perturbations", tuple((int(gene), int(kind)) for gene, kind in self.perturbations))
         for name in ("n_genes", "width", "n_heads", "n_decoder_blocks", "n_rounds", "feed_forward_ratio"):
             if getattr(self, name) < 1:
                 raise InputError(f"ModelConfig.{name} is {getattr(self, name)}: it must be at least 1")
@@ -108,6 +116,13 @@ class ModelConfig:
                 f"ModelConfig.cross_attention is 'none' and n_encoder_blocks {self.n_encoder_blocks}: nothing would "
                 "look at what the encoder gives; set n_encoder_blocks to 0"
             )
+        if not all(-1 <= gene < self.n_genes and 0 <= kind < len(KINDS) for gene, kind in self.perturbations):
+            raise InputError(f"ModelConfig.perturbations names genes outside 0 .. {self.n_genes - 1}, or unknown kinds")
+        if self.perturbations and self.query_form == "perturbed_genes" and self.query_mixing != "softmax":
+            raise InputError(
+                "ModelConfig.query_form 'perturbed_genes' makes queries of perturbations that have names, for which "
+                f"query_mixing {self.query_mixing!r} has no weights: choose 'softmax'"
+            )
         reads, _ = HEADS[self.head]
         if reads == "own" and self.query_form != "all_genes":
             raise InputError(
@@ -116,8 +131,13 @@ class ModelConfig:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON's types; ``ModelConfig(**fields)`` is the way back."""
-        return asdict(self)
+        """The fields as JSON's types; ``ModelConfig(**fields)`` is the way back.
+
+        Perturbations are left out where there are none.
+        """
+        known = asdict(self)
+        known["perturbations"] = [list(one) for one in self.perturbations]
+        return {name: value for name, value in known.items() if name != "perturbations" or value}
 
 
 Preset = Callable[[int], ModelConfig]
@@ -172,6 +192,14 @@ def seed(n_genes: int) -> ModelConfig:
 def seed_perturbed(n_genes: int) -> ModelConfig:
     """The author's architecture to the letter, only perturbed genes queries: ``out`` over their mean."""
     return _seed(n_genes, query_form="perturbed_genes", head="pooled")
+
+
+def made_for(config: ModelConfig, perturbations: PerturbationVocab | None) -> ModelConfig:
+    """The same model for a source with these perturbations, or for one that gives values at genes."""
+    if perturbations is None:
+        return replace(config, perturbations=())
+    kinds = (KINDS.index(kind) for kind in perturbations.kind)
+    return replace(config, perturbations=tuple(zip(perturbations.gene, kinds, strict=True)))
 
 
 def preset(name: str, n_genes: int) -> ModelConfig:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.model.batch import ModelBatch
+from gpcp.model.perturbation_table import PerturbationTable
 from gpcp.model.transformer import GenePerturbationTransformer
 
 PASS_TOKENS = 4096

@@ -12,8 +12,10 @@ from torch import Tensor
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import PerturbationVocab
 from gpcp.core.predictors import Perturbation
 from gpcp.model.batch import ModelBatch, packed_batch
+from gpcp.model.config import made_for
 from gpcp.model.transformer import GenePerturbationTransformer
 
 
@@ -29,24 +31,44 @@ class ModelPredictor:
         The genes behind its tokens.
     batch_size : int
         Cells a pass.
+    perturbations : PerturbationVocab, optional
+        Those behind the tokens of a model that reads perturbations by name.
 
     Raises
     ------
     InputError
-        The model was made for another number of genes.
+        The model was made for another number of genes, or for other perturbations.
     """
 
-    def __init__(self, model: GenePerturbationTransformer, vocab: GeneVocab, *, batch_size: int = 512) -> None:
+    def __init__(
+        self,
+        model: GenePerturbationTransformer,
+        vocab: GeneVocab,
+        *,
+        batch_size: int = 512,
+        perturbations: PerturbationVocab | None = None,
+    ) -> None:
+        if made_for(model.config, perturbations) != model.config:
+            raise InputError(
+                f"the model reads {len(model.config.perturbations)} perturbations by name, the vocabulary has "
+                f"{0 if perturbations is None else len(perturbations)}, or they are of other genes or kinds"
+            )
         if model.config.n_genes != len(vocab):
             raise InputError(f"the model knows {model.config.n_genes} genes, the vocabulary has {len(vocab)}")
         self.model = model
         self._vocab = vocab
+        self._perturbations = perturbations
         self._batch_size = batch_size
 
     @property
     def vocab(self) -> GeneVocab:
         """The genes that it knows."""
         return self._vocab
+
+    @property
+    def perturbations(self) -> PerturbationVocab | None:
+        """The perturbations that it knows by name; None of a model that is given values at genes."""
+        return self._perturbations
 
     def predict(
         self,
@@ -59,7 +81,7 @@ class ModelPredictor:
         Raises
         ------
         InputError
-            Shapes disagree, or a perturbed gene is unmeasured (NaN) in its cell.
+            Shapes disagree, a perturbed gene is unmeasured (NaN) in its cell, or a perturbation is not known.
         """
         del covariates
         pairs = self._pairs(control_BG, perturbation)
@@ -83,17 +105,21 @@ class ModelPredictor:
     def _pairs(self, control_BG: NDArray[np.float32], perturbation: Perturbation) -> PairBatch:
         measured_BG = np.isfinite(control_BG)
         before_BG = np.where(measured_BG, control_BG, np.float32(0)).astype(np.float32, copy=False)
-        perturbed_BG = perturbation.perturbed_BG
+        perturbed_BG, applied = perturbation.perturbed_BG, perturbation.applied
+        if applied is not None and self._perturbations is not None:
+            applied = applied.within(self._perturbations)
+            perturbed_BG = applied.targets_BG(len(self._vocab)) & measured_BG
         no_id_B = np.zeros(len(control_BG), dtype=np.int64)
         # Genes that are not perturbed do not change: their values after are never scored, only perturbed ones are read.
         return PairBatch(
             vocab=self._vocab,
             before_BG=before_BG,
-            after_BG=np.where(perturbed_BG, perturbation.target_BG, before_BG),
+            after_BG=np.where(perturbation.perturbed_BG, perturbation.target_BG, before_BG),
             measured_BG=measured_BG,
             perturbed_BG=perturbed_BG,
             before_id_B=no_id_B,
             after_id_B=no_id_B,
+            applied=applied,
         )
 
     @torch.no_grad()

@@ -18,6 +18,7 @@ from gpcp.model.embedding import VALUE_EMBEDDINGS
 from gpcp.model.heads.distribution import Mixture
 from gpcp.model.heads.registry import HEADS, gives_distribution
 from gpcp.model.mixing import query_mixing
+from gpcp.model.perturbations import PerturbationTokens
 from gpcp.model.queries import QUERY_FEATURES, QUERY_FORMS
 from gpcp.model.torch_seed import torch_seed
 
@@ -97,7 +98,9 @@ class _Decoded:
 
 @final
 class GenePerturbationTransformer(nn.Module):
-    """Predicts expression after a perturbation from expression before and the changes of the perturbed genes.
+    """Predicts expression after a perturbation from expression before and what is given of the perturbation.
+
+    That is the values at perturbed genes, or, of a model whose configuration has ``perturbations``, which of them.
 
     Parameters
     ----------
@@ -134,6 +137,7 @@ class GenePerturbationTransformer(nn.Module):
                 for block in range(config.n_decoder_blocks)
             )
             self.out = head(config.n_genes, config.width)
+            self.perturbations = _perturbations(config)
         self.skip_G = nn.Parameter(torch.zeros(config.n_genes)) if config.skip else None
         self.centre_G: Tensor
         self.spread_G: Tensor
@@ -146,6 +150,11 @@ class GenePerturbationTransformer(nn.Module):
         Values at perturbed and at unmeasured positions are never scored. ``maps``, where given, is filled with
         every layer's attention weights. ``state``, where given, is that of fewer cells, each with as many
         perturbations in the batch, one cell after the other: :meth:`encoded` is then not done again for each.
+
+        Raises
+        ------
+        InputError
+            The batch gives perturbations by name to a model without any, or values to one that has them.
         """
         decoded = self._decoded(batch, maps, state)
         return decoded.shift_BL + decoded.spread_BL * self.out(*decoded.asked)
@@ -198,13 +207,8 @@ class GenePerturbationTransformer(nn.Module):
         state = self.encoded(batch, maps) if state is None else state
         centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
         before_BL = self._before(batch)
-        target_BL = torch.where(batch.perturbed_BL, (batch.target_BL - centre_BL) / spread_BL, 0.0)
-        queries = self._query_form(batch)
-        features_BLF = self._features(before_BL, target_BL, batch.perturbed_BL.to(before_BL.dtype))
-        features_BQF = torch.stack([queries.take(value_BL) for value_BL in features_BLF.unbind(-1)], dim=-1)
-        gene_BQ = queries.take(batch.token_BL)
-        query_BQD = self.query_value(self.query_identity(gene_BQ), features_BQF)
-        attend_BQ = None if bool(queries.attend_BQ.all()) else queries.attend_BQ
+        gene_BQ, query_BQD, attended_BQ = self._queries(batch, before_BL)
+        attend_BQ = None if bool(attended_BQ.all()) else attended_BQ
         for turn in range(self.config.n_rounds):
             for block, layer in enumerate(self.decoder):
                 name = f"decoder.{turn}.{block}"
@@ -217,11 +221,42 @@ class GenePerturbationTransformer(nn.Module):
             shift_BL = centre_BL + spread_BL * (self.skip_G[batch.token_BL] * before_BL)
         return _Decoded(
             query_BQD=query_BQD,
-            attend_BQ=queries.attend_BQ,
+            attend_BQ=attended_BQ,
             token_BL=batch.token_BL,
             shift_BL=shift_BL,
             spread_BL=spread_BL,
         )
+
+    def _queries(self, batch: ModelBatch, before_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The gene of each query, the queries, and which are some: (B or 1, Q), (B, Q, D), (B, Q)."""
+        self._check_given(batch)
+        token_BAD, reading = None, None
+        if self.perturbations is not None:
+            token_BAD = self.perturbations(batch.applied_BA, batch.dose_BA, self.query_identity)
+            reading = self.perturbations.reading
+            if reading is None:
+                return batch.applied_BA, token_BAD, batch.applied_BA >= 0
+        queries, given_BL = self._query_form(batch), batch.given_BL
+        centre_BL, spread_BL = self.centre_G[batch.token_BL], self.spread_G[batch.token_BL]
+        target_BL = torch.where(given_BL, (batch.target_BL - centre_BL) / spread_BL, 0.0)
+        features_BLF = self._features(before_BL, target_BL, given_BL.to(before_BL.dtype))
+        features_BQF = torch.stack([queries.take(value_BL) for value_BL in features_BLF.unbind(-1)], dim=-1)
+        gene_BQ = queries.take(batch.token_BL)
+        identity_BQD = self.query_identity(gene_BQ)
+        query_BQD = self.query_value(identity_BQD, features_BQF)
+        if token_BAD is not None and reading is not None:
+            query_BQD = query_BQD + reading(token_BAD, identity_BQD)
+        return gene_BQ, query_BQD, queries.attend_BQ
+
+    def _check_given(self, batch: ModelBatch) -> None:
+        if (self.perturbations is not None) != bool(batch.applied_BA.shape[1]):
+            raise InputError(
+                "the model reads perturbations by name, and the batch gives values at genes: make the model without "
+                "ModelConfig.perturbations"
+                if self.perturbations is not None
+                else "the batch gives perturbations by name, and the model reads values at genes: make it for the "
+                "source, ModelConfig.perturbations (gpcp.model.config.made_for)"
+            )
 
     def _through(self, layer: nn.Module, *args: object) -> Tensor:
         """What a block makes of its arguments."""
@@ -262,6 +297,12 @@ def _attention(config: ModelConfig) -> Residual:
 def _among(config: ModelConfig) -> Residual:
     mixing = query_mixing(config.query_mixing, config.n_genes, config.width, config.n_heads, qk_norm=config.qk_norm)
     return Residual(mixing, width=config.width, norm=config.norm, dropout=config.dropout)
+
+
+def _perturbations(config: ModelConfig) -> PerturbationTokens | None:
+    if not config.perturbations:
+        return None
+    return PerturbationTokens(config.perturbations, config.width, are_queries=config.query_form == "perturbed_genes")
 
 
 def _feed_forward(config: ModelConfig) -> Residual:

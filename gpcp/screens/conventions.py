@@ -6,14 +6,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, final
 
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.perturbations import KINDS, Kind
 from gpcp.screens.candidates import the_best
 from gpcp.screens.known_names import (
     CONTEXT_COLUMNS,
     DOSE_COLUMNS,
     GUIDE_COLUMNS,
     KIND_COLUMNS,
-    KINDS,
-    Kind,
     control_group,
     kind_of,
 )
@@ -47,7 +46,7 @@ class ScreenColumns:
     contexts : mapping of str to str
         From a covariate's name (:data:`gpcp.core.cells.COVARIATES`) to its column.
     kind : str
-        Of :data:`gpcp.screens.known_names.KINDS`; ``"unknown"`` where the file does not say, or has several.
+        Of :data:`gpcp.core.perturbations.KINDS`; ``"unknown"`` where the file does not say, or has several.
     summary : str
         One line: what was taken and why.
     kind_column : str or None
@@ -122,7 +121,7 @@ def screen_columns(
     guide, dose : str, optional
         Columns.
     kind : str, optional
-        Of :data:`gpcp.screens.known_names.KINDS`.
+        Of :data:`gpcp.core.perturbations.KINDS`.
     contexts : mapping of str to str, optional
         Columns by the covariate's name; those of other covariates are still recognised.
     genes : collection of str

@@ -4,11 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, final, get_args
+from typing import final
 
-Kind = Literal["set", "shifted", "knocked down", "activated", "knocked out", "compound", "unknown"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-"""How a perturbation acts."""
+from gpcp.core.perturbations import Kind
 
 
 @final

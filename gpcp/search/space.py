@@ -25,7 +25,7 @@ JOINT = "query_form+head"
 
 _FIXED = frozenset(
     {"n_genes", "seed", "n_steps", "warmup_steps", "evaluate_every", "checkpoint_every", "patience", "accelerator"}
-    | {"recompute"}
+    | {"recompute", "perturbations"}
 )
 """Fields that a sweep sets itself, or that are no matter of learning."""
 

@@ -49,7 +49,9 @@ def parse_fields(
 
 def parse_field(name: str, text: str, *configs: type, names: Collection[str] | None = None) -> Any:
     """The value of one field from its text; parameters and errors as :func:`parse_fields`."""
-    kinds = {field: kind for config in configs for field, kind in get_type_hints(config).items()}
+    every = {field: kind for config in configs for field, kind in get_type_hints(config).items()}
+    # Tuples follow from the data; nobody writes them.
+    kinds = {field: kind for field, kind in every.items() if get_origin(kind) is not tuple}
     allowed = list(kinds) if names is None else sorted(names)
     if name not in allowed:
         raise InputError(f"{name!r} is nothing that can be set; {nearest(name, allowed)}")

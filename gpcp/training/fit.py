@@ -20,9 +20,11 @@ from torch import Tensor
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_with
 from gpcp.core.pairs import PairBatch, PairSource, concatenate
+from gpcp.core.perturbations import perturbations_of
 from gpcp.core.random import seed_of
 from gpcp.loading.sharding import epoch_seed, shard
 from gpcp.model.batch import ModelBatch, copied_ahead, model_batch
+from gpcp.model.config import made_for
 from gpcp.model.heads.registry import HEADS, gives_distribution
 from gpcp.model.torch_seed import torch_seed
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -31,7 +33,7 @@ from gpcp.training.config import FitConfig, FitResult, HistoryRow, StopReason
 from gpcp.training.loss import loss_terms
 from gpcp.training.objective import Objective
 from gpcp.training.ranks import measured_by_first, of_whole_batch, part_of_batch, share_of
-from gpcp.training.trained import GENES
+from gpcp.training.trained import GENES, names_of
 
 __all__ = ["FitConfig", "FitResult", "HistoryRow", "fit", "mean_loss"]
 
@@ -130,6 +132,11 @@ def _check(
 ) -> None:
     if model.config.n_genes != len(pairs.vocab):
         raise InputError(f"the model knows {model.config.n_genes} genes, the source has {len(pairs.vocab)}")
+    if model.config != made_for(model.config, perturbations_of(pairs)):
+        raise InputError(
+            "the model was made for other perturbations than the source gives: take its configuration through "
+            "gpcp.model.config.made_for(config, perturbations_of(source))"
+        )
     if held_out is not None and held_out.vocab != pairs.vocab:
         raise InputError("held-out pairs and training pairs have different vocabularies")
     if config.patience is not None and held_out is None:
@@ -277,7 +284,8 @@ class _Run:
             "model configuration": self.model.config.to_json(),
             "fit configuration": self.config.to_json(),
         }
-        return {**configurations, GENES: list(self.pairs.vocab.feature_id)}
+        named = names_of(perturbations_of(self.pairs))
+        return {**configurations, GENES: list(self.pairs.vocab.feature_id), **named}
 
     def _learn_units(self) -> None:
         size, seed = self.config.batch_size, epoch_seed(self.config.seed, 0)

@@ -1,6 +1,6 @@
 """The trained model of a checkpoint, as a predictor."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,23 @@ import torch
 from gpcp.core.errors import InputError
 from gpcp.core.files import existing_file
 from gpcp.core.genes import GeneVocab
+from gpcp.core.perturbations import KINDS, PerturbationVocab
 from gpcp.model.config import ModelConfig
 from gpcp.model.predictor import ModelPredictor
 from gpcp.model.transformer import GenePerturbationTransformer
 
 GENES = "set of genes"
 """What a checkpoint calls the ids of its pairs, in the order of tokens; those of before it existed have none."""
+
+PERTURBATIONS = "perturbations"
+"""What a checkpoint calls target and kind of each perturbation that the model reads by name."""
+
+
+def names_of(perturbations: PerturbationVocab | None) -> dict[str, list[list[str]]]:
+    """What a checkpoint keeps of the perturbations of its pairs; nothing where they have no names."""
+    if perturbations is None:
+        return {}
+    return {PERTURBATIONS: [list(one) for one in zip(perturbations.target, perturbations.kind, strict=True)]}
 
 
 def trained_predictor(path: str | Path, *, vocab: GeneVocab | None = None) -> ModelPredictor:
@@ -48,10 +59,25 @@ def trained_predictor(path: str | Path, *, vocab: GeneVocab | None = None) -> Mo
         model.load_state_dict(dict(weights))
         genes = made_with.get(GENES)
         own = None if genes is None else GeneVocab(feature_id=tuple(genes))
+        perturbations = _perturbations(config, made_with.get(PERTURBATIONS))
     except Exception as error:
         # A reader of damaged files may stumble over anything; it is the file that cannot be used all the same.
         raise InputError(f"{str(path)!r} is no checkpoint of gpcp ({type(error).__name__})") from error
-    return ModelPredictor(model.eval(), _genes(str(path), own, vocab, config.n_genes))
+    genes = _genes(str(path), own, vocab, config.n_genes)
+    return ModelPredictor(model.eval(), genes, perturbations=perturbations)
+
+
+def _perturbations(config: ModelConfig, names: Sequence[Sequence[str]] | None) -> PerturbationVocab | None:
+    """The perturbations of a checkpoint's model, whose genes and kinds its configuration holds."""
+    if not config.perturbations:
+        return None
+    if names is None or len(names) != len(config.perturbations):
+        raise ValueError("perturbations without names")
+    return PerturbationVocab(
+        target=tuple(target for target, _ in names),
+        kind=tuple(KINDS[kind] for _, kind in config.perturbations),
+        gene=tuple(gene for gene, _ in config.perturbations),
+    )
 
 
 def _genes(path: str, own: GeneVocab | None, vocab: GeneVocab | None, n_genes: int) -> GeneVocab:

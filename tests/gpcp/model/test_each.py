@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.core.perturbation_table import PerturbationTable
 from gpcp.core.predictors import Perturbation
 from gpcp.model import each
 from gpcp.model.config import PRESETS, preset
+from gpcp.model.perturbation_table import PerturbationTable
 from gpcp.model.predictor import ModelPredictor
 from gpcp.model.transformer import GenePerturbationTransformer
 from tests.gpcp.model.model_cases import N_GENES, models

@@ -17,6 +17,7 @@ DEFAULTS: dict[str, Any] = {
     field.name: getattr(config, field.name)
     for config in (ModelConfig(n_genes=7), FitConfig())
     for field in fields(config)
+    if field.name != "perturbations"
 }
 NAMES = sorted(DEFAULTS)
 TEXTS = [name for name in NAMES if isinstance(DEFAULTS[name], str)]

@@ -211,6 +211,11 @@ def cells_data_of(run: Experiment, *, validation_share: float | None = None) -> 
 # One for each seed of a usual command: reading a source is slow beside a short training.
 @lru_cache(maxsize=8)
 def _cells_data(data: Experiment, validation_share: float | None) -> CellsData:
+    if data.source.startswith("screen:"):
+        raise InputError(
+            f"{data.source} is a screen, and here cells are matched two by two, whatever was done to them: read it as "
+            f"h5ad:{data.place}, or take its perturbations through train, sweep, diagnose or throughput"
+        )
     opened = open_cells(data.source, **dict(data.options))
     # A source without cheap rows would be read again in every pass.
     source = opened if indexed(opened) is not None else _sample(opened, data.seed)

@@ -19,12 +19,15 @@ from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.own_parts import OwnParts
 from gpcp.core.errors import InputError, nearest
-from gpcp.model.config import PRESETS, ModelConfig, preset
+from gpcp.core.perturbations import PerturbationVocab
+from gpcp.model.config import PRESETS, ModelConfig, made_for, preset
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
 
 
-def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module | Subject | OwnParts:
+def model_named(
+    name: str, n_genes: int | None, *, seed: int = 0, perturbations: PerturbationVocab | None = None
+) -> nn.Module | Subject | OwnParts:
     """The model of a name, untrained.
 
     Parameters
@@ -37,6 +40,8 @@ def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module |
         None where no source determines it.
     seed : int
         Of a preset's weights.
+    perturbations : PerturbationVocab, optional
+        Those of the source that have names, which a preset then reads.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def model_named(name: str, n_genes: int | None, *, seed: int = 0) -> nn.Module |
             )
         if n_genes is None:
             raise InputError(f"the number of genes of the model {name!r} is not known: give --source or --n-genes")
-        return GenePerturbationTransformer(preset(name, n_genes), seed=seed)
+        return GenePerturbationTransformer(made_for(preset(name, n_genes), perturbations), seed=seed)
     factory = getattr(_module(location), attribute, None)
     if not callable(factory):
         known = [one for one, value in vars(_module(location)).items() if callable(value) and not one.startswith("_")]

@@ -12,6 +12,7 @@ from diagnostics.inputs.models import fit_config_of, load_weights, model_named, 
 from diagnostics.inputs.own_parts import OwnParts
 from diagnostics.inputs.own_subject import subject_of
 from gpcp.core.errors import InputError
+from gpcp.core.perturbations import perturbations_of
 from gpcp.opening.pairs import OpenedPairs
 from gpcp.training.config import FitConfig
 
@@ -68,7 +69,8 @@ def _subject(
     if model is None and state is not None and checkpoint is not None:
         made = model_of_checkpoint(state, checkpoint)
     else:
-        made = model_named(str(model), n_genes, seed=seed)
+        perturbations = None if opened is None else perturbations_of(opened.pairs)
+        made = model_named(str(model), n_genes, seed=seed, perturbations=perturbations)
     if isinstance(made, OwnParts):
         made = _of_own_parts(made, opened, str(model))
     if isinstance(made, Subject):

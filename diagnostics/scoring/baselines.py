@@ -4,7 +4,7 @@ A loss is the mean squared error over scored entries, all counting equally.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -14,6 +14,7 @@ from diagnostics.scoring.ridge import fit_ridge
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import AppliedPerturbations, PerturbationVocab
 from gpcp.core.predictors import Perturbation, control_of, perturbation_of
 
 _Covariates = Mapping[str, NDArray[np.str_]]
@@ -99,17 +100,20 @@ class MeanDeltaPredictor:
 class RidgePredictor:
     """Ridge on a model's input: before, which genes are perturbed, the given values, and before where perturbed.
 
-    The last two span ``perturbed x delta``. An unmeasured gene of ``before`` is set to its mean.
+    The last two span ``perturbed x delta``. An unmeasured gene of ``before`` is set to its mean. Of a screen's pairs
+    the input is before, which perturbations the cell got, and their doses.
 
     Parameters
     ----------
     vocab : GeneVocab
     before_mean_G : float64, (G,)
-    coefficient_FG : float64, (4 G, G)
-        In the order before, perturbed, perturbed x value, perturbed x before.
+    coefficient_FG : float64, (F, G)
+        In the order before, perturbed, perturbed x value, perturbed x before; or before, each perturbation, its dose.
     intercept_G : float64, (G,)
     penalty_G : float64, (G,)
         Chosen by generalised cross-validation for each gene, see :mod:`diagnostics.scoring.ridge`.
+    perturbations : PerturbationVocab, optional
+        Those of a screen.
     """
 
     vocab: GeneVocab
@@ -117,6 +121,7 @@ class RidgePredictor:
     coefficient_FG: NDArray[np.float64]
     intercept_G: NDArray[np.float64]
     penalty_G: NDArray[np.float64]
+    perturbations: PerturbationVocab | None = None
 
     @classmethod
     def fit(cls, pairs: PairBatch) -> "RidgePredictor":
@@ -140,13 +145,22 @@ class RidgePredictor:
             coefficient_FG=fit.coefficient_FY,
             intercept_G=fit.intercept_Y,
             penalty_G=fit.penalty_Y,
+            perturbations=None if pairs.applied is None else pairs.applied.vocab,
         )
 
     def predict(
         self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: _Covariates | None = None
     ) -> NDArray[np.float32]:
-        """Expected expression, float32 (B, G)."""
+        """Expected expression, float32 (B, G).
+
+        Raises
+        ------
+        InputError
+            A perturbation is not among those of the screen that it was fitted on.
+        """
         del covariates
+        if perturbation.applied is not None and self.perturbations is not None:
+            perturbation = replace(perturbation, applied=perturbation.applied.within(self.perturbations))
         feature_BF = _features(control_BG, perturbation, self.before_mean_G)
         return (feature_BF @ self.coefficient_FG + self.intercept_G).astype(np.float32)
 
@@ -155,5 +169,17 @@ def _features(
     control_BG: NDArray[np.float32], perturbation: Perturbation, mean_G: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     before_BG = np.where(np.isnan(control_BG), mean_G, control_BG)
+    if perturbation.applied is not None:
+        return np.hstack((before_BG, *applied_features(perturbation.applied)), dtype=np.float64)
     perturbed_BG = perturbation.perturbed_BG
     return np.hstack((before_BG, perturbed_BG, perturbation.target_BG, perturbed_BG * before_BG), dtype=np.float64)
+
+
+def applied_features(applied: AppliedPerturbations) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Which perturbations each cell got, as 0 and 1, and the doses that are given; (B, perturbations) each."""
+    row_E, place_E = np.nonzero(applied.token_BA >= 0)
+    token_E, dose_E = applied.token_BA[row_E, place_E], applied.dose_BA[row_E, place_E]
+    one, dose = np.zeros((len(applied), len(applied.vocab))), np.zeros((len(applied), len(applied.vocab)))
+    one[row_E, token_E] = 1.0
+    dose[row_E, token_E] = np.nan_to_num(dose_E)
+    return one, dose

@@ -188,9 +188,9 @@ class AppliedPerturbations:
         if vocab == self.vocab:
             return self
         new: dict[int, int] = {}
-        for token in {token for tokens in self._tokens() for token in tokens}:
+        for token in {token for tokens in self.tokens() for token in tokens}:
             new[token] = vocab.token(self.vocab.target[token], self.vocab.kind[token])
-        token_B = [[new[token] for token in tokens] for tokens in self._tokens()]
+        token_B = [[new[token] for token in tokens] for tokens in self.tokens()]
         doses: list[list[float]] = self.dose_BA.tolist()
         dose_B = [some[: len(tokens)] for tokens, some in zip(token_B, doses, strict=True)]
         return AppliedPerturbations.of(vocab, token_B, dose_B)
@@ -205,9 +205,10 @@ class AppliedPerturbations:
 
     def labels(self) -> tuple[str, ...]:
         """Each cell's perturbations as one text, joined by ``+``; :data:`CONTROL` where there is none."""
-        return tuple("+".join(self.vocab.target[token] for token in tokens) or CONTROL for tokens in self._tokens())
+        return tuple("+".join(self.vocab.target[token] for token in tokens) or CONTROL for tokens in self.tokens())
 
-    def _tokens(self) -> list[list[int]]:
+    def tokens(self) -> list[list[int]]:
+        """Each cell's tokens; none of a control."""
         every: list[list[int]] = self.token_BA.tolist()
         return [[token for token in tokens if token >= 0] for tokens in every]
 

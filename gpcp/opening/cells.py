@@ -222,7 +222,7 @@ def _h5ad(
 ) -> CellSource:
     """The cells of an AnnData file; genes without an id and cells without a label are left out."""
     given: dict[str, Any] = {"layer": "auto", "nan": "error"}
-    given |= {key.removesuffix("_key") if key in _COLUMNS else key: value for key, value in options.items()}
+    given |= {key.removesuffix("_key") if key in COLUMNS else key: value for key, value in options.items()}
     return H5adCells(
         place,
         modality=modality,
@@ -262,7 +262,7 @@ def _cache(place: str, *, genes: tuple[str, ...] | None = None) -> CellSource:
     return cells if genes is None or genes == cells.vocab.feature_id else OnlyGenes(cells, genes)
 
 
-_COLUMNS: Mapping[str, str] = {
+COLUMNS: Mapping[str, str] = {
     f"{covariate}_key": f"column of obs with {what}"
     for covariate, what in {
         "cell_type": "cell types",
@@ -271,13 +271,14 @@ _COLUMNS: Mapping[str, str] = {
         "donor": "donors",
         "tissue": "tissues",
         "disease": "diseases",
+        "batch": "batches",
     }.items()
 }
 """One option for each of :data:`gpcp.core.cells.COVARIATES`, and its line of ``--help``."""
 
 _FILTERS = ("tissue", "tissue_general", "cell_type", "disease", "assay", "dataset")
 
-_H5AD_OPTIONS: Mapping[str, Option] = {
+H5AD_OPTIONS: Mapping[str, Option] = {
     "modality": Option(metavar="NAME", summary="of a .h5mu: which of its modalities (default: rna, or the only one)"),
     "layer": Option(metavar="NAME", summary="X, raw or a layer's name (default: counts by name, else log values of X)"),
     "values": Option(metavar="KIND", summary="what the values are: auto, counts or log (default auto)"),
@@ -302,7 +303,7 @@ SCHEMES.register("h5ad")(
         cells=_h5ad,
         in_passes=partial(_h5ad, in_memory=False),
         notes=_h5ad_notes,
-        options=(*_COLUMNS, *_H5AD_OPTIONS),
+        options=(*COLUMNS, *H5AD_OPTIONS),
     )
 )
 SCHEMES.register("census")(
@@ -316,8 +317,8 @@ SCHEMES.register("census")(
 SCHEMES.register("cache")(Scheme(summary="FOLDER, a panel cache", cells=_cache))
 
 for _name, _option in {
-    **{name: Option(metavar="COLUMN", summary=summary) for name, summary in _COLUMNS.items()},
-    **_H5AD_OPTIONS,
+    **{name: Option(metavar="COLUMN", summary=summary) for name, summary in COLUMNS.items()},
+    **H5AD_OPTIONS,
     "organism": Option(metavar="NAME", summary="organism (default homo_sapiens)"),
     "tissue": Option(
         metavar="NAME", many=True, summary="tissue to keep, as the Census writes it; repeat it for several"

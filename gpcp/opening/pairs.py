@@ -72,6 +72,8 @@ class OpenedPairs:
         What they are matched from; None of a source whose every pass draws pairs that were never there before.
     match : callable or None
         From some of those cells to their pairs.
+    apart : callable or None
+        From a seed to pairs to train on, pairs to score and how they were split, of a source that splits itself.
     exact : callable or None
         The exact answer for some pairs, where it is known.
     provenance : str
@@ -82,6 +84,7 @@ class OpenedPairs:
     name: str
     cells: CellSource | None = None
     match: Callable[[CellSource], PairSource] | None = None
+    apart: Callable[[int], tuple[PairSource, PairSource, str]] | None = None
     exact: Callable[[PairBatch], Any] | None = None
     provenance: str = ""
 
@@ -199,7 +202,9 @@ def split_pairs(named: OpenedPairs, *, n_held_out: int, seed: int) -> SplitPairs
         Too few cells for two sides, or one of them makes no pair.
     """
     training, judged, summary = named.pairs, named.pairs, "held-out pairs are another draw of the same world"
-    if named.cells is not None and named.match is not None:
+    if named.apart is not None:
+        training, judged, summary = named.apart(seed)
+    elif named.cells is not None and named.match is not None:
         split = split_cells(named.cells, HELD_OUT_SHARE, seed)
         training, judged, summary = named.match(split.training), named.match(split.held_out), split.summary
     # A seed of its own: no epoch of a training has it.

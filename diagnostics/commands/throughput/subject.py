@@ -23,6 +23,7 @@ from diagnostics.throughput.gpu_clock import DEVICES, DeviceClock
 from diagnostics.throughput.loaders import Ways, ways_of_pairs
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.core.perturbations import perturbations_of
 from gpcp.core.read_ahead import closed
 from gpcp.loading.sharding import epoch_seed
 from gpcp.model.batch import ModelBatch, copied_ahead, model_batch
@@ -69,7 +70,7 @@ def timed_named(request: Request) -> Timed:
     """
     named = pairs_asked(request.source, request.pairs, max_cells=None, seed=request.seed)
     pairs, name = named.pairs, named.name
-    made = model_named(request.model, len(pairs.vocab), seed=request.seed)
+    made = model_named(request.model, len(pairs.vocab), seed=request.seed, perturbations=perturbations_of(pairs))
     if isinstance(made, OwnParts):
         raise InputError(f"{request.model} gives a whole training: here name a factory of the module alone")
     if isinstance(made, Subject):

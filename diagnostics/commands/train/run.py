@@ -13,6 +13,7 @@ from diagnostics.commands.train.plan import CHECKPOINT, HISTORY, Plan, begin, pl
 from diagnostics.commands.train.table import Trained, screen
 from diagnostics.scoring.levels import levels_of
 from diagnostics.scoring.model_losses import model_losses
+from gpcp.core.perturbations import perturbations_of
 from gpcp.core.random import seed_of
 from gpcp.loading.sharding import rank_and_number
 from gpcp.model.predictor import ModelPredictor
@@ -79,7 +80,7 @@ def _show_and_write(
     answer = None if exact is None else exact(held_out)
     sample = plan.sample()
     levels = levels_of(sample, held_out, exact=answer, ridge_on=sample)
-    predictor = ModelPredictor(model.float().cpu(), held_out.vocab)
+    predictor = ModelPredictor(model.float().cpu(), held_out.vocab, perturbations=perturbations_of(plan.split.training))
     trained = Trained(
         plan=plan,
         result=result,

@@ -90,7 +90,7 @@ class H5adCells(IndexedSource):
         Genes on the Y chromosome that X has too and that end in ``_PAR_Y``: kept under that name, or left out.
     genes : sequence of str, optional
         Ensembl ids to keep, in this order; all by default.
-    cell_type, dataset, assay, donor, tissue, disease : str, optional
+    cell_type, dataset, assay, donor, tissue, disease, batch : str, optional
         Columns of ``obs``.
     missing_label : {"error", "drop"}
         What to do with cells that have no value, or an empty text, in one of those columns.
@@ -112,6 +112,8 @@ class H5adCells(IndexedSource):
     index : CellIndex
         What every cell is; with the totals of its counts where no gene lengths were used, since then they turn log
         values back into counts.
+    label_G : tuple of str
+        What the file's index of ``var`` calls each gene of the vocabulary.
     place : str
         The file; empty for an object.
     provenance : str
@@ -123,7 +125,7 @@ class H5adCells(IndexedSource):
         One line naming the file, column, gene or cell, and the remedy or the nearest name that exists.
     """
 
-    __slots__ = ("_index", "_log_NG", "place", "provenance")
+    __slots__ = ("_index", "_log_NG", "label_G", "place", "provenance")
 
     def __init__(
         self,
@@ -147,6 +149,7 @@ class H5adCells(IndexedSource):
         donor: str | None = None,
         tissue: str | None = None,
         disease: str | None = None,
+        batch: str | None = None,
         missing_label: Missing = "error",
         absent_genes: Absent = "unmeasured",
         nan: Nan = "unmeasured",
@@ -155,7 +158,7 @@ class H5adCells(IndexedSource):
         _check_choices(values=values, missing_id=missing_id, missing_length=missing_length, par_y=par_y)
         _check_choices(missing_label=missing_label, absent_genes=absent_genes, nan=nan)
         columns = {"cell_type": cell_type, "dataset": dataset, "assay": assay, "donor": donor}
-        columns |= {"tissue": tissue, "disease": disease}
+        columns |= {"tissue": tissue, "disease": disease, "batch": batch}
         with ExitStack() as stack:
             file = stack.enter_context(opened(path, modality=modality))
             layer, *summary = choose_layer(file, values) if layer == "auto" else (layer,)
@@ -193,6 +196,7 @@ class H5adCells(IndexedSource):
             read = read_log_values(file, reading, dataset_N=dataset_N, refuse_nan=refuse_nan, keep=keep)
             closing = ExitStack() if left_in is None else stack.pop_all()
         vocab = GeneVocab(feature_id=tuple(found.id_G[int(column)] for column in panel_G))
+        self.label_G = tuple(found.label_G[int(column)] for column in panel_G)
         summary += [*read.summary, *found.summary, *dropped]
         sets_SG = read.expressed_SG if dataset is not None and absent_genes == "unmeasured" else None
         summary += [] if sets_SG is None else [_absence(labels["dataset"].names, sets_SG)]

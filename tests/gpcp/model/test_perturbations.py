@@ -120,7 +120,8 @@ def test_every_preset_answers_each_perturbation_and_each_dose_otherwise(name: st
     model = GenePerturbationTransformer(made_for(preset(name, N_GENES), VOCAB), seed=1).double().eval()
     with torch.no_grad():
         # Of two kinds of one gene only the kind differs at first.
-        model.get_submodule("perturbations").get_submodule("kind").weight.mul_(10)
+        assert model.perturbations is not None
+        model.perturbations.kind.weight.mul_(10)
     cells = np.random.default_rng(0).normal(size=(1, N_GENES)).astype(np.float32).repeat(6, axis=0)
     named = AppliedPerturbations.of(
         VOCAB, [[], [0], [1], [2], [3], [3]], [[], [np.nan], [np.nan], [np.nan], [np.nan], [3.0]]
@@ -134,11 +135,12 @@ def test_every_preset_answers_each_perturbation_and_each_dose_otherwise(name: st
 
 def test_a_gene_that_was_never_perturbed_is_read_as_its_gene_and_kind() -> None:
     model = GenePerturbationTransformer(made_for(preset("mixing", N_GENES), VOCAB))
-    tokens = model.get_submodule("perturbations")
+    tokens = model.perturbations
+    assert tokens is not None
     with torch.no_grad():
         asked = torch.tensor([[0], [3]])
         token = tokens(asked, torch.full((2, 1), torch.nan), model.query_identity)[:, 0]
-        kind = tokens.get_submodule("kind").weight[KINDS.index("knocked down")]
+        kind = tokens.kind.weight[KINDS.index("knocked down")]
     torch.testing.assert_close(token - model.query_identity.weight[[1, 4]], kind.expand(2, -1))
 
 

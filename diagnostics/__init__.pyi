@@ -36,5 +36,11 @@ from diagnostics.scoring.real_cells import (
     choose_panel as choose_panel,
     labelled_losses as labelled_losses,
 )
+from diagnostics.audit.screens.doctor import (
+    SCREEN_CHECKS as SCREEN_CHECKS,
+    ScreenReport as ScreenReport,
+    check_screen as check_screen,
+)
+from diagnostics.audit.screens.reading import Asked as Asked
 
 __all__: list[str]

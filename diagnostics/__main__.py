@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "throughput": (_CHOOSE, "does input limit the training?", _NOTHING),
     "audit": (_DATA, "what differences between paired cells are made of", _NOTHING),
     "select-genes": (_DATA, "choose a panel of genes in one pass over a source", _NOTHING),
+    "check-screen": (_DATA, "is the file of a perturbation screen sound, and what would a tool do with it?", _NOTHING),
     "make-screen": (_DATA, "simulate a Perturb-seq experiment on a known world, as an AnnData file", _NOTHING),
     "train": (_USE, "train a model on any source, by one process or several", _KEPT),
     "predict-screen": (_USE, "predict every perturbation in many cells, as an AnnData file", _KEPT),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.screens.known_names import CONVENTIONS, Convention, control_group
-from gpcp.screens.label_forms import distinct_labels, same_partition
+from gpcp.screens.label_forms import distinct_labels, n_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,10 +77,11 @@ def the_best(
     equal = _without_yes_or_no(obs, equal)
     first = equal[0]
     for other in equal[1:]:
-        if not same_partition(obs[first.column], first.controls, obs[other.column], other.controls):
+        n_differ = n_apart(obs[first.column], first.controls, obs[other.column], other.controls)
+        if n_differ:
             raise InputError(
                 f"{name}: the columns {_or([one.column for one in equal])} of obs could each hold the perturbation, "
-                "and they differ: name the one to take"
+                f"and they differ in {n_differ:,} of {len(obs):,} cells: name the one to take"
             )
     why = f"perturbation {first.column!r} as of {first.convention}"
     alike = [repr(other.column) for other in equal[1:]]

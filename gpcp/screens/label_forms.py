@@ -79,14 +79,20 @@ def guide_suffix(labels: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def same_partition(
+def n_apart(
     first: "pd.Series[Any]", first_controls: Sequence[str], second: "pd.Series[Any]", second_controls: Sequence[str]
-) -> bool:
-    """Whether two columns distinguish the same groups of cells, controls as one group."""
+) -> int:
+    """In how many cells two columns do not distinguish the same groups of cells, controls as one group.
+
+    Each label is matched with the one of the other column that most of its cells have.
+    """
     import pandas as pd
 
     one = first.astype("string").mask(first.astype("string").isin(list(first_controls)), "")
     other = second.astype("string").mask(second.astype("string").isin(list(second_controls)), "")
-    both = pd.DataFrame({"one": one.to_numpy(), "other": other.to_numpy()}).drop_duplicates()
-    matched = not both["one"].duplicated().any() and not both["other"].duplicated().any()
-    return matched and bool(((both["one"] == "") == (both["other"] == "")).all())
+    one, other = one.fillna(" missing"), other.fillna(" missing")
+    table = pd.DataFrame({"one": one.to_numpy(), "other": other.to_numpy()}).value_counts().reset_index(name="n")
+    table = table[(table["one"] == "") == (table["other"] == "")]
+    # Sorted by their cells: the first pair of each label is the commonest, on either side.
+    matched = table[~table["one"].duplicated() & ~table["other"].duplicated()]
+    return len(first) - int(matched["n"].sum())

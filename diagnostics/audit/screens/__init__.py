@@ -1,0 +1,1 @@
+"""Checks of a screen's file: values, labels, controls, guides, duplicates, and labels against expression."""

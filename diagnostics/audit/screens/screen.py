@@ -1,0 +1,157 @@
+"""``Screen``: what the checks look at: labels and a few numbers of every cell, and the expression of a sample."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, final
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from gpcp.screens.conventions import ScreenColumns
+from gpcp.sources.h5ad.kinds import Look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values: TypeAlias = "sp.csr_array[np.float64, tuple[int, int]]"
+
+MISSING = re.compile(r"|nan|none|na|n/a|unassigned|unknown|multiplet|doublet|ambiguous|negative", re.IGNORECASE)
+"""Labels of cells of which it is not known what was done to them."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PerCell:
+    """Numbers of every cell, from one pass over the file.
+
+    Parameters
+    ----------
+    total_N : float64, (N,)
+        Sum of its finite values.
+    n_expressed_N : int64, (N,)
+        Genes that are not 0.
+    n_whole_N : int64, (N,)
+        Of these, with a whole number.
+    n_bad_N : int64, (N,)
+        Values that are not finite.
+    hash_N : uint64, (N,)
+        The same for cells with the same values of all genes.
+    """
+
+    total_N: NDArray[np.float64]
+    n_expressed_N: NDArray[np.int64]
+    n_whole_N: NDArray[np.int64]
+    n_bad_N: NDArray[np.int64]
+    hash_N: NDArray[np.uint64]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Screen:
+    """A screen, as far as the checks need it.
+
+    Parameters
+    ----------
+    name : str
+    obs, var : pandas.DataFrame
+    columns : ScreenColumns
+    layer : str
+    look : Look
+        What the values are.
+    gene_G : tuple of str
+        Names of the genes, in the form in which targets are named where there is one.
+    targets_of : mapping of str to tuple of str
+        By label.
+    label_N : str, (N,)
+        ``""`` where there is none.
+    kind_N : str, (N,)
+        Kind of each cell's perturbation.
+    per_cell : PerCell
+    target_value : mapping of str to float64 (N,)
+        Values of the targets that are measured.
+    row_B : int64, (B,)
+        The rows of the sample, rising.
+    value_BG : sparse float64, (B, G)
+        Values of the sample, of the genes ``sampled_G``.
+    sampled_G : int64
+        Genes of the sample.
+    seed : int
+    notes : tuple of str
+        How the file was read.
+    """
+
+    name: str
+    obs: "pd.DataFrame"
+    var: "pd.DataFrame"
+    columns: ScreenColumns
+    layer: str
+    look: Look
+    gene_G: tuple[str, ...]
+    targets_of: Mapping[str, tuple[str, ...]]
+    label_N: NDArray[np.str_]
+    kind_N: NDArray[np.str_]
+    per_cell: PerCell
+    target_value: Mapping[str, NDArray[np.float64]]
+    row_B: NDArray[np.int64]
+    value_BG: Values
+    sampled_G: NDArray[np.int64]
+    seed: int
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+    @property
+    def control_N(self) -> NDArray[np.bool_]:
+        """True for controls."""
+        return np.isin(self.label_N, self.columns.controls)
+
+    @property
+    def missing_N(self) -> NDArray[np.bool_]:
+        """True for cells without a label that says what was done."""
+        missing = [label for label in np.unique(self.label_N).tolist() if MISSING.fullmatch(label.strip())]
+        return np.isin(self.label_N, [label for label in missing if label not in self.columns.controls])
+
+    @property
+    def perturbed_N(self) -> NDArray[np.bool_]:
+        """True for cells to which something was done."""
+        return ~self.control_N & ~self.missing_N
+
+    @property
+    def n_of(self) -> dict[str, int]:
+        """Cells of each label, of those that are no controls and not missing."""
+        labels, n = np.unique(self.label_N[self.perturbed_N], return_counts=True)
+        return dict(zip(labels.tolist(), n.tolist(), strict=True))
+
+    def context(self, *covariates: str) -> NDArray[np.str_]:
+        """The covariates of each cell as one text, those that the file has."""
+        known = [self.columns.contexts[name] for name in covariates if name in self.columns.contexts]
+        parts = [self.obs[column].astype("string").fillna("").to_numpy().astype(str) for column in known]
+        joined: NDArray[np.str_] = parts[0] if parts else np.full(len(self), "", dtype="<U1")
+        for part in parts[1:]:
+            joined = np.char.add(np.char.add(joined, " / "), part)
+        return joined
+
+    @property
+    def stratum_N(self) -> NDArray[np.int64]:
+        """The context within which cells are compared, as a number."""
+        return np.unique(self.context("cell_type", "dataset", "donor", "batch"), return_inverse=True)[1]
+
+    def linear(self, value_E: NDArray[np.float64], row_E: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Values without logarithm, in the same total for each cell where they are counts."""
+        if self.look.kind in ("counts", "fractional"):
+            total_N = np.maximum(self.per_cell.total_N, 1e-9)
+            return value_E * (np.median(total_N) / total_N[row_E])
+        undone_E = self.look.undo(value_E)
+        return undone_E if np.isfinite(undone_E).all() else value_E
+
+    @property
+    def log_BG(self) -> Values:
+        """Log expression of the sample, natural, in one scale for all cells."""
+        log_BG = self.value_BG.copy()
+        log_BG.data = np.nan_to_num(log_BG.data, nan=0.0, posinf=0.0, neginf=0.0)
+        row_E = np.repeat(self.row_B, np.diff(log_BG.indptr))
+        log_BG.data = np.log1p(np.maximum(self.linear(log_BG.data, row_E), 0.0))
+        return log_BG

@@ -1,0 +1,1 @@
+"""``check-screen``: checks of the file of a perturbation screen."""

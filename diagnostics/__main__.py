@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "make-screen": (_DATA, "simulate a Perturb-seq experiment on a known world, as an AnnData file", _NOTHING),
     "train": (_USE, "train a model on any source, by one process or several", _KEPT),
     "predict-screen": (_USE, "predict every perturbation in many cells, as an AnnData file", _KEPT),
+    "evaluate": (_USE, "score predictions of a screen beside baselines, the replicate and the exact answer", _NOTHING),
     "selftest": (_SELF, "how often the checks are wrong, on planted faults and healthy models", _KEPT),
     "benchmark": (_SELF, "speed of the simulators and of input", _NOTHING),
 }

@@ -28,6 +28,8 @@ class ScreenDesign:
     ----------
     n_targets : int
         Genes that are perturbed, one at a time.
+    least_descendants : int
+        Targets are drawn among the genes that act on at least so many others, directly or not.
     n_combinations : int
         Pairs of these genes that are perturbed together.
     cells_per_target, n_controls : int
@@ -74,6 +76,7 @@ class ScreenDesign:
     """
 
     n_targets: int = 20
+    least_descendants: int = 0
     n_combinations: int = 0
     cells_per_target: int = 100
     n_controls: int = 400
@@ -100,7 +103,8 @@ class ScreenDesign:
     def __post_init__(self) -> None:
         for name in ("n_targets", "cells_per_target", "n_controls", "n_guides", "n_batches", "n_contexts"):
             check_range("ScreenDesign", name, getattr(self, name), low=1)
-        check_range("ScreenDesign", "n_combinations", self.n_combinations, low=0)
+        for name in ("least_descendants", "n_combinations"):
+            check_range("ScreenDesign", name, getattr(self, name), low=0)
         for name in ("strength", "guide_spread", "escapers", "rewired", "hidden_targets"):
             check_range("ScreenDesign", name, getattr(self, name), low=0.0, high=1.0)
         for name in ("batch_depth_sd", "batch_offset_sd", "rescaled_sd", "context_sd", "depth_sd", "log_rate_sd"):

@@ -59,18 +59,22 @@ class Guides:
 
 
 def guides_of(world: World, design: ScreenDesign, *, seed: int) -> tuple[Guides, ...]:
-    """The controls and all perturbations of a screen; targets are drawn among all genes.
+    """The controls and all perturbations of a screen; targets are drawn among all genes that act on enough others.
 
     Raises
     ------
     InputError
-        There are more targets than genes.
+        There are more targets than such genes.
     """
     vocab = world.graph.vocab
-    if design.n_targets > len(vocab):
-        raise InputError(f"n_targets is {design.n_targets}, but world {world.name} has {len(vocab)} genes")
+    able = np.arange(len(vocab))
+    if design.least_descendants:
+        able = np.flatnonzero(world.graph.ancestors_GG().sum(axis=1) >= design.least_descendants)
+    if design.n_targets > len(able):
+        acting = f" that act on {design.least_descendants} others or more" if design.least_descendants else ""
+        raise InputError(f"n_targets is {design.n_targets}, but world {world.name} has {len(able)} genes{acting}")
     rng = generator("screen targets", world.name, world.seed, seed)
-    targets = vocab.genes(np.sort(rng.permutation(len(vocab))[: design.n_targets]))
+    targets = vocab.genes(np.sort(able[rng.permutation(len(able))[: design.n_targets]]))
     pairs = list(combinations(targets, 2)) if design.n_combinations else []
     kept = np.sort(rng.permutation(len(pairs))[: design.n_combinations]).tolist()
     groups = [(gene,) for gene in targets] + [pairs[i] for i in kept]

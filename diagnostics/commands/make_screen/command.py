@@ -50,6 +50,9 @@ class Request:
         str, Parameter(group=_DESIGN, metavar="NAME", help=f"the design to start from: {', '.join(PRESETS)}")
     ] = "plain"
     targets: Annotated[int | None, *_COUNT, Parameter(help="genes that are perturbed, one at a time (20)")] = None
+    descendants: Annotated[
+        int | None, WHOLE, Parameter(group=_DESIGN, help="genes that a target acts on, at least (0)")
+    ] = None
     combinations: Annotated[
         int | None, WHOLE, Parameter(group=_DESIGN, help="pairs of them that are perturbed together (0)")
     ] = None
@@ -111,6 +114,7 @@ class Request:
         """
         field_of = {
             "targets": "n_targets",
+            "descendants": "least_descendants",
             "combinations": "n_combinations",
             "cells": "cells_per_target",
             "controls": "n_controls",

@@ -100,6 +100,14 @@ def test_depth_is_the_mean_of_controls():
     assert depth == pytest.approx(5000, rel=0.03)
 
 
+def test_targets_act_on_as_many_genes_as_asked_for():
+    one = screen(n_targets=4, least_descendants=3)
+    n_descendants_G = WORLD.graph.ancestors_GG().sum(axis=1)
+    assert (n_descendants_G[WORLD.graph.vocab.tokens(one.targets)] >= 3).all()
+    with pytest.raises(InputError, match="genes that act on 19 others or more"):
+        screen(n_targets=4, least_descendants=19)
+
+
 def test_combinations_are_pairs_of_targets():
     one = screen(n_combinations=4)
     pairs = [guides.genes for guides in one.perturbations if len(guides.genes) == 2]

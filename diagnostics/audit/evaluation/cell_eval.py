@@ -1,0 +1,206 @@
+"""Scores of ``cell-eval2``, none of them rewritten: its presets, its values for each perturbation, its two anchors."""
+
+import logging
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.audit.evaluation.data import CONTROL, ScreenData
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.imports import need
+from gpcp.core.random import stream
+
+PRESETS = ("vcc2026", "v2")
+"""Presets of ``cell-eval2`` that are offered; the others are deprecated there."""
+
+SHORT: Mapping[str, str] = {
+    "pds_cosine": "PDS",
+    "expr_mse_unbiased_capped_norm": "MSE",
+    "de_wilcoxon_lfc_nmae": "LFC-NMAE",
+    "de_wilcoxon_direction_fidelity_yield_raw": "fidelity",
+    "de_wilcoxon_direction_reach_raw": "reach",
+    "de_wilcoxon_sig_jaccard": "Jaccard",
+}
+"""The six scores of ``vcc2026``, with the names that tables have for them."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Scores:
+    """Values of one answer.
+
+    Parameters
+    ----------
+    labels : tuple of str
+    parts : mapping
+        For each metric, by its name in ``cell-eval2``, what each perturbation adds above and below the line: float64
+        (perturbation, 2). The value of the answer is the quotient of the sums; a perturbation that the metric leaves
+        out adds NaN.
+    """
+
+    labels: tuple[str, ...]
+    parts: Mapping[str, NDArray[np.float64]]
+
+    def value(self, metric: str) -> float:
+        """One number for all perturbations; NaN where none has one."""
+        total = np.nansum(self.parts[metric], axis=0)
+        return float(total[0] / total[1]) if total[1] else float("nan")
+
+    def joined(self, other: "Scores") -> "Scores":
+        """Both, one after the other, as of two contexts."""
+        return Scores(
+            labels=(*self.labels, *other.labels),
+            parts={name: np.concatenate((part, other.parts[name])) for name, part in self.parts.items()},
+        )
+
+
+@final
+class CellEval:
+    """``cell-eval2`` with one of its presets, for one kind of values.
+
+    Parameters
+    ----------
+    preset : str
+        One of :data:`PRESETS`.
+    screen : ScreenData
+        Whose values and labels decide what the preset has to be adapted in; :attr:`adapted` lists it.
+
+    Raises
+    ------
+    InputError
+        ``cell-eval2`` is not installed, or the preset unknown.
+    """
+
+    def __init__(self, preset: str, screen: ScreenData) -> None:
+        need("cell_eval2", extra="evaluate", use="an evaluation")
+        if preset not in PRESETS:
+            raise InputError(f"--preset is {preset!r}; {nearest(preset, PRESETS)}")
+        from cell_eval2 import EvalConfig
+
+        config: Any = EvalConfig.from_preset(preset)
+        self.name = f"cell-eval2 {version('cell-eval2')}, preset {preset}"
+        # The sparse rank test of scanpy: pdex and gpudge are other packages.
+        changes: dict[str, Any] = {"pert_col": "target", "control": CONTROL, "num_threads": 1, "device": "cpu"}
+        changes["de"] = replace(config.de, backend="scanpy")
+        self.adapted: list[str] = []
+        if screen.scale == "log":
+            changes["input_type"] = "lognorm"
+            self.adapted.append("X holds logarithms: input_type lognorm, which is not the competition's")
+        if not any(label in screen.genes for label in screen.labels):
+            changes["target_gene_map"] = {"*": None}
+            self.adapted.append("no label is a measured gene: no target gene is left out of the scores")
+        self.config: Any = replace(config, **changes)
+
+    def scores(self, predicted: Any, real: Any) -> Scores:
+        """Values of a prediction, both AnnData with controls and the same labels."""
+        from cell_eval2 import compute_metrics  # pyright: ignore[reportUnknownVariableType]
+
+        with quiet():
+            tidy: Any = compute_metrics(predicted, real, config=self.config)
+        labels = tuple(sorted(set(real.obs["target"].astype(str)) - {CONTROL}))
+        rows: dict[str, dict[str, float]] = {}
+        for label, metric, value in tidy.select(["perturbation", "metric", "value"]).iter_rows():
+            rows.setdefault(metric, {})[label] = float("nan") if value is None else float(value)
+        return Scores(labels=labels, parts=_parts(labels, rows))
+
+    def baseline(self, real: Any) -> Scores | None:
+        """The scorer's own zero: the mean response emitted as cells; None where it has none for such values."""
+        if self.config.input_type != "counts":
+            return None
+        from cell_eval2 import build_generic_baseline  # pyright: ignore[reportUnknownVariableType]
+
+        with quiet():
+            made: Any = build_generic_baseline(real, config=self.config, allow_degenerate=True)
+        labels = tuple(sorted(set(real.obs["target"].astype(str)) - {CONTROL}))
+        rows: dict[str, dict[str, float]] = {}
+        for label, metric, value in made.results.select(["perturbation", "metric", "value"]).iter_rows():
+            rows.setdefault(metric, {})[label] = float("nan") if value is None else float(value)
+        return Scores(labels=labels, parts=_parts(labels, rows))
+
+    def replicate(self, real: Any, *, n_splits: int, seed: int) -> tuple[Scores, dict[str, float]]:
+        """Half of the cells scored against the other half, and the scorer's own anchor, which is its one.
+
+        Each half has controls of its own. The first has values for each perturbation, averaged over the splits; the
+        second is of the scorer's own splits, and takes LFC-NMAE from its own reference.
+        """
+        from cell_eval2.anchor import compute_replicate_anchor  # pyright: ignore[reportUnknownVariableType]
+
+        found: dict[str, float] = {}
+        try:
+            with quiet():
+                _, anchor = compute_replicate_anchor(real, config=self.config, base_seed=seed, n_splits=n_splits)
+            found = {str(name): float(value) for name, value in anchor.select(["metric", "replicate"]).iter_rows()}
+        except ValueError as error:
+            # It refuses a screen without any strong effect as a whole; the halves below still say what they say.
+            why = f"the scorer has no anchor here, the scale's 1 is that of the halves: {_first_sentence(error)}"
+            if why not in self.adapted:
+                self.adapted.append(why)
+        halves = [self._half_against_half(real, seed, split) for split in range(n_splits)]
+        names = halves[0].parts.keys()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no value is NaN
+            parts = {name: np.nanmean([one.parts[name] for one in halves], axis=0) for name in names}
+        replicate = Scores(labels=halves[0].labels, parts=parts)
+        return replicate, found or {name: replicate.value(name) for name in parts}
+
+    def _half_against_half(self, real: Any, seed: int, split: int) -> Scores:
+        rng = stream(seed, "evaluate", "halves", split)
+        label_B = real.obs["target"].astype(str).to_numpy()
+        first_B = np.zeros(len(label_B), dtype=np.bool_)
+        for label in sorted(set(label_B.tolist())):
+            rows = rng.permutation(np.flatnonzero(label_B == label))
+            first_B[rows[: len(rows) // 2]] = True
+        return self.scores(real[~first_B].copy(), real[first_B].copy())
+
+
+def _parts(labels: tuple[str, ...], rows: Mapping[str, Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
+    """What each perturbation adds to each metric; ratios of sums are made of their two components."""
+    from cell_eval2.catalog import CATALOG
+
+    value_of = {
+        metric: np.array([found.get(label, np.nan) for label in labels], dtype=np.float64)
+        for metric, found in rows.items()
+    }
+    parts = {
+        metric: np.column_stack((value, np.where(np.isnan(value), np.nan, 1.0))) for metric, value in value_of.items()
+    }
+    catalog: Any = CATALOG
+    for name, spec in catalog.items():
+        if spec.derived is not None and {spec.derived.numerator, spec.derived.denominator} <= value_of.keys():
+            pair = np.column_stack((value_of[spec.derived.numerator], value_of[spec.derived.denominator]))
+            pair[~np.isfinite(pair).all(axis=1)] = np.nan
+            parts[name] = pair
+    return parts
+
+
+def _first_sentence(error: ValueError) -> str:
+    return " ".join(str(error).split()).partition(". ")[0]
+
+
+def direction_of(metric: str) -> int:
+    """1 where more is better, -1 where less is, 0 where the scorer does not say."""
+    from cell_eval2.catalog import CATALOG
+
+    catalog: Any = CATALOG
+    direction: object = catalog[metric].scoring.direction if metric in catalog else None
+    return 1 if direction == "higher" else -1 if direction == "lower" else 0
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Third parties' warnings and log lines are kept off the screen: what they left out is counted in the results."""
+    logger = logging.getLogger("cell_eval2")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,235 @@
+"""Answers of known quality, made from the screen itself: what every prediction is shown beside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
+from diagnostics.audit.evaluation.emission import profile, same_cells, with_spread, without_spread
+from diagnostics.audit.evaluation.predictions import Groups
+from diagnostics.audit.evaluation.responses import RESPONSES, Training, gene_features
+from gpcp.core.errors import InputError
+from gpcp.core.random import stream
+from simulators.screens.files import x_of
+from simulators.screens.means import MEAN_CELLS, exact_mean
+from simulators.screens.simulated import SimulatedScreen
+
+NO_SPREAD = ", no spread"
+"""Ends the name of an answer whose cells are all the same."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Answer:
+    """One answer for all test perturbations.
+
+    Parameters
+    ----------
+    name : str
+    kind : str
+        ``"prediction"``, ``"baseline"``, ``"reference"`` or ``"exact"``.
+    groups : mapping
+        Cells by perturbation and context.
+    note : str
+        What it knows or was made of.
+    """
+
+    name: str
+    kind: str
+    groups: Groups
+    note: str = ""
+
+
+def training_of(screen: ScreenData, split: Split, context: str) -> Training:
+    """What baselines may learn from in a context.
+
+    Without training perturbations those of the test take their place, as in the challenge's own baseline.
+    """
+    labels = screen.in_context(context, split.train or split.test)
+    control_G = profile(screen.X_BG[screen.rows(CONTROL, context)], screen.scale)
+    profiles = {one: profile(screen.X_BG[screen.rows(one, context)], screen.scale) for one in labels}
+    if not profiles:
+        raise InputError(f"{screen.name}: context {context!r} has no training perturbation; hold fewer out")
+    stacked = np.array([control_G, *profiles.values()])
+    return Training(
+        control_G=control_G,
+        shift_of={one: profile_G - control_G for one, profile_G in profiles.items()},
+        targets=screen.targets,
+        feature_of=gene_features(screen.genes, stacked),
+    )
+
+
+def baselines(screen: ScreenData, split: Split, *, seed: int) -> tuple[list[Answer], list[str]]:
+    """Every baseline that applies, and a line for each that does not.
+
+    The mean response is there with the controls' cell-to-cell spread and without; the others have the spread.
+    """
+    trainings = {context: training_of(screen, split, context) for context in screen.contexts}
+    made, left_out = [_no_change(screen, split, seed), _control_mean(screen, split, seed)], list[str]()
+    for name, response in RESPONSES.items():
+        if not split.train and name != "mean response":
+            left_out.append(f"{name}: no perturbation is left to learn from")
+            continue
+        shifts: dict[tuple[str, str], NDArray[np.float64]] = {}
+        n_informed = 0
+        try:
+            for context, training in trainings.items():
+                answers = response(training, screen.in_context(context, split.test))
+                shifts |= {(label, context): shift_G for label, shift_G in answers.shift_of.items()}
+                n_informed += answers.n_informed
+        except InputError as error:
+            left_out.append(f"{name}: {error}")
+            continue
+        of = f"{len(split.train)} training perturbations" if split.train else "the test perturbations themselves"
+        note = f"of {of}" if name == "mean response" else f"informed for {n_informed} of {len(shifts)}"
+        made.append(_spread(screen, shifts, trainings, name=name, note=note, seed=seed))
+        if name == "mean response":
+            made.append(_flat(screen, shifts, trainings, name=name + NO_SPREAD, note=note, seed=seed))
+    return made, left_out
+
+
+def _spread(
+    screen: ScreenData,
+    shifts: Mapping[tuple[str, str], NDArray[np.float64]],
+    trainings: Mapping[str, Training],
+    *,
+    name: str,
+    note: str,
+    seed: int,
+) -> Answer:
+    rng = stream(seed, "evaluate", name)
+    control = {context: _dense(screen, CONTROL, context) for context in screen.contexts}
+    groups = {
+        (label, context): with_spread(
+            control[context],
+            shift_G,
+            len(screen.rows(label, context)),
+            scale=screen.scale,
+            profile_G=trainings[context].control_G,
+            rng=rng,
+        )
+        for (label, context), shift_G in shifts.items()
+    }
+    return Answer(name=name, kind="baseline", groups=groups, note=note)
+
+
+def _flat(
+    screen: ScreenData,
+    shifts: Mapping[tuple[str, str], NDArray[np.float64]],
+    trainings: Mapping[str, Training],
+    *,
+    name: str,
+    note: str,
+    seed: int,
+) -> Answer:
+    rng = stream(seed, "evaluate", name)
+    groups = {
+        (label, context): without_spread(
+            trainings[context].control_G + shift_G,
+            len(screen.rows(label, context)),
+            scale=screen.scale,
+            depth=_depth(screen, context),
+            rng=rng,
+        )
+        for (label, context), shift_G in shifts.items()
+    }
+    return Answer(name=name, kind="baseline", groups=groups, note=note)
+
+
+def _no_change(screen: ScreenData, split: Split, seed: int) -> Answer:
+    rng = stream(seed, "evaluate", "no change")
+    groups: dict[tuple[str, str], NDArray[np.float32]] = {}
+    for context in screen.contexts:
+        control_BG = _dense(screen, CONTROL, context).astype(np.float32)
+        for label in screen.in_context(context, split.test):
+            groups[label, context] = control_BG[rng.integers(len(control_BG), size=len(screen.rows(label, context)))]
+    return Answer(name="no change", kind="baseline", groups=groups, note="control cells")
+
+
+def _control_mean(screen: ScreenData, split: Split, seed: int) -> Answer:
+    zero_G = np.zeros(len(screen.genes))
+    shifts = {(label, one): zero_G for one in screen.contexts for label in screen.in_context(one, split.test)}
+    trainings = {
+        one: Training(
+            control_G=profile(screen.X_BG[screen.rows(CONTROL, one)], screen.scale),
+            shift_of={},
+            targets={},
+            feature_of={},
+        )
+        for one in screen.contexts
+    }
+    return _flat(screen, shifts, trainings, name="control mean" + NO_SPREAD, note="of control cells", seed=seed)
+
+
+def copies(screen: ScreenData, split: Split, *, seed: int) -> list[Answer]:
+    """A copy of the reference, and its cells under each other's labels."""
+    rng = stream(seed, "evaluate", "shuffled labels")
+    own: dict[tuple[str, str], NDArray[np.float32]] = {}
+    other: dict[tuple[str, str], NDArray[np.float32]] = {}
+    for context in screen.contexts:
+        labels = screen.in_context(context, split.test)
+        cells = {label: _dense(screen, label, context).astype(np.float32) for label in labels}
+        # Neighbours on a random circle: nobody keeps its own where there are two.
+        circle: list[int] = rng.permutation(len(labels)).tolist()
+        next_of = {labels[one]: labels[after] for one, after in zip(circle, circle[1:] + circle[:1], strict=True)}
+        for label in labels:
+            own[label, context], other[label, context] = cells[label], cells[next_of[label]]
+    return [
+        Answer(name="copy of the reference", kind="reference", groups=own, note="the test cells themselves"),
+        Answer(name="shuffled labels", kind="baseline", groups=other, note="test cells of another perturbation"),
+    ]
+
+
+def exact_answers(
+    screen: ScreenData, split: Split, world: SimulatedScreen, *, seed: int, n_mean: int = MEAN_CELLS
+) -> list[Answer]:
+    """Of a known world: fresh cells of the exact law, and its exact mean without cell-to-cell spread.
+
+    Raises
+    ------
+    InputError
+        The file has other labels, contexts or genes than its truth.
+    """
+    labels = {_truth_label(screen, one.genes): one.label for one in world.perturbations if one.genes}
+    if tuple(world.vocab.feature_id) != screen.genes:
+        raise InputError(f"{screen.name} has other genes than the world in its uns: export it again")
+    means = exact_mean(world, n_cells=n_mean)
+    sampled: dict[tuple[str, str], NDArray[np.float32]] = {}
+    flat: dict[tuple[str, str], NDArray[np.float32]] = {}
+    rng = stream(seed, "evaluate", "exact mean")
+    unit = "count" if screen.scale == "counts" else "log"
+    for context in screen.contexts:
+        for label in screen.in_context(context, split.test):
+            own = labels.get(label)
+            if own is None or context not in world.contexts:
+                raise InputError(f"{screen.name}: the world in its uns has no {label!r} in context {context!r}")
+            n = len(screen.rows(label, context))
+            # A seed of its own: not that of the file's cells, which are small, nor that of the means, 2^31.
+            cells = world.sampler(own, context, n, 2**31 + 1 + seed)
+            sampled[label, context] = x_of(world, cells).toarray()
+            flat[label, context] = same_cells(means.row(own, context, unit=unit), n, scale=screen.scale, rng=rng)
+    exact = "" if not means.count_error.any() and unit == "count" else f", of {n_mean:,} cells"
+    return [
+        Answer(name="exact sampler", kind="exact", groups=sampled, note="fresh cells of the world's law"),
+        Answer(name="exact mean" + NO_SPREAD, kind="exact", groups=flat, note=f"the world's mean{exact}"),
+    ]
+
+
+def _truth_label(screen: ScreenData, genes: tuple[str, ...]) -> str:
+    """The label in the file of the perturbation that acts on these genes."""
+    wanted = set(genes)
+    found = next((label for label, targets in screen.targets.items() if set(targets) == wanted), None)
+    return "+".join(genes) if found is None else found
+
+
+def _dense(screen: ScreenData, label: str, context: str) -> NDArray[np.float64]:
+    return screen.X_BG[screen.rows(label, context)].toarray().astype(np.float64)
+
+
+def _depth(screen: ScreenData, context: str) -> float:
+    """Mean counts of a control cell."""
+    total_B = np.asarray(screen.X_BG[screen.rows(CONTROL, context)].sum(axis=1)).ravel()
+    return float(total_B.mean())

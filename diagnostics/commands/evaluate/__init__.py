@@ -1,0 +1,1 @@
+"""``evaluate``: score predictions of a screen beside references, baselines and the exact answer."""

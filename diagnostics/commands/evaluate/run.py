@@ -1,0 +1,96 @@
+"""What ``evaluate`` does: read the screen and the predictions, score everything, show and write."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diagnostics.audit.evaluation.data import read_screen, split_of
+from diagnostics.audit.evaluation.evaluate import Evaluation, evaluate
+from diagnostics.audit.evaluation.predictions import named_prediction
+from diagnostics.cli.progress import Stages
+from diagnostics.cli.text import show
+from diagnostics.commands.evaluate.command import Request
+from diagnostics.commands.evaluate.table import screen_text
+from gpcp.core.errors import InputError
+from gpcp.core.files import write_text
+from gpcp.core.imports import need
+
+
+def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
+    """Evaluate, show and write.
+
+    Raises
+    ------
+    InputError
+        Something asked for cannot be done; nothing has been scored then.
+    """
+    predictions = [named_prediction(text) for text in request.prediction]
+    names = [one.name for one in predictions]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--prediction: {name!r} is the name of two predictions: give each its own")
+    need("cell_eval2", extra="evaluate", use="gpcp evaluate")
+    with request.output.taken("evaluate") as out:
+        screen = read_screen(path, perturbation=request.perturbation, control=request.control)
+        split = split_of(screen, share=request.test_share, seed=request.seed, named=request.test)
+        with Stages(None, quiet=request.output.quiet) as stages:
+            first = True
+
+            def stage(name: str) -> None:
+                nonlocal first
+                stages(f"scoring {name}" + (" (the first call compiles for up to a minute)" if first else ""))
+                first = False
+
+            found = evaluate(
+                screen,
+                split,
+                predictions=predictions,
+                preset=request.preset,
+                with_baselines=request.baselines or not predictions,
+                n_splits=request.splits,
+                seed=request.seed,
+                on_stage=stage,
+            )
+        text = screen_text(screen, found)
+        show(text)
+        write_text(out / "evaluation.txt", text + "\n")
+        write_text(out / "perturbations.csv", per_perturbation(found))
+        request.output.keep(out / "evaluation.json", content(found, path, request, command_line))
+        if not request.output.quiet:
+            show(f"\n{out}: evaluation.txt, evaluation.json, perturbations.csv")
+    return 0
+
+
+def content(found: Evaluation, path: Path, request: Request, command_line: Sequence[str]) -> dict[str, Any]:
+    """What the JSON file holds."""
+    import gpcp
+
+    return {
+        "command": " ".join(command_line),
+        "gpcp_version": gpcp.__version__,
+        "screen": path,
+        "seed": request.seed,
+        "scorer": found.scorer,
+        "adapted": found.adapted,
+        "split": found.split,
+        "metrics": {one: found.directions[one] for one in found.metrics},
+        "answers": [
+            {"name": row.name, "kind": row.kind, "note": row.note, "values": row.values, "scaled": row.scaled}
+            for row in found.rows
+        ],
+        "against_mean_response": found.comparisons,
+        "left_out": found.left_out,
+    }
+
+
+def per_perturbation(found: Evaluation) -> str:
+    """A line for each answer, metric and perturbation; of a ratio of sums both its parts are in the file."""
+    lines = ["answer,metric,perturbation,value,weight"]
+    for row in found.rows:
+        for metric, parts in row.scores.parts.items():
+            for label, (above, below) in zip(row.scores.labels, parts.tolist(), strict=True):
+                if np.isfinite(above):
+                    lines.append(f'"{row.name}",{metric},"{label}",{above:.8g},{below:.8g}')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,73 @@
+"""The command: a screen with two predictions from end to end, and bad use in one line."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.diagnostics.audit.evaluation.screens import small_anndata
+from tests.diagnostics.commands.verbs import calling
+
+main = calling("evaluate")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("evaluate") / "screen.h5ad"
+    small_anndata(depth=20_000.0, least_descendants=1).write_h5ad(path)
+    return path
+
+
+@pytest.mark.slow
+def test_two_predictions_beside_every_reference(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    replicate = tmp_path / "replicate.h5ad"
+    small_anndata(depth=20_000.0, least_descendants=1, seed=5).write_h5ad(replicate)
+    out = tmp_path / "out"
+    arguments = [str(file), "--prediction", f"other experiment={replicate}", f"the same={file}"]
+    assert main([*arguments, "--test-share", ".5", "--splits", "1", "--out", str(out)]) == 0
+    shown = capsys.readouterr()
+    assert max(len(line) for line in shown.out.splitlines() if str(tmp_path.parent) not in line) <= 110
+    assert "other experiment beats the mean response in" in shown.out
+    assert "scores of cell-eval2 0.20.0, preset vcc2026" in shown.out
+    assert "the first call compiles" in shown.err
+    held = json.loads((out / "evaluation.json").read_text())
+    kinds = {one["name"]: one["kind"] for one in held["answers"]}
+    assert kinds["other experiment"] == kinds["the same"] == "prediction"
+    assert kinds["exact sampler"] == "exact"
+    assert "ridge" not in kinds
+    values = {one["name"]: one["values"]["pds_cosine"]["value"] for one in held["answers"]}
+    assert values["the same"] == values["copy of the reference"] == 1
+    assert (out / "perturbations.csv").read_text().startswith("answer,metric,perturbation,value,weight\n")
+    assert (out / "evaluation.txt").read_text().strip() in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name the screen that was measured"),
+        (["none.h5ad"], "AnnData file of the screen 'none.h5ad' does not exist"),
+        (["FILE", "--prediction", "mine"], "'mine' is not NAME=FILE.h5ad"),
+        (["FILE", "--prediction", "a=FILE", "a=FILE"], "'a' is the name of two predictions"),
+        (["FILE", "--prediction", "a=none.h5ad"], "AnnData file of the prediction 'a' 'none.h5ad' does not exist"),
+        (["FILE", "--preset", "vcc26"], "--preset is 'vcc26'; nearest: vcc2026"),
+        (["FILE", "--test", "ENSSIMG"], "has no perturbation 'ENSSIMG'"),
+        (["FILE", "--perturbation", "targt"], "nearest: target"),
+        (["FILE", "--test-share", "2"], "--test-share. Must be <= 1"),
+    ],
+)
+def test_bad_use(
+    arguments: list[str],
+    message: str,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    assert main([*(one.replace("FILE", str(file)) for one in arguments), "--quiet"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("gpcp evaluate: error: ")
+    assert shown.err.count("\n") == 1
+    assert re.search(message, shown.err)

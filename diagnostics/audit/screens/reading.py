@@ -15,6 +15,7 @@ from gpcp.screens.conventions import ScreenColumns, screen_columns
 from gpcp.screens.known_names import kind_of
 from gpcp.screens.label_forms import distinct_labels
 from gpcp.screens.labels import targets_of
+from gpcp.sources.h5ad.files.compressed import CompressedColumns, CompressedRows
 from gpcp.sources.h5ad.files.open_file import opened
 from gpcp.sources.h5ad.files.reader import H5adFile
 from gpcp.sources.h5ad.kinds import Look, look_at
@@ -105,7 +106,7 @@ def read_screen(
         token_of = {gene: token for token, gene in reversed(list(enumerate(gene_G)))}
         measured = sorted(every & set(gene_G))
         per_cell, expressed_G, value_VN = _pass(file, asked.layer, [token_of[gene] for gene in measured])
-        look = _look(file, asked.layer)
+        look, stored = _look(file, asked.layer), _stored(file, asked.layer)
         row_B = _chosen(label_N, columns.controls, max_cells, seed)
         sampled_G = np.sort(np.argsort(-expressed_G, kind="stable")[:MAX_GENES])
         value_BG = _rows(file, asked.layer, row_B, sampled_G)
@@ -115,6 +116,7 @@ def read_screen(
         var=var,
         columns=columns,
         layer=asked.layer,
+        stored=stored,
         look=look,
         gene_G=gene_G,
         targets_of=targets,
@@ -136,6 +138,14 @@ def _look(file: H5adFile, layer: str) -> Look:
     sample.data[~np.isfinite(sample.data)] = 0.0
     sample.eliminate_zeros()
     return look_at(sample)
+
+
+def _stored(file: H5adFile, layer: str) -> str:
+    """How a matrix is stored."""
+    matrix: Any = file.matrices[layer]
+    if isinstance(matrix, CompressedRows | CompressedColumns):
+        return "csr" if isinstance(matrix, CompressedRows) else "csc"
+    return str(getattr(matrix, "format", "dense"))
 
 
 def _notes(

@@ -58,6 +58,8 @@ class Screen:
     obs, var : pandas.DataFrame
     columns : ScreenColumns
     layer : str
+    stored : str
+        How the matrix is stored: ``"csr"``, ``"csc"`` or ``"dense"``.
     look : Look
         What the values are.
     gene_G : tuple of str
@@ -87,6 +89,7 @@ class Screen:
     var: "pd.DataFrame"
     columns: ScreenColumns
     layer: str
+    stored: str
     look: Look
     gene_G: tuple[str, ...]
     targets_of: Mapping[str, tuple[str, ...]]

@@ -7,11 +7,13 @@ from typing import Any
 
 from diagnostics.audit.screens.doctor import check_screen
 from diagnostics.audit.screens.reading import Asked
+from diagnostics.audit.screens.tools.behaviour import tool_notes
+from diagnostics.audit.screens.tools.rewrite import rewrite
 from diagnostics.cli.text import show
 from diagnostics.commands.check_screen.command import Request
-from diagnostics.commands.check_screen.text import shown
+from diagnostics.commands.check_screen.text import fix_text, shown, tool_text
 from diagnostics.results.report import versions
-from gpcp.core.files import write_json
+from gpcp.core.files import to_json, write_json
 
 
 def execute(file: Path, request: Request, command_line: Sequence[str]) -> int:
@@ -26,8 +28,17 @@ def execute(file: Path, request: Request, command_line: Sequence[str]) -> int:
     asked = asked_of(request)
     report = check_screen(file, asked=asked, max_cells=request.max_cells, seed=request.seed)
     show(shown(report, quiet=request.quiet))
+    notes = () if request.tool is None else tool_notes(report.screen, request.tool)
+    if request.tool is not None:
+        show("\n" + tool_text(request.tool, notes))
+    changes: tuple[str, ...] = ()
+    if request.tool is not None and request.fix is not None:
+        changes = rewrite(file, report.screen, request.tool, request.fix)
+        show("\n" + fix_text(request.fix, changes))
     found: dict[str, Any] = {"command": list(command_line), "versions": versions(), **report.to_json()}
-    failed = bool(report.failed)
+    if request.tool is not None:
+        found |= {"tool": request.tool, "tool_notes": to_json(notes), "changes": list(changes)}
+    failed = bool(report.failed) or any(one.effect == "stops" for one in notes)
     if request.json is not None:
         write_json(request.json, {**found, "seconds": time.perf_counter() - start_s})
     return int(failed)

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from diagnostics.audit.screens.doctor import ScreenReport
+from diagnostics.audit.screens.tools.note import ToolNote
 from diagnostics.cli.text import plural, wrap
 from diagnostics.results.check_result import CheckResult
 
 _SHOWN = {"pass": "ok", "fail": "FAIL", "inconclusive": "open", "not_applicable": "n/a", "error": "ERROR"}
+_EFFECT = {"stops": "STOPS", "silent": "silently", "fine": "fine"}
 
 
 def shown(report: ScreenReport, *, quiet: bool = False) -> str:
@@ -28,6 +31,22 @@ def _lines(result: CheckResult) -> list[str]:
     if result.outcome in ("fail", "error"):
         lines += wrap(f"      next step: {result.next_step}", indent=" " * 8)
     return lines
+
+
+def tool_text(tool: str, notes: Sequence[ToolNote]) -> str:
+    """What a tool does with the file, what stops it first."""
+    ordered = sorted(notes, key=lambda one: ("stops", "silent", "fine").index(one.effect))
+    lines = [f"what {tool} does with this file, as its source was read:"]
+    for one in ordered:
+        lines += wrap(f"{_EFFECT[one.effect]:<8} {one.text}", indent=" " * 9)
+    if not any(one.effect == "stops" for one in notes):
+        lines.append("it reads the file")
+    return "\n".join(lines)
+
+
+def fix_text(out: Path, changes: Sequence[str]) -> str:
+    """What was changed in the file that was written."""
+    return "\n".join([f"written to {out}:", *(line for one in changes for line in wrap(f"  {one}", indent="    "))])
 
 
 def verdict(results: Sequence[CheckResult]) -> str:

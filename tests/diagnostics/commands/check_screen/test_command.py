@@ -75,6 +75,27 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "does not exist" in capsys.readouterr().err
 
 
+def test_what_a_tool_does_and_the_file_it_wants(sound: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    out, found = tmp_path / "gears.h5ad", tmp_path / "found.json"
+    assert main([str(sound), "--quiet", "--for", "gears", "--fix", str(out), "--json", str(found)]) == 1
+    shown = capsys.readouterr().out
+    assert "STOPS    there is no column 'condition' in obs" in shown
+    assert "obs['condition'] is written from 'target_gene', control 'ctrl'" in shown
+    content = json.loads(found.read_text())
+    assert {one["effect"] for one in content["tool_notes"]} >= {"stops", "silent"}
+    assert content["tool"] == "gears"
+    assert content["changes"]
+    assert main([str(out), "--for", "gears"]) == 0
+    assert "it reads the file" in capsys.readouterr().out
+
+
+def test_the_checked_file_is_not_written_over(sound: Path, capsys: pytest.CaptureFixture[str]):
+    before = sound.read_bytes()
+    assert main([str(sound), "--for", "gears", "--fix", str(sound)]) == 2
+    assert "stays as it is" in capsys.readouterr().err
+    assert sound.read_bytes() == before
+
+
 def test_what_is_given_is_taken(sound: Path, capsys: pytest.CaptureFixture[str]):
     assert main([str(sound), "--perturbation", "guide", "--control", "non-targeting_g1", "non-targeting_g2"]) in (0, 1)
     assert "perturbation 'guide', as given" in capsys.readouterr().out.replace("\n  ", " ")

@@ -7,7 +7,7 @@ effects are regression coefficients there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, final
 
@@ -31,6 +31,10 @@ class _Question:
     perturbed_BG: NDArray[np.float32]
     covariates: Covariates | None
     batch_size: int
+
+    def first(self, n: int | None) -> "_Question":
+        few = None if self.covariates is None else {name: value_B[:n] for name, value_B in self.covariates.items()}
+        return replace(self, control_BG=self.control_BG[:n], perturbed_BG=self.perturbed_BG[:n], covariates=few)
 
 
 def _question(
@@ -82,9 +86,8 @@ def _slope(
 
 def _mean_over_cells(sum_GG: NDArray[np.float64], n_GG: NDArray[np.int64], predictor: Predictor) -> NDArray[np.float64]:
     if (n_GG == 0).any():
-        i, j = (int(k) for k in np.argwhere(n_GG == 0)[0])
-        genes = predictor.vocab.genes([i, j])
-        raise InputError(f"no control cell can perturb {genes[0]} and see {genes[1]}: give cells that measure both")
+        first, second = predictor.vocab.genes([int(token) for token in np.argwhere(n_GG == 0)[0]])
+        raise InputError(f"no control cell can perturb {first} and see {second}: give cells that measure both")
     return sum_GG / n_GG
 
 
@@ -158,6 +161,7 @@ def all_but_one(
     perturbed_BG: NDArray[np.floating] | None = None,
     covariates: Covariates | None = None,
     batch_size: int = 4096,
+    n_differences: int | None = None,
 ) -> NDArray[np.float64]:
     """Direct effects: perturb every gene but j, and change one given value at a time.
 
@@ -175,6 +179,8 @@ def all_but_one(
     covariates : mapping of str to (B,) arrays of str, optional
     batch_size : int
         Most rows in one call; ``2 G (G - 1) B`` rows are asked in all, or ``G B`` slopes.
+    n_differences : int, optional
+        Only so many cells, the first, where the predictor gives no slopes: differences take ``2 G`` times as many rows.
 
     Returns
     -------
@@ -192,6 +198,7 @@ def all_but_one(
         direct_GG = _by_slopes(predictor, predictor, question)
         if direct_GG is not None:
             return direct_GG
+    question = question.first(n_differences)
     seen_BG = np.isfinite(question.control_BG)
     can_perturb_BG = seen_BG & np.isfinite(question.perturbed_BG)
     value_BG = np.where(can_perturb_BG, question.perturbed_BG, 0)

@@ -7,8 +7,8 @@ from typing import Annotated, final
 from cyclopts import Parameter
 
 from diagnostics.cli.app import verb
-from diagnostics.cli.options import OUTPUT, RUNS, Seed
-from diagnostics.cli.values import POSITIVE
+from diagnostics.cli.options import DATA, OUTPUT, RUNS, Seed
+from diagnostics.cli.values import MANY, POSITIVE
 
 app = verb(
     "benchmark",
@@ -28,6 +28,50 @@ class Request:
     repeats: Annotated[int | None, POSITIVE, Parameter(group=RUNS, help="timed calls of each row")] = None
     seed: Seed = 0
     json: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE", help="also write the figures here")] = None
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecoveryRequest:
+    """Which worlds, how many pairs of them, and which methods."""
+
+    mechanisms: Annotated[
+        tuple[str, ...],
+        MANY,
+        Parameter(
+            name="--mechanism", group=DATA, metavar="NAME", help="of the worlds: linear, tanh, hill, interaction"
+        ),
+    ] = ("linear", "tanh", "hill")
+    sizes: Annotated[
+        tuple[int, ...], MANY, POSITIVE, Parameter(name="--n-genes", group=DATA, metavar="N", help="of the worlds")
+    ] = (50, 100)
+    family: Annotated[str, Parameter(group=DATA, metavar="NAME", help="of the graphs")] = "erdos_renyi"
+    regime: Annotated[str, Parameter(group=DATA, metavar="NAME", help="counterfactual, interventional or matched")] = (
+        "interventional"
+    )
+    n_pairs: Annotated[int, POSITIVE, Parameter(group=DATA, help="pairs of cells that every method is given")] = 40_000
+    methods: Annotated[
+        tuple[str, ...],
+        MANY,
+        Parameter(group=RUNS, metavar="NAME", help="mixing, ridge, classical, genie3, grnboost2, ... (default: all)"),
+    ] = ()
+    limit: Annotated[
+        int, POSITIVE, Parameter(group=RUNS, metavar="SECONDS", help="of CPU time, after which a method is ended")
+    ] = 1800
+    steps: Annotated[
+        int | None, POSITIVE, Parameter(group=RUNS, help="of our trainings (default: the usual budget)")
+    ] = None
+    seed: Seed = 0
+    json: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE", help="also write the figures here")] = None
+
+
+@app.command
+def recovery(*, request: RecoveryRequest = RecoveryRequest()) -> int:
+    """AUPRC and CPU time of our model, classical methods and packages that are installed, on the same pairs (hours)."""
+    from diagnostics.commands.benchmark.recovery import execute
+
+    return execute(request)
 
 
 @app.command

@@ -133,6 +133,11 @@ class PairBatch:
             perturbed_BG=self.perturbed_BG & measured_BG,
         )
 
+    def perturbed_by(self, applied: AppliedPerturbations) -> "PairBatch":
+        """The same cells with other perturbations of a screen, of which only the cells before are to be read."""
+        targets_BG = applied.targets_BG(len(self.vocab))
+        return replace(self, applied=applied, perturbed_BG=targets_BG & self.measured_BG)
+
     def dense(self) -> "PairBatch":
         """Itself: a batch is dense already; see :class:`PairsToCome`."""
         return self

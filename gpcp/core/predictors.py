@@ -57,6 +57,13 @@ class Perturbation:
         object.__setattr__(self, "perturbed_BG", read_only(self.perturbed_BG))
         object.__setattr__(self, "target_BG", read_only(self.target_BG))
 
+    @property
+    def targets_BG(self) -> NDArray[np.bool_]:
+        """The genes that are given, or are targets of ``applied``, bool (B, G): what is not to be scored."""
+        if self.applied is None:
+            return self.perturbed_BG
+        return self.applied.targets_BG(self.perturbed_BG.shape[1])
+
     @classmethod
     def named(cls, applied: AppliedPerturbations, n_genes: int) -> "Perturbation":
         """Perturbations with names of their own, of cells with ``n_genes`` genes."""

@@ -3,16 +3,20 @@
 Each row of a batch perturbs a gene of its own. Unperturbed genes are evaluated, since only they are scored.
 """
 
+from dataclasses import dataclass
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnostics.checks.engine.batches import at, invented, perturbed, set_before
+from diagnostics.checks.engine.batches import at, invented, named, perturbed, set_before
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move
 from diagnostics.checks.engine.intent import NO_DOSE
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
+from gpcp.core.perturbations import perturbations_of
 from gpcp.model.batch import ModelBatch
 
 _REACHES = "architecture.perturbation_reaches_others"
@@ -27,6 +31,13 @@ _NO_DOSE = CheckResult(outcome="not_applicable", message=NO_DOSE)
 )  # fmt: skip
 def reads_perturbation(probe: Probe) -> CheckResult:
     """One gene is perturbed or not; its own prediction counts, too."""
+    if asked := _by_name(probe):
+        return must_move(
+            _moved(probe, asked.controls, asked.one),
+            moves="predictions change with the perturbation",
+            stays="the predictions are the same whatever the perturbation",
+            next_step="feed applied_BA to the model: an embedding of each perturbation that reaches every query",
+        )
     batch, position_B, (lo, hi) = _one_gene(probe)
     up, down = (perturbed(batch, position_B, _filled(position_B, value)) for value in (hi, lo))
     by_flag, by_dose = (_moved(probe, one, up) for one in (batch, down))
@@ -46,6 +57,13 @@ def reads_perturbation(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def perturbation_reaches_others(probe: Probe) -> CheckResult:
     """One gene is perturbed or not; its own prediction, which is never scored, is left out."""
+    if asked := _by_name(probe):
+        return must_move(
+            _moved(probe, asked.controls, asked.one, ~asked.one.perturbed_BL),
+            moves="a perturbation reaches the predictions for genes that are not its target",
+            stays="a perturbation never reaches the prediction for another gene, so that no effect can be learnt",
+            next_step="let every query read the tokens of the perturbations",
+        )
     batch, position_B, (_, hi) = _one_gene(probe)
     return must_move(
         _moved(probe, batch, perturbed(batch, position_B, _filled(position_B, hi)), ~at(batch, position_B)),
@@ -65,6 +83,15 @@ def perturbation_reaches_others(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def reads_which(probe: Probe) -> CheckResult:
     """One gene is perturbed or another of the same expression and target; predictions for third genes are compared."""
+    if asked := _by_name(probe):
+        if asked.other is None:
+            return CheckResult(outcome="not_applicable", message="the screen has one perturbation")
+        return must_move(
+            _moved(probe, asked.one, asked.other, ~(asked.one.perturbed_BL | asked.other.perturbed_BL)),
+            moves="it matters which perturbation it is",
+            stays="the predictions are the same whichever perturbation it is",
+            next_step="give each perturbation an embedding of its own, and look whether it is lost on the way",
+        )
     batch, position_B, (lo, hi) = _one_gene(probe)
     n_positions = batch.before_BL.shape[1]
     if n_positions < 3:
@@ -140,3 +167,26 @@ def _one_gene(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64], tuple[float,
 
 def _filled(position_B: NDArray[np.int64], value: float) -> NDArray[np.float64]:
     return np.full(len(position_B), value)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _ByName:
+    """The same cells as controls, with one perturbation of a screen, and with another, if there are two."""
+
+    controls: ModelBatch
+    one: ModelBatch
+    other: ModelBatch | None
+
+
+def _by_name(probe: Probe) -> _ByName | None:
+    """None where values at genes are given."""
+    names = perturbations_of(probe.subject.pairs)
+    if names is None:
+        return None
+    controls, rng = invented(probe, "one told gene"), probe.rng("perturbations by name")
+    token_BA = rng.integers(len(names), size=(len(controls), 1))
+    other = None
+    if len(names) > 1:
+        other = named(controls, names, (token_BA + rng.integers(1, len(names), size=token_BA.shape)) % len(names))
+    return _ByName(controls=controls, one=named(controls, names, token_BA), other=other)

@@ -17,6 +17,7 @@ from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import perturbations_of
 from gpcp.model.batch import TENSORS, ModelBatch
 
 _Values: TypeAlias = NDArray[np.floating]
@@ -169,6 +170,8 @@ def before(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def perturbed(probe: Probe) -> CheckResult:
     """The value after of every perturbed gene: its size and its sign."""
+    if perturbations_of(probe.subject.pairs) is not None:
+        return _by_name(probe)
     return _values(
         probe, "target_BG", "the perturbation",
         lambda pairs: (pairs.after_BG, pairs.perturbed_BG),
@@ -202,6 +205,25 @@ def target(probe: Probe) -> CheckResult:
         },
         "the second value that collate returns is the expression after at every position, from which the loss is "
         "computed" + _OWN_UNITS,
+    )  # fmt: skip
+
+
+def _by_name(probe: Probe) -> CheckResult:
+    """The perturbations of a screen as tokens, in any order, and no value of a target beside them."""
+    pairs, n_wrong = probe.few, 0
+    batch, _ = probe.subject.collate(pairs)
+    right = [] if pairs.applied is None else pairs.applied.tokens()
+    token_BA: NDArray[np.int64] = batch.applied_BA.cpu().numpy()
+    found: list[list[int]] = token_BA.tolist()
+    n_wrong = sum(sorted(token for token in row if token >= 0) != own for row, own in zip(found, right, strict=True))
+    leaked = bool((batch.target_BL != 0).any())
+    words = f"{n_wrong} of {len(right)} pairs arrive with other perturbations than they have" if n_wrong else ""
+    words = "values after of the targets arrive beside the names" if leaked else words
+    return verdict(
+        good=not words,
+        message=words or "each pair arrives with the perturbations that it has, and no value of the cell after",
+        next_step="collate gives applied_BA, the tokens of the source's perturbations, and leaves target_BL 0",
+        statistic=float(n_wrong), null=0.0, tolerance=0.0, n=len(right),
     )  # fmt: skip
 
 

@@ -78,7 +78,8 @@ def units(probe: Probe) -> CheckResult:
 def perturbs_and_scores(probe: Probe) -> CheckResult:
     """A pair without a perturbed gene cannot be predicted; one without a scored gene adds nothing to the loss."""
     pairs = probe.sample
-    unperturbed = float((~pairs.perturbed_BG.any(axis=1)).mean())
+    without_B = ~pairs.perturbed_BG.any(axis=1) if pairs.applied is None else pairs.applied.is_control_B
+    unperturbed = float(without_B.mean())
     unscored = float((~pairs.scored_BG.any(axis=1)).mean())
     worst = max(unperturbed, unscored)
     if constant := _constant_label(probe):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from diagnostics.checks.engine.cell_ids import names_of, sides_of
 from diagnostics.checks.engine.gains import Cells, Gain, gain_of, ratio_of
 from diagnostics.checks.engine.probe import Probe
-from diagnostics.scoring.baselines import MeanDeltaPredictor, MeanPredictor
+from diagnostics.scoring.baselines import MeanDeltaPredictor, MeanPredictor, applied_features
 from diagnostics.scoring.errors import Errors, losses_of
 from diagnostics.scoring.ridge import fit_ridge
 from gpcp.core.genes import GeneVocab
@@ -137,7 +137,7 @@ def rise(
     usual_BG = (answer_BG - pairs.after_BG).astype(np.float64) ** 2
     worse_B, n_B = np.zeros(len(pairs)), np.zeros(len(pairs))
     for one, other_BG in zip(perturbed, others, strict=True):
-        both_BG = pairs.scored_BG & ~one.perturbed_BG
+        both_BG = pairs.scored_BG & ~one.targets_BG
         n_B += both_BG.sum(axis=1)
         worse_BG = (other_BG - pairs.after_BG).astype(np.float64) ** 2
         worse_B += np.where(both_BG, worse_BG - usual_BG, 0).sum(axis=1)
@@ -197,6 +197,10 @@ def _features(
     control_BG: NDArray[np.float32], perturbation: Perturbation, mean_G: NDArray[np.float64], *, bent: bool
 ) -> NDArray[np.float64]:
     before_BG = np.where(np.isnan(control_BG), mean_G, control_BG).astype(np.float64)
+    if perturbation.applied is not None:
+        one_and_dose = applied_features(perturbation.applied)
+        bend = ((before_BG - mean_G) ** 2,) if bent else ()
+        return np.hstack((before_BG, *one_and_dose, *bend))
     perturbed_BG, target_BG = perturbation.perturbed_BG, perturbation.target_BG.astype(np.float64)
     straight = (before_BG, perturbed_BG.astype(np.float64), target_BG, perturbed_BG * before_BG)
     if not bent:

@@ -19,10 +19,11 @@ from diagnostics.checks.data.linear_fit import LinearFit, linear_fit
 from diagnostics.checks.engine.cell_ids import own_held_out
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import SMALLEST, Gain, judged
-from diagnostics.checks.engine.intent import NO_DOSE
+from diagnostics.checks.engine.intent import BY_NAME, NO_DOSE
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import perturbations_of
 from gpcp.core.predictors import Perturbation, perturbation_of
 
 PART = 0.25
@@ -43,6 +44,9 @@ def new_genes(probe: Probe) -> bool:
     """Whether most held-out pairs perturb a gene that training does not."""
     if not own_held_out(probe):
         return False
+    sample, held_out = probe.sample.applied, probe.held_out.applied
+    if sample is not None and held_out is not None:
+        return float((~np.isin(held_out.token_BA, sample.token_BA)).any(axis=1).mean()) > 0.5
     known_G = probe.sample.perturbed_BG.any(axis=0)
     return float((probe.held_out.perturbed_BG & ~known_G).any(axis=1).mean()) > 0.5
 
@@ -120,6 +124,8 @@ def perturbation(probe: Probe) -> CheckResult:
 )
 def identity(probe: Probe) -> CheckResult:
     """The perturbed genes' labels are shuffled within each pair, their doses kept."""
+    if perturbations_of(probe.subject.pairs) is not None:
+        return CheckResult(outcome="not_applicable", message=f"{BY_NAME}: data.perturbation asks the same")
     return _without(
         probe,
         of_other_genes,
@@ -206,7 +212,7 @@ def _nothing_scored() -> CheckResult:
 def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str, part: float = 0.0) -> CheckResult:
     """The worth of one part of the perturbation; to matter it must be ``part`` of the whole perturbation's."""
     fit = linear_fit(probe)
-    if fit is None or not fit.held_out.perturbed_BG.any():
+    if fit is None or not (fit.held_out.perturbed_BG.any() or _any_by_name(fit.held_out)):
         return CheckResult(outcome="not_applicable", message="no gene is perturbed, or none is scored, in any pair")
     gain = worth(probe, fit, taken)
     if gain is None:
@@ -216,6 +222,10 @@ def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: 
     whole = worth(probe, fit, of_another_pair) if part else None
     smallest = SMALLEST if whole is None else max(SMALLEST, part * whole.value)
     return judged(gain, what=what, matters=matters, next_step=next_step, n=len(fit.held_out), smallest=smallest)
+
+
+def _any_by_name(pairs: PairBatch) -> bool:
+    return pairs.applied is not None and not pairs.applied.is_control_B.all()
 
 
 def worth(probe: Probe, fit: LinearFit, taken: Taken) -> Gain | None:
@@ -238,6 +248,8 @@ def of_another_pair(pairs: PairBatch, rng: np.random.Generator, *, size: int = 1
     from_S = np.empty_like(order_S)
     from_S[order_S] = np.roll(order_S, 1)
     from_B = (from_S[:, None] * size + np.arange(size)).ravel()[: len(pairs)] % len(pairs)
+    if perturbed.applied is not None:
+        return Perturbation.named(perturbed.applied.rows(from_B), len(pairs.vocab))
     perturbed_BG = perturbed.perturbed_BG[from_B] & pairs.measured_BG
     return _perturbed(perturbed_BG, perturbed.target_BG[from_B])
 
@@ -245,8 +257,10 @@ def of_another_pair(pairs: PairBatch, rng: np.random.Generator, *, size: int = 1
 def of_other_genes(pairs: PairBatch, rng: np.random.Generator, *, size: int = 1) -> Perturbation:
     """Each pair's changes, given for randomly permuted perturbed genes; a target is before plus the change.
 
-    In sets of ``size`` rows genes are permuted alike.
+    In sets of ``size`` rows genes are permuted alike. Of perturbations by name, another pair's.
     """
+    if pairs.applied is not None:
+        return of_another_pair(pairs, rng, size=size)
     n_genes = len(pairs.vocab)
     order_SG = rng.permuted(np.tile(np.arange(n_genes), (-(-len(pairs) // size), 1)), axis=1)
     order_BG = np.repeat(order_SG, size, axis=0)[: len(pairs)]

@@ -117,7 +117,7 @@ def _leaking(usual: Shown, other: Shown) -> list[str]:
 
 
 def _differ(one: Tensor, other: Tensor) -> bool:
-    return one.shape != other.shape or not torch.equal(one, other)
+    return one.shape != other.shape or not torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def _passed_by_subject(probe: Probe, pairs: PairBatch) -> Shown | None:
@@ -185,6 +185,9 @@ def _read(name: str, shown: Shown, like: Tensor) -> Tensor:
         return measured.bool()
     if name.startswith("target") and perturbed is not None:
         return perturbed.bool()
+    if name.startswith("dose"):
+        # NaN is no dose, and no number differs from it.
+        return torch.isfinite(like) | torch.isfinite(shown[name])
     if name.startswith("token") and measured is not None and like.shape == measured.shape:
         return measured.bool()
     return torch.ones_like(like, dtype=torch.bool)

@@ -132,6 +132,8 @@ def both_errors(probe: Probe, model: nn.Module, pairs: PairBatch) -> tuple[Error
 
 def perturbed_otherwise(pairs: PairBatch, perturbed: Perturbation) -> PairBatch:
     """The pairs with another perturbation: only their cells before and the perturbation are to be read."""
+    if perturbed.applied is not None:
+        return pairs.perturbed_by(perturbed.applied)
     perturbed_BG = perturbed.perturbed_BG & pairs.measured_BG
     after_BG = np.where(perturbed_BG, perturbed.target_BG, pairs.after_BG).astype(np.float32)
     return replace(pairs, after_BG=after_BG, perturbed_BG=perturbed_BG)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import PerturbationVocab, perturbations_of
 from gpcp.model.batch import ModelBatch
 
 if TYPE_CHECKING:
@@ -64,7 +65,25 @@ def invented(
         perturbed_BL=torch.as_tensor(perturbed_BL),
         row_B=torch.arange(len(measured_BL)),
     )
-    return drawn.to(probe.device, probe.exact_dtype)
+    drawn = drawn.to(probe.device, probe.exact_dtype)
+    names = perturbations_of(probe.subject.pairs)
+    if names is None:
+        return drawn
+    some = p_perturbed > 0
+    return named(drawn, names, rng.integers(len(names), size=(len(drawn), 1)) if some else np.full((len(drawn), 1), -1))
+
+
+def named(batch: ModelBatch, names: PerturbationVocab, token_BA: NDArray[np.int64]) -> ModelBatch:
+    """The batch with perturbations of a screen, without doses, in place of values at genes; -1 is none."""
+    gene_BA = np.array([*names.gene, -1])[token_BA]
+    target_BL = (batch.token_BL.cpu().numpy()[..., None] == gene_BA[:, None, :]).any(axis=-1)
+    return replace(
+        batch,
+        target_BL=torch.zeros_like(batch.target_BL),
+        perturbed_BL=batch.measured_BL & torch.as_tensor(target_BL, device=batch.measured_BL.device),
+        applied_BA=torch.as_tensor(token_BA, device=batch.token_BL.device),
+        dose_BA=torch.full_like(torch.as_tensor(token_BA), torch.nan, dtype=batch.before_BL.dtype).to(batch.before_BL),
+    )
 
 
 def drawn_values(probe: "Probe", shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -126,13 +145,13 @@ def padded(batch: ModelBatch, token_L: Tensor) -> ModelBatch:
         return torch.cat((value_BL, more.to(value_BL).expand(len(value_BL), -1)), dim=1)
 
     zeros_BL = torch.zeros(shape)
-    return ModelBatch(
+    return replace(
+        batch,
         token_BL=wider(batch.token_BL, token_L[None]),
         before_BL=wider(batch.before_BL, zeros_BL),
         target_BL=wider(batch.target_BL, zeros_BL),
         measured_BL=wider(batch.measured_BL, zeros_BL),
         perturbed_BL=wider(batch.perturbed_BL, zeros_BL),
-        row_B=batch.row_B,
     )
 
 

@@ -6,7 +6,7 @@ in place and put back as it was, since a training step of one's own holds on to 
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast, final
 
 import torch
@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from diagnostics.checks.engine.intent import NO_INTENT, Intent
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.core.perturbations import perturbations_of
 from gpcp.model.batch import ModelBatch, model_batch
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.loss import masked_loss
@@ -107,6 +108,8 @@ class Subject:
     def __post_init__(self) -> None:
         if self.pairs is None and self.model is None:
             raise InputError("there is nothing to diagnose: give a model, a source of pairs, or both")
+        if perturbations_of(self.pairs) is not None and self.intent.given == "value":
+            object.__setattr__(self, "intent", replace(self.intent, given="identity"))
         if self.model is not None and self.forward is None:
             object.__setattr__(self, "forward", forward_of(self.model, self.n_genes))
 

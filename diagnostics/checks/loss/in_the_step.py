@@ -16,6 +16,7 @@ from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.optimiser.one_step import Step, gap, habits_of, one_step, other_answers
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import AppliedPerturbations
 
 _MOST_UNREAD = 0.25
 """Share of the pairs whose perturbation a step may leave out on purpose, as training without a condition does."""
@@ -137,7 +138,8 @@ def _exchanged(pairs: PairBatch) -> PairBatch | None:
 
     What a perturbed gene is set to stays: it says the perturbation.
     """
-    same_BB = (pairs.perturbed_BG[:, None] == pairs.perturbed_BG[None]).all(axis=2)
+    what_Bx = pairs.perturbed_BG if pairs.applied is None else pairs.applied.token_BA
+    same_BB = (what_Bx[:, None] == what_Bx[None]).all(axis=2)
     if same_BB.all():
         return None
     after_BG, differs_BG = pairs.after_BG.copy(), np.zeros(pairs.after_BG.shape, dtype=bool)
@@ -152,6 +154,9 @@ def _exchanged(pairs: PairBatch) -> PairBatch | None:
 def _perturbed_one_by_one(probe: Probe) -> Iterator[PairBatch]:
     """The few pairs, each time with the perturbation of one of them exchanged for a different one."""
     pairs = probe.few
+    if pairs.applied is not None:
+        yield from _named_one_by_one(pairs, pairs.applied)
+        return
     for row in range(len(pairs)):
         differs_B = (pairs.perturbed_BG != pairs.perturbed_BG[row]).any(axis=1)
         others = np.flatnonzero(differs_B & pairs.perturbed_BG.any(axis=1))
@@ -161,3 +166,13 @@ def _perturbed_one_by_one(probe: Probe) -> Iterator[PairBatch]:
         perturbed_BG[row] = pairs.perturbed_BG[others[0]] & pairs.measured_BG[row]
         # The cell after stays: a step may score every gene.
         yield replace(pairs, perturbed_BG=perturbed_BG)
+
+
+def _named_one_by_one(pairs: PairBatch, applied: AppliedPerturbations) -> Iterator[PairBatch]:
+    tokens = applied.tokens()
+    for row, own in enumerate(tokens):
+        others = [number for number, some in enumerate(tokens) if some and some != own]
+        if own and others:
+            from_B = np.arange(len(pairs))
+            from_B[row] = others[0]
+            yield pairs.perturbed_by(applied.rows(from_B))

@@ -1,7 +1,7 @@
 """Screens as pairs: what each cell got, controls of its context, nothing of the cell after, splits without a leak."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anndata as ad
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import gpcp
 from gpcp.core.errors import InputError
@@ -36,6 +37,10 @@ def screen(n_cells: int = 240, *, seed: int = 0, **columns: Any) -> ad.AnnData:
     names = [f"cell {i}" for i in range(n_cells)]
     var = pd.DataFrame({"symbol": SYMBOLS}, index=[f"ENSG0000000000{i}" for i in range(len(SYMBOLS))])
     return ad.AnnData(value, pd.DataFrame(obs, index=pd.Index(names)), var)
+
+
+def values_of(data: ad.AnnData) -> NDArray[np.float32]:
+    return cast("NDArray[np.float32]", data.X)
 
 
 def read(data: ad.AnnData, **options: Any) -> H5adScreen:
@@ -68,8 +73,8 @@ def test_a_pass_gives_every_perturbed_cell_once_with_a_control_of_its_type(seed:
     assert set(data.obs["condition"].iloc[pairs.before_id_B]) == {"control"}
     types = data.obs["cell_type"].to_numpy()
     assert np.array_equal(types[pairs.before_id_B], types[pairs.after_id_B])
-    assert np.array_equal(pairs.before_BG, data.X[pairs.before_id_B])
-    assert np.array_equal(pairs.after_BG, data.X[pairs.after_id_B])
+    assert np.array_equal(pairs.before_BG, values_of(data)[pairs.before_id_B])
+    assert np.array_equal(pairs.after_BG, values_of(data)[pairs.after_id_B])
     assert pairs.applied is not None
     assert pairs.applied.labels() == tuple(data.obs["condition"].iloc[pairs.after_id_B])
     again = whole(made, seed, 64)
@@ -82,7 +87,7 @@ def test_a_pass_gives_every_perturbed_cell_once_with_a_control_of_its_type(seed:
 def test_no_value_of_the_cell_after_reaches_a_model_or_a_predictor(seed: int, shift: float) -> None:
     data, other = screen(seed=seed), screen(seed=seed)
     perturbed = (data.obs["condition"] != "control").to_numpy()
-    other.X[perturbed] += np.float32(shift) + np.random.default_rng(seed).random(other.X[perturbed].shape)
+    values_of(other)[perturbed] += shift + np.random.default_rng(seed).random((int(perturbed.sum()), len(SYMBOLS)))
     one, two = (whole(read(some), seed) for some in (data, other))
     assert not np.array_equal(one.after_BG, two.after_BG)
     for name in ("token_BL", "before_BL", "target_BL", "measured_BL", "perturbed_BL", "applied_BA"):
@@ -99,13 +104,14 @@ def test_no_cell_is_on_both_sides_and_what_is_held_out_is_new(by: Any, seed: int
     data = screen()
     made = read(data)
     split = made.split(by=by, seed=seed)
-    sides = [whole(side) for side in (split.training, split.held_out)]
+    parts = (split.training, split.held_out)
+    sides = [whole(side) for side in parts]
     ids = [set(side.before_id_B.tolist()) | set(side.after_id_B.tolist()) for side in sides]
     assert not ids[0] & ids[1]
     controls = [set(side.control_N.tolist()) for side in (split.training, split.held_out)]
     assert not controls[0] & controls[1]
     assert min(map(len, controls)) > 0
-    trained, scored = ({tuple(sorted(label.split("+"))) for label in side.applied.labels()} for side in sides)
+    trained, scored = ({tuple(sorted(label.split("+"))) for label in side.applied.labels()} for side in parts)
     if by == "cells":
         assert split.names == ()
         assert trained == scored
@@ -168,7 +174,7 @@ def test_a_perturbed_cell_without_a_control_of_its_context_is_left_out_and_count
     data.obs["cell_type"] = np.where(data.obs["condition"] == "control", "four", data.obs["cell_type"])
     with pytest.raises(InputError, match="no perturbed cell of the screen has a control of its context: match on less"):
         read(data)
-    with pytest.raises(InputError, match="no covariate 'batch' to match controls on; nearest: cell_type|known"):
+    with pytest.raises(InputError, match="no covariate 'batch' to match controls on"):
         read(data, match_on=["batch"])
 
 

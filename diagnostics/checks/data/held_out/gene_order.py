@@ -102,7 +102,7 @@ def reordered(pairs: PairBatch, order_G: NDArray[np.int64], *, perturbed: bool) 
     """The pairs with their values in another order, under the same names; the perturbed genes too, or as they are."""
     perturbed_BG = pairs.perturbed_BG[:, order_G] if perturbed else pairs.perturbed_BG
     measured_BG = pairs.measured_BG[:, order_G]
-    return PairBatch(
+    moved = PairBatch(
         vocab=pairs.vocab,
         before_BG=pairs.before_BG[:, order_G],
         after_BG=pairs.after_BG[:, order_G],
@@ -111,6 +111,7 @@ def reordered(pairs: PairBatch, order_G: NDArray[np.int64], *, perturbed: bool) 
         before_id_B=pairs.before_id_B,
         after_id_B=pairs.after_id_B,
     )
+    return moved if pairs.applied is None else moved.perturbed_by(pairs.applied)
 
 
 def reordered_but_changes(pairs: PairBatch, order_G: NDArray[np.int64]) -> PairBatch:

@@ -61,6 +61,8 @@ def _alike(pairs: PairBatch) -> float:
 
 def other_perturbations(pairs: PairBatch) -> Iterator[tuple[str, PairBatch]]:
     """Pairs whose perturbations are given otherwise: the gene beside, the change turned; each in words."""
+    if pairs.applied is not None:
+        return
     change_BG = np.where(pairs.perturbed_BG, pairs.delta_BG, 0.0)
     yield (
         "doses have the other sign in held-out pairs than in training",

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.stats import norm
 
-from diagnostics.audit.screens.check import failed, not_applicable, passed, undecided, with_p
+from diagnostics.audit.screens.check import failed, listed, not_applicable, passed, undecided, with_p
 from diagnostics.audit.screens.projection import projected
 from diagnostics.audit.screens.screen import Screen
 from diagnostics.results.check_result import CheckResult
@@ -14,11 +14,13 @@ from gpcp.core.random import stream
 _FEWEST_CELLS, _FEWEST_OF_LABEL = 200, 10
 _SHUFFLES = 99
 _LEVEL = 0.05
+_FEW_SHUFFLES, _LEAST_EXPECTED, _LEAST_OF_EXPECTED = 30, 15.0, 0.15
+"""Of a batch: deviations to expect from which on it is judged, and the share of them that it falls short of."""
 _LEAST_Z = 6.0
 """Standard errors by which other rows' labels have to fit better."""
 _MOST_LABELS, _MOST_CELLS, _LAGS = 200, 60_000, 500
 """Up to so many labels and cells every lag is tried, beyond them so many up and down."""
-_LAG_COMPONENTS = 8
+_LAG_COMPONENTS = 20
 
 
 def labels_explain(screen: Screen) -> CheckResult:
@@ -37,11 +39,47 @@ def labels_explain(screen: Screen) -> CheckResult:
     ratio, z = true / mean, (true - mean) / max(spread, 1e-12)
     text = f"labels explain {ratio:.2f} times what they explain shuffled within contexts ({z:.1f} standard deviations)"
     n_labels = len(np.unique(code_B))
+    silent = _batches_without(screen, component_BF, code_B, stratum_B, kept_B, z) if p <= _LEVEL else []
+    if silent:
+        return failed(
+            f"in {listed(silent, 3)} labels explain next to nothing, where over all cells {text}",
+            "see whether the labels of these cells belong to others of the same batch",
+            statistic=len(silent),
+            tolerance=0,
+            n=len(code_B),
+        )
     if p <= _LEVEL:
         return with_p(passed(text, statistic=ratio, tolerance=1.0, n=len(code_B)), p)
     text = f"over {len(code_B):,} cells of {n_labels} labels, {text}"
     step = "see whether labels were shuffled or belong to other cells, before a model is blamed that learns nothing"
     return with_p(failed(text, step, statistic=ratio, tolerance=1.0, n=len(code_B)), p)
+
+
+def _batches_without(
+    screen: Screen,
+    component_BF: NDArray[np.float64],
+    code_B: NDArray[np.int64],
+    stratum_B: NDArray[np.int64],
+    kept_B: NDArray[np.bool_],
+    z: float,
+) -> list[str]:
+    """Batches and donors in which labels explain far less than their share of cells lets expect."""
+    found: list[str] = []
+    rng = stream(screen.seed, "screen", "shuffled labels of a batch")
+    for covariate in ("batch", "donor"):
+        batch_B = screen.context(covariate)[screen.row_B][kept_B]
+        for batch in np.unique(batch_B).tolist() if len(np.unique(batch_B)) > 1 else ():
+            here_B = batch_B == batch
+            # What labels explain grows with the cells, and what they explain shuffled does not.
+            expected = z * float(here_B.mean())
+            if expected < _LEAST_EXPECTED:
+                continue
+            part_BF, part_B = component_BF[here_B], code_B[here_B]
+            shuffled = [_explained(part_BF, _shuffled(part_B, stratum_B[here_B], rng)) for _ in range(_FEW_SHUFFLES)]
+            own = (_explained(part_BF, part_B) - float(np.mean(shuffled))) / max(float(np.std(shuffled)), 1e-12)
+            if own < _LEAST_OF_EXPECTED * expected:
+                found.append(f"{screen.columns.contexts[covariate]} {batch!r} ({own:.1f} standard deviations)")
+    return found
 
 
 def labels_in_step(screen: Screen) -> CheckResult:

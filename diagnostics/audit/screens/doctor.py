@@ -21,6 +21,7 @@ SCREEN_CHECKS: tuple[ScreenCheck, ...] = tuple(
         ("SC101", "values.finite", "is every value finite?", values.finite),
         ("SC102", "values.kind", "counts, or logarithms, and one of them alone?", values.one_kind),
         ("SC103", "values.depth", "are batches of one cell type about as deep?", values.depth),
+        ("SC104", "values.empty", "does every cell express something?", values.none_empty),
         ("SC201", "design.labels", "does every cell have a label that says what was done?", design.labels_present),
         ("SC202", "design.cells", "has each perturbation cells enough?", design.n_cells),
         ("SC203", "design.controls", "are there controls wherever cells are perturbed?", design.controls_everywhere),

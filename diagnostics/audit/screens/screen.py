@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, final
 
 import numpy as np
@@ -82,6 +82,15 @@ class Screen:
     seed : int
     notes : tuple of str
         How the file was read.
+
+    Attributes
+    ----------
+    control_N, missing_N, perturbed_N : bool, (N,)
+        True for controls; for cells without a label that says what was done; for all others.
+    n_of : mapping of str to int
+        Cells of each label, controls and missing ones left out.
+    stratum_N : int64, (N,)
+        The context within which cells are compared, as a number.
     """
 
     name: str
@@ -102,31 +111,28 @@ class Screen:
     sampled_G: NDArray[np.int64]
     seed: int
     notes: tuple[str, ...]
+    control_N: NDArray[np.bool_] = field(init=False)
+    missing_N: NDArray[np.bool_] = field(init=False)
+    perturbed_N: NDArray[np.bool_] = field(init=False)
+    n_of: Mapping[str, int] = field(init=False)
+    stratum_N: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        labels, code_N, n_of_label = np.unique(self.label_N, return_inverse=True, return_counts=True)
+        control = np.isin(labels, self.columns.controls)
+        missing = np.array([MISSING.fullmatch(label.strip()) is not None for label in labels.tolist()]) & ~control
+        n_of = dict(zip(labels.tolist(), n_of_label.tolist(), strict=True))
+        for name, value in (
+            ("control_N", control[code_N]),
+            ("missing_N", missing[code_N]),
+            ("perturbed_N", ~(control | missing)[code_N]),
+            ("n_of", {label: n_of[label] for label in labels[~(control | missing)].tolist()}),
+            ("stratum_N", np.unique(self.context("cell_type", "dataset", "donor", "batch"), return_inverse=True)[1]),
+        ):
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.label_N)
-
-    @property
-    def control_N(self) -> NDArray[np.bool_]:
-        """True for controls."""
-        return np.isin(self.label_N, self.columns.controls)
-
-    @property
-    def missing_N(self) -> NDArray[np.bool_]:
-        """True for cells without a label that says what was done."""
-        missing = [label for label in np.unique(self.label_N).tolist() if MISSING.fullmatch(label.strip())]
-        return np.isin(self.label_N, [label for label in missing if label not in self.columns.controls])
-
-    @property
-    def perturbed_N(self) -> NDArray[np.bool_]:
-        """True for cells to which something was done."""
-        return ~self.control_N & ~self.missing_N
-
-    @property
-    def n_of(self) -> dict[str, int]:
-        """Cells of each label, of those that are no controls and not missing."""
-        labels, n = np.unique(self.label_N[self.perturbed_N], return_counts=True)
-        return dict(zip(labels.tolist(), n.tolist(), strict=True))
 
     def context(self, *covariates: str) -> NDArray[np.str_]:
         """The covariates of each cell as one text, those that the file has."""
@@ -136,11 +142,6 @@ class Screen:
         for part in parts[1:]:
             joined = np.char.add(np.char.add(joined, " / "), part)
         return joined
-
-    @property
-    def stratum_N(self) -> NDArray[np.int64]:
-        """The context within which cells are compared, as a number."""
-        return np.unique(self.context("cell_type", "dataset", "donor", "batch"), return_inverse=True)[1]
 
     def linear(self, value_E: NDArray[np.float64], row_E: NDArray[np.int64]) -> NDArray[np.float64]:
         """Values without logarithm, in the same total for each cell where they are counts."""

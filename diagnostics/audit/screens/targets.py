@@ -110,6 +110,18 @@ def targets_changed(screen: Screen) -> CheckResult:
     direction = _directions(changes, z)
     judged = [one for one in changes if one.kind in direction]
     if not judged:
+        unmoved = [one for one in changes if one.kind == "unknown" and _holds_one(one, z)]
+        if len(unmoved) >= max(_FEWEST_TARGETS, _MAJORITY * len(changes)):
+            shown = [f"{one.target} {_interval(one, z)}" for one in unmoved]
+            return failed(
+                f"{len(unmoved)} of {len(changes)} targets do not change in their own cells, up or down (ratio to "
+                f"controls: {listed(shown, 3)})",
+                "see whether labels or names of genes are out of step with the matrix; where these are knock-outs that "
+                "leave the transcript, give kind 'knocked out'",
+                statistic=len(unmoved),
+                tolerance=_FEWEST_TARGETS,
+                n=len(changes),
+            )
         shown = [f"{one.target} {one.ratio:.2f}" for one in changes]
         return undecided(
             f"the kind is not known and the targets do not agree on a direction (ratio to controls: {listed(shown)}): "
@@ -132,6 +144,12 @@ def targets_changed(screen: Screen) -> CheckResult:
         tolerance=0,
         n=len(judged),
     )
+
+
+def _holds_one(one: TargetChange, z: float) -> bool:
+    """Whether the interval holds 1."""
+    low, high = one.within(z)
+    return low <= 1 <= high
 
 
 def _interval(one: TargetChange, z: float) -> str:

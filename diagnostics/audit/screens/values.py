@@ -74,6 +74,22 @@ def _where(screen: Screen, whole_N: NDArray[np.bool_], fractions_N: NDArray[np.b
     return f"{kind} in {int(rare_N.sum()):,} cells of {len(np.unique(screen.label_N[rare_N])):,} labels"
 
 
+def none_empty(screen: Screen) -> CheckResult:
+    """No cell is without any value but 0."""
+    empty_N = screen.per_cell.n_expressed_N == 0
+    n = int(empty_N.sum())
+    fewest = int(screen.per_cell.n_expressed_N.min())
+    if not n:
+        return passed(f"every cell expresses {fewest:,} genes or more", statistic=0, tolerance=0, n=len(screen))
+    return failed(
+        f"{n:,} cells express no gene at all, of {len(np.unique(screen.label_N[empty_N])):,} labels",
+        "drop them: they are no cells, and pull the means of their labels down",
+        statistic=n,
+        tolerance=0,
+        n=len(screen),
+    )
+
+
 def depth(screen: Screen) -> CheckResult:
     """Batches of one cell type are about as deep, and in one scale."""
     batch_N = screen.context("dataset", "donor", "batch")
@@ -83,6 +99,8 @@ def depth(screen: Screen) -> CheckResult:
     finite_N = screen.per_cell.n_bad_N == 0
     # In place of totals, which are the same in all cells of normalised values, those of what was normalised.
     numbers = {"totals": screen.per_cell.total_N, "genes expressed": screen.per_cell.n_expressed_N.astype(np.float64)}
+    if screen.look.kind == "log":
+        numbers = {"totals without logarithm": _undone_totals(screen), "genes expressed": numbers["genes expressed"]}
     worst, found = 1.0, ""
     n_compared = 0
     for cell_type in np.unique(type_N).tolist():
@@ -90,7 +108,8 @@ def depth(screen: Screen) -> CheckResult:
             median_of = {
                 batch: float(np.median(number_N[rows_N]))
                 for batch in np.unique(batch_N[type_N == cell_type]).tolist()
-                if (rows_N := finite_N & (type_N == cell_type) & (batch_N == batch)).sum() >= _FEWEST_OF_BATCH
+                if (rows_N := finite_N & (type_N == cell_type) & (batch_N == batch) & ~np.isnan(number_N)).sum()
+                >= _FEWEST_OF_BATCH
             }
             if len(median_of) < 2:
                 continue
@@ -117,3 +136,12 @@ def depth(screen: Screen) -> CheckResult:
         tolerance=_MOST_RATIO,
         n=len(screen),
     )
+
+
+def _undone_totals(screen: Screen) -> NDArray[np.float64]:
+    """Of the sample's cells, and its genes, the total of what the logarithm was taken of; NaN of other cells."""
+    total_N = np.full(len(screen), np.nan)
+    linear_BG = screen.log_BG.copy()
+    linear_BG.data = np.expm1(linear_BG.data)
+    total_N[screen.row_B] = np.asarray(linear_BG.sum(axis=1)).reshape(-1)
+    return total_N

@@ -7,9 +7,10 @@ import pytest
 
 from diagnostics.audit.screens.doctor import SCREEN_CHECKS, check_screen
 from tests.diagnostics.audit.screens.damages import DAMAGES
+from tests.diagnostics.audit.screens.later_damages import LATER
 from tests.diagnostics.audit.screens.small_screens import SCREENS, screen_named, small_screen
 
-CASES = [(damage, check, name) for damage, check, names in DAMAGES for name in SCREENS if name in names]
+CASES = [(damage, check, name) for damage, check, names in (*DAMAGES, *LATER) for name in SCREENS if name in names]
 
 
 def failed(screen: Any) -> list[str]:

@@ -4,11 +4,16 @@ from gpcp.core.cells import CellBatch as CellBatch, CellSource as CellSource
 from gpcp.core.errors import InputError as InputError
 from gpcp.core.genes import GeneVocab as GeneVocab
 from gpcp.core.pairs import PairBatch as PairBatch, PairSource as PairSource, concatenate as concatenate
+from gpcp.core.perturbations import (
+    AppliedPerturbations as AppliedPerturbations,
+    PerturbationVocab as PerturbationVocab,
+    perturbations_of as perturbations_of,
+)
 from gpcp.core.predictors import Perturbation as Perturbation, Predictor as Predictor
 from gpcp.loading.prefetch import Prefetched as Prefetched
 from gpcp.loading.torch_dataset import PairDataset as PairDataset
 from gpcp.model.batch import ModelBatch as ModelBatch, model_batch as model_batch
-from gpcp.model.config import PRESETS as PRESETS, ModelConfig as ModelConfig, preset as preset
+from gpcp.model.config import PRESETS as PRESETS, ModelConfig as ModelConfig, made_for as made_for, preset as preset
 from gpcp.model.heads.registry import HEADS as HEADS
 from gpcp.model.predictor import ModelPredictor as ModelPredictor
 from gpcp.model.torch_seed import torch_seed as torch_seed
@@ -23,6 +28,7 @@ from gpcp.panels.panel_file import load_panel as load_panel, save_panel as save_
 from gpcp.in_silico.cells import cells_to_screen as cells_to_screen
 from gpcp.in_silico.perturbations import ScreenPerturbation as ScreenPerturbation, screened as screened
 from gpcp.in_silico.screen import predict_screen as predict_screen
+from gpcp.screens.h5ad_screen import H5adScreen as H5adScreen
 from gpcp.search.space import Space as Space, hyperparameter_of as hyperparameter_of
 from gpcp.search.sweep import SweepConfig as SweepConfig, sweep as sweep
 from gpcp.sources.cache.build import cached as cached

@@ -1,0 +1,58 @@
+"""A known world, exported as a screen and read back as a file of anyone's: what is learnt from names alone, in full."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diagnostics.scoring.baselines import MeanPredictor
+from diagnostics.scoring.errors import losses_of
+from gpcp.core.pairs import PairBatch, concatenate
+from gpcp.core.perturbations import CONTROL
+from gpcp.model.config import made_for, preset
+from gpcp.model.predictor import ModelPredictor
+from gpcp.model.transformer import GenePerturbationTransformer
+from gpcp.screens.h5ad_screen import H5adScreen
+from gpcp.training.config import FitConfig
+from gpcp.training.fit import fit
+from simulators.screens.design import design_named
+from simulators.screens.files import screen_anndata
+from simulators.screens.means import exact_mean
+from simulators.screens.simulated import simulated_screen
+from simulators.worlds import world
+
+pytestmark = pytest.mark.slow
+
+N_STEPS, MEAN_CELLS = 600, 16_384
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("name", ["mixing", "default"])
+def test_names_alone_come_to_the_exact_answer_for_that_information(name: str, seed: int, tmp_path: Path) -> None:
+    """Controls and perturbed cells are other cells, so that the mean of each perturbation is the exact answer.
+
+    Means of logarithms are of 16,384 cells each: their error adds 1/16,384 of the variance to the exact loss.
+    """
+    design = design_named("ideal", n_targets=12, cells_per_target=300, n_controls=400, values="log")
+    made = simulated_screen(world("scale_free/20", seed=seed), design, seed=seed)
+    screen_anndata(made).write_h5ad(tmp_path / "screen.h5ad")
+    screen = H5adScreen(tmp_path / "screen.h5ad", layer="X", values="log")
+    split = screen.split(seed=seed)
+    held_out = concatenate(split.held_out.pairs(batch_size=512, seed=1))
+    sample = concatenate(split.training.pairs(batch_size=512, seed=2))
+    model = GenePerturbationTransformer(made_for(preset(name, len(screen.vocab)), screen.perturbations), seed=seed)
+    fit(model, split.training, FitConfig(learning_rate=3e-3, seed=seed).lasting(N_STEPS))
+    trained = losses_of(ModelPredictor(model, screen.vocab, perturbations=screen.perturbations), held_out).loss
+    baseline = losses_of(MeanPredictor.fit(sample), held_out).loss
+    means = exact_mean(made, n_cells=MEAN_CELLS)
+    exact = _loss_of_means(held_out, {label: means.row(label, made.contexts[0], unit="log") for label in made.labels})
+    assert exact < trained
+    assert (baseline - trained) / (baseline - exact) >= 0.95
+
+
+def _loss_of_means(pairs: PairBatch, mean_of: dict[str, np.ndarray]) -> float:
+    assert pairs.applied is not None
+    labels = pairs.applied.labels()
+    assert CONTROL not in labels
+    error_BG = np.stack([mean_of[label] for label in labels]) - pairs.after_BG
+    return float((error_BG[pairs.scored_BG] ** 2).mean())

@@ -11,6 +11,10 @@ import pytest
 
 from gpcp.training.fit import HistoryRow
 from gpcp.training.trained import trained_predictor
+from simulators.screens.design import design_named
+from simulators.screens.files import screen_anndata
+from simulators.screens.simulated import simulated_screen
+from simulators.worlds import world
 from tests.diagnostics.commands.test_bad_use import cells_file
 from tests.diagnostics.commands.verbs import calling
 
@@ -146,3 +150,22 @@ def test_two_processes_show_and_write_once_what_one_does(tmp_path: Path, repo: P
     # Adam divides gradients by their size, so that rounding of small ones grows.
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)
     assert two["levels"] == one["levels"]
+
+
+def test_a_screen_is_trained_on_by_the_names_of_its_perturbations(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    design = design_named("ideal", n_targets=3, cells_per_target=60, n_controls=80, values="log")
+    screen_anndata(simulated_screen(world("scale_free/10"), design)).write_h5ad(tmp_path / "screen.h5ad")
+    source = ["--source", f"screen:{tmp_path / 'screen.h5ad'}", "--layer", "X", "--values", "log"]
+    asked = [*source, "--out", str(tmp_path / "run"), "--steps", "60", "--preset", "mixing", "--batch-size", "32"]
+    assert main([*asked, "--hold-out-by", "perturbation"]) == 0
+    shown = capsys.readouterr().out
+    assert "held out perturbation" in shown
+    found = results(tmp_path / "run")
+    assert len(found["model"]["perturbations"]) == 3
+    assert trained_predictor(tmp_path / "run" / "checkpoint.pt").perturbations is not None
+    assert main([*source, "--out", str(tmp_path / "other"), "--hold-out-by", "perturbations"]) == 2
+    assert "nearest: perturbation" in capsys.readouterr().err
+    assert main([*source, "--out", str(tmp_path / "other"), "--hold-out-by", "perturbation", "--hold-out", "x"]) == 2
+    assert "perturbation 'x' to hold out is not in the screen" in capsys.readouterr().err
+    assert main([*source, "--out", str(tmp_path / "other"), "--regime", "matched"]) == 2
+    assert "--regime has no meaning for a screen" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What is learnt from the names of perturbations alone? A known world as the file of a screen, read as anyone's would be.
+"""What is learnt from the names of perturbations alone? A known world as a screen's file, read as anyone's would be.
 
 About half a minute. Controls and perturbed cells are other cells: no answer beats the mean of each perturbation.
 """

@@ -38,6 +38,9 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 """By name: the group and the line of ``gpcp --help``, and what Ctrl-C leaves behind."""
 
+_WITHIN = {"check-screen": "screens", "make-screen": "screens"}
+"""The folder of ``diagnostics/commands`` in which a verb's own folder lies, where it lies in one."""
+
 
 def app() -> "App":
     """The command with all verbs; the module of a verb is imported when it is asked for."""
@@ -54,7 +57,8 @@ def app() -> "App":
         version=f"gpcp {gpcp.__version__}",
     )
     for place, (name, (group, line, _)) in enumerate(VERBS.items()):
-        path = f"diagnostics.commands.{name.replace('-', '_')}.command:app"
+        folder = f"{_WITHIN[name]}.{name}" if name in _WITHIN else name
+        path = f"diagnostics.commands.{folder.replace('-', '_')}.command:app"
         made.command(path, name=name, group=groups[group], help=line, sort_key=place)
     made.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType]
     return made

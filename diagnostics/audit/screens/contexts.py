@@ -28,7 +28,7 @@ def contexts_agree(screen: Screen) -> CheckResult:
         return not_applicable("there is no column of cell types")
     types, code_B = np.unique(screen.context("cell_type")[screen.row_B], return_inverse=True)
     if len(types) < 2:
-        return not_applicable(f"there is one cell type alone ({types[0]!r})")
+        return not_applicable(f"there is one cell type alone ({str(types[0])!r})")
     n_of_type = np.bincount(code_B)
     kept_B = (n_of_type >= _FEWEST_OF_TYPE)[code_B]
     if len(np.unique(code_B[kept_B])) < 2:
@@ -111,6 +111,6 @@ def _odd_groups(
                 share, usual = n_other / n, (1 + int((predicted_B[others_B] == other).sum())) / (1 + others_B.sum())
                 p = float(binom.sf(n_other - 1, n, usual))
                 if share >= _LEAST_SHARE and usual <= _MOST_USUAL and p <= _GROUP_LEVEL:
-                    like = f"like {types[other]!r} ({share:.0%} of {n})"
-                    odd.append(f"{what}{group or 'all'} of {types[code]!r} {like}")
+                    like = f"like {str(types[other])!r} ({share:.0%} of {n})"
+                    odd.append(f"{what}{group or 'all'} of {str(types[code])!r} {like}")
     return odd

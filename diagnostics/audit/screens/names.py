@@ -75,7 +75,7 @@ def targets_measured(screen: Screen) -> CheckResult:
         return not_applicable("there are no perturbations")
     if set(screen.kind_N[screen.perturbed_N].tolist()) == {"compound"}:
         return not_applicable("perturbations are compounds: no gene is their target by name")
-    measured = sorted(every & screen.target_value.keys())
+    measured = sorted(every & set(screen.measured))
     if not measured:
         form = f"genes are named as {screen.gene_G[0]!r}, targets as {min(every)!r}"
         return undecided(f"none of {len(every):,} targets is a measured gene by name ({form})", n=len(every))

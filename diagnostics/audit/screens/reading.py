@@ -105,7 +105,7 @@ def read_screen(
         form, gene_G = max(names.items(), key=lambda one: len(every & set(one[1])))
         token_of = {gene: token for token, gene in reversed(list(enumerate(gene_G)))}
         measured = sorted(every & set(gene_G))
-        per_cell, expressed_G, value_VN = _pass(file, asked.layer, [token_of[gene] for gene in measured])
+        per_cell, expressed_G, target_values = _pass(file, asked.layer, [token_of[gene] for gene in measured])
         look, stored = _look(file, asked.layer), _stored(file, asked.layer)
         row_B = _chosen(label_N, columns.controls, max_cells, seed)
         sampled_G = np.sort(np.argsort(-expressed_G, kind="stable")[:MAX_GENES])
@@ -123,7 +123,8 @@ def read_screen(
         label_N=label_N,
         kind_N=_kinds(file.obs, columns),
         per_cell=per_cell,
-        target_value=dict(zip(measured, value_VN, strict=True)),
+        measured=tuple(measured),
+        target_values=target_values,
         row_B=row_B,
         value_BG=value_BG,
         sampled_G=sampled_G,
@@ -182,16 +183,15 @@ def _kinds(obs: "pd.DataFrame", columns: ScreenColumns) -> NDArray[np.str_]:
     return np.array([kind_of(word) for word in words.tolist()])[code_N]
 
 
-def _pass(
-    file: H5adFile, layer: str, tokens: Sequence[int]
-) -> tuple[PerCell, NDArray[np.int64], list[NDArray[np.float64]]]:
+def _pass(file: H5adFile, layer: str, tokens: Sequence[int]) -> tuple[PerCell, NDArray[np.int64], Any]:
     """Numbers of every cell, in how many cells each gene is expressed, and the values of some genes."""
     n_cells, n_genes = len(file.obs), len(file.var_of(layer))
     key_G = _mixed(np.arange(1, n_genes + 1, dtype=np.uint64))
     expressed_G = np.zeros(n_genes, dtype=np.int64)
     total_N = np.zeros(n_cells)
     n_expressed_N, n_whole_N, n_bad_N = (np.zeros(n_cells, dtype=np.int64) for _ in range(3))
-    hash_N, value_VN = np.zeros(n_cells, dtype=np.uint64), np.zeros((len(tokens), n_cells))
+    hash_N = np.zeros(n_cells, dtype=np.uint64)
+    of_targets: list[Any] = [sp.csr_array((0, len(tokens)), dtype=np.float32)]
     for start, block in file.blocks(layer):
         rows = slice(start, start + block.shape[0])
         good_E = np.isfinite(block.data)
@@ -208,7 +208,7 @@ def _pass(
         summed_E = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed_E, dtype=np.uint64)])
         hash_N[rows] = summed_E[block.indptr[1:]] - summed_E[block.indptr[:-1]]
         if tokens:
-            value_VN[:, rows] = cast("Any", block[:, list(tokens)]).toarray().T
+            of_targets.append(cast("Any", block[:, list(tokens)]).astype(np.float32))
     per_cell = PerCell(
         total_N=total_N,
         n_expressed_N=n_expressed_N,
@@ -216,7 +216,7 @@ def _pass(
         n_bad_N=n_bad_N,
         hash_N=hash_N,
     )
-    return per_cell, expressed_G, list(value_VN)
+    return per_cell, expressed_G, sp.csc_array(sp.vstack(of_targets, format="csc"))
 
 
 def _mixed(word_E: NDArray[np.uint64]) -> NDArray[np.uint64]:

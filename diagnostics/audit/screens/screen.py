@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import numpy as np
 import scipy.sparse as sp
@@ -71,8 +71,10 @@ class Screen:
     kind_N : str, (N,)
         Kind of each cell's perturbation.
     per_cell : PerCell
-    target_value : mapping of str to float64 (N,)
-        Values of the targets that are measured.
+    measured : tuple of str
+        The targets that are measured genes.
+    target_values : sparse float32, (N, len(measured))
+        Their values in every cell, by columns.
     row_B : int64, (B,)
         The rows of the sample, rising.
     value_BG : sparse float64, (B, G)
@@ -105,7 +107,8 @@ class Screen:
     label_N: NDArray[np.str_]
     kind_N: NDArray[np.str_]
     per_cell: PerCell
-    target_value: Mapping[str, NDArray[np.float64]]
+    measured: tuple[str, ...]
+    target_values: "sp.csc_array[np.float32]"
     row_B: NDArray[np.int64]
     value_BG: Values
     sampled_G: NDArray[np.int64]
@@ -142,6 +145,12 @@ class Screen:
         for part in parts[1:]:
             joined = np.char.add(np.char.add(joined, " / "), part)
         return joined
+
+    def value_of(self, target: str) -> NDArray[np.float64]:
+        """The values of a measured target in every cell, float64, (N,)."""
+        column: Any = self.target_values[:, [self.measured.index(target)]]
+        value_N: NDArray[np.float64] = column.toarray().reshape(-1).astype(np.float64)
+        return value_N
 
     def linear(self, value_E: NDArray[np.float64], row_E: NDArray[np.int64]) -> NDArray[np.float64]:
         """Values without logarithm, in the same total for each cell where they are counts."""

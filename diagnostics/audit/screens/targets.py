@@ -57,7 +57,8 @@ def target_changes(screen: Screen) -> list[TargetChange]:
     changes: list[TargetChange] = []
     rows_N = np.arange(len(screen))
     control_N, stratum_N = screen.control_N, screen.stratum_N
-    for target, value_N in screen.target_value.items():
+    for target in screen.measured:
+        value_N = screen.value_of(target)
         alone = [label for label in screen.n_of if screen.targets_of[label] == (target,)]
         found_N = np.isin(screen.label_N, alone)
         level_N = screen.linear(np.where(np.isfinite(value_N), value_N, 0.0), rows_N)
@@ -98,12 +99,12 @@ def _compared(
 
 def targets_changed(screen: Screen) -> CheckResult:
     """Each measured target is changed in the direction of its kind."""
-    if not screen.target_value:
+    if not screen.measured:
         return not_applicable("no target is a measured gene: its own change cannot be seen")
     changes = [one for one in target_changes(screen) if one.kind != "compound"]
     if not changes:
         return undecided(
-            f"none of {len(screen.target_value)} measured targets is expressed enough, in cells that have it alone and "
+            f"none of {len(screen.measured)} measured targets is expressed enough, in cells that have it alone and "
             "in controls of their context, to see whether it changes"
         )
     z = float(norm.isf(_LEVEL / len(changes)))

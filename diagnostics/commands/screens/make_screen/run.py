@@ -4,7 +4,7 @@ from pathlib import Path
 
 from diagnostics.cli.progress import Progress
 from diagnostics.cli.text import show
-from diagnostics.commands.make_screen.command import Request
+from diagnostics.commands.screens.make_screen.command import Request
 from gpcp.core.files import check_file
 from simulators.screens.design import ScreenDesign
 from simulators.screens.files import screen_anndata, write_screen

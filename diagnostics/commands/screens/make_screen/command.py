@@ -153,6 +153,6 @@ def make_screen(
     design = request.design()
     if request.mean_cells == 1:
         raise InputError("--mean-cells is 1: a standard error needs at least 2 cells")
-    from diagnostics.commands.make_screen.run import execute
+    from diagnostics.commands.screens.make_screen.run import execute
 
     return execute(world, out, design, request)

@@ -10,8 +10,8 @@ from diagnostics.audit.screens.reading import Asked
 from diagnostics.audit.screens.tools.behaviour import tool_notes
 from diagnostics.audit.screens.tools.rewrite import rewrite
 from diagnostics.cli.text import show
-from diagnostics.commands.check_screen.command import Request
-from diagnostics.commands.check_screen.text import fix_text, shown, tool_text
+from diagnostics.commands.screens.check_screen.command import Request
+from diagnostics.commands.screens.check_screen.text import fix_text, shown, tool_text
 from diagnostics.results.report import versions
 from gpcp.core.files import to_json, write_json
 

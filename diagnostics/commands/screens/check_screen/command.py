@@ -107,6 +107,6 @@ def check_screen(
     """Check one file."""
     check(file, request)
     # Heavy imports come after the arguments are checked, so that --help and a wrong option answer at once.
-    from diagnostics.commands.check_screen.run import execute
+    from diagnostics.commands.screens.check_screen.run import execute
 
     return execute(file, request, command_line)

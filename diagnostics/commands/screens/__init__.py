@@ -1,0 +1,1 @@
+"""Verbs of screens: their files checked, and made of known worlds."""

@@ -63,7 +63,7 @@ def log_values(count_BG: NDArray[np.integer], total: float) -> NDArray[np.float6
 
 
 def exact_mean(
-    screen: SimulatedScreen, *, n_cells: int = MEAN_CELLS, on_progress: OnProgress = no_progress
+    screen: SimulatedScreen, *, n_cells: int = MEAN_CELLS, seed: int = 0, on_progress: OnProgress = no_progress
 ) -> ScreenMeans:
     """Means of every perturbation in every context.
 
@@ -75,6 +75,8 @@ def exact_mean(
     screen : SimulatedScreen
     n_cells : int
         At least 2.
+    seed : int
+        Of the cells of Monte Carlo means, which no sample with a seed below 2^31 shares.
     on_progress : callable
         Called with the number of groups done.
     """
@@ -82,7 +84,7 @@ def exact_mean(
     found = {f"{unit}_{what}": np.zeros(shape) for unit in ("latent", "count", "log") for what in ("mean", "error")}
     for context, name in enumerate(screen.contexts):
         for place, guides in enumerate(screen.perturbations):
-            for unit, (mean_G, error_G) in _group(screen, guides, name, n_cells).items():
+            for unit, (mean_G, error_G) in _group(screen, guides, name, n_cells, seed).items():
                 found[f"{unit}_mean"][context, place] = mean_G
                 found[f"{unit}_error"][context, place] = error_G
             on_progress(context * shape[1] + place + 1, shape[0] * shape[1])
@@ -102,8 +104,8 @@ def exact_mean(
 _Mean = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def _group(screen: SimulatedScreen, guides: Guides, context: str, n_cells: int) -> dict[str, _Mean]:
-    cells = screen.sampler(guides.label, context, n_cells, _MEAN_SEED)
+def _group(screen: SimulatedScreen, guides: Guides, context: str, n_cells: int, seed: int) -> dict[str, _Mean]:
+    cells = screen.sampler(guides.label, context, n_cells, _MEAN_SEED + seed)
     found = {"log": _sampled(log_values(cells.count_BG, screen.design.log_total))}
     scm = screen.scms[screen.context(context)]
     if scm.mechanism.name == "linear":

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.audit.evaluation.data import CONTROL, ScreenData
+from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.imports import need
 from gpcp.core.random import stream
@@ -69,7 +69,9 @@ class CellEval:
     preset : str
         One of :data:`PRESETS`.
     screen : ScreenData
-        Whose values and labels decide what the preset has to be adapted in; :attr:`adapted` lists it.
+    split : Split
+        The values of the one and the test labels of the other decide what the preset has to be adapted in;
+        :attr:`adapted` lists it.
 
     Raises
     ------
@@ -77,7 +79,7 @@ class CellEval:
         ``cell-eval2`` is not installed, or the preset unknown.
     """
 
-    def __init__(self, preset: str, screen: ScreenData) -> None:
+    def __init__(self, preset: str, screen: ScreenData, split: Split) -> None:
         need("cell_eval2", extra="evaluate", use="an evaluation")
         if preset not in PRESETS:
             raise InputError(f"--preset is {preset!r}; {nearest(preset, PRESETS)}")
@@ -92,17 +94,24 @@ class CellEval:
         if screen.scale == "log":
             changes["input_type"] = "lognorm"
             self.adapted.append("X holds logarithms: input_type lognorm, which is not the competition's")
-        if not any(label in screen.genes for label in screen.labels):
-            changes["target_gene_map"] = {"*": None}
-            self.adapted.append("no label is a measured gene: no target gene is left out of the scores")
+        named = target_genes(screen, split)
+        if named is not None:
+            changes["target_gene_map"] = named
+            n_measured = sum(gene is not None for gene in named.values())
+            self.adapted.append(
+                f"{n_measured} of {len(named)} test perturbations have one measured target, which scores leave out"
+            )
         self.config: Any = replace(config, **changes)
 
     def scores(self, predicted: Any, real: Any) -> Scores:
         """Values of a prediction, both AnnData with controls and the same labels."""
         from cell_eval2 import compute_metrics  # pyright: ignore[reportUnknownVariableType]
 
-        with quiet():
-            tidy: Any = compute_metrics(predicted, real, config=self.config)
+        try:
+            with quiet():
+                tidy: Any = compute_metrics(predicted, real, config=self.config)
+        except ValueError as error:
+            raise InputError(f"{self.name} refuses: {_first_sentence(error)}") from error
         labels = tuple(sorted(set(real.obs["target"].astype(str)) - {CONTROL}))
         rows: dict[str, dict[str, float]] = {}
         for label, metric, value in tidy.select(["perturbation", "metric", "value"]).iter_rows():
@@ -177,6 +186,24 @@ def _parts(labels: tuple[str, ...], rows: Mapping[str, Mapping[str, float]]) -> 
             pair[~np.isfinite(pair).all(axis=1)] = np.nan
             parts[name] = pair
     return parts
+
+
+def target_genes(screen: ScreenData, split: Split) -> dict[str, str | None] | None:
+    """The measured target of each test label, where the scorer cannot find it by the label's name; None where it can.
+
+    It needs one label in each context that is the name of a measured gene; where labels are written otherwise, as
+    ``A+ctrl`` is, or no target is measured, it has to be given what they mean. A combination of several measured genes
+    has none: the scorer leaves out one gene of a label at most.
+    """
+    measured = frozenset(screen.genes)
+    found = {
+        label: genes[0] if len(genes := [gene for gene in screen.targets[label] if gene in measured]) == 1 else None
+        for label in split.test
+    }
+    by_name = all(
+        any(label in measured for label in screen.in_context(context, split.test)) for context in screen.contexts
+    )
+    return None if by_name and all(gene in (None, label) for label, gene in found.items()) else found
 
 
 def _first_sentence(error: ValueError) -> str:

@@ -8,11 +8,13 @@ import numpy as np
 
 from diagnostics.audit.evaluation.cell_eval import SHORT, CellEval, Scores, direction_of
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
+from diagnostics.audit.evaluation.leak import Leak, leak_of
 from diagnostics.audit.evaluation.predictions import FilePrediction, predicted_groups
-from diagnostics.audit.evaluation.references import Answer, baselines, copies, exact_answers
+from diagnostics.audit.evaluation.references import Answer, baselines, copies
 from diagnostics.audit.evaluation.results import MEAN_RESPONSE, Comparison, Row, difference, intervals, rescaled
+from diagnostics.audit.evaluation.shape import shape_of
+from diagnostics.audit.evaluation.truth import Truth, exact_answers, truth_of
 from gpcp.core.random import stream
-from simulators.screens.files import screen_of
 
 
 @final
@@ -85,16 +87,16 @@ def evaluate(
     InputError
         The scorer is not installed, or a prediction cannot be used.
     """
-    scorer = CellEval(preset, screen)
+    scorer = CellEval(preset, screen, split)
     reals = {context: as_anndata(screen, split, context) for context in screen.contexts}
     read = [_read(one, screen, split, seed) for one in predictions]
     own, left_out = baselines(screen, split, seed=seed)
     if not with_baselines:
         own = [one for one in own if one.name in (*MEAN_RESPONSE, "no change")]
     own += [one for one in copies(screen, split, seed=seed) if with_baselines or one.kind == "reference"]
-    world = screen_of(screen.uns)
-    if world is not None:
-        own += exact_answers(screen, split, world, seed=seed)
+    truth = truth_of(screen, split)
+    if truth is not None:
+        own += exact_answers(screen, split, truth, seed=seed)
     found: dict[str, tuple[Answer, Scores]] = {}
     for answer in [*read, *own]:
         on_stage(answer.name)
@@ -111,6 +113,8 @@ def evaluate(
             scores=scores,
             values=(values := intervals(scores, metrics, rng)),
             scaled=rescaled(values, zero, one),
+            shape=shape_of(screen, split, answer.groups) if answer.groups else None,
+            leak=_leak(screen, split, answer, truth),
         )
         for answer, scores in found.values()
     ]
@@ -149,6 +153,12 @@ def _read(given: FilePrediction | Answer, screen: ScreenData, split: Split, seed
         return given
     groups = predicted_groups(given, screen, split.test, rng=stream(seed, "evaluate", "file", given.name))
     return Answer(name=given.name, kind="prediction", groups=groups, note=str(given.path))
+
+
+def _leak(screen: ScreenData, split: Split, answer: Answer, truth: Truth | None) -> Leak | None:
+    if truth is None or not answer.groups:
+        return None
+    return leak_of(screen, split, answer.groups, means=truth.means)
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:

@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
-from diagnostics.audit.evaluation.emission import profile, same_cells, with_spread, without_spread
+from diagnostics.audit.evaluation.emission import profile, with_spread, without_spread
 from diagnostics.audit.evaluation.predictions import Groups
 from diagnostics.audit.evaluation.responses import RESPONSES, Training, gene_features
 from gpcp.core.errors import InputError
 from gpcp.core.random import stream
-from simulators.screens.files import x_of
-from simulators.screens.means import MEAN_CELLS, exact_mean
-from simulators.screens.simulated import SimulatedScreen
 
 NO_SPREAD = ", no spread"
 """Ends the name of an answer whose cells are all the same."""
@@ -181,48 +178,6 @@ def copies(screen: ScreenData, split: Split, *, seed: int) -> list[Answer]:
         Answer(name="copy of the reference", kind="reference", groups=own, note="the test cells themselves"),
         Answer(name="shuffled labels", kind="baseline", groups=other, note="test cells of another perturbation"),
     ]
-
-
-def exact_answers(
-    screen: ScreenData, split: Split, world: SimulatedScreen, *, seed: int, n_mean: int = MEAN_CELLS
-) -> list[Answer]:
-    """Of a known world: fresh cells of the exact law, and its exact mean without cell-to-cell spread.
-
-    Raises
-    ------
-    InputError
-        The file has other labels, contexts or genes than its truth.
-    """
-    labels = {_truth_label(screen, one.genes): one.label for one in world.perturbations if one.genes}
-    if tuple(world.vocab.feature_id) != screen.genes:
-        raise InputError(f"{screen.name} has other genes than the world in its uns: export it again")
-    means = exact_mean(world, n_cells=n_mean)
-    sampled: dict[tuple[str, str], NDArray[np.float32]] = {}
-    flat: dict[tuple[str, str], NDArray[np.float32]] = {}
-    rng = stream(seed, "evaluate", "exact mean")
-    unit = "count" if screen.scale == "counts" else "log"
-    for context in screen.contexts:
-        for label in screen.in_context(context, split.test):
-            own = labels.get(label)
-            if own is None or context not in world.contexts:
-                raise InputError(f"{screen.name}: the world in its uns has no {label!r} in context {context!r}")
-            n = len(screen.rows(label, context))
-            # A seed of its own: not that of the file's cells, which are small, nor that of the means, 2^31.
-            cells = world.sampler(own, context, n, 2**31 + 1 + seed)
-            sampled[label, context] = x_of(world, cells).toarray()
-            flat[label, context] = same_cells(means.row(own, context, unit=unit), n, scale=screen.scale, rng=rng)
-    exact = "" if not means.count_error.any() and unit == "count" else f", of {n_mean:,} cells"
-    return [
-        Answer(name="exact sampler", kind="exact", groups=sampled, note="fresh cells of the world's law"),
-        Answer(name="exact mean" + NO_SPREAD, kind="exact", groups=flat, note=f"the world's mean{exact}"),
-    ]
-
-
-def _truth_label(screen: ScreenData, genes: tuple[str, ...]) -> str:
-    """The label in the file of the perturbation that acts on these genes."""
-    wanted = set(genes)
-    found = next((label for label, targets in screen.targets.items() if set(targets) == wanted), None)
-    return "+".join(genes) if found is None else found
 
 
 def _dense(screen: ScreenData, label: str, context: str) -> NDArray[np.float64]:

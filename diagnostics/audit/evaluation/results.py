@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.cell_eval import Scores
+from diagnostics.audit.evaluation.leak import Leak
+from diagnostics.audit.evaluation.shape import Shape
 from gpcp.core.intervals import Interval, bootstrap
 
 MEAN_RESPONSE = ("mean response", "mean response, no spread")
@@ -28,6 +30,10 @@ class Row:
         By metric; ``n`` is the number of perturbations that the metric has a value for.
     scaled : mapping of str to Interval
         ``(value - baseline) / (replicate - baseline)``; empty where the scorer has no scale for such values.
+    shape : Shape or None
+        None of an answer that has no cells of its own.
+    leak : Leak or None
+        None where no world is known, too.
     """
 
     name: str
@@ -36,6 +42,8 @@ class Row:
     scores: Scores
     values: Mapping[str, Interval]
     scaled: Mapping[str, Interval]
+    shape: Shape | None = None
+    leak: Leak | None = None
 
 
 @final

@@ -77,7 +77,7 @@ def content(found: Evaluation, path: Path, request: Request, command_line: Seque
         "split": found.split,
         "metrics": {one: found.directions[one] for one in found.metrics},
         "answers": [
-            {"name": row.name, "kind": row.kind, "note": row.note, "values": row.values, "scaled": row.scaled}
+            {name: getattr(row, name) for name in ("name", "kind", "note", "values", "scaled", "shape", "leak")}
             for row in found.rows
         ],
         "against_mean_response": found.comparisons,

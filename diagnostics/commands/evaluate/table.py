@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from diagnostics.audit.evaluation.cell_eval import SHORT
 from diagnostics.audit.evaluation.data import ScreenData
 from diagnostics.audit.evaluation.evaluate import Evaluation
+from diagnostics.audit.evaluation.leak import LEVEL
 from diagnostics.audit.evaluation.results import MEAN_RESPONSE, Row
+from diagnostics.audit.evaluation.shape import SET_SIZE
 from diagnostics.cli.text import fill, table
 from gpcp.core.intervals import Interval
 
@@ -18,7 +20,8 @@ def screen_text(screen: ScreenData, found: Evaluation) -> str:
     if any(row.scaled for row in found.rows):
         values = {row.name: row.scaled for row in found.rows}
         parts.append(_table("0 baseline, 1 replicate", found, values, scaled=True))
-    parts.append("\n".join(verdicts(found)))
+    parts.append(_shapes(found))
+    parts.append("\n".join([*verdicts(found), *leaks(found)]))
     notes = [f"{row.name}: {row.note}" for row in found.rows if row.note]
     notes += [f"left out: {one}" for one in found.left_out] + list(found.adapted)
     parts.append("\n".join(fill(one, first="- ", indent="  ") for one in notes))
@@ -57,6 +60,40 @@ def _table(
         rows.append([row.name, *(_number(values[one].value) if one in values else "-" for one in metrics)])
         rows.append(["", *(_span(values[one]) if one in values else "" for one in metrics)])
     return table(head, rows)
+
+
+def _shapes(found: Evaluation) -> str:
+    known = any(row.leak for row in found.rows)
+    head = ["cells", "collapse", "spread", f"energy, {SET_SIZE} cells", *(["noise shared", "p"] if known else [])]
+    rows: list[list[str]] = []
+    for row in ordered(found.rows):
+        if row.shape is None:
+            continue
+        numbers = [f"{row.shape.collapse:.2f}", f"{row.shape.spread:.2f}", f"{row.shape.energy:.3f}"]
+        if row.leak is not None:
+            numbers += [f"{row.leak.correlation:.2f}", f"{row.leak.p:.1g}"]
+        rows.append([row.name, *numbers])
+    about = (
+        "collapse: variance across perturbations over the screen's, 0 where all have one answer; spread: variance "
+        "between cells over the screen's; energy: distance to the real cells, of which the exact sampler's is the floor"
+    )
+    if known:
+        about += "; noise shared: correlation of an answer's error with the noise of the very test cells"
+    return "\n".join([table(head, rows), fill(about)])
+
+
+def leaks(found: Evaluation) -> list[str]:
+    """A line for each prediction that has seen the cells that it is scored on."""
+    return [
+        line
+        for row in found.rows
+        if row.leak is not None and row.leak.accused and row.kind == "prediction"
+        for line in fill(
+            f"- LEAK: {row.name} depends on the noise of the test cells themselves (correlation "
+            f"{row.leak.correlation:.2f}, p {row.leak.p:.1g} below {LEVEL:g}): no prediction from other cells can",
+            indent="  ",
+        ).splitlines()
+    ]
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:

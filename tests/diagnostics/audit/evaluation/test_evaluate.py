@@ -2,17 +2,18 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from diagnostics.audit.evaluation.cell_eval import SHORT, CellEval
+from diagnostics.audit.evaluation.cell_eval import SHORT, CellEval, target_genes
 from diagnostics.audit.evaluation.data import split_of
 from diagnostics.audit.evaluation.evaluate import Evaluation, as_anndata, evaluate
-from diagnostics.audit.evaluation.references import baselines, exact_answers
+from diagnostics.audit.evaluation.references import baselines
 from diagnostics.audit.evaluation.results import MEAN_RESPONSE
+from diagnostics.audit.evaluation.truth import exact_answers, truth_of
 from gpcp.core.errors import InputError
-from simulators.screens.files import screen_of
 from tests.diagnostics.audit.evaluation.screens import small_screen
 
 SCREEN = small_screen(n_targets=8, least_descendants=2, depth=20_000.0)
@@ -45,10 +46,10 @@ def test_values_are_those_of_the_scorer(found: Evaluation):
 
     from diagnostics.audit.evaluation.cell_eval import quiet
 
-    world = screen_of(SCREEN.uns)
-    assert world is not None
-    sampled = exact_answers(SCREEN, SPLIT, world, seed=0)[0]
-    scorer = CellEval("vcc2026", SCREEN)
+    truth = truth_of(SCREEN, SPLIT)
+    assert truth is not None
+    sampled = exact_answers(SCREEN, SPLIT, truth, seed=0)[0]
+    scorer = CellEval("vcc2026", SCREEN, SPLIT)
     with quiet():
         tidy = compute_metrics(
             as_anndata(SCREEN, SPLIT, "context_0", sampled),
@@ -106,17 +107,30 @@ def test_without_training_perturbations_the_mean_response_is_of_the_test_ones():
 
 def test_a_missing_scorer_and_a_wrong_preset_are_one_line(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(InputError, match="--preset is 'vcc2025'; nearest: vcc2026"):
-        CellEval("vcc2025", SCREEN)
+        CellEval("vcc2025", SCREEN, SPLIT)
     monkeypatch.setitem(sys.modules, "cell_eval2", None)
     with pytest.raises(InputError, match=r"pip install 'gpcp\[evaluate\]'"):
-        CellEval("vcc2026", SCREEN)
+        CellEval("vcc2026", SCREEN, SPLIT)
+
+
+def test_the_scorer_is_given_what_it_cannot_find_by_name():
+    assert target_genes(SCREEN, SPLIT) is None
+    written = small_screen(tool="gears", n_combinations=3, n_targets=4, hidden_targets=0.5)
+    split = split_of(written, share=1.0, seed=0)
+    for label, gene in (target_genes(written, split) or {}).items():
+        measured = [one for one in written.targets[label] if one in written.genes]
+        assert gene == (measured[0] if len(measured) == 1 else None)
+    hidden = small_screen(hidden_targets=1.0)
+    split = split_of(hidden, share=0.5, seed=0)
+    assert target_genes(hidden, split) == dict.fromkeys(split.test)
 
 
 def test_a_truth_of_other_genes_is_refused():
-    world = screen_of(small_screen(n_targets=8, hidden_targets=1.0).uns)
-    assert world is not None
+    other = small_screen(n_targets=8, hidden_targets=1.0)
     with pytest.raises(InputError, match="has other genes than the world"):
-        exact_answers(SCREEN, SPLIT, world, seed=0)
+        truth_of(replace(SCREEN, uns=other.uns), SPLIT)
+    with pytest.raises(InputError, match="has no perturbation"):
+        truth_of(replace(SCREEN, uns=small_screen(n_targets=3).uns), SPLIT)
 
 
 def test_stages_are_announced_in_order(monkeypatch: pytest.MonkeyPatch):

@@ -15,14 +15,14 @@ main = calling("evaluate")
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("evaluate") / "screen.h5ad"
-    small_anndata(depth=20_000.0, least_descendants=1).write_h5ad(path)
+    small_anndata(n_targets=8, depth=20_000.0, least_descendants=1).write_h5ad(path)
     return path
 
 
 @pytest.mark.slow
 def test_two_predictions_beside_every_reference(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     replicate = tmp_path / "replicate.h5ad"
-    small_anndata(depth=20_000.0, least_descendants=1, seed=5).write_h5ad(replicate)
+    small_anndata(n_targets=8, depth=20_000.0, least_descendants=1, seed=5).write_h5ad(replicate)
     out = tmp_path / "out"
     arguments = [str(file), "--prediction", f"other experiment={replicate}", f"the same={file}"]
     assert main([*arguments, "--test-share", ".5", "--splits", "1", "--out", str(out)]) == 0
@@ -31,6 +31,8 @@ def test_two_predictions_beside_every_reference(file: Path, tmp_path: Path, caps
     assert "other experiment beats the mean response in" in shown.out
     assert "scores of cell-eval2 0.20.0, preset vcc2026" in shown.out
     assert "the first call compiles" in shown.err
+    assert "- LEAK: the same depends on the noise of the test cells themselves" in shown.out
+    assert "LEAK: other experiment" not in shown.out
     held = json.loads((out / "evaluation.json").read_text())
     kinds = {one["name"]: one["kind"] for one in held["answers"]}
     assert kinds["other experiment"] == kinds["the same"] == "prediction"

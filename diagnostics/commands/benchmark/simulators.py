@@ -1,4 +1,4 @@
-"""``benchmark simulators``: drawing noise and computing expression, beside random numbers alone.
+"""``benchmark simulators``: drawing noise and computing expression, beside random numbers alone and other packages.
 
 Simulators compute, so what counts is CPU time of the process: other work on the machine then matters little.
 """
@@ -11,6 +11,7 @@ from typing import final
 
 from diagnostics.cli.text import table as aligned
 from diagnostics.commands.benchmark.command import Request
+from diagnostics.commands.benchmark.simulator_packages import PACKAGES, drawing_of
 from gpcp.core.files import check_file, write_json
 from gpcp.core.random import generator
 from simulators.worlds import world
@@ -48,15 +49,19 @@ def measured(works: Sequence[Callable[[], object]], *, repeats: int) -> list[lis
 
 
 def simulator_speeds(*, n_genes: int, n_cells: int, repeats: int, seed: int) -> list[Speed]:
-    """The random numbers alone, then each world's noise and expression together."""
+    """The random numbers alone, each world's noise and expression together, and the packages that are installed."""
     rng = generator("benchmark", seed)
     shape = (n_genes, n_cells)
     works: dict[str, Callable[[], object]] = {"normal random numbers alone": lambda: rng.standard_normal(shape)}
     targets: list[float | None] = [None]
     for mechanism, target in TARGETS.items():
-        scm = world(f"scale_free/{n_genes}/{mechanism}", seed=seed).scm
-        works[f"{mechanism}, noise and expression"] = lambda scm=scm: scm.sample(n_cells, rng)
+        made = world(f"scale_free/{n_genes}/{mechanism}", seed=seed)
+        works[f"{mechanism}, noise and expression"] = lambda scm=made.scm: scm.sample(n_cells, rng)
         targets.append(target if shape == (1_000, 10_000) else None)
+        for name, package in PACKAGES.items():
+            if package.mechanism == mechanism and not package.missing:
+                works[f"{mechanism}, {name}"] = drawing_of(name, made, n_cells, seed)
+                targets.append(None)
     seconds = measured(list(works.values()), repeats=repeats)
     n_items = n_genes * n_cells
     return [
@@ -88,6 +93,18 @@ def table(speeds: Sequence[Speed]) -> str:
     return aligned(("million gene-cells per CPU second", "best", "median", "share", "of rounds", "target"), rows)
 
 
+def ahead(speeds: Sequence[Speed]) -> list[str]:
+    """How many times as fast as the fastest package of others each world is, by medians; and what is not installed."""
+    lines: list[str] = []
+    for mechanism in TARGETS:
+        here = [speed for speed in speeds if speed.name.startswith(f"{mechanism}, ")]
+        others = sorted(here[1:], key=lambda speed: speed.median)
+        if others:
+            times, name = here[0].median / others[-1].median, others[-1].name.partition(", ")[2]
+            lines.append(f"{mechanism}: {times:.1f} times as fast as {name}, the fastest of the others that are here")
+    return lines + [package.missing for package in PACKAGES.values() if package.missing]
+
+
 def execute(request: Request) -> int:
     """Measure, show and write.
 
@@ -106,6 +123,7 @@ def execute(request: Request) -> int:
     speeds = simulator_speeds(n_genes=n_genes, n_cells=n_cells, repeats=repeats, seed=seed)
     print(f"simulators: {n_genes:,} genes x {n_cells:,} cells, {repeats} repeats, seed {seed}")
     print(table(speeds))
+    print("\n".join(ahead(speeds)))
     if request.json is not None:
         document = {
             "what": "simulators",

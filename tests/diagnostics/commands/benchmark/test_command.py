@@ -1,9 +1,13 @@
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from diagnostics.commands.benchmark.simulators import measured
+from diagnostics.commands.benchmark.simulator_packages import PACKAGES, Package, drawing_of
+from diagnostics.commands.benchmark.simulators import Speed, ahead, measured
+from simulators.worlds import world
 from tests.diagnostics.commands.verbs import calling
 
 main = calling("benchmark")
@@ -19,16 +23,44 @@ def test_the_table_shows_each_world_beside_the_floor(capsys: pytest.CaptureFixtu
     assert max(map(len, shown.splitlines())) <= 100
     document = json.loads(path.read_text(encoding="utf-8"))
     assert (document["n_genes"], document["n_cells"], document["repeats"]) == (20, 50, 2)
-    assert [speed["name"].split(",")[0] for speed in document["speeds"]] == [
-        "normal random numbers alone",
-        "linear",
-        "hill",
-    ]
+    ours = [speed["name"] for speed in document["speeds"] if "," not in speed["name"] or "noise" in speed["name"]]
+    assert ours == ["normal random numbers alone", "linear, noise and expression", "hill, noise and expression"]
     for speed in document["speeds"]:
         assert 0 < speed["median"] <= speed["best"]
         assert len(speed["seconds"]) == len(speed["shares"]) == 2
         assert speed["target"] is None  # the targets are for 1,000 genes x 10,000 cells
     assert document["speeds"][0]["shares"] == [1.0, 1.0]
+
+
+def speed(name: str, median: float) -> Speed:
+    return Speed(name=name, best=median, median=median, shares=(1.0,), target=None, seconds=(1.0,))
+
+
+def test_each_world_is_compared_with_the_fastest_of_the_others(monkeypatch: pytest.MonkeyPatch):
+    absent = Package(module="no_such_module", package="no-such-package", mechanism="linear", drawing=lambda *_: list)
+    monkeypatch.setattr("diagnostics.commands.benchmark.simulators.PACKAGES", {"absent": absent})
+    speeds = [
+        speed("normal random numbers alone", 90),
+        speed("linear, noise and expression", 60),
+        speed("linear, slow", 5),
+        speed("linear, fast", 20),
+        speed("hill, noise and expression", 50),
+    ]
+    assert ahead(speeds) == [
+        "linear: 3.0 times as fast as fast, the fastest of the others that are here",
+        "no-such-package is not installed: pip install no-such-package, or 'gpcp[benchmark]'",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PACKAGES)
+def test_packages_that_are_installed_draw_as_many_cells(name: str):
+    if PACKAGES[name].missing:
+        pytest.skip(PACKAGES[name].missing)
+    made = world(f"scale_free/10/{PACKAGES[name].mechanism}", seed=0)
+    drawn: Any = drawing_of(name, made, 30, 0)()
+    shape = np.shape(getattr(drawn, "X", drawn))
+    assert shape in {(30, 10), (10, 31)}  # Of sergio_rs a column holds the names of genes.
 
 
 def test_works_take_turns_and_are_called_once_more_than_they_are_timed():

@@ -17,6 +17,8 @@ from typing import final
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+_CLOSES_S = 10.0
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +56,7 @@ def apart(work: Work, *, limit_s: int) -> Ended:
     sender.close()
     try:
         found = receiver.recv()
+        process.join(_CLOSES_S)  # One that is killed while it closes leaves semaphores behind.
         assert isinstance(found, Ended)
         return found
     except EOFError:

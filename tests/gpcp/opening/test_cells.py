@@ -137,7 +137,7 @@ def test_an_option_that_is_none(file: Path):
         open_cells(str(file), cel_type_key="kind")
     with pytest.raises(InputError, match=r"--tissue is for census sources, and '.*' is of kind h5ad: leave it out"):
         open_cells(str(file), tissue=["blood"])
-    with pytest.raises(InputError, match="--nan is for h5ad sources"):
+    with pytest.raises(InputError, match="--nan is for h5ad and screen sources"):
         open_annotation("cache:anywhere", nan="error")
 
 
@@ -191,5 +191,5 @@ def test_messages_name_options_as_a_command_has_them(tmp_path: Path):
     assert len(open_cells(str(path), gene_length="none").vocab) == 5
     with pytest.raises(InputError, match=r"^--par-y is 'dorp'; nearest: drop"):
         open_cells(str(path), par_y="dorp")
-    with pytest.raises(InputError, match="--gene-table is for h5ad sources"):
+    with pytest.raises(InputError, match="--gene-table is for h5ad and screen sources"):
         open_annotation("cache:anywhere", gene_table="x.csv")

@@ -99,12 +99,14 @@ def check(file: Path, request: Request) -> None:
 
 @app.default
 def check_screen(
-    file: Annotated[Path, Parameter(metavar="FILE", help="the AnnData file")],
+    file: Annotated[Path | None, Parameter(metavar="FILE", help="the AnnData file")] = None,
     *,
     request: Request = Request(),
     command_line: CommandLine = (),
 ) -> int:
     """Check one file."""
+    if file is None:
+        raise InputError("name the file to check: gpcp check-screen screen.h5ad")
     check(file, request)
     # Heavy imports come after the arguments are checked, so that --help and a wrong option answer at once.
     from diagnostics.commands.screens.check_screen.run import execute

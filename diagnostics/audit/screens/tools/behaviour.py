@@ -115,9 +115,8 @@ def cell_eval2(screen: Screen) -> list[ToolNote]:
         notes.append(stops("there is no column 'target' in obs, nor 'target_gene': name another one with pert_col"))
     else:
         if column == "target_gene":
-            notes.append(
-                fine("perturbations are in 'target_gene': give pert_col='target_gene', the default is 'target'")
-            )
+            text = "there is no column 'target' in obs: ValueError, unless pert_col='target_gene' is given"
+            notes.append(stops(text))
         if "non-targeting" not in labels_in(screen, column):
             notes.append(stops(f"no cell of {column!r} is 'non-targeting', which is its control by default"))
         notes += missing_note(screen, column, "they are a perturbation without a name")

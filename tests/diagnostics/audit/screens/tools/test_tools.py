@@ -116,7 +116,7 @@ def test_every_tool_has_a_form():
         ("gears", "stops", ["'condition'", "'gene_name'"]),
         ("gears", "silent", ["counts"]),
         ("cell-load", "stops", ["'gene'", "'gem_group'"]),
-        ("cell-eval2", "fine", ["pert_col='target_gene'"]),
+        ("cell-eval2", "stops", ["pert_col='target_gene'"]),
         ("cpa", "fine", ["1.0"]),
         ("pertpy", "silent", ["counts"]),
     ],

@@ -13,7 +13,7 @@ from gpcp.core.errors import InputError
 from gpcp.core.files import write_with
 from gpcp.core.progress import OnProgress, no_progress
 from simulators.screens.conventions import DEFAULT, Convention, convention_named
-from simulators.screens.design import ScreenDesign
+from simulators.screens.design import Kind, ScreenDesign
 from simulators.screens.guides import Guides
 from simulators.screens.means import ScreenMeans, log_values
 from simulators.screens.simulated import ScreenCells, SimulatedScreen, simulated_screen
@@ -29,6 +29,11 @@ ESCAPED = "truth_escaped"
 """Column of obs: whether a cell's guide did nothing. No real screen has it: no model may read it."""
 
 _FORMAT = 1
+
+KIND = "perturbation_type"
+"""Column that says how the guides act, in the words of screens."""
+
+_KINDS: Mapping[Kind, str] = {"knockdown": "CRISPRi", "knockout": "knockout", "activation": "CRISPRa"}
 
 
 def screen_anndata(
@@ -75,7 +80,8 @@ def screen_anndata(
         rows.append(x_of(screen, cells))
         if screen.design.values == "log":
             counts.append(sp.csr_matrix(cells.count_BG.astype(np.float32)))
-        obs.append(_columns(convention, guides, context, cells))
+        kind = np.repeat(_KINDS[screen.design.kind], len(cells.guide_B))
+        obs.append({**_columns(convention, guides, context, cells), KIND: kind})
         on_progress(done, len(groups))
     table = pd.DataFrame({name: np.concatenate([part[name] for part in obs]) for name in obs[0]})
     for name in table.columns:

@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnostics.audit.evaluation.data import ScreenData, Split
+from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
 from diagnostics.audit.evaluation.predictions import Groups
 
 LEVEL = 1e-3
@@ -67,20 +67,25 @@ def leak_of(screen: ScreenData, split: Split, groups: Groups, *, means: tuple[Me
     errors: list[NDArray[np.float64]] = []
     noises: list[NDArray[np.float64]] = []
     for context in screen.contexts:
+        # In units of the controls' spread: that of the test cells goes with their own noise, which would bias the mean.
+        spread_G = screen.X_BG[screen.rows(CONTROL, context)].toarray().std(axis=0, dtype=np.float64)
+        scale_G = np.divide(1.0, spread_G, out=np.zeros_like(spread_G), where=spread_G > 0)
         for label in screen.in_context(context, split.test):
             real_BG = screen.X_BG[screen.rows(label, context)].toarray().astype(np.float64)
-            # In units of the standard error of the test cells' mean; a gene without variance says nothing.
-            error_G = real_BG.std(axis=0) / np.sqrt(len(real_BG))
-            scale_G = np.divide(1.0, error_G, out=np.zeros_like(error_G), where=error_G > 0)
             predicted_G = np.asarray(groups[label, context], dtype=np.float64).mean(axis=0)
             errors.append((predicted_G - means[0][label, context]) * scale_G)
             noises.append((real_BG.mean(axis=0) - means[1][label, context]) * scale_G)
     error_label_G, noise_label_G = np.stack(errors), np.stack(noises)
-    # Perturbations with large errors would drown the others: each counts by the cosine of its two vectors.
-    size_label = np.linalg.norm(error_label_G, axis=1) * np.linalg.norm(noise_label_G, axis=1)
-    product_label = (error_label_G * noise_label_G).sum(axis=1)
-    cosine_label = np.divide(product_label, size_label, out=np.zeros_like(product_label), where=size_label > 0)
-    return Leak(correlation=float(cosine_label.mean()), p=_p_value(cosine_label), n=len(cosine_label))
+    # The noise along the error: perturbations with large errors would drown the others otherwise. Only the error's size
+    # may be divided by, since the noise does not depend on it; a cosine of skewed noise has no mean of 0.
+    along_label = _quotient((error_label_G * noise_label_G).sum(axis=1), np.linalg.norm(error_label_G, axis=1))
+    cosine_label = _quotient(along_label, np.linalg.norm(noise_label_G, axis=1))
+    return Leak(correlation=float(cosine_label.mean()), p=_p_value(along_label), n=len(along_label))
+
+
+def _quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 where there is nothing to divide by."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
 def _p_value(value: NDArray[np.float64]) -> float:

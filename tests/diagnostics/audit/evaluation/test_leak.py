@@ -41,7 +41,7 @@ def test_planted_leaks_are_caught_and_healthy_answers_are_not_accused(name: str,
 
 
 def test_a_copy_shares_all_noise_and_too_few_perturbations_are_not_tested():
-    screen = small_screen(n_targets=8)
+    screen = small_screen(n_targets=16)
     split = split_of(screen, share=0.5, seed=0)
     truth = truth_of(screen, split)
     assert truth is not None
@@ -50,7 +50,7 @@ def test_a_copy_shares_all_noise_and_too_few_perturbations_are_not_tested():
     assert found.correlation == pytest.approx(1)
     assert found.accused
     assert not leak_of(screen, split, shuffled.groups, means=truth.means).accused
-    few = split_of(screen, share=0.25, seed=0)
+    few = split_of(screen, share=0.12, seed=0)
     truth = truth_of(screen, few)
     assert truth is not None
     found = leak_of(screen, few, copies(screen, few, seed=0)[0].groups, means=truth.means)

@@ -15,14 +15,14 @@ main = calling("evaluate")
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("evaluate") / "screen.h5ad"
-    small_anndata(n_targets=8, depth=20_000.0, least_descendants=1).write_h5ad(path)
+    small_anndata(n_targets=16, depth=20_000.0).write_h5ad(path)
     return path
 
 
 @pytest.mark.slow
 def test_two_predictions_beside_every_reference(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     replicate = tmp_path / "replicate.h5ad"
-    small_anndata(n_targets=8, depth=20_000.0, least_descendants=1, seed=5).write_h5ad(replicate)
+    small_anndata(n_targets=16, depth=20_000.0, seed=5).write_h5ad(replicate)
     out = tmp_path / "out"
     arguments = [str(file), "--prediction", f"other experiment={replicate}", f"the same={file}"]
     assert main([*arguments, "--test-share", ".5", "--splits", "1", "--out", str(out)]) == 0

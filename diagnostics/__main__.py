@@ -34,7 +34,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "predict-screen": (_USE, "predict every perturbation in many cells, as an AnnData file", _KEPT),
     "evaluate": (_USE, "score predictions of a screen beside baselines, the replicate and the exact answer", _NOTHING),
     "selftest": (_SELF, "how often the checks are wrong, on planted faults and healthy models", _KEPT),
-    "benchmark": (_SELF, "speed of the simulators and of input", _NOTHING),
+    "benchmark": (_SELF, "speed of simulators and input, and graph recovery by other methods", _NOTHING),
 }
 """By name: the group and the line of ``gpcp --help``, and what Ctrl-C leaves behind."""
 

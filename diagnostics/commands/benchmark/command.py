@@ -12,7 +12,7 @@ from diagnostics.cli.values import MANY, POSITIVE
 
 app = verb(
     "benchmark",
-    about="Times a part of the library beside the floor that its work cannot beat.",
+    about="Times a part of the library beside the floor that its work cannot beat, and beside the packages of others.",
     notes="exit code: 0 measured, 2 bad use, 130 interrupted",
 )
 

@@ -20,11 +20,7 @@ from gpcp import (
     made_for,
     preset,
 )
-from simulators import world
-from simulators.screens.design import design_named
-from simulators.screens.files import screen_anndata
-from simulators.screens.means import exact_mean
-from simulators.screens.simulated import simulated_screen
+from simulators import design_named, exact_mean, screen_anndata, simulated_screen, world
 
 
 def main() -> None:

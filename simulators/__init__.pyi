@@ -8,6 +8,10 @@ from simulators.graphs.gene_graph import GeneGraph as GeneGraph
 from simulators.graphs.files import load_graph as load_graph, save_graph as save_graph
 from simulators.scm.regimes import REGIMES as REGIMES, Regime as Regime
 from simulators.scm.scm import Scm as Scm, build_scm as build_scm
+from simulators.screens.design import ScreenDesign as ScreenDesign, design_named as design_named
+from simulators.screens.files import screen_anndata as screen_anndata
+from simulators.screens.means import exact_mean as exact_mean
+from simulators.screens.simulated import SimulatedScreen as SimulatedScreen, simulated_screen as simulated_screen
 from simulators.sources import SimulatedCells as SimulatedCells, SimulatedPairs as SimulatedPairs
 from simulators.worlds import World as World, world as world
 

@@ -282,7 +282,10 @@ H5AD_OPTIONS: Mapping[str, Option] = {
     "modality": Option(metavar="NAME", summary="of a .h5mu: which of its modalities (default: rna, or the only one)"),
     "layer": Option(metavar="NAME", summary="X, raw or a layer's name (default: counts by name, else log values of X)"),
     "values": Option(metavar="KIND", summary="what the values are: auto, counts or log (default auto)"),
-    "gene_id_key": Option(metavar="COLUMN", summary="column of var with Ensembl ids (default: index or best)"),
+    "gene_id_key": Option(
+        metavar="COLUMN",
+        summary="column of var with Ensembl ids, or names: the index as it is (default: best)",
+    ),
     "gene_symbol": Option(metavar="COLUMN", summary="column of var with symbols, or index, looked up in --gene-table"),
     "gene_table": Option(
         metavar="FILE", summary="CSV of genes: id, symbol, version, length, biotype; for files that lack some of these"

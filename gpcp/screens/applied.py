@@ -26,6 +26,8 @@ class LabelledCells:
     ----------
     row_N : int64, (N,)
         Rows of ``obs``.
+    label_N : str, (N,)
+        The label of each, as the file has it.
     applied : AppliedPerturbations
         One row for each of them.
     summary : tuple of str
@@ -33,6 +35,7 @@ class LabelledCells:
     """
 
     row_N: NDArray[np.int64]
+    label_N: NDArray[np.str_]
     applied: AppliedPerturbations
     summary: tuple[str, ...]
 
@@ -73,7 +76,7 @@ def labelled_cells(obs: "pd.DataFrame", columns: ScreenColumns, gene_of: Mapping
     summary = [f"{n_measured} of {len(vocab)} perturbations act on a gene that is measured", *of_doses]
     n_dropped = len(obs) - len(row_N)
     summary += [f"{n_dropped} cells without a label left out"] if n_dropped else []
-    return LabelledCells(row_N=row_N, applied=applied, summary=tuple(summary))
+    return LabelledCells(row_N=row_N, label_N=label_N, applied=applied, summary=tuple(summary))
 
 
 def _kinds(obs: "pd.DataFrame", columns: ScreenColumns, row_N: NDArray[np.int64]) -> list[Kind]:

@@ -18,6 +18,7 @@ from gpcp.screens.pairs import ScreenPairs
 from gpcp.screens.splits import SplitBy, hold_out
 from gpcp.sources.h5ad.cells import H5adCells
 from gpcp.sources.h5ad.files.open_file import opened
+from gpcp.sources.h5ad.gene_ids import NAMES, has_ids
 from gpcp.sources.sparse import IndexedCells
 from gpcp.sources.subsets import OnlyCells
 
@@ -76,9 +77,10 @@ class H5adScreen:
     doses : bool
         Whether doses are given to models where the file has them.
     genes : sequence of str, optional
-        Ensembl ids to keep, in this order.
+        Ids to keep, in this order.
     **options
-        Of :class:`gpcp.sources.h5ad.cells.H5adCells`, which reads the values.
+        Of :class:`gpcp.sources.h5ad.cells.H5adCells`, which reads the values. Genes of a file without any Ensembl id go
+        by the names in its index, unless a table of symbols is given.
 
     Attributes
     ----------
@@ -88,6 +90,10 @@ class H5adScreen:
         What the columns were taken for.
     applied : AppliedPerturbations
         What was done to each of the cells.
+    label_N : str, (N,)
+        The label of each, as the file has it.
+    rows : IndexedCells
+        The cells that have a label: those of ``applied`` and ``label_N``.
     provenance : str
         What was read, recognised and left out, in one line.
 
@@ -121,6 +127,9 @@ class H5adScreen:
         } | options
         with opened(path, modality=given.get("modality")) as file:
             obs, var, name = file.obs, file.var, file.name
+            if given["gene_id"] == "auto" and not given.keys() & {"gene_symbol", "gene_table"} and not has_ids(var):
+                # Screens call genes by symbols, and so do all tools that read them.
+                given["gene_id"] = NAMES
             known = {str(value) for column in _name_columns(var) for value in column}
             self.columns: ScreenColumns = screen_columns(
                 obs, name=name, perturbation=perturbation, control=control, separator=separator, guide=guide,
@@ -131,13 +140,14 @@ class H5adScreen:
         }
         self.cells = H5adCells(path, genes=genes, **(columns | given))
         labelled = labelled_cells(obs, self.columns, _gene_names(var, self.cells))
-        self._rows, row_of = _both(self.cells, labelled.row_N)
+        self.rows, row_of = _both(self.cells, labelled.row_N)
         applied = labelled.applied.rows(row_of)
+        self.label_N: NDArray[np.str_] = labelled.label_N[row_of]
         if not doses:
             applied = _without_doses(applied)
         self.applied = applied
-        self.match_on = _match_on(match_on, self._rows)
-        self.context_N, self._context_names = _contexts(self._rows, self.match_on)
+        self.match_on = _match_on(match_on, self.rows)
+        self.context_N, self._context_names = _contexts(self.rows, self.match_on)
         everything = np.arange(len(applied), dtype=np.int64)
         self._pairs = self._of(everything)
         n_control = int(applied.is_control_B.sum())
@@ -195,7 +205,7 @@ class H5adScreen:
     def _of(self, row_N: NDArray[np.int64]) -> ScreenPairs:
         is_control_N = self.applied.is_control_B[row_N]
         return ScreenPairs(
-            self._rows, self.applied, self.context_N,
+            self.rows, self.applied, self.context_N,
             perturbed_N=row_N[~is_control_N], control_N=row_N[is_control_N],
         )  # fmt: skip
 

@@ -12,11 +12,15 @@ from diagnostics.commands.predict_screen.table import screen
 from diagnostics.runs.lock import alone
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError
+from gpcp.core.files import write_with
+from gpcp.in_silico.by_name import predicted_by_name
 from gpcp.in_silico.cells import cells_to_screen, mean_of_genes
 from gpcp.in_silico.perturbations import ScreenPerturbation, combinations_named, screened
 from gpcp.in_silico.screen import predict_screen
 from gpcp.in_silico.unfinished import check_out
-from gpcp.opening.cells import open_cells
+from gpcp.model.predictor import ModelPredictor
+from gpcp.opening.cells import open_cells, scheme_and_place
+from gpcp.opening.screens import open_screen
 from gpcp.training.trained import trained_predictor
 
 
@@ -33,8 +37,16 @@ def execute(checkpoint: Path, out: Path, request: Request, command_line: Sequenc
         check_out(out)
     except InputError as error:
         raise InputError(f"--out: {error}") from None
+    scheme, place = scheme_and_place(named(request.source))
+    if scheme == "screen" and (by_name := trained_predictor(checkpoint)).perturbations is not None:
+        return _of_screen(by_name, place, out, request)
     source = open_cells(named(request.source), **request.source.given())
     predictor = trained_predictor(checkpoint, vocab=source.vocab)
+    if predictor.perturbations is not None:
+        raise InputError(
+            f"the model of {str(checkpoint)!r} reads perturbations by name: give the screen that has them, "
+            "--source screen:FILE"
+        )
     try:
         if source.vocab != predictor.vocab:
             # Read anew, so that of its other genes nothing is held.
@@ -69,6 +81,29 @@ def execute(checkpoint: Path, out: Path, request: Request, command_line: Sequenc
     if not request.quiet:
         del command_line
         print(screen(done, time.perf_counter() - start_s), flush=True)
+    return 0
+
+
+def _of_screen(predictor: ModelPredictor, place: str, out: Path, request: Request) -> int:
+    """The screen's own perturbations by name: the mean of each in each context."""
+    for given, option in (
+        (request.combinations, "--combinations"),
+        (request.to, "--to"),
+        (request.shift, "--shift"),
+        (request.form != "auto", "--form"),
+    ):
+        if given:
+            raise InputError(f"{option} has no meaning here: every perturbation of the screen is predicted")
+    if out.suffix != ".h5ad":
+        raise InputError(f"--out: {str(out)!r} does not end in .h5ad")
+    found = open_screen(place, genes=predictor.vocab.feature_id, **request.source.given())
+    with Progress("screen", None, unit="means", quiet=request.quiet, opening=False) as progress:
+        made = predicted_by_name(
+            predictor, found, most_controls=request.max_cells, seed=request.seed, on_progress=progress.of_total
+        )
+    write_with(out, made.write_h5ad)
+    if not request.quiet:
+        print(f"{made.n_obs:,} means of {made.n_vars:,} genes, {found.provenance.partition(';')[0]}: {out}", flush=True)
     return 0
 
 

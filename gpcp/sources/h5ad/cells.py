@@ -69,7 +69,8 @@ class H5adCells(IndexedSource):
         (:mod:`gpcp.sources.h5ad.kinds`).
     gene_id : str
         Column of ``var`` that holds Ensembl ids, with or without version; ``"index"`` is the index, ``"auto"`` the
-        index where most of it is ids, or else the column with the most.
+        index where most of it is ids, or else the column with the most. ``"names"`` takes the index as it is, symbols
+        or anything else: other files then have to call their genes alike.
     gene_symbol, gene_table : str, and str or Path
         Instead of ``gene_id``: a column (or ``"index"``) of symbols, and the CSV that gives each its id (see
         :func:`gpcp.sources.gene_table.read_gene_table`). With a table, and ``gene_id="auto"`` that finds no id, the
@@ -317,7 +318,7 @@ def _panel(name: str, found: MatrixGenes, genes: Sequence[str] | None) -> NDArra
     if genes is None:
         return kept_G
     column_of = {found.id_G[column]: column for column in kept_G.tolist()}
-    wanted = [without_version(gene) for gene in genes]
+    wanted = [gene if gene in column_of else without_version(gene) for gene in genes]
     for gene in wanted:
         if gene not in column_of:
             raise InputError(f"gene {gene!r} of genes= is not in {name!r}; {nearest(gene, column_of)}")

@@ -35,6 +35,9 @@ _GENOME = re.compile(r"^(GRCh3[78]|GRCm3[89]|hg19|hg38|mm10|mm39)_+")
 INDEX = "index"
 """How the index of ``var`` is called where a column is asked for."""
 
+NAMES = "names"
+"""What is asked for where genes go by their names in the index of ``var``, whatever these are."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -127,6 +130,9 @@ def _identified(
 ) -> tuple[tuple[str, ...], str, list[str]]:
     """An id for each feature; what to do about those without; what was decided."""
     found: tuple[str, ...] = ()
+    if gene_id == NAMES:
+        names = tuple(name.strip() for name in texts(file.var_of(layer).index))
+        return names, "the others have no name", ["genes by their names in the index of var"]
     if gene_symbol is None:
         column, how = _best_column(file, layer, is_gene_G) if gene_id == "auto" else (gene_id, [])
         found = _ensembl(_column(file, layer, column, "gene_id"))
@@ -243,6 +249,12 @@ def _better_columns(file: "H5adFile", layer: str, column: str, id_G: Sequence[st
 def _ids_by_column(file: "H5adFile", layer: str) -> dict[str, tuple[str, ...]]:
     columns = (INDEX, *_known_columns(file, layer))
     return {column: _ensembl(_column(file, layer, column, "gene_id")) for column in columns}
+
+
+def has_ids(var: "pd.DataFrame") -> bool:
+    """Whether a gene of ``var`` has an Ensembl id in its index or in any column."""
+    columns = (var.index, *(var[name] for name in var.columns))
+    return any(gene for column in columns for gene in _ensembl(texts(column)))
 
 
 def _n_ids(id_G: Sequence[str], is_gene_G: NDArray[np.bool_]) -> int:

@@ -1,0 +1,127 @@
+"""The perturbations of a screen predicted by name: the mean of each in each cell type, as the file would hold it."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpcp.core.errors import InputError
+from gpcp.core.perturbations import AppliedPerturbations
+from gpcp.core.predictors import Perturbation, Predictor
+from gpcp.core.progress import OnProgress, no_progress
+from gpcp.core.random import stream
+from gpcp.screens.h5ad_screen import H5adScreen
+
+if TYPE_CHECKING:
+    from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
+
+MOST_CONTROLS = 500
+"""Controls of a context that a mean is taken over, at most."""
+
+_CONTEXT = "cell_type"
+"""The covariate that is a row's own; others that controls are matched on are averaged over."""
+
+_MILLION = 1e6
+
+
+def predicted_by_name(
+    predictor: Predictor,
+    screen: H5adScreen,
+    *,
+    most_controls: int = MOST_CONTROLS,
+    seed: int = 0,
+    on_progress: OnProgress = no_progress,
+) -> "AnnData":
+    """What a predictor expects of every perturbation of a screen, in every cell type where the screen has it.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Of the screen's genes, which reads perturbations by name.
+    screen : H5adScreen
+    most_controls : int
+        Controls of each context that are asked about, drawn by ``seed`` where there are more.
+    seed : int
+    on_progress : callable
+        Called with the number of means done.
+
+    Returns
+    -------
+    AnnData
+        A row for each perturbation and cell type: the mean expression after of controls of the contexts, such as
+        batches, in which the screen has it, weighted by its cells. Labels, cell types and genes are called as in the
+        file. Of a file of counts values are expected counts at the depth of each control,
+        else logarithms as in the file. Of a measured target itself nothing is learnt: it has the controls' mean.
+
+    Raises
+    ------
+    InputError
+        The predictor has other genes, does not know a perturbation, or values cannot become counts again.
+    """
+    import pandas as pd
+    from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
+
+    if predictor.vocab != screen.vocab:
+        raise InputError(
+            f"the predictor has {len(predictor.vocab)} genes and the screen {len(screen.vocab)}, or others: read the "
+            "screen with those of the predictor"
+        )
+    groups = _groups(screen)
+    rng = stream(seed, "screen", "controls")
+    controls = {
+        context: _controls(screen, context, most_controls, rng)
+        for context in np.unique(screen.context_N[screen.applied.is_control_B]).tolist()
+    }
+    place = np.array([row_B[0] for row_B in groups])
+    values = np.zeros((len(groups), len(screen.vocab)), dtype=np.float32)
+    for done, row_B in enumerate(groups):
+        contexts, n_of = np.unique(screen.context_N[row_B], return_counts=True)
+        asked = screen.applied.rows(row_B[:1])
+        parts = [_mean(predictor, screen, asked, controls[context]) for context in contexts.tolist()]
+        values[done] = np.average(parts, axis=0, weights=n_of)
+        on_progress(done + 1, len(groups))
+    obs: dict[str, Any] = {screen.columns.perturbation: screen.label_N[place]}
+    if _CONTEXT in screen.rows.index.covariates:
+        labels = screen.rows.index.labels(_CONTEXT)
+        obs[screen.columns.contexts[_CONTEXT]] = labels.names[labels.code_B[place]]
+    names = pd.Index([f"mean_{i}" for i in range(len(groups))])
+    return AnnData(values, pd.DataFrame(obs, index=names), pd.DataFrame(index=pd.Index(screen.cells.label_G)))
+
+
+def _groups(screen: H5adScreen) -> list[NDArray[np.int64]]:
+    """The perturbed cells of each label in each cell type that have a control, in the order of labels."""
+    control_B = screen.applied.is_control_B
+    row_B = np.flatnonzero(~control_B & np.isin(screen.context_N, screen.context_N[control_B]))
+    if not len(row_B):
+        raise InputError("no perturbed cell of the screen has a control of its context")
+    key_B = screen.label_N[row_B]
+    if _CONTEXT in screen.rows.index.covariates:
+        labels = screen.rows.index.labels(_CONTEXT)
+        key_B = np.char.add(np.char.add(key_B, "\n"), labels.names[labels.code_B[row_B]])
+    _, code_B = np.unique(key_B, return_inverse=True)
+    order = np.argsort(code_B.reshape(-1), kind="stable")
+    return np.split(row_B[order], np.flatnonzero(np.diff(code_B.reshape(-1)[order])) + 1)
+
+
+def _controls(screen: H5adScreen, context: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    rows = np.flatnonzero(screen.applied.is_control_B & (screen.context_N == context))
+    return np.sort(rng.permutation(rows)[:most])
+
+
+def _mean(
+    predictor: Predictor, screen: H5adScreen, applied: AppliedPerturbations, row_B: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The mean over some controls, (G,)."""
+    cells = screen.rows.sparse_rows(row_B).dense()
+    control_BG = np.where(cells.measured_BG, cells.expression_BG, np.float32(np.nan))
+    asked = applied.rows(np.zeros(len(row_B), dtype=np.int64))
+    after_BG = predictor.predict(control_BG, Perturbation.named(asked, len(screen.vocab))).astype(np.float64)
+    after_BG = np.where(asked.targets_BG(len(screen.vocab)), cells.expression_BG, after_BG)
+    # A logarithm of expression is never below 0, whatever a model answers.
+    after_BG = np.where(cells.measured_BG, np.maximum(after_BG, 0.0), 0.0)
+    total_B = screen.rows.index.total_B
+    if total_B is not None:
+        after_BG = np.expm1(after_BG) * (total_B[row_B] / _MILLION)[:, None]
+        if not np.isfinite(after_BG).all():
+            raise InputError("totals of counts are not known for all controls, so that answers cannot become counts")
+    return after_BG.mean(axis=0)

@@ -50,8 +50,9 @@ def predicted_by_name(
     AnnData
         A row for each perturbation and cell type: the mean expression after of controls of the contexts, such as
         batches, in which the screen has it, weighted by its cells. Labels, cell types and genes are called as in the
-        file. Of a file of counts values are expected counts at the depth of each control,
-        else logarithms as in the file. Of a measured target itself nothing is learnt: it has the controls' mean.
+        file. Of a file of counts values are the controls' mean counts times the predicted fold
+        change of mean logarithms, else logarithms as in the file. Of a measured target itself nothing is learnt: it has
+        the controls' mean.
 
     Raises
     ------
@@ -118,10 +119,25 @@ def _mean(
     after_BG = predictor.predict(control_BG, Perturbation.named(asked, len(screen.vocab))).astype(np.float64)
     after_BG = np.where(asked.targets_BG(len(screen.vocab)), cells.expression_BG, after_BG)
     # A logarithm of expression is never below 0, whatever a model answers.
-    after_BG = np.where(cells.measured_BG, np.maximum(after_BG, 0.0), 0.0)
+    after_G = np.where(cells.measured_BG, np.maximum(after_BG, 0.0), 0.0).mean(axis=0)
     total_B = screen.rows.index.total_B
-    if total_B is not None:
-        after_BG = np.expm1(after_BG) * (total_B[row_B] / _MILLION)[:, None]
-        if not np.isfinite(after_BG).all():
-            raise InputError("totals of counts are not known for all controls, so that answers cannot become counts")
-    return after_BG.mean(axis=0)
+    if total_B is None:
+        return after_G
+    return _counts(after_G, cells.expression_BG.astype(np.float64), total_B[row_B])
+
+
+def _counts(
+    after_G: NDArray[np.float64], control_BG: NDArray[np.float64], total_B: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean counts of controls times the fold change that mean logarithms show.
+
+    The exponential of a mean logarithm is far below the mean of sparse counts; in the ratio of two of them that cancels
+    to first order. Where no control expresses the gene there is no ratio, and the exponential is taken.
+    """
+    count_G = (np.expm1(control_BG) * (total_B / _MILLION)[:, None]).mean(axis=0)
+    if not np.isfinite(count_G).all():
+        raise InputError("totals of counts are not known for all controls, so that answers cannot become counts")
+    usual_G, found_G = np.expm1(control_BG.mean(axis=0)), np.expm1(after_G)
+    expressed_G = usual_G > 0
+    fold_G = found_G / np.where(expressed_G, usual_G, 1.0)
+    return np.where(expressed_G, count_G * fold_G, found_G * float(total_B.mean()) / _MILLION)

@@ -14,13 +14,17 @@ from torch import Tensor, nn
 from gpcp.core.perturbations import KINDS
 from gpcp.model.embedding import VALUE_EMBEDDINGS
 
+_SMALL = 0.02
+"""Spread of what a token has of its own before any training."""
+
 
 @final
 class PerturbationTokens(nn.Module):
     """Tokens of perturbations, and what queries read of them.
 
-    A target that is a gene of the vocabulary has that gene's embedding, to which what is learnt of the perturbation is
-    added, from 0 on: one that training never shows is then still read as its gene and kind.
+    A token is the sum of what is learnt of the perturbation's kind, of the perturbation itself, and of its target's
+    gene where that is one of the vocabulary. The last two begin near 0: a perturbation that training never shows is
+    read as one of its kind, and its answer is near the mean response to these, not an arbitrary one.
 
     Parameters
     ----------
@@ -35,6 +39,7 @@ class PerturbationTokens(nn.Module):
         super().__init__()
         self.identity = nn.Embedding(len(perturbations), width)
         self.kind = nn.Embedding(len(KINDS), width)
+        self.of_gene = nn.Linear(width, width, bias=False)
         self.dose = VALUE_EMBEDDINGS["identity_plus_product"](2, width)
         self.reading = None if are_queries else PerturbationReading(width)
         gene, kind = torch.tensor(perturbations, dtype=torch.int64).T
@@ -43,7 +48,9 @@ class PerturbationTokens(nn.Module):
         self.register_buffer("gene", gene.clone(), persistent=False)
         self.register_buffer("kind_of", kind.clone(), persistent=False)
         with torch.no_grad():
+            self.identity.weight.mul_(_SMALL)
             self.identity.weight[gene >= 0] = 0.0
+            nn.init.normal_(self.of_gene.weight, std=_SMALL)
             self.kind.weight.mul_(0.1)
 
     def forward(self, applied_BA: Tensor, dose_BA: Tensor, gene_identity: nn.Embedding) -> Tensor:
@@ -61,7 +68,7 @@ class PerturbationTokens(nn.Module):
         some_BA = applied_BA >= 0
         token_BA = applied_BA.clamp(min=0)
         gene_BA = self.gene[token_BA]
-        of_gene_BAD = torch.where((gene_BA >= 0)[..., None], gene_identity(gene_BA.clamp(min=0)), 0.0)
+        of_gene_BAD = torch.where((gene_BA >= 0)[..., None], self.of_gene(gene_identity(gene_BA.clamp(min=0))), 0.0)
         identity_BAD = self.identity(token_BA) + of_gene_BAD + self.kind(self.kind_of[token_BA])
         # Dropped before any arithmetic: NaN x 0 is NaN, in a gradient too.
         given_BA = torch.isfinite(dose_BA)

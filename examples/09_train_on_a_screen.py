@@ -17,7 +17,6 @@ from gpcp import (
     ModelPredictor,
     Perturbation,
     fit,
-    made_for,
     preset,
 )
 from simulators import design_named, exact_mean, screen_anndata, simulated_screen, world
@@ -34,7 +33,7 @@ def main() -> None:
     print(screen.provenance, "\n")
 
     training = screen.split(by="cells").training
-    model = GenePerturbationTransformer(made_for(preset("mixing", len(screen.vocab)), screen.perturbations))
+    model = GenePerturbationTransformer(preset("mixing", len(screen.vocab), screen.perturbations))
     fit(model, training, FitConfig(learning_rate=3e-3).lasting(300))
     predictor = ModelPredictor(model, screen.vocab, perturbations=screen.perturbations)
 

@@ -20,7 +20,7 @@ from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.own_parts import OwnParts
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.perturbations import PerturbationVocab
-from gpcp.model.config import PRESETS, ModelConfig, made_for, preset
+from gpcp.model.config import PRESETS, ModelConfig, preset
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
 
@@ -57,7 +57,7 @@ def model_named(
             )
         if n_genes is None:
             raise InputError(f"the number of genes of the model {name!r} is not known: give --source or --n-genes")
-        return GenePerturbationTransformer(made_for(preset(name, n_genes), perturbations), seed=seed)
+        return GenePerturbationTransformer(preset(name, n_genes, perturbations), seed=seed)
     factory = getattr(_module(location), attribute, None)
     if not callable(factory):
         known = [one for one, value in vars(_module(location)).items() if callable(value) and not one.startswith("_")]

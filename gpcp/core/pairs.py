@@ -95,6 +95,13 @@ class PairBatch:
         """The genes whose values after a model is given, bool (B, G): the perturbed ones, or none in a screen."""
         return self.perturbed_BG if self.applied is None else np.zeros_like(self.perturbed_BG)
 
+    @property
+    def perturbs_B(self) -> NDArray[np.bool_]:
+        """Whether a perturbation is given of each pair, bool (B,): at a gene, or by name."""
+        if self.applied is None:
+            return np.logical_or.reduce(self.perturbed_BG, axis=1)
+        return ~self.applied.is_control_B
+
     def rows(self, which: slice | NDArray[np.integer]) -> "PairBatch":
         """The pairs of a slice or of an index array, in its order."""
         return PairBatch(

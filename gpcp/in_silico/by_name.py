@@ -1,6 +1,7 @@
 """The perturbations of a screen predicted by name: the mean of each in each cell type, as the file would hold it."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def predicted_by_name(
     groups = _groups(screen)
     rng = stream(seed, "screen", "controls")
     controls = {
-        context: _controls(screen, context, most_controls, rng)
+        context: _Controls.of(screen, context, most_controls, rng)
         for context in np.unique(screen.context_N[screen.applied.is_control_B]).tolist()
     }
     place = np.array([row_B[0] for row_B in groups])
@@ -78,13 +79,12 @@ def predicted_by_name(
     for done, row_B in enumerate(groups):
         contexts, n_of = np.unique(screen.context_N[row_B], return_counts=True)
         asked = screen.applied.rows(row_B[:1])
-        parts = [_mean(predictor, screen, asked, controls[context]) for context in contexts.tolist()]
+        parts = [controls[context].mean_after(predictor, asked) for context in contexts.tolist()]
         values[done] = np.average(parts, axis=0, weights=n_of)
         on_progress(done + 1, len(groups))
     obs: dict[str, Any] = {screen.columns.perturbation: screen.label_N[place]}
     if _CONTEXT in screen.rows.index.covariates:
-        labels = screen.rows.index.labels(_CONTEXT)
-        obs[screen.columns.contexts[_CONTEXT]] = labels.names[labels.code_B[place]]
+        obs[screen.columns.contexts[_CONTEXT]] = screen.rows.index.labels(_CONTEXT).text_B[place]
     names = pd.Index([f"mean_{i}" for i in range(len(groups))])
     return AnnData(values, pd.DataFrame(obs, index=names), pd.DataFrame(index=pd.Index(screen.cells.label_G)))
 
@@ -97,47 +97,49 @@ def _groups(screen: H5adScreen) -> list[NDArray[np.int64]]:
         raise InputError("no perturbed cell of the screen has a control of its context")
     key_B = screen.label_N[row_B]
     if _CONTEXT in screen.rows.index.covariates:
-        labels = screen.rows.index.labels(_CONTEXT)
-        key_B = np.char.add(np.char.add(key_B, "\n"), labels.names[labels.code_B[row_B]])
+        key_B = np.char.add(np.char.add(key_B, "\n"), screen.rows.index.labels(_CONTEXT).text_B[row_B])
     _, code_B = np.unique(key_B, return_inverse=True)
     order = np.argsort(code_B.reshape(-1), kind="stable")
     return np.split(row_B[order], np.flatnonzero(np.diff(code_B.reshape(-1)[order])) + 1)
 
 
-def _controls(screen: H5adScreen, context: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    rows = np.flatnonzero(screen.applied.is_control_B & (screen.context_N == context))
-    return np.sort(rng.permutation(rows)[:most])
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Controls:
+    """Some controls of a context: logarithms, NaN where unmeasured, and totals of counts, if the file holds counts."""
 
+    log_BG: NDArray[np.float32]
+    total_B: NDArray[np.float64] | None
 
-def _mean(
-    predictor: Predictor, screen: H5adScreen, applied: AppliedPerturbations, row_B: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The mean over some controls, (G,)."""
-    cells = screen.rows.sparse_rows(row_B).dense()
-    control_BG = np.where(cells.measured_BG, cells.expression_BG, np.float32(np.nan))
-    asked = applied.rows(np.zeros(len(row_B), dtype=np.int64))
-    after_BG = predictor.predict(control_BG, Perturbation.named(asked, len(screen.vocab))).astype(np.float64)
-    after_BG = np.where(asked.targets_BG(len(screen.vocab)), cells.expression_BG, after_BG)
-    # A logarithm of expression is never below 0, whatever a model answers.
-    after_G = np.where(cells.measured_BG, np.maximum(after_BG, 0.0), 0.0).mean(axis=0)
-    total_B = screen.rows.index.total_B
-    if total_B is None:
-        return after_G
-    return _counts(after_G, cells.expression_BG.astype(np.float64), total_B[row_B])
+    @classmethod
+    def of(cls, screen: H5adScreen, context: int, most: int, rng: np.random.Generator) -> "_Controls":
+        rows = np.flatnonzero(screen.applied.is_control_B & (screen.context_N == context))
+        row_B = np.sort(rng.permutation(rows)[:most])
+        cells, total_N = screen.rows.sparse_rows(row_B).dense(), screen.rows.index.total_B
+        total_B = None if total_N is None else total_N[row_B]
+        if total_B is not None and not np.isfinite(total_B).all():
+            raise InputError("totals of counts are not known for all controls, so that answers cannot become counts")
+        return cls(log_BG=np.where(cells.measured_BG, cells.expression_BG, np.float32(np.nan)), total_B=total_B)
 
+    def mean_after(self, predictor: Predictor, applied: AppliedPerturbations) -> NDArray[np.float64]:
+        """The mean expression after of one perturbation, (G,)."""
+        n_genes = self.log_BG.shape[1]
+        asked = applied.rows(np.zeros(len(self.log_BG), dtype=np.int64))
+        answer_BG = predictor.predict(self.log_BG, Perturbation.named(asked, n_genes))
+        after_BG: NDArray[np.float64] = np.where(asked.targets_BG(n_genes), self.log_BG, answer_BG).astype(np.float64)
+        # A logarithm of expression is never below 0, whatever a model answers.
+        after_G = np.where(np.isnan(self.log_BG), 0.0, np.maximum(after_BG, 0.0)).mean(axis=0)
+        return after_G if self.total_B is None else self._counts(after_G, self.total_B)
 
-def _counts(
-    after_G: NDArray[np.float64], control_BG: NDArray[np.float64], total_B: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean counts of controls times the fold change that mean logarithms show.
+    def _counts(self, after_G: NDArray[np.float64], total_B: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean counts of the controls times the fold change that mean logarithms show.
 
-    The exponential of a mean logarithm is far below the mean of sparse counts; in the ratio of two of them that cancels
-    to first order. Where no control expresses the gene there is no ratio, and the exponential is taken.
-    """
-    count_G = (np.expm1(control_BG) * (total_B / _MILLION)[:, None]).mean(axis=0)
-    if not np.isfinite(count_G).all():
-        raise InputError("totals of counts are not known for all controls, so that answers cannot become counts")
-    usual_G, found_G = np.expm1(control_BG.mean(axis=0)), np.expm1(after_G)
-    expressed_G = usual_G > 0
-    fold_G = found_G / np.where(expressed_G, usual_G, 1.0)
-    return np.where(expressed_G, count_G * fold_G, found_G * float(total_B.mean()) / _MILLION)
+        The exponential of a mean logarithm is far below the mean of sparse counts; in the ratio of two of them that
+        cancels to first order. Where no control expresses the gene there is no ratio, and the exponential is taken.
+        """
+        log_BG: NDArray[np.float64] = np.where(np.isnan(self.log_BG), 0.0, self.log_BG).astype(np.float64)
+        count_G = (np.expm1(log_BG) * (total_B / _MILLION)[:, None]).mean(axis=0)
+        usual_G, found_G = np.expm1(log_BG.mean(axis=0)), np.expm1(after_G)
+        expressed_G = usual_G > 0
+        fold_G = found_G / np.where(expressed_G, usual_G, 1.0)
+        return np.where(expressed_G, count_G * fold_G, found_G * float(total_B.mean()) / _MILLION)

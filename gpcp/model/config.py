@@ -202,12 +202,12 @@ def made_for(config: ModelConfig, perturbations: PerturbationVocab | None) -> Mo
     return replace(config, perturbations=tuple(zip(perturbations.gene, kinds, strict=True)))
 
 
-def preset(name: str, n_genes: int) -> ModelConfig:
-    """The configuration that a preset's name stands for.
+def preset(name: str, n_genes: int, perturbations: PerturbationVocab | None = None) -> ModelConfig:
+    """The configuration that a preset's name stands for, which reads the perturbations of a source by name, if any.
 
     Raises
     ------
     InputError
         There is no such preset; the message names the nearest.
     """
-    return PRESETS[name](n_genes)
+    return made_for(PRESETS[name](n_genes), perturbations)

@@ -212,28 +212,16 @@ def _resolved(text: "str | Path | AnnData", options: Mapping[str, Any]) -> tuple
 
 
 def _h5ad(
-    place: "str | AnnData",
-    *,
-    genes: tuple[str, ...] | None = None,
-    modality: str | None = None,
-    gene_id_key: str = "auto",
-    total_key: str | None = None,
-    **options: Any,
+    place: "str | AnnData", *, genes: tuple[str, ...] | None = None, modality: str | None = None, **options: Any
 ) -> CellSource:
-    """The cells of an AnnData file; genes without an id and cells without a label are left out."""
-    given: dict[str, Any] = {"layer": "auto", "nan": "error"}
-    given |= {key.removesuffix("_key") if key in COLUMNS else key: value for key, value in options.items()}
-    return H5adCells(
-        place,
-        modality=modality,
-        genes=genes,
-        gene_id=gene_id_key,
-        total=total_key,
-        missing_id="drop",
-        missing_length="drop",
-        missing_label="drop",
-        **given,
-    )
+    return H5adCells(place, modality=modality, genes=genes, **h5ad_arguments(**options))
+
+
+def h5ad_arguments(*, gene_id_key: str = "auto", total_key: str | None = None, **options: Any) -> dict[str, Any]:
+    """Arguments of ``H5adCells`` from the options of such a file; what lacks an id, a length or a label is left out."""
+    given: dict[str, Any] = {"layer": "auto", "nan": "error", "gene_id": gene_id_key, "total": total_key}
+    given |= {"missing_id": "drop", "missing_length": "drop", "missing_label": "drop"}
+    return given | {key.removesuffix("_key") if key in COLUMNS else key: value for key, value in options.items()}
 
 
 def _h5ad_notes(place: str, *, gene_id_key: str = "auto", **options: Any) -> GeneAnnotation:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairSource
-from gpcp.opening.cells import COLUMNS, H5AD_OPTIONS, OPTIONS, SCHEMES, Option, Scheme, shown_as
+from gpcp.opening.cells import COLUMNS, H5AD_OPTIONS, OPTIONS, SCHEMES, Option, Scheme, h5ad_arguments, shown_as
 from gpcp.opening.pairs import OWN_PAIRS, OpenedPairs, PairOptions
 from gpcp.panels.panel_file import read_genes
 from gpcp.screens.h5ad_screen import H5adScreen
@@ -45,8 +45,6 @@ def open_screen(
     identity_only: bool = False,
     hold_out_by: str | None = None,
     hold_out: Sequence[str] = (),
-    gene_id_key: str = "auto",
-    total_key: str | None = None,
     **options: Any,
 ) -> H5adScreen:
     """The screen in a file; the options of a split are for :func:`screen_pairs`.
@@ -70,10 +68,7 @@ def open_screen(
         match_on=match_on,
         doses=not identity_only,
         genes=tuple(read_genes(genes)) if isinstance(genes, str) else genes,
-        gene_id=gene_id_key,
-        total=total_key,
-        missing_label="drop",
-        **options,
+        **h5ad_arguments(**options),
     )
 
 

@@ -1,7 +1,7 @@
 """``H5adScreen``: the screen in an AnnData file as a source of pairs, a control before and a perturbed cell after."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -135,10 +135,8 @@ class H5adScreen:
                 obs, name=name, perturbation=perturbation, control=control, separator=separator, guide=guide,
                 dose=dose, kind=kind, contexts=contexts, genes=known,
             )  # fmt: skip
-        columns: dict[str, Any] = {
-            covariate: column for covariate, column in self.columns.contexts.items() if column in obs.columns
-        }
-        self.cells = H5adCells(path, genes=genes, **(columns | given))
+        contexts_and_given: dict[str, Any] = {**self.columns.contexts, **given}
+        self.cells = H5adCells(path, genes=genes, **contexts_and_given)
         labelled = labelled_cells(obs, self.columns, _gene_names(var, self.cells))
         self.rows, row_of = _both(self.cells, labelled.row_N)
         applied = labelled.applied.rows(row_of)
@@ -244,7 +242,7 @@ def _both(cells: H5adCells, row_N: NDArray[np.int64]) -> tuple[IndexedCells, NDA
 
 def _without_doses(applied: AppliedPerturbations) -> AppliedPerturbations:
     nothing = np.full_like(applied.dose_BA, np.nan)
-    return AppliedPerturbations(vocab=applied.vocab, token_BA=applied.token_BA, dose_BA=nothing)
+    return replace(applied, dose_BA=nothing)
 
 
 def _match_on(given: Sequence[str] | None, cells: IndexedCells) -> tuple[str, ...]:
@@ -259,8 +257,7 @@ def _contexts(cells: IndexedCells, match_on: Sequence[str]) -> tuple[NDArray[np.
     """The number of each cell's context, and the name of each."""
     text_N = np.full(len(cells.index), "", dtype=np.str_)
     for name in match_on:
-        labels = cells.index.labels(name)
-        part_N = labels.names[labels.code_B]
+        part_N = cells.index.labels(name).text_B
         text_N = part_N if name == match_on[0] else np.char.add(np.char.add(text_N, ", "), part_N)
     names, code_N = np.unique(text_N, return_inverse=True)
     return code_N.reshape(-1).astype(np.int64), names

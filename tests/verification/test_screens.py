@@ -9,7 +9,7 @@ from diagnostics.scoring.baselines import MeanPredictor
 from diagnostics.scoring.errors import losses_of
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.perturbations import CONTROL
-from gpcp.model.config import made_for, preset
+from gpcp.model.config import preset
 from gpcp.model.predictor import ModelPredictor
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.screens.h5ad_screen import H5adScreen
@@ -40,7 +40,7 @@ def test_names_alone_come_to_the_exact_answer_for_that_information(name: str, se
     split = screen.split(seed=seed)
     held_out = concatenate(split.held_out.pairs(batch_size=512, seed=1))
     sample = concatenate(split.training.pairs(batch_size=512, seed=2))
-    model = GenePerturbationTransformer(made_for(preset(name, len(screen.vocab)), screen.perturbations), seed=seed)
+    model = GenePerturbationTransformer(preset(name, len(screen.vocab), screen.perturbations), seed=seed)
     fit(model, split.training, FitConfig(learning_rate=3e-3, seed=seed).lasting(N_STEPS))
     trained = losses_of(ModelPredictor(model, screen.vocab, perturbations=screen.perturbations), held_out).loss
     baseline = losses_of(MeanPredictor.fit(sample), held_out).loss

@@ -65,6 +65,7 @@ def baselines(screen: ScreenData, split: Split, *, seed: int) -> tuple[list[Answ
     The mean response is there with the controls' cell-to-cell spread and without; the others have the spread.
     """
     trainings = {context: training_of(screen, split, context) for context in screen.contexts}
+    control_of = {context: training.control_G for context, training in trainings.items()}
     made, left_out = [_no_change(screen, split, seed), _control_mean(screen, split, seed)], list[str]()
     for name, response in RESPONSES.items():
         if not split.train and name != "mean response":
@@ -82,57 +83,35 @@ def baselines(screen: ScreenData, split: Split, *, seed: int) -> tuple[list[Answ
             continue
         of = f"{len(split.train)} training perturbations" if split.train else "the test perturbations themselves"
         note = f"of {of}" if name == "mean response" else f"informed for {n_informed} of {len(shifts)}"
-        made.append(_spread(screen, shifts, trainings, name=name, note=note, seed=seed))
+        made.append(_of_shifts(screen, shifts, control_of, name=name, note=note, seed=seed, spread=True))
         if name == "mean response":
-            made.append(_flat(screen, shifts, trainings, name=name + NO_SPREAD, note=note, seed=seed))
+            flat = name + NO_SPREAD
+            made.append(_of_shifts(screen, shifts, control_of, name=flat, note=note, seed=seed, spread=False))
     return made, left_out
 
 
-def _spread(
+def _of_shifts(
     screen: ScreenData,
     shifts: Mapping[tuple[str, str], NDArray[np.float64]],
-    trainings: Mapping[str, Training],
+    control_of: Mapping[str, NDArray[np.float64]],
     *,
     name: str,
     note: str,
     seed: int,
+    spread: bool,
 ) -> Answer:
-    rng = stream(seed, "evaluate", name)
-    control = {context: _dense(screen, CONTROL, context) for context in screen.contexts}
-    groups = {
-        (label, context): with_spread(
-            control[context],
-            shift_G,
-            len(screen.rows(label, context)),
-            scale=screen.scale,
-            profile_G=trainings[context].control_G,
-            rng=rng,
+    """Cells of a shift of each context's control mean: with the controls' cell-to-cell spread, or all the same."""
+    rng, scale = stream(seed, "evaluate", name), screen.scale
+    control = {context: _dense(screen, CONTROL, context) for context in control_of} if spread else {}
+    depth = {} if spread else {context: _depth(screen, context) for context in control_of}
+    groups: dict[tuple[str, str], NDArray[np.float32]] = {}
+    for (label, context), shift_G in shifts.items():
+        n, control_G = len(screen.rows(label, context)), control_of[context]
+        groups[label, context] = (
+            with_spread(control[context], shift_G, n, scale=scale, profile_G=control_G, rng=rng)
+            if spread
+            else without_spread(control_G + shift_G, n, scale=scale, depth=depth[context], rng=rng)
         )
-        for (label, context), shift_G in shifts.items()
-    }
-    return Answer(name=name, kind="baseline", groups=groups, note=note)
-
-
-def _flat(
-    screen: ScreenData,
-    shifts: Mapping[tuple[str, str], NDArray[np.float64]],
-    trainings: Mapping[str, Training],
-    *,
-    name: str,
-    note: str,
-    seed: int,
-) -> Answer:
-    rng = stream(seed, "evaluate", name)
-    groups = {
-        (label, context): without_spread(
-            trainings[context].control_G + shift_G,
-            len(screen.rows(label, context)),
-            scale=screen.scale,
-            depth=_depth(screen, context),
-            rng=rng,
-        )
-        for (label, context), shift_G in shifts.items()
-    }
     return Answer(name=name, kind="baseline", groups=groups, note=note)
 
 
@@ -149,16 +128,9 @@ def _no_change(screen: ScreenData, split: Split, seed: int) -> Answer:
 def _control_mean(screen: ScreenData, split: Split, seed: int) -> Answer:
     zero_G = np.zeros(len(screen.genes))
     shifts = {(label, one): zero_G for one in screen.contexts for label in screen.in_context(one, split.test)}
-    trainings = {
-        one: Training(
-            control_G=profile(screen.X_BG[screen.rows(CONTROL, one)], screen.scale),
-            shift_of={},
-            targets={},
-            feature_of={},
-        )
-        for one in screen.contexts
-    }
-    return _flat(screen, shifts, trainings, name="control mean" + NO_SPREAD, note="of control cells", seed=seed)
+    control_of = {one: profile(screen.X_BG[screen.rows(CONTROL, one)], screen.scale) for one in screen.contexts}
+    name, note = "control mean" + NO_SPREAD, "of control cells"
+    return _of_shifts(screen, shifts, control_of, name=name, note=note, seed=seed, spread=False)
 
 
 def copies(screen: ScreenData, split: Split, *, seed: int) -> list[Answer]:

@@ -18,7 +18,6 @@ from diagnostics.checks.engine.identities import deviation, verdict
 from diagnostics.checks.engine.intent import BY_NAME
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
-from gpcp.core.perturbations import perturbations_of
 from gpcp.model.batch import TENSORS, ModelBatch
 
 MOST_GENES = 24
@@ -37,7 +36,7 @@ _SLACK = 1e-9
 )  # fmt: skip
 def distinguishes_genes(probe: Probe) -> CheckResult:
     """No two perturbed genes give the same predictions for all others, under each of three draws of generic weights."""
-    if perturbations_of(probe.subject.pairs) is not None:
+    if probe.perturbations is not None:
         return CheckResult(outcome="not_applicable", message=BY_NAME)
     if probe.exact_dtype != torch.float64:
         return CheckResult(

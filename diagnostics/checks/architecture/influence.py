@@ -20,7 +20,6 @@ from diagnostics.checks.engine.identities import shown, verdict
 from diagnostics.checks.engine.intent import BY_NAME
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
-from gpcp.core.perturbations import perturbations_of
 from gpcp.model.batch import ModelBatch
 
 _ENTRIES = 65_536
@@ -146,7 +145,7 @@ def expression_paths(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def perturbation_paths(probe: Probe) -> CheckResult:
     """Each gene is perturbed or not; the predictions for all others are looked at one by one."""
-    if perturbations_of(probe.subject.pairs) is not None:
+    if probe.perturbations is not None:
         return CheckResult(outcome="not_applicable", message=BY_NAME)
     return _judged(probe, "perturbation", _by_perturbation(probe))
 

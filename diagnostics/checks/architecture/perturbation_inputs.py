@@ -16,7 +16,6 @@ from diagnostics.checks.engine.identities import Deviation, deviation, must_move
 from diagnostics.checks.engine.intent import NO_DOSE
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
-from gpcp.core.perturbations import perturbations_of
 from gpcp.model.batch import ModelBatch
 
 _REACHES = "architecture.perturbation_reaches_others"
@@ -181,7 +180,7 @@ class _ByName:
 
 def _by_name(probe: Probe) -> _ByName | None:
     """None where values at genes are given."""
-    names = perturbations_of(probe.subject.pairs)
+    names = probe.perturbations
     if names is None:
         return None
     controls, rng = invented(probe, "one told gene"), probe.rng("perturbations by name")

@@ -17,7 +17,6 @@ from diagnostics.checks.engine.identities import LARGEST, verdict
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
-from gpcp.core.perturbations import perturbations_of
 from gpcp.model.batch import TENSORS, ModelBatch
 
 _Values: TypeAlias = NDArray[np.floating]
@@ -170,7 +169,7 @@ def before(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def perturbed(probe: Probe) -> CheckResult:
     """The value after of every perturbed gene: its size and its sign."""
-    if perturbations_of(probe.subject.pairs) is not None:
+    if probe.perturbations is not None:
         return _by_name(probe)
     return _values(
         probe, "target_BG", "the perturbation",

@@ -78,8 +78,7 @@ def units(probe: Probe) -> CheckResult:
 def perturbs_and_scores(probe: Probe) -> CheckResult:
     """A pair without a perturbed gene cannot be predicted; one without a scored gene adds nothing to the loss."""
     pairs = probe.sample
-    without_B = ~pairs.perturbed_BG.any(axis=1) if pairs.applied is None else pairs.applied.is_control_B
-    unperturbed = float(without_B.mean())
+    unperturbed = float((~pairs.perturbs_B).mean())
     unscored = float((~pairs.scored_BG.any(axis=1)).mean())
     worst = max(unperturbed, unscored)
     if constant := _constant_label(probe):

@@ -23,7 +23,6 @@ from diagnostics.checks.engine.intent import BY_NAME, NO_DOSE
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
 from gpcp.core.pairs import PairBatch
-from gpcp.core.perturbations import perturbations_of
 from gpcp.core.predictors import Perturbation, perturbation_of
 
 PART = 0.25
@@ -124,7 +123,7 @@ def perturbation(probe: Probe) -> CheckResult:
 )
 def identity(probe: Probe) -> CheckResult:
     """The perturbed genes' labels are shuffled within each pair, their doses kept."""
-    if perturbations_of(probe.subject.pairs) is not None:
+    if probe.perturbations is not None:
         return CheckResult(outcome="not_applicable", message=f"{BY_NAME}: data.perturbation asks the same")
     return _without(
         probe,
@@ -212,7 +211,7 @@ def _nothing_scored() -> CheckResult:
 def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: str, part: float = 0.0) -> CheckResult:
     """The worth of one part of the perturbation; to matter it must be ``part`` of the whole perturbation's."""
     fit = linear_fit(probe)
-    if fit is None or not (fit.held_out.perturbed_BG.any() or _any_by_name(fit.held_out)):
+    if fit is None or not fit.held_out.perturbs_B.any():
         return CheckResult(outcome="not_applicable", message="no gene is perturbed, or none is scored, in any pair")
     gain = worth(probe, fit, taken)
     if gain is None:
@@ -222,10 +221,6 @@ def _without(probe: Probe, taken: Taken, *, what: str, matters: str, next_step: 
     whole = worth(probe, fit, of_another_pair) if part else None
     smallest = SMALLEST if whole is None else max(SMALLEST, part * whole.value)
     return judged(gain, what=what, matters=matters, next_step=next_step, n=len(fit.held_out), smallest=smallest)
-
-
-def _any_by_name(pairs: PairBatch) -> bool:
-    return pairs.applied is not None and not pairs.applied.is_control_B.all()
 
 
 def worth(probe: Probe, fit: LinearFit, taken: Taken) -> Gain | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
-from gpcp.core.perturbations import PerturbationVocab, perturbations_of
+from gpcp.core.perturbations import PerturbationVocab
 from gpcp.model.batch import ModelBatch
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def invented(
         row_B=torch.arange(len(measured_BL)),
     )
     drawn = drawn.to(probe.device, probe.exact_dtype)
-    names = perturbations_of(probe.subject.pairs)
+    names = probe.perturbations
     if names is None:
         return drawn
     some = p_perturbed > 0

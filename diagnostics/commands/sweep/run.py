@@ -27,7 +27,7 @@ from diagnostics.commands.sweep.table import sweep_table
 from diagnostics.runs.workers import engine
 from gpcp.core.errors import InputError
 from gpcp.core.perturbations import perturbations_of
-from gpcp.model.config import made_for, preset
+from gpcp.model.config import preset
 from gpcp.opening.pairs import OpenedPairs, SplitPairs, split_pairs
 from gpcp.opening.stamps import shared_stamp_of, stamp_of
 from gpcp.panels.panel_file import read_genes
@@ -123,7 +123,7 @@ def job_of(request: Request, storage: str, *, say: bool, fresh: bool = False) ->
     split = split_pairs(opened, n_held_out=request.held_out, seed=request.seed)
     config = _config(request, split)
     base = settings_of(request.set)
-    chosen = made_for(preset(request.preset, len(split.training.vocab)), perturbations_of(split.training))
+    chosen = preset(request.preset, len(split.training.vocab), perturbations_of(split.training))
     model, fit = configs_of(base, chosen, FitConfig(accelerator=accelerator()))
     space = Space(varied or [one for one in usual_space().values() if one.name not in base], model, fit)
     if fresh:

@@ -18,7 +18,7 @@ from gpcp.core.pairs import PairBatch, PairSource, concatenate
 from gpcp.core.perturbations import perturbations_of
 from gpcp.core.random import seed_of
 from gpcp.loading.prefetch import Prefetched
-from gpcp.model.config import ModelConfig, made_for, preset
+from gpcp.model.config import ModelConfig, preset
 from gpcp.opening.pairs import OpenedPairs, SplitPairs, split_pairs
 from gpcp.opening.stamps import stamp_of
 from gpcp.panels.panel_file import read_genes
@@ -85,7 +85,7 @@ def plan_of(request: Request) -> Plan:
         evaluate_every=max(1, n_steps // _N_EVALUATIONS),
         checkpoint_every=max(1, min(usual.checkpoint_every, n_steps // 4)),
     ).lasting(n_steps)
-    model = replace_fields(made_for(preset(request.preset, n_genes), perturbations_of(split.training)), changed)
+    model = replace_fields(preset(request.preset, n_genes, perturbations_of(split.training)), changed)
     return Plan(opened=opened, split=split, model=model, fit=replace_fields(fit, changed), seed=request.seed)
 
 

@@ -17,7 +17,7 @@ from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import FixedPairs, PairBatch
 from gpcp.core.perturbations import AppliedPerturbations, PerturbationVocab
 from gpcp.model.batch import ModelBatch, model_batch
-from gpcp.model.config import PRESETS, made_for, preset
+from gpcp.model.config import PRESETS, preset
 from gpcp.model.perturbations import PerturbationReading
 from gpcp.model.torch_seed import torch_seed
 from gpcp.model.transformer import GenePerturbationTransformer
@@ -49,7 +49,7 @@ def screen(n_pairs: int = 1200, *, shuffled: bool = False) -> PairBatch:
 
 def subject(name: str = "mixing", pairs: PairBatch | None = None) -> Subject:
     pairs = screen() if pairs is None else pairs
-    model = GenePerturbationTransformer(made_for(preset(name, N_GENES), NAMES))
+    model = GenePerturbationTransformer(preset(name, N_GENES, NAMES))
     return fitted_subject(model, FixedPairs(held=pairs), FitConfig(batch_size=64, learning_rate=3e-3))
 
 

@@ -117,7 +117,7 @@ def test_the_order_of_genes_and_the_other_pairs_change_nothing(
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_answers_each_perturbation_and_each_dose_otherwise(name: str) -> None:
-    model = GenePerturbationTransformer(made_for(preset(name, N_GENES), VOCAB), seed=1).double().eval()
+    model = GenePerturbationTransformer(preset(name, N_GENES, VOCAB), seed=1).double().eval()
     with torch.no_grad():
         # Of two kinds of one gene only the kind differs at first.
         assert model.perturbations is not None
@@ -137,7 +137,7 @@ def test_every_preset_answers_each_perturbation_and_each_dose_otherwise(name: st
 
 
 def test_a_gene_that_was_never_perturbed_is_read_as_its_gene_and_kind() -> None:
-    model = GenePerturbationTransformer(made_for(preset("mixing", N_GENES), VOCAB))
+    model = GenePerturbationTransformer(preset("mixing", N_GENES, VOCAB))
     tokens = model.perturbations
     assert tokens is not None
     with torch.no_grad():
@@ -165,7 +165,7 @@ def screen(n_pairs: int = 64) -> PairBatch:
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_learns_what_each_does_and_its_checkpoint_knows_the_names(name: str, tmp_path: Path) -> None:
     pairs = screen()
-    model = GenePerturbationTransformer(made_for(preset(name, N_GENES), VOCAB))
+    model = GenePerturbationTransformer(preset(name, N_GENES, VOCAB))
     config = FitConfig(n_steps=150, batch_size=32, learning_rate=1e-2, warmup_steps=5)
     fit(model, FixedPairs(held=pairs), config, checkpoint=tmp_path / "model.pt")
     known = trained_predictor(tmp_path / "model.pt")
@@ -187,7 +187,7 @@ def test_a_model_for_values_refuses_names_and_the_other_way_round(pairs: PairBat
     with pytest.raises(InputError, match="made for other perturbations than the source gives"):
         fit(GenePerturbationTransformer(preset("default", N_GENES)), FixedPairs(held=pairs), FitConfig())
     values = replace(pairs, applied=None)
-    model = GenePerturbationTransformer(made_for(preset("default", N_GENES), pairs.applied.vocab))
+    model = GenePerturbationTransformer(preset("default", N_GENES, pairs.applied.vocab))
     with pytest.raises(InputError, match="the batch gives values at genes"):
         model(model_batch(values)[0])
     predictor = ModelPredictor(model, GENES, perturbations=pairs.applied.vocab)
@@ -204,7 +204,7 @@ def test_what_training_never_showed_is_answered_as_the_mean_of_its_kind(name: st
     tokens = [[token] for token in known.applied.token_BA[:, 0].tolist()]
     applied = AppliedPerturbations.of(vocab, tokens)
     pairs = replace(known, applied=applied, perturbed_BG=applied.targets_BG(N_GENES))
-    model = GenePerturbationTransformer(made_for(preset(name, N_GENES), vocab))
+    model = GenePerturbationTransformer(preset(name, N_GENES, vocab))
     fit(model, FixedPairs(held=pairs), FitConfig(n_steps=150, batch_size=32, learning_rate=1e-2, warmup_steps=5))
     every = AppliedPerturbations.of(vocab, [[token] for token in range(len(vocab))])
     cells = np.zeros((len(vocab), N_GENES), dtype=np.float32)

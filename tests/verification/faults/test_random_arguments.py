@@ -76,7 +76,10 @@ def options(verb: str) -> list[tuple[str, str]]:
 
 
 def arguments(number: int, out: Path) -> list[str]:
-    """The set of this number: a verb that would be small, with one to three options of any value behind."""
+    """The set of this number: a verb that would be small, with up to three options of any value behind.
+
+    Options are many and good values few: one set in 25 has none behind, so that every part holds a good one.
+    """
     rng = np.random.default_rng(number)
     # It takes ten seconds.
     rare = "benchmark input" if number % 100 == 0 else None
@@ -85,6 +88,8 @@ def arguments(number: int, out: Path) -> list[str]:
     known = options(verb)
     n_drawn = min(len(known), one_of(rng, [1, 1, 2, 3]))
     drawn = [known[int(place)] for place in rng.permutation(len(known))[:n_drawn]]
+    if number % 25 == 0:
+        return small
     return [*small, *(word for name, hint in drawn for word in (name, *values(rng, hint)))]
 
 
@@ -104,5 +109,4 @@ def test_no_arguments_end_in_a_traceback(
         assert "Traceback" not in shown, (asked, shown)
         assert code != 2 or "error: " in shown, (asked, shown)
         codes.add(code)
-    # Options are many, and good sets few: one part may hold bad ones alone.
-    assert 2 in codes, "some are refused"
+    assert codes >= {0, 2}, "some are good and some are not"

@@ -209,7 +209,7 @@ def target(probe: Probe) -> CheckResult:
 
 def _by_name(probe: Probe) -> CheckResult:
     """The perturbations of a screen as tokens, in any order, and no value of a target beside them."""
-    pairs, n_wrong = probe.few, 0
+    pairs = probe.few
     batch, _ = probe.subject.collate(pairs)
     right = [] if pairs.applied is None else pairs.applied.tokens()
     token_BA: NDArray[np.int64] = batch.applied_BA.cpu().numpy()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diagnostics.checks.cascade import all_checks, carried_out
+from diagnostics.checks.data.step_inputs import _differ  # pyright: ignore[reportPrivateUsage]
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
@@ -127,3 +128,9 @@ def test_what_is_wrong_is_named(of: Callable[[], Subject], check: str, message: 
     found = asked(of(), check)[check]
     assert found.outcome == "fail"
     assert message in found.message
+
+
+@pytest.mark.parametrize(("other", "differs"), [(float("nan"), False), (0.0, True), (1.0, True)])
+def test_nan_is_the_same_as_nan_and_as_no_number(other: float, differs: bool) -> None:
+    one = torch.tensor([1.0, float("nan")])
+    assert _differ(one, torch.tensor([1.0, other])) is differs  # a dose, or a value that a step makes 0 of

@@ -36,7 +36,7 @@ _SLACK = 1e-9
 )  # fmt: skip
 def distinguishes_genes(probe: Probe) -> CheckResult:
     """No two perturbed genes give the same predictions for all others, under each of three draws of generic weights."""
-    if probe.perturbations is not None:
+    if probe.subject.perturbations is not None:
         return CheckResult(outcome="not_applicable", message=BY_NAME)
     if probe.exact_dtype != torch.float64:
         return CheckResult(

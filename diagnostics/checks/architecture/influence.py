@@ -145,7 +145,7 @@ def expression_paths(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def perturbation_paths(probe: Probe) -> CheckResult:
     """Each gene is perturbed or not; the predictions for all others are looked at one by one."""
-    if probe.perturbations is not None:
+    if probe.subject.perturbations is not None:
         return CheckResult(outcome="not_applicable", message=BY_NAME)
     return _judged(probe, "perturbation", _by_perturbation(probe))
 

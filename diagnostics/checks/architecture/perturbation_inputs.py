@@ -180,7 +180,7 @@ class _ByName:
 
 def _by_name(probe: Probe) -> _ByName | None:
     """None where values at genes are given."""
-    names = probe.perturbations
+    names = probe.subject.perturbations
     if names is None:
         return None
     controls, rng = invented(probe, "one told gene"), probe.rng("perturbations by name")

@@ -169,7 +169,7 @@ def before(probe: Probe) -> CheckResult:
 )  # fmt: skip
 def perturbed(probe: Probe) -> CheckResult:
     """The value after of every perturbed gene: its size and its sign."""
-    if probe.perturbations is not None:
+    if probe.subject.perturbations is not None:
         return _by_name(probe)
     return _values(
         probe, "target_BG", "the perturbation",

@@ -123,7 +123,7 @@ def perturbation(probe: Probe) -> CheckResult:
 )
 def identity(probe: Probe) -> CheckResult:
     """The perturbed genes' labels are shuffled within each pair, their doses kept."""
-    if probe.perturbations is not None:
+    if probe.subject.perturbations is not None:
         return CheckResult(outcome="not_applicable", message=f"{BY_NAME}: data.perturbation asks the same")
     return _without(
         probe,

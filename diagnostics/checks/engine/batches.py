@@ -66,7 +66,7 @@ def invented(
         row_B=torch.arange(len(measured_BL)),
     )
     drawn = drawn.to(probe.device, probe.exact_dtype)
-    names = probe.perturbations
+    names = probe.subject.perturbations
     if names is None:
         return drawn
     some = p_perturbed > 0

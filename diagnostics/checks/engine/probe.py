@@ -26,7 +26,6 @@ from diagnostics.checks.engine.weights import modes_kept, with_generic_weights
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, concatenate
-from gpcp.core.perturbations import PerturbationVocab, perturbations_of
 from gpcp.core.random import stream
 from gpcp.model.batch import ModelBatch
 
@@ -113,11 +112,6 @@ class Probe:
             if n_found >= n_pairs:
                 break
         return concatenate(parts).rows(slice(0, n_pairs))
-
-    @property
-    def perturbations(self) -> PerturbationVocab | None:
-        """Those of a screen, which have names; None where values at genes are given."""
-        return perturbations_of(self.subject.pairs)
 
     @cached_property
     def sample(self) -> PairBatch:

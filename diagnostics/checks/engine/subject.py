@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from diagnostics.checks.engine.intent import NO_INTENT, Intent
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import PairBatch, PairSource
-from gpcp.core.perturbations import perturbations_of
+from gpcp.core.perturbations import PerturbationVocab, perturbations_of
 from gpcp.model.batch import ModelBatch, model_batch
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.loss import masked_loss
@@ -108,10 +108,15 @@ class Subject:
     def __post_init__(self) -> None:
         if self.pairs is None and self.model is None:
             raise InputError("there is nothing to diagnose: give a model, a source of pairs, or both")
-        if perturbations_of(self.pairs) is not None and self.intent.given == "value":
+        if self.perturbations is not None and self.intent.given == "value":
             object.__setattr__(self, "intent", replace(self.intent, given="identity"))
         if self.model is not None and self.forward is None:
             object.__setattr__(self, "forward", forward_of(self.model, self.n_genes))
+
+    @property
+    def perturbations(self) -> PerturbationVocab | None:
+        """Those of a screen, which have names; None where values at genes are given."""
+        return perturbations_of(self.pairs)
 
     @property
     def n_genes(self) -> int:

@@ -10,7 +10,7 @@ from diagnostics.cli.text import cut
 from diagnostics.scoring.levels import Levels
 from gpcp.training.config import HistoryRow
 
-_LONGEST_TITLE = 90
+_LONGEST_TITLE = 64
 
 
 def draw_history(history: Sequence[HistoryRow], levels: Levels, path: Path, *, title: str) -> Path:

@@ -38,7 +38,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 """By name: the group and the line of ``gpcp --help``, and what Ctrl-C leaves behind."""
 
-_WITHIN = {"check-screen": "screens", "make-screen": "screens"}
+_WITHIN = dict.fromkeys(("check-screen", "make-screen", "predict-screen", "evaluate"), "screens")
 """The folder of ``diagnostics/commands`` in which a verb's own folder lies, where it lies in one."""
 
 

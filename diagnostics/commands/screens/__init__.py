@@ -1,1 +1,1 @@
-"""Verbs of screens: their files checked, and made of known worlds."""
+"""Verbs of screens: files checked, made of known worlds, predicted, and predictions scored."""

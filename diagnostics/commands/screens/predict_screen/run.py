@@ -7,8 +7,8 @@ from pathlib import Path
 
 from diagnostics.cli.options import named
 from diagnostics.cli.progress import Progress
-from diagnostics.commands.predict_screen.command import Request
-from diagnostics.commands.predict_screen.table import screen
+from diagnostics.commands.screens.predict_screen.command import Request
+from diagnostics.commands.screens.predict_screen.table import screen
 from diagnostics.runs.lock import alone
 from gpcp.core.cells import CellBatch
 from gpcp.core.errors import InputError

@@ -112,7 +112,7 @@ def predict_screen(
 ) -> int:
     """Predict a screen."""
     out = check(checkpoint, request)
-    from diagnostics.commands.predict_screen.run import execute
+    from diagnostics.commands.screens.predict_screen.run import execute
 
     assert checkpoint is not None
     return execute(checkpoint, out, request, command_line)

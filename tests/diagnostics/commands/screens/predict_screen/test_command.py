@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diagnostics.commands.predict_screen import command
+from diagnostics.commands.screens.predict_screen import command
 from gpcp.core.predictors import Perturbation
 from gpcp.in_silico.screen import FORMS
 from gpcp.model.config import preset

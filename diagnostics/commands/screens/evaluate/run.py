@@ -11,8 +11,8 @@ from diagnostics.audit.evaluation.evaluate import Evaluation, evaluate
 from diagnostics.audit.evaluation.predictions import named_prediction
 from diagnostics.cli.progress import Stages
 from diagnostics.cli.text import show
-from diagnostics.commands.evaluate.command import Request
-from diagnostics.commands.evaluate.table import screen_text
+from diagnostics.commands.screens.evaluate.command import Request
+from diagnostics.commands.screens.evaluate.table import screen_text
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_text
 from gpcp.core.imports import need

@@ -80,6 +80,6 @@ def evaluate(
     if screen is None:
         raise InputError("name the screen that was measured: gpcp evaluate screen.h5ad --baselines")
     # Heavy imports come after the arguments are read, so that --help and a wrong option answer at once.
-    from diagnostics.commands.evaluate.run import execute
+    from diagnostics.commands.screens.evaluate.run import execute
 
     return execute(screen, request, command_line)

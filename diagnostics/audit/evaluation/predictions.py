@@ -60,10 +60,25 @@ def predicted_groups(
         A gene or a test perturbation is missing, the label column is, or the values are of another kind than the
         screen's. Nothing is filled in.
     """
-    adata, what = read_h5ad(prediction.path, what=f"prediction {prediction.name!r}"), f"prediction {prediction.name!r}"
-    label_B = _column(adata, screen.columns.perturbation, what)
+    what = f"prediction {prediction.name!r}"
+    adata = read_h5ad(prediction.path, what=what)
+    columns = screen.columns.perturbation, screen.columns.contexts.get("cell_type")
+    return groups_in(adata, screen, test, what=what, columns=columns, rng=rng)
+
+
+def groups_in(
+    adata: Any,
+    screen: ScreenData,
+    test: tuple[str, ...],
+    *,
+    what: str,
+    columns: tuple[str, str | None],
+    rng: np.random.Generator,
+) -> Groups:
+    """As :func:`predicted_groups`, of an AnnData object, with the columns of perturbations and contexts named."""
+    column, context = columns
+    label_B = _column(adata, column, what)
     label_B = np.where(np.isin(label_B, screen.columns.controls), CONTROL, label_B).astype(object)
-    context = screen.columns.contexts.get("cell_type")
     several = len(screen.contexts) > 1
     context_B = (
         _column(adata, context, what)

@@ -7,7 +7,7 @@ from typing import Annotated, final
 from cyclopts import Group, Parameter
 
 from diagnostics.cli.app import verb
-from diagnostics.cli.options import DATA, CommandLine, OutputOptions, Seed
+from diagnostics.cli.options import DATA, CommandLine, Fresh, OutputOptions, Seed
 from diagnostics.cli.values import FLAG, MANY, SHARE, WHOLE
 from gpcp.core.errors import InputError
 
@@ -17,12 +17,16 @@ _NOTES = """examples:
   two predictions of the same held-out perturbations
     gpcp evaluate screen.h5ad --test STAT1 IRF1 JAK2 \\
         --prediction mine=mine.h5ad theirs=theirs.h5ad
+  a program that is given the training cells and writes its predictions of the others
+    gpcp evaluate screen.h5ad --program "mine=python my_program.py"
   what the exact law of a known world scores
     gpcp make-screen scale_free/200 known.h5ad
     gpcp evaluate known.h5ad --baselines --test-share 1
 
 A file of predictions holds, in the columns and units of the screen, cells of every test
-perturbation, or one row for each: its mean. Nothing that is missing is filled in.
+perturbation, or one row for each: its mean. Nothing that is missing is filled in. A program
+is called with a folder as its last argument (docs/predictors.md); its answer is kept in
+--out and used again for the same question.
 
 exit code: 0 done, 2 bad use, 130 interrupted; files are written atomically"""
 
@@ -45,6 +49,14 @@ class Request:
     prediction: Annotated[
         tuple[str, ...], MANY, Parameter(group=DATA, metavar="NAME=FILE", help="AnnData files of predictions")
     ] = ()
+    program: Annotated[
+        tuple[str, ...],
+        MANY,
+        Parameter(group=DATA, metavar="NAME=COMMAND", help="programs that predict, in any environment"),
+    ] = ()
+    time_limit: Annotated[
+        float | None, Parameter(group=DATA, metavar="SECONDS", help="after which a program is ended (none)")
+    ] = None
     baselines: Annotated[
         bool, FLAG, Parameter(group=DATA, help="every baseline, not only those that predictions are compared with")
     ] = False
@@ -65,6 +77,7 @@ class Request:
         int, WHOLE, Parameter(group=_SCORES, help="halvings of the replicate; 0 leaves it and the scale out")
     ] = 3
     seed: Seed = 0
+    fresh: Fresh = False
     output: OutputOptions = OutputOptions()
 
 

@@ -8,7 +8,10 @@ import numpy as np
 
 from diagnostics.audit.evaluation.data import read_screen, split_of
 from diagnostics.audit.evaluation.evaluate import Evaluation, evaluate
-from diagnostics.audit.evaluation.predictions import named_prediction
+from diagnostics.audit.evaluation.predictions import FilePrediction, named_prediction
+from diagnostics.audit.evaluation.references import Answer
+from diagnostics.audit.exchange.answer import answered
+from diagnostics.audit.exchange.program import Program, named_program
 from diagnostics.cli.progress import Stages
 from diagnostics.cli.text import show
 from diagnostics.commands.screens.evaluate.command import Request
@@ -27,10 +30,8 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been scored then.
     """
     predictions = [named_prediction(text) for text in request.prediction]
-    names = [one.name for one in predictions]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"--prediction: {name!r} is the name of two predictions: give each its own")
+    programs = [named_program(text, time_limit=request.time_limit) for text in request.program]
+    _check_names(predictions, programs)
     need("cell_eval2", extra="evaluate", use="gpcp evaluate")
     with request.output.taken("evaluate") as out:
         screen = read_screen(path, perturbation=request.perturbation, control=request.control)
@@ -43,12 +44,17 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
                 stages(f"scoring {name}" + (" (the first call compiles for up to a minute)" if first else ""))
                 first = False
 
+            answers = list[Answer]()
+            for program in programs:
+                stages(f"running {program.name}")
+                place = out / "programs" / program.folder_name
+                answers.append(answered(program, screen, split, folder=place, seed=request.seed, fresh=request.fresh))
             found = evaluate(
                 screen,
                 split,
-                predictions=predictions,
+                predictions=[*predictions, *answers],
                 preset=request.preset,
-                with_baselines=request.baselines or not predictions,
+                with_baselines=request.baselines or not (predictions or programs),
                 n_splits=request.splits,
                 seed=request.seed,
                 on_stage=stage,
@@ -61,6 +67,17 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
         if not request.output.quiet:
             show(f"\n{out}: evaluation.txt, evaluation.json, perturbations.csv")
     return 0
+
+
+def _check_names(predictions: Sequence[FilePrediction], programs: Sequence[Program]) -> None:
+    names = [*(one.name for one in predictions), *(one.name for one in programs)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name!r} is the name of two predictions: give each its own")
+    folders = [one.folder_name for one in programs]
+    for program in programs:
+        if folders.count(program.folder_name) > 1:
+            raise InputError(f"--program: {program.name!r} and another name differ in signs alone: name them apart")
 
 
 def content(found: Evaluation, path: Path, request: Request, command_line: Sequence[str]) -> dict[str, Any]:

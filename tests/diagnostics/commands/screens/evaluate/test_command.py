@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,44 @@ def test_two_predictions_beside_every_reference(file: Path, tmp_path: Path, caps
     assert (out / "evaluation.txt").read_text().strip() in shown.out
 
 
+HALVED = """
+import json, sys
+from pathlib import Path
+
+import anndata
+
+folder = Path(sys.argv[1])
+request = json.loads((folder / "request.json").read_text())
+train, ask = (anndata.read_h5ad(folder / name) for name in ("train.h5ad", "ask.h5ad"))
+assert not set(train.obs["perturbation"]) & set(ask.obs["perturbation"])
+for label in ask.obs["perturbation"].unique():
+    rows = (ask.obs["perturbation"] == label).to_numpy().nonzero()[0]
+    columns = [ask.var_names.get_loc(gene) for gene in request["targets"][label]]
+    ask.X[rows[:, None], columns] = 0
+ask[::-1, ::-1].copy().write_h5ad(folder / "answer.h5ad")
+"""
+"""The target is off, nothing else changes; rows and genes come backwards."""
+
+
+@pytest.mark.slow
+def test_a_program_is_run_on_the_split_and_scored_beside_the_others(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    script, out = tmp_path / "my program.py", tmp_path / "out"
+    script.write_text(HALVED)
+    arguments = [str(file), "--program", f"target off={sys.executable} '{script}'", "--splits", "0", "--out", str(out)]
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "running target off" in shown.err
+    assert "target off beats the mean response in" in shown.out
+    first = json.loads((out / "evaluation.json").read_text())["answers"]
+    assert [one["kind"] for one in first if one["name"] == "target off"] == ["prediction"]
+    assert main([*arguments, "--quiet"]) == 0
+    assert "used again" in capsys.readouterr().out
+    again = json.loads((out / "evaluation.json").read_text())["answers"]
+    assert [one["values"] for one in first] == [one["values"] for one in again]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -52,6 +91,11 @@ def test_two_predictions_beside_every_reference(file: Path, tmp_path: Path, caps
         (["FILE", "--prediction", "mine"], "'mine' is not NAME=FILE.h5ad"),
         (["FILE", "--prediction", "a=FILE", "a=FILE"], "'a' is the name of two predictions"),
         (["FILE", "--prediction", "a=none.h5ad"], "AnnData file of the prediction 'a' 'none.h5ad' does not exist"),
+        (["FILE", "--program", "mine"], "'mine' is not NAME=COMMAND"),
+        (["FILE", "--program", "a=true", "--prediction", "a=FILE"], "'a' is the name of two predictions"),
+        (["FILE", "--program", "a b=true", "a:b=true"], "differ in signs alone"),
+        (["FILE", "--program", "a=true"], "ended without an error and wrote no"),
+        (["FILE", "--program", "a=true", "--time-limit", "0"], "the time limit of 'a' is 0 s"),
         (["FILE", "--preset", "vcc26"], "--preset is 'vcc26'; nearest: vcc2026"),
         (["FILE", "--test", "ENSSIMG"], "has no perturbation 'ENSSIMG'"),
         (["FILE", "--perturbation", "targt"], "nearest: target"),

@@ -1,0 +1,113 @@
+"""What a program hands back: asked for once, checked whole, and used again where the same question comes again."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from diagnostics.audit.evaluation.data import ScreenData, Split, read_h5ad
+from diagnostics.audit.evaluation.predictions import Groups, groups_in
+from diagnostics.audit.evaluation.references import Answer
+from diagnostics.audit.exchange.program import Program, Ran, run_in
+from diagnostics.audit.exchange.request import CONTEXT, PERTURBATION, Request, request_of
+from gpcp.core.errors import InputError, nearest
+from gpcp.core.files import write_json
+from gpcp.core.random import stream
+
+
+def answered(
+    program: Program, screen: ScreenData, split: Split, *, folder: Path, seed: int = 0, fresh: bool = False
+) -> Answer:
+    """What a program predicts for the test perturbations of a screen.
+
+    Parameters
+    ----------
+    program : Program
+    screen : ScreenData
+    split : Split
+    folder : Path
+        Of the exchange. A complete answer that is there to the same question, by the same command, is used again.
+    seed : int
+        Handed on to the program.
+    fresh : bool
+        Ask anew in any case.
+
+    Raises
+    ------
+    InputError
+        The program fails or takes too long, or its answer is not complete, of other genes, perturbations or units, or
+        not finite. Nothing is filled in.
+    """
+    request = request_of(screen, split, seed=seed, asker=program.argv)
+    done, there = folder / "done.json", folder / "answer.h5ad"
+    ran = None if fresh else _finished(done, there, request.key)
+    reused = ran is not None
+    if ran is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in (done, there):
+            stale.unlink(missing_ok=True)
+        request.write(folder)
+        ran = run_in(program, folder)
+    groups = read_answer(there, request, screen, split, name=program.name, seed=seed)
+    if not reused:
+        write_json(done, {"key": request.key, "cpu_s": ran.cpu_s, "wall_s": ran.wall_s, "command": program.argv})
+    note = f"program of {ran.cpu_s:.0f} CPU s" + (f", its answer in {folder} used again" if reused else "")
+    return Answer(name=program.name, kind="prediction", groups=groups, note=note)
+
+
+def read_answer(path: Path, request: Request, screen: ScreenData, split: Split, *, name: str, seed: int) -> Groups:
+    """The cells of an answer, checked against what was asked.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``answer.h5ad``: as many rows of each perturbation and context as were asked for, or one row for each, its
+        mean.
+
+    Raises
+    ------
+    InputError
+        See :func:`answered`.
+    """
+    what = f"the answer of program {name!r}"
+    if not path.is_file():
+        raise InputError(f"program {name!r} ended without an error and wrote no {path}: its answer is missing")
+    adata = read_h5ad(path, what=f"answer of program {name!r}")
+    for column in (PERTURBATION, CONTEXT):
+        if column not in adata.obs.columns:
+            raise InputError(f"{what} has no column {column!r} in obs; {nearest(column, map(str, adata.obs.columns))}")
+    _only_known(map(str, adata.var_names), screen.genes, f"{what} has a gene that was not asked for")
+    asked = {(one[PERTURBATION], one[CONTEXT]): one["n_cells"] for one in request.content["asked"]}
+    _only_known(
+        adata.obs[PERTURBATION].astype(str), [label for label, _ in asked], f"{what} has a perturbation not asked for"
+    )
+    _only_known(adata.obs[CONTEXT].astype(str), screen.contexts, f"{what} has a context that was not asked for")
+    found = Counter(zip(adata.obs[PERTURBATION].astype(str), adata.obs[CONTEXT].astype(str), strict=True))
+    if set(found.values()) != {1}:
+        for (label, context), n in asked.items():
+            if found[label, context] not in (0, n):
+                raise InputError(
+                    f"{what} has {found[label, context]} rows of {label!r} in context {context!r}, where {n} were "
+                    "asked for: give as many, or one row for every perturbation and context, its mean"
+                )
+    rng = stream(seed, "exchange", "answer", name)
+    return groups_in(adata, screen, split.test, what=what, columns=(PERTURBATION, CONTEXT), rng=rng)
+
+
+def _only_known(names: Any, known: Any, otherwise: str) -> None:
+    choices = list(dict.fromkeys(known))
+    there = set(choices)
+    for name in dict.fromkeys(names):
+        if name not in there:
+            raise InputError(f"{otherwise}, {name!r}; {nearest(name, choices)}")
+
+
+def _finished(done: Path, answer: Path, key: str) -> Ran | None:
+    """The run that answered the same question before, if there is one."""
+    if not (done.is_file() and answer.is_file()):
+        return None
+    try:
+        held = json.loads(done.read_text(encoding="utf-8"))
+        return Ran(cpu_s=float(held["cpu_s"]), wall_s=float(held["wall_s"])) if held["key"] == key else None
+    except (ValueError, KeyError, TypeError):
+        return None

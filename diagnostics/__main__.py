@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "select-genes": (_DATA, "choose a panel of genes in one pass over a source", _NOTHING),
     "check-screen": (_DATA, "is the file of a perturbation screen sound, and what would a tool do with it?", _NOTHING),
     "make-screen": (_DATA, "simulate a Perturb-seq experiment on a known world, as an AnnData file", _NOTHING),
+    "spike-screen": (_DATA, "plant a known graph into real cells, as the AnnData file of a screen", _NOTHING),
     "train": (_USE, "train a model on any source, by one process or several", _KEPT),
     "predict-screen": (_USE, "predict every perturbation in many cells, as an AnnData file", _KEPT),
     "evaluate": (_USE, "score predictions of a screen beside baselines, the replicate and the exact answer", _NOTHING),
@@ -38,7 +39,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 """By name: the group and the line of ``gpcp --help``, and what Ctrl-C leaves behind."""
 
-_WITHIN = dict.fromkeys(("check-screen", "make-screen", "predict-screen", "evaluate"), "screens")
+_WITHIN = dict.fromkeys(("check-screen", "make-screen", "spike-screen", "predict-screen", "evaluate"), "screens")
 """The folder of ``diagnostics/commands`` in which a verb's own folder lies, where it lies in one."""
 
 

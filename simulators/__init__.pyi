@@ -13,6 +13,15 @@ from simulators.screens.files import screen_anndata as screen_anndata
 from simulators.screens.means import exact_mean as exact_mean
 from simulators.screens.simulated import SimulatedScreen as SimulatedScreen, simulated_screen as simulated_screen
 from simulators.sources import SimulatedCells as SimulatedCells, SimulatedPairs as SimulatedPairs
+from simulators.spike_ins.files import planted_graph_of as planted_graph_of, spiked_anndata as spiked_anndata
+from simulators.spike_ins.pairs import SpikedPairs as SpikedPairs, planted_effects as planted_effects
+from simulators.spike_ins.planted_graph import planted_graph as planted_graph, total_effects as total_effects
+from simulators.spike_ins.real_cells import RealCells as RealCells, real_cells as real_cells
+from simulators.spike_ins.screen import (
+    SpikeDesign as SpikeDesign,
+    SpikedScreen as SpikedScreen,
+    spiked_screen as spiked_screen,
+)
 from simulators.worlds import World as World, world as world
 
 __all__: list[str]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, final
 from cyclopts import Group, Parameter
 
 # Registers the scheme `synthetic:`.
+import diagnostics.inputs.planted.spiked  # pyright: ignore[reportUnusedImport]
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.cli.values import FLAG, KINDS, MANY, POSITIVE, RANGE, SEEDS, WHOLE
 from gpcp.core.errors import InputError, nearest

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import final
 
 # Registers the kind `synthetic`, whose sequenced cells are real cells to this file.
+import diagnostics.inputs.planted.spiked  # pyright: ignore[reportUnusedImport]
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.errors import losses_of

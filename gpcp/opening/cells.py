@@ -67,6 +67,8 @@ class Scheme:
         ``notes(place, **options)``: symbols and kinds of its genes. It takes the same options.
     in_passes : callable, optional
         As ``cells``, of a source that is gone through once or twice: it keeps little in memory. ``cells`` by default.
+    passed_on : tuple of str
+        Names of further options, which are those of the source that its place names.
     """
 
     summary: str
@@ -74,6 +76,7 @@ class Scheme:
     options: tuple[str, ...] = ()
     notes: Callable[..., GeneAnnotation] | None = None
     in_passes: Callable[..., CellSource] | None = None
+    passed_on: tuple[str, ...] = ()
 
 
 SCHEMES: Registry[Scheme] = Registry("source of cells")
@@ -142,7 +145,11 @@ def options_taken(text: str, options: Mapping[str, Any], *, but: Collection[str]
         As :func:`open_cells`.
     """
     scheme = SCHEMES[scheme_and_place(text)[0]]
-    return {name: value for name, value in options.items() if name not in but or name in scheme.options}
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in but or name in (*scheme.options, *scheme.passed_on)
+    }
 
 
 @contextmanager
@@ -202,7 +209,7 @@ def _resolved(text: "str | Path | AnnData", options: Mapping[str, Any]) -> tuple
     for option in given:
         if option not in OPTIONS:
             raise InputError(f"option {option!r} of sources is unknown; {nearest(option, OPTIONS)}")
-        if option not in scheme.options:
+        if option not in (*scheme.options, *scheme.passed_on):
             takers = [other for other in SCHEMES if option in SCHEMES[other].options]
             raise InputError(
                 f"--{option.replace('_', '-')} is for {' and '.join(takers) or 'no'} sources, and {shown!r} is of kind "

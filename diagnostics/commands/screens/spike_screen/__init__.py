@@ -1,0 +1,1 @@
+"""``spike-screen``: a known graph planted into real cells, as the AnnData file of a screen."""

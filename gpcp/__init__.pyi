@@ -9,7 +9,12 @@ from gpcp.core.perturbations import (
     PerturbationVocab as PerturbationVocab,
     perturbations_of as perturbations_of,
 )
-from gpcp.core.predictors import Perturbation as Perturbation, Predictor as Predictor
+from gpcp.core.predictors import (
+    Capabilities as Capabilities,
+    Perturbation as Perturbation,
+    Predictor as Predictor,
+    capabilities_of as capabilities_of,
+)
 from gpcp.loading.prefetch import Prefetched as Prefetched
 from gpcp.loading.torch_dataset import PairDataset as PairDataset
 from gpcp.model.batch import ModelBatch as ModelBatch, model_batch as model_batch

@@ -32,7 +32,7 @@ LENT = frozenset(
         "diagnostics/checks/engine/restored.py",
         "diagnostics/checks/optimiser/width.py",
         "diagnostics/inputs/frameworks/replayed.py",
-        "diagnostics/inputs/predictors/gears.py",
+        "diagnostics/audit/exchange/programs/gears.py",
         "tests/diagnostics/checks/architecture/test_frozen.py",
         "tests/diagnostics/checks/learning/step_and_predict/test_step_and_predict.py",
         "tests/diagnostics/checks/loss/test_in_the_step.py",

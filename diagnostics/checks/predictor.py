@@ -8,65 +8,34 @@ In the manner of scikit-learn's ``parametrize_with_checks``::
     def test_my_predictor(name, check):
         check()
 
-Each check raises an ``AssertionError`` that says what is wrong. None is about how good the answers are.
+Each check raises an ``AssertionError`` that says what is wrong. None is about how good the answers are. What is asked
+follows the predictor's ``capabilities``: a model of sets is asked about whole sets, and never accused of using the
+other cells of one; of a sampler means over draws are compared.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.checks.predictor_answers import (
+    Asked,
+    Reordered,
+    agree,
+    close,
+    compared,
+    drawn,
+    perturbed,
+    rows_of,
+    whole,
+)
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
-from gpcp.core.predictors import Perturbation, Predictor
+from gpcp.core.predictors import Predictor, capabilities_of
 from gpcp.core.random import stream
 
 N_CELLS = 7
-ROUNDING = 1e-3
-"""Largest difference between two answers that should agree, of the largest answer: float32 sums in another order."""
-
-Reordered = Callable[[GeneVocab], Predictor]
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Asked:
-    """A predictor, and cells to ask it about.
-
-    Parameters
-    ----------
-    predictor : Predictor
-    control_BG : float32, (B, G)
-    perturbation : Perturbation
-    reordered : callable or None
-        The same predictor for the same genes in another order.
-    """
-
-    predictor: Predictor
-    control_BG: NDArray[np.float32]
-    perturbation: Perturbation
-    reordered: Reordered | None
-
-    def answer(
-        self,
-        control_BG: NDArray[np.float32] | None = None,
-        perturbation: Perturbation | None = None,
-        *,
-        predictor: Predictor | None = None,
-    ) -> NDArray[np.float32]:
-        """The answer to these cells, or to others."""
-        asked = self.predictor if predictor is None else predictor
-        return asked.predict(
-            self.control_BG.copy() if control_BG is None else control_BG,
-            self.perturbation if perturbation is None else perturbation,
-        )
-
-    def scored_BG(self, control_BG: NDArray[np.float32] | None = None) -> NDArray[np.bool_]:
-        """Measured and not perturbed: what is ever scored."""
-        control_BG = self.control_BG if control_BG is None else control_BG
-        return ~np.isnan(control_BG) & ~self.perturbation.perturbed_BG
+N_SETS = 3
 
 
 def check_predictor(
@@ -82,7 +51,8 @@ def check_predictor(
     ----------
     predictor : Predictor
     control_BG : float32, (B, G), optional
-        Cells to ask about, all measured, at least two; standard normal values by default.
+        Cells to ask about, all measured, at least two; standard normal values by default. Of a model of sets: whole
+        sets, at least two.
     reordered : callable, optional
         ``vocab -> Predictor``: the same predictor for the same genes in another order. Without it the order of genes
         is not asked about.
@@ -103,11 +73,16 @@ def check_predictor(
         raise InputError(
             f"the predictor knows {n_genes} genes: three are needed, one to perturb, one to hide, one to score"
         )
+    capabilities = capabilities_of(predictor)
+    set_size = capabilities.set_size
     rng = stream(seed, "check predictor")
     if control_BG is None:
-        control_BG = rng.standard_normal((N_CELLS, n_genes)).astype(np.float32)
+        n_cells = N_CELLS if set_size == 1 else N_SETS * set_size
+        control_BG = rng.standard_normal((n_cells, n_genes)).astype(np.float32)
     if control_BG.ndim != 2 or control_BG.shape[1] != n_genes or len(control_BG) < 2 or np.isnan(control_BG).any():
         raise InputError(f"control_BG has shape {control_BG.shape}: give two cells or more of {n_genes} measured genes")
+    if set_size > 1 and (len(control_BG) % set_size or len(control_BG) < 2 * set_size):
+        raise InputError(f"control_BG has {len(control_BG)} cells: give two sets or more of {set_size} cells each")
     perturbed_BG = rng.random(control_BG.shape) < 0.3
     # A gene perturbed and two scored in every cell.
     perturbed_BG[:, 0], perturbed_BG[:, 1:3] = True, False
@@ -116,8 +91,11 @@ def check_predictor(
         control_BG=control_BG,
         perturbation=perturbed(perturbed_BG, rng.permuted(control_BG, axis=0)),
         reordered=reordered,
+        capabilities=capabilities,
     )
-    checks = [*_CHECKS, *([gene_order] if reordered is not None else [])]
+    checks = [*_CHECKS, cells_alone if set_size == 1 else sets_alone, *([order_in_a_set] if set_size > 1 else [])]
+    checks += [identity_alone] if capabilities.given == "identity" else []
+    checks += [gene_order] if reordered is not None else []
     return [(one.__name__, _bound(one, asked)) for one in checks]
 
 
@@ -129,18 +107,11 @@ def _bound(one: Callable[[Asked], None], asked: Asked) -> Callable[[], None]:
     return run
 
 
-def perturbed(perturbed_BG: NDArray[np.bool_], value_BG: NDArray[np.float32]) -> Perturbation:
-    """A perturbation of some genes."""
-    return Perturbation(
-        perturbed_BG=perturbed_BG, target_BG=np.where(perturbed_BG, value_BG, np.float32(0)).astype(np.float32)
-    )
-
-
 def shape_and_dtype(asked: Asked) -> None:
     """float32 (B, G), of one cell too."""
     for rows in (slice(None), slice(0, 1)):
         control_BG = asked.control_BG[rows].copy()
-        answer_BG = asked.answer(control_BG, _rows(asked.perturbation, rows))
+        answer_BG = asked.answer(control_BG, rows_of(asked.perturbation, rows))
         assert isinstance(answer_BG, np.ndarray), f"predict gives {type(answer_BG).__name__}, not a numpy array"
         assert answer_BG.shape == control_BG.shape, f"shape {answer_BG.shape} for cells of shape {control_BG.shape}"
         assert answer_BG.dtype == np.float32, f"dtype {answer_BG.dtype}: it must be float32"
@@ -148,7 +119,7 @@ def shape_and_dtype(asked: Asked) -> None:
 
 def finite(asked: Asked) -> None:
     """Every scored answer is a number."""
-    bad = int((~np.isfinite(_whole(asked.answer(), asked)) & asked.scored_BG()).sum())
+    bad = int((~np.isfinite(whole(asked.answer(), asked)) & asked.scored_BG()).sum())
     assert not bad, f"{bad} scored answers are not finite"
 
 
@@ -169,20 +140,45 @@ def arguments_left_alone(asked: Asked) -> None:
 
 def cells_alone(asked: Asked) -> None:
     """A cell's answer is the same alone, among others, and in another order."""
-    usual_BG = _whole(asked.answer(), asked)
-    alone_BG = np.concatenate(
-        [asked.answer(asked.control_BG[[b]], _rows(asked.perturbation, [b])) for b in range(len(usual_BG))]
+    _each_by_itself(asked, 1, "cell")
+
+
+def sets_alone(asked: Asked) -> None:
+    """A set's answer is the same alone, among other sets, and in another order of sets."""
+    _each_by_itself(asked, asked.capabilities.set_size, "set")
+
+
+def _each_by_itself(asked: Asked, size: int, what: str) -> None:
+    n = len(asked.control_BG)
+    blocks = [list(range(start, start + size)) for start in range(0, n, size)]
+    compared(asked, blocks, f"asked one {what} at a time, answers differ")
+    compared(
+        asked,
+        [[row for block in reversed(blocks) for row in block]],
+        f"asked in another order of {what}s, answers differ",
     )
-    _agree(usual_BG, alone_BG, asked.scored_BG(), "asked one cell at a time, answers differ")
-    back = list(range(len(usual_BG)))[::-1]
-    turned_BG = asked.answer(asked.control_BG[back], _rows(asked.perturbation, back))[back]
-    _agree(usual_BG, turned_BG, asked.scored_BG(), "asked in another order of cells, answers differ")
+
+
+def order_in_a_set(asked: Asked) -> None:
+    """A set has no order: with its cells in another one each has the answer that it had."""
+    size = asked.capabilities.set_size
+    turned = [row for start in range(0, len(asked.control_BG), size) for row in range(start + size - 1, start - 1, -1)]
+    compared(asked, [turned], "asked in another order of the cells within each set, answers differ")
+
+
+def identity_alone(asked: Asked) -> None:
+    """What is given the identity of a perturbation alone does not depend on the value at its target."""
+    usual = asked.perturbation
+    other = perturbed(usual.perturbed_BG, usual.target_BG + 1)
+    first, second = drawn(asked, [None], usual), drawn(asked, [None], other)
+    close(asked, first, second, "for another value at its target, answers differ")
 
 
 def layout(asked: Asked) -> None:
     """Arrays in Fortran's order hold the same cells."""
-    answer_BG = _whole(asked.answer(np.asfortranarray(asked.control_BG)), asked)
-    _agree(asked.answer(), answer_BG, asked.scored_BG(), "for the same cells in Fortran's order, answers differ")
+    answer_BG = whole(asked.answer(np.asfortranarray(asked.control_BG)), asked)
+    if not asked.capabilities.draws:
+        agree(asked.answer(), answer_BG, asked.scored_BG(), "for the same cells in Fortran's order, answers differ")
 
 
 def unmeasured_genes(asked: Asked) -> None:
@@ -196,7 +192,7 @@ def unmeasured_genes(asked: Asked) -> None:
         answer_BG = asked.answer(control_BG)
     except InputError:
         return
-    bad = int((~np.isfinite(_whole(answer_BG, asked)) & asked.scored_BG(control_BG)).sum())
+    bad = int((~np.isfinite(whole(answer_BG, asked)) & asked.scored_BG(control_BG)).sum())
     assert not bad, f"with unmeasured genes, {bad} answers for measured genes are not finite"
 
 
@@ -220,8 +216,9 @@ def gene_order(asked: Asked) -> None:
     perturbation = perturbed(asked.perturbation.perturbed_BG[:, order_G], asked.perturbation.target_BG[:, order_G])
     control_BG = np.ascontiguousarray(asked.control_BG[:, order_G])
     answer_BG = np.empty_like(asked.control_BG)
-    answer_BG[:, order_G] = _whole(asked.answer(control_BG, perturbation, predictor=other), asked)
-    _agree(asked.answer(), answer_BG, asked.scored_BG(), "for genes in another order, answers differ")
+    answer_BG[:, order_G] = whole(asked.answer(control_BG, perturbation, predictor=other), asked)
+    if not asked.capabilities.draws:
+        agree(asked.answer(), answer_BG, asked.scored_BG(), "for genes in another order, answers differ")
 
 
 _CHECKS: tuple[Callable[[Asked], None], ...] = (
@@ -229,31 +226,7 @@ _CHECKS: tuple[Callable[[Asked], None], ...] = (
     finite,
     repeatable,
     arguments_left_alone,
-    cells_alone,
     layout,
     unmeasured_genes,
     no_gene_perturbed,
 )
-
-
-def _rows(perturbation: Perturbation, rows: slice | list[int]) -> Perturbation:
-    return Perturbation(perturbed_BG=perturbation.perturbed_BG[rows], target_BG=perturbation.target_BG[rows])
-
-
-def _whole(answer_BG: NDArray[np.float32], asked: Asked) -> NDArray[np.float32]:
-    """The answer, if it is of the cells' shape."""
-    expected = asked.control_BG.shape
-    assert answer_BG.shape == expected, f"an answer of shape {answer_BG.shape} for cells of shape {expected}"
-    return answer_BG
-
-
-def _agree(
-    usual_BG: NDArray[np.float32], other_BG: NDArray[np.float32], scored_BG: NDArray[np.bool_], otherwise: str
-) -> None:
-    assert usual_BG.shape == other_BG.shape, (
-        f"answers of shapes {usual_BG.shape} and {other_BG.shape} to the same cells"
-    )
-    scale = float(np.abs(usual_BG[scored_BG]).max(initial=0.0))
-    gap = float(np.abs(usual_BG - other_BG)[scored_BG].max(initial=0.0))
-    # Written so that NaN does not agree.
-    assert gap <= ROUNDING * scale, f"{otherwise} by {gap:.3g}, of answers up to {scale:.3g}"

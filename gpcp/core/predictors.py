@@ -5,16 +5,83 @@ Predictors take and return numpy arrays, so that read-outs, baselines and exact 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from typing import Literal, Protocol, final, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.cells import check_array, read_only
-from gpcp.core.errors import InputError
+from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
 from gpcp.core.perturbations import AppliedPerturbations
+
+Given = Literal["identity", "identity and dose", "value"]
+"""What a model is given of a perturbation: which gene; which and how strongly; the value that it is set to."""
+
+Returned = Literal["mean", "samples", "counts"]
+"""What a predictor returns: the expected expression of each cell; cells as they could be measured; counts of such."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """How a predictor is to be asked, and what its answers are.
+
+    Parameters
+    ----------
+    set_size : int
+        Rows that are answered together: 1 where each cell is answered by itself. Above, each ``set_size`` rows in the
+        order given are a set, the last of which may be smaller: a cell's answer may depend on the others of its set,
+        and never on another set.
+    given : {"identity", "identity and dose", "value"}
+        What it uses of a perturbation.
+    returned : {"mean", "samples", "counts"}
+        Whether an answer is the mean over cells like the one that is given, or a cell drawn as it could be measured.
+
+    Raises
+    ------
+    InputError
+        A word is unknown, or the size of a set is below 1.
+    """
+
+    set_size: int = 1
+    given: Given = "value"
+    returned: Returned = "mean"
+
+    def __post_init__(self) -> None:
+        for name, words in (("given", get_args(Given)), ("returned", get_args(Returned))):
+            found = getattr(self, name)
+            if found not in words:
+                raise InputError(f"Capabilities.{name} is {found!r}; {nearest(str(found), words)}")
+        if self.set_size < 1:
+            raise InputError(f"Capabilities.set_size is {self.set_size}: give at least 1")
+
+    @property
+    def draws(self) -> bool:
+        """Whether answers are single cells, of which only the distribution can be compared."""
+        return self.returned != "mean"
+
+
+def capabilities_of(predictor: object) -> Capabilities:
+    """The ``capabilities`` that a predictor declares; without any, those of one that answers each cell by itself.
+
+    A predictor with ``perturbations`` of its own reads them by name, and no value of a gene; any other is given values.
+
+    Raises
+    ------
+    InputError
+        What it declares is something else.
+    """
+    declared = getattr(predictor, "capabilities", None)
+    if declared is None:
+        by_name = getattr(predictor, "perturbations", None) is not None
+        return Capabilities(given="identity and dose" if by_name else "value")
+    if not isinstance(declared, Capabilities):
+        raise InputError(
+            f"{type(predictor).__name__}.capabilities is a {type(declared).__name__}: give gpcp.Capabilities(...)"
+        )
+    return declared
 
 
 @final
@@ -78,7 +145,11 @@ class Perturbation:
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A model of how cells answer to a perturbation."""
+    """A model of how cells answer to a perturbation.
+
+    One that answers cells in sets, uses no more than the identity of a perturbation or draws cells has a property
+    ``capabilities`` too, a :class:`Capabilities`.
+    """
 
     @property
     def vocab(self) -> GeneVocab:

@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from diagnostics.audit.evaluation.data import ScreenData, Split, read_h5ad
 from diagnostics.audit.evaluation.predictions import Groups, groups_in
 from diagnostics.audit.evaluation.references import Answer
@@ -52,7 +54,22 @@ def answered(
     if not reused:
         write_json(done, {"key": request.key, "cpu_s": ran.cpu_s, "wall_s": ran.wall_s, "command": program.argv})
     note = f"program of {ran.cpu_s:.0f} CPU s" + (f", its answer in {folder} used again" if reused else "")
+    silent = silent_genes(groups, request)
+    if silent:
+        note += (
+            f"; 0 in every predicted cell though controls express them: {len(silent)} genes, {', '.join(silent[:3])}"
+        )
     return Answer(name=program.name, kind="prediction", groups=groups, note=note)
+
+
+def silent_genes(groups: Groups, request: Request) -> tuple[str, ...]:
+    """Genes that no predicted cell expresses, and some control that was asked about does.
+
+    A ReLU at the output that no cell passes any more is the usual reason: it gets no gradient and stays there.
+    """
+    asked_G = np.asarray(request.ask.X.max(axis=0).todense()).ravel() > 0
+    found_G = np.max([cell_BG.max(axis=0) for cell_BG in groups.values()], axis=0) > 0
+    return tuple(str(gene) for gene in request.ask.var_names[asked_G & ~found_G])
 
 
 def read_answer(path: Path, request: Request, screen: ScreenData, split: Split, *, name: str, seed: int) -> Groups:

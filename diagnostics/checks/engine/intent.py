@@ -5,9 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, final, get_args
 
 from gpcp.core.errors import InputError, nearest
-
-Given = Literal["identity", "identity and dose", "value"]
-"""What a model is given of a perturbation: which gene; which and how strongly; the value that it is set to."""
+from gpcp.core.predictors import Given as Given
 
 BY_NAME = "the model is given the names of a screen's perturbations, and no values at genes"
 NO_DOSE = "the model is given which gene is perturbed, not how far (Intent.given)"

@@ -1,1 +1,1 @@
-"""Models that predict a screen: any module of PyTorch, and STATE and GEARS as programs of their own environments."""
+"""Programs that come with gpcp, STATE and GEARS, each for an environment of its own, and what they share."""

@@ -1,9 +1,10 @@
 """GEARS as a program: trained on a screen's training cells, asked about each control cell; it downloads nothing.
 
-``python -m diagnostics.inputs.predictors.gears [--epochs N] [--width N] [--gene2go FILE] FOLDER``, in an environment
-with ``gpcp[gears]``. GEARS relates perturbations by terms of the Gene Ontology: ``--gene2go`` is a pickle of a dict
-from genes to terms, such as GEARS' own. Without it, which is all that there is for a simulated gene, two genes share
-a term where their expression goes together in training cells.
+``python -m diagnostics.audit.exchange.programs.gears [--epochs N] [--width N] [--gene2go FILE] FOLDER``
+
+in an environment with ``gpcp[gears]``. GEARS relates perturbations by terms of the Gene Ontology: ``--gene2go`` is a
+pickle of a dict from genes to terms, such as GEARS' own. Without it, which is all that there is for a simulated gene,
+two genes share a term where their expression goes together in training cells.
 """
 
 import argparse
@@ -17,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from diagnostics.inputs.predictors.asked import Asked, program
+from diagnostics.audit.exchange.programs.asked import Asked, program
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
 from gpcp.core.random import stream
-from gpcp.model.torch_seed import torch_seed
 
 N_CELLS = 32
 """Cells of a batch, in training and in prediction."""
@@ -119,9 +118,10 @@ def _as_gears(asked: Asked, conditions: Sequence[str]) -> Any:
     return AnnData(sp.csr_matrix(asked.logs(asked.train)), obs.astype("category"), var)
 
 
-@torch.no_grad()
 def answer_by_cell(model: Any, asked: Asked) -> NDArray[np.float32]:
     """The best model's answer for every cell that is asked for, in batches of one perturbation, float32 (B, G)."""
+    import torch
+
     utils: Any = import_module("gears.utils")
     loading: Any = import_module("torch_geometric.loader")
     log_BG, label_B = asked.logs(asked.ask), asked.labels(asked.ask)
@@ -133,12 +133,15 @@ def answer_by_cell(model: Any, asked: Asked) -> NDArray[np.float32]:
         genes = list(asked.targets(label))
         graphs = [utils.create_cell_graph_for_prediction(log_BG[[row]], token, genes) for row in row_B]
         batches = loading.DataLoader(graphs, batch_size=N_CELLS, shuffle=False)
-        answer_BG[row_B] = np.concatenate([module(batch).numpy() for batch in batches])
+        with torch.no_grad():
+            answer_BG[row_B] = np.concatenate([module(batch).numpy() for batch in batches])
     return answer_BG
 
 
 def predict(asked: Asked, words: Sequence[str]) -> None:
     """Train GEARS, and ask it about the control of every row."""
+    from gpcp.model.torch_seed import torch_seed
+
     warnings.simplefilter("ignore")
     options = options_of(words)
     terms = (

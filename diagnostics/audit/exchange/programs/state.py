@@ -1,8 +1,9 @@
 """STATE's own ``StateTransitionPerturbationModel`` as a program: trained on a screen's training cells, asked in sets.
 
-``python -m diagnostics.inputs.predictors.state [--steps N] [--set-size N] [--width N] FOLDER``, in an environment with
-``gpcp[state]``. Perturbations are encoded by the targets of training that they have and by features of measured
-targets; the model's file of embeddings of genes would take their place in a real screen.
+``python -m diagnostics.audit.exchange.programs.state [--steps N] [--set-size N] [--width N] FOLDER``
+
+in an environment with ``gpcp[state]``. Perturbations are encoded by the targets of training that they have and by
+features of measured targets; the model's file of embeddings of genes would take their place in a real screen.
 """
 
 import argparse
@@ -10,17 +11,13 @@ import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from diagnostics.inputs.predictors.asked import Asked, Encoding, program
+from diagnostics.audit.exchange.programs.asked import Asked, Encoding, program
 from gpcp.core.random import stream
-from gpcp.model.torch_seed import torch_seed
 
 N_SETS = 8
 """Sets of a batch."""
@@ -58,7 +55,7 @@ def state_model(n_genes: int, pert_dim: int, *, set_size: int, width: int) -> An
 
 
 @final
-class SetsOfCells(Dataset[dict[str, Tensor]]):
+class SetsOfCells:
     """Sets of cells of one perturbation and context, each with as many controls of the context, drawn by a seed."""
 
     def __init__(self, asked: Asked, encoding: Encoding, *, n_sets: int, set_size: int) -> None:
@@ -79,14 +76,14 @@ class SetsOfCells(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return self._n_sets
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
         rng = stream(self._seed, "exchange", "sets", index)
         cell_B, encoding, context = self._rows[int(rng.integers(len(self._rows)))]
         after = self._log_BG[_drawn(cell_B, self._set_size, rng)]
         before = self._log_BG[_drawn(self._control_of[context], self._set_size, rng)]
         return {
-            "ctrl_cell_emb": torch.as_tensor(before), "pert_cell_emb": torch.as_tensor(after),
-            "pert_emb": torch.as_tensor(np.repeat(encoding[None], self._set_size, axis=0)),
+            "ctrl_cell_emb": before, "pert_cell_emb": after,
+            "pert_emb": np.repeat(encoding[None], self._set_size, axis=0),
         }  # fmt: skip
 
 
@@ -98,6 +95,9 @@ def _drawn(row_B: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArra
 def predict(asked: Asked, words: Sequence[str]) -> None:
     """Train on the training cells, answer each set of the cells that are asked for by itself."""
     import lightning.pytorch as lightning
+    from torch.utils.data import DataLoader
+
+    from gpcp.model.torch_seed import torch_seed
 
     options = options_of(words)
     encoding = Encoding.of(asked)
@@ -110,15 +110,16 @@ def predict(asked: Asked, words: Sequence[str]) -> None:
             accelerator="cpu", max_epochs=1, gradient_clip_val=CLIP, logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        trainer.fit(model, DataLoader(sets, batch_size=N_SETS))
+        trainer.fit(model, DataLoader(cast("Any", sets), batch_size=N_SETS))
     asked.write(answer_in_sets(model.eval(), asked, rows, set_size=options.set_size))
 
 
-@torch.no_grad()
 def answer_in_sets(
     model: Any, asked: Asked, rows: dict[str, NDArray[np.float32]], *, set_size: int
 ) -> NDArray[np.float32]:
     """The answer to every cell that is asked for, in sets of one perturbation and context, float32 (B, G)."""
+    import torch
+
     log_BG, label_B, context_B = asked.logs(asked.ask), asked.labels(asked.ask), asked.contexts(asked.ask)
     answer_BG = np.empty_like(log_BG)
     for label, context in dict.fromkeys(zip(label_B.tolist(), context_B.tolist(), strict=True)):
@@ -128,7 +129,8 @@ def answer_in_sets(
                 "ctrl_cell_emb": torch.as_tensor(log_BG[cells]),
                 "pert_emb": torch.as_tensor(np.repeat(rows[label][None], len(cells), axis=0)),
             }
-            answer_BG[cells] = model(batch, padded=False).numpy()
+            with torch.no_grad():
+                answer_BG[cells] = model(batch, padded=False).numpy()
     return answer_BG
 
 

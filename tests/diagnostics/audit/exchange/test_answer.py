@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from diagnostics.audit.evaluation.data import split_of
-from diagnostics.audit.exchange.answer import answered, read_answer
+from diagnostics.audit.exchange.answer import answered, read_answer, silent_genes
 from diagnostics.audit.exchange.program import Program
 from diagnostics.audit.exchange.request import request_of
 from gpcp.core.errors import InputError
@@ -63,6 +63,17 @@ def test_an_answer_that_was_there_before_is_not_taken_for_a_failed_run(tmp_path:
     program = Program(name="mine", argv=(sys.executable, "-I", "-S", "-c", ""))
     with pytest.raises(InputError, match=r"ended without an error and wrote no .*its answer is missing"):
         answered(program, SCREEN, SPLIT, folder=tmp_path)
+
+
+def test_a_gene_that_is_never_predicted_is_named():
+    shown = {
+        (label, "context_0"): np.asarray(REQUEST.ask.X[(REQUEST.ask.obs["perturbation"] == label).to_numpy()].todense())
+        for label in SPLIT.test
+    }
+    assert silent_genes(shown, REQUEST) == ()
+    for cell_BG in shown.values():
+        cell_BG[:, 4] = 0
+    assert silent_genes(shown, REQUEST) == (SCREEN.genes[4],)
 
 
 def means() -> Any:

@@ -11,8 +11,8 @@ import pytest
 
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, split_of
 from diagnostics.audit.exchange.answer import read_answer
+from diagnostics.audit.exchange.programs.asked import Asked, Encoding, program
 from diagnostics.audit.exchange.request import Request, request_of
-from diagnostics.inputs.predictors.asked import Asked, Encoding, program
 from gpcp.core.errors import InputError
 from tests.diagnostics.audit.evaluation.screens import small_screen
 

@@ -25,7 +25,7 @@ def program_of(name: str) -> Program:
     python = os.environ.get(f"GPCP_{name.upper()}_PYTHON")
     if not python:
         pytest.skip(f"GPCP_{name.upper()}_PYTHON names no interpreter")
-    return Program(name=name, argv=(python, "-m", f"diagnostics.inputs.predictors.{name}", *OPTIONS[name]))
+    return Program(name=name, argv=(python, "-m", f"diagnostics.audit.exchange.programs.{name}", *OPTIONS[name]))
 
 
 @pytest.mark.parametrize("name", OPTIONS)

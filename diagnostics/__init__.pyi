@@ -3,6 +3,9 @@
 from diagnostics.__main__ import main as main
 from diagnostics.architecture.head_contract import broken_promises as broken_promises
 from diagnostics.audit.audit import audit_panel as audit_panel
+from diagnostics.audit.metrics.case import Design as Design
+from diagnostics.audit.metrics.plan import audit_metrics as audit_metrics
+from diagnostics.audit.metrics.summary import MetricsAudit as MetricsAudit
 from diagnostics.inputs.diagnose import diagnose as diagnose
 from diagnostics.inputs.frameworks.recorder import record as record
 from diagnostics.checks.engine.intent import Intent as Intent

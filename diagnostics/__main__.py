@@ -34,12 +34,15 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "train": (_USE, "train a model on any source, by one process or several", _KEPT),
     "predict-screen": (_USE, "predict every perturbation in many cells, as an AnnData file", _KEPT),
     "evaluate": (_USE, "score predictions of a screen beside baselines, the replicate and the exact answer", _NOTHING),
+    "audit-metrics": (_SELF, "what scores give to the truth, to copied noise and to no information", _KEPT),
     "selftest": (_SELF, "how often the checks are wrong, on planted faults and healthy models", _KEPT),
     "benchmark": (_SELF, "speed of simulators and input, and graph recovery by other methods", _NOTHING),
 }
 """By name: the group and the line of ``gpcp --help``, and what Ctrl-C leaves behind."""
 
-_WITHIN = dict.fromkeys(("check-screen", "make-screen", "spike-screen", "predict-screen", "evaluate"), "screens")
+_WITHIN = dict.fromkeys(
+    ("check-screen", "make-screen", "spike-screen", "predict-screen", "evaluate", "audit-metrics"), "screens"
+)
 """The folder of ``diagnostics/commands`` in which a verb's own folder lies, where it lies in one."""
 
 

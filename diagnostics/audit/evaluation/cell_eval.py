@@ -132,24 +132,28 @@ class CellEval:
             rows.setdefault(metric, {})[label] = float("nan") if value is None else float(value)
         return Scores(labels=labels, parts=_parts(labels, rows))
 
+    def anchor(self, real: Any, *, n_splits: int, seed: int) -> dict[str, float]:
+        """The scorer's own replicate anchor by metric, which is its one; empty where it has none for a screen."""
+        from cell_eval2.anchor import compute_replicate_anchor  # pyright: ignore[reportUnknownVariableType]
+
+        try:
+            with quiet():
+                _, anchor = compute_replicate_anchor(real, config=self.config, base_seed=seed, n_splits=n_splits)
+            return {str(name): float(value) for name, value in anchor.select(["metric", "replicate"]).iter_rows()}
+        except ValueError as error:
+            # It refuses a screen without any strong effect as a whole; the halves below still say what they say.
+            why = f"the scorer has no anchor here, the scale's 1 is that of the halves: {_first_sentence(error)}"
+            if why not in self.adapted:
+                self.adapted.append(why)
+            return {}
+
     def replicate(self, real: Any, *, n_splits: int, seed: int) -> tuple[Scores, dict[str, float]]:
         """Half of the cells scored against the other half, and the scorer's own anchor, which is its one.
 
         Each half has controls of its own. The first has values for each perturbation, averaged over the splits; the
         second is of the scorer's own splits, and takes LFC-NMAE from its own reference.
         """
-        from cell_eval2.anchor import compute_replicate_anchor  # pyright: ignore[reportUnknownVariableType]
-
-        found: dict[str, float] = {}
-        try:
-            with quiet():
-                _, anchor = compute_replicate_anchor(real, config=self.config, base_seed=seed, n_splits=n_splits)
-            found = {str(name): float(value) for name, value in anchor.select(["metric", "replicate"]).iter_rows()}
-        except ValueError as error:
-            # It refuses a screen without any strong effect as a whole; the halves below still say what they say.
-            why = f"the scorer has no anchor here, the scale's 1 is that of the halves: {_first_sentence(error)}"
-            if why not in self.adapted:
-                self.adapted.append(why)
+        found = self.anchor(real, n_splits=n_splits, seed=seed)
         halves = [self._half_against_half(real, seed, split) for split in range(n_splits)]
         names = halves[0].parts.keys()
         with warnings.catch_warnings():

@@ -90,9 +90,8 @@ def evaluate(
     scorer = CellEval(preset, screen, split)
     reals = {context: as_anndata(screen, split, context) for context in screen.contexts}
     read = [_read(one, screen, split, seed) for one in predictions]
-    own, left_out = baselines(screen, split, seed=seed)
-    if not with_baselines:
-        own = [one for one in own if one.name in (*MEAN_RESPONSE, "no change")]
+    only = None if with_baselines else (*MEAN_RESPONSE, "no change")
+    own, left_out = baselines(screen, split, seed=seed, only=only)
     own += [one for one in copies(screen, split, seed=seed) if with_baselines or one.kind == "reference"]
     truth = truth_of(screen, split)
     if truth is not None:

@@ -1,6 +1,6 @@
 """Answers of known quality, made from the screen itself: what every prediction is shown beside."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -59,15 +59,31 @@ def training_of(screen: ScreenData, split: Split, context: str) -> Training:
     )
 
 
-def baselines(screen: ScreenData, split: Split, *, seed: int) -> tuple[list[Answer], list[str]]:
+def baselines(
+    screen: ScreenData, split: Split, *, seed: int, only: Collection[str] | None = None
+) -> tuple[list[Answer], list[str]]:
     """Every baseline that applies, and a line for each that does not.
 
     The mean response is there with the controls' cell-to-cell spread and without; the others have the spread.
+
+    Parameters
+    ----------
+    screen : ScreenData
+    split : Split
+    seed : int
+    only : collection of str, optional
+        Names of those that are made; all by default.
     """
+    made, left_out = list[Answer](), list[str]()
+    for name, plain in (("no change", _no_change), ("control mean" + NO_SPREAD, _control_mean)):
+        if only is None or name in only:
+            made.append(plain(screen, split, seed))
+    wanted = {name: one for name, one in RESPONSES.items() if only is None or {name, name + NO_SPREAD} & set(only)}
+    if not wanted:
+        return made, left_out
     trainings = {context: training_of(screen, split, context) for context in screen.contexts}
     control_of = {context: training.control_G for context, training in trainings.items()}
-    made, left_out = [_no_change(screen, split, seed), _control_mean(screen, split, seed)], list[str]()
-    for name, response in RESPONSES.items():
+    for name, response in wanted.items():
         if not split.train and name != "mean response":
             left_out.append(f"{name}: no perturbation is left to learn from")
             continue

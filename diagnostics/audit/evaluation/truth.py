@@ -16,7 +16,7 @@ from simulators.screens.files import screen_of, x_of
 from simulators.screens.means import MEAN_CELLS, exact_mean
 from simulators.screens.simulated import SimulatedScreen
 
-_SAMPLE_SEED = 2**40
+SAMPLE_SEED = 2**40
 """Seeds of the exact sampler begin here: those of files lie below 2^31, those of means at it."""
 
 
@@ -43,8 +43,17 @@ class Truth:
     note: str
 
 
-def truth_of(screen: ScreenData, split: Split, *, n_mean: int = MEAN_CELLS) -> Truth | None:
+def truth_of(screen: ScreenData, split: Split, *, n_mean: int = MEAN_CELLS, independent: bool = True) -> Truth | None:
     """The truth that the file of a screen holds; None where it is of no known world.
+
+    Parameters
+    ----------
+    screen : ScreenData
+    split : Split
+    n_mean : int
+        Cells of a Monte Carlo mean.
+    independent : bool
+        Whether the two means are to be of different cells, as an alarm needs them; else they are the same.
 
     Raises
     ------
@@ -66,7 +75,7 @@ def truth_of(screen: ScreenData, split: Split, *, n_mean: int = MEAN_CELLS) -> T
     for context in screen.contexts:
         world.context(context)
     unit = "count" if screen.scale == "counts" else "log"
-    both = [exact_mean(world, n_cells=n_mean, seed=seed) for seed in (0, 1)]
+    both = [exact_mean(world, n_cells=n_mean, seed=seed) for seed in ((0, 1) if independent else (0,))]
     means = [
         {
             (label, context): one.row(label_of[label], context, unit=unit)
@@ -79,7 +88,7 @@ def truth_of(screen: ScreenData, split: Split, *, n_mean: int = MEAN_CELLS) -> T
     return Truth(
         world=world,
         label_of=label_of,
-        means=(means[0], means[1]),
+        means=(means[0], means[-1]),
         note="the world's mean" if exact else f"the world's mean, of {n_mean:,} cells",
     )
 
@@ -92,7 +101,7 @@ def exact_answers(screen: ScreenData, split: Split, truth: Truth, *, seed: int) 
     for context in screen.contexts:
         for label in screen.in_context(context, split.test):
             n = len(screen.rows(label, context))
-            cells = truth.world.sampler(truth.label_of[label], context, n, _SAMPLE_SEED + seed)
+            cells = truth.world.sampler(truth.label_of[label], context, n, SAMPLE_SEED + seed)
             sampled[label, context] = x_of(truth.world, cells).toarray()
             flat[label, context] = same_cells(truth.means[0][label, context], n, scale=screen.scale, rng=rng)
     return [

@@ -1,0 +1,1 @@
+"""How benchmarks score what is known: the exact answer, copied noise, and answers without information, under dials."""

@@ -84,9 +84,10 @@ class ScPertEval:
         """
         import pandas as pd
         from scperteval import calibrate
-        from scperteval.calibrators import CALIBRATORS
+        from scperteval.calibrators import CALIBRATORS as KNOWN
         from scperteval.protocols.resolve import resolve_protocols
 
+        calibrators: Any = KNOWN
         source = "auto" if answer is None else _source_named(answer)
         with warnings.catch_warnings():
             # Averages of nothing, and shares of small screens that one perturbation has: counted in the results.
@@ -105,14 +106,15 @@ class ScPertEval:
                 {"positive": one, "negative": other}
                 for one, other in zip(rows["raw_positive"], rows["raw_negative"], strict=True)
             ]
-            wins: Any = CALIBRATORS["bds"].aggregate(
-                np.array([CALIBRATORS["bds"].per_pert(one, concrete) for one in raws], dtype=np.float64)
+            wins: Any = calibrators["bds"].aggregate(
+                np.array([calibrators["bds"].per_pert(one, concrete) for one in raws], dtype=np.float64)
             )
             drf: Any = rows["drf"].to_numpy(dtype=np.float64)
+            fraction: Any = calibrators["drf"].aggregate(drf)
             raw: Any = rows["raw_positive"].to_numpy(dtype=np.float64)
             return Calibrated(
                 raw=float(np.nanmean(raw)),
-                drf=float(CALIBRATORS["drf"].aggregate(drf)["mean"]),
+                drf=float(fraction["mean"]),
                 bds=float(wins["bds"]),
                 n=int(np.isfinite(drf).sum()),
             )
@@ -164,9 +166,10 @@ def _source_named(answer: str) -> str:
     """
     from scperteval.sources import SOURCES
 
+    sources: Any = SOURCES
     name = f"{_PREFIX}{answer}"
-    if name not in SOURCES:
-        SOURCES.register(name, provides="cells", description=f"answer {answer!r} of an audit")(_source(answer))
+    if name not in sources:
+        sources.register(name, provides="cells", description=f"answer {answer!r} of an audit")(_source(answer))
     return name
 
 

@@ -71,8 +71,8 @@ def _draw_answers(found: MetricsAudit, path: Path) -> Path:
             ax.plot([low, high], [at, at], color=colour, linewidth=0.8)
             middle = min(max(value.value, _LEAST), _MOST)
             ax.plot([middle], [at], shape, color=colour, markersize=5, label=label)
-    for value in (0, 1):
-        ax.axvline(value, color=QUIET, linewidth=0.8, zorder=0)
+    for end in (0, 1):
+        ax.axvline(end, color=QUIET, linewidth=0.8, zorder=0)
     ax.set_yticks(range(len(shown)), [SHORT.get(one.metric, one.metric) for one in shown], fontsize=SMALL)
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlim(_LEAST - 0.05, _MOST + 0.05)

@@ -111,9 +111,9 @@ class ScPertEval:
             )
             drf: Any = rows["drf"].to_numpy(dtype=np.float64)
             fraction: Any = calibrators["drf"].aggregate(drf)
-            raw: Any = rows["raw_positive"].to_numpy(dtype=np.float64)
+            raw_rows: NDArray[np.float64] = rows["raw_positive"].to_numpy(dtype=np.float64)
             return Calibrated(
-                raw=float(np.nanmean(raw)),
+                raw=float(raw_rows[np.isfinite(raw_rows)].mean()),
                 drf=float(fraction["mean"]),
                 bds=float(wins["bds"]),
                 n=int(np.isfinite(drf).sum()),

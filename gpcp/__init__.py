@@ -17,7 +17,7 @@ The way of the data::
 first asked for: importing ``gpcp`` imports no torch.
 """
 
-from gpcp.core.imports import public_names
+from gpcp.imports import public_names
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from gpcp.core.imports import declared_names
+from gpcp.imports import declared_names
 from tests.source_tree import PACKAGES, REPO, sources
 
 MODULE_OF = {

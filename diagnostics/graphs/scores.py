@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from diagnostics.graphs import rankings
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.html import html_table
 from simulators.graphs.gene_graph import GeneGraph
 
 _T = TypeVar("_T", bound=np.generic)
@@ -77,6 +78,14 @@ class GraphScore:
     threshold: float
     shd: int
     sign_agreement: float | None
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("AUPRC", self.auprc, f"95 % interval {self.ci_low:.3f} .. {self.ci_high:.3f}"),
+            ("of shuffled labels", self.base_rate, f"95 % below {self.null_95:.3f}"),
+            ("structural Hamming distance", self.shd, f"edges above {self.threshold:.3g}"),
+        ]
+        return html_table(f"GraphScore: {self.target}, {self.n_true:,} edges in {self.n_entries:,} entries", rows)
 
 
 def target_graph(graph: GeneGraph, target: str) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import gpcp
 from diagnostics.results.check_result import NUMBER_FIELDS, CheckResult
 from diagnostics.results.cure_result import CureResult
 from diagnostics.results.rendering import outcome_text, titled
+from gpcp.core.html import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,16 @@ class Report:
     def exit_code(self) -> int:
         """0 where :attr:`passed`, else 1."""
         return 0 if self.passed else 1
+
+    def _repr_html_(self) -> str:
+        first = self.diagnosis
+        n_passed = sum(one.outcome == "pass" for one in self.results)
+        verdict = f"{first.cause}: {titled(first)}" if first else "nothing found" if self.passed else "not judged"
+        judged = [one for one in self.results if one.outcome in ("fail", "error", "inconclusive")]
+        rows = [(outcome_text(one), titled(one), one.message, one.next_step) for one in judged]
+        head = ("outcome", "check", "what was measured", "next step")
+        note = f"{n_passed} of {len(self.results)} checks passed; .frame() has all, .text() explains them"
+        return html_table(f"Verdict on {self.world}: {verdict}", rows, head=head, note=note)
 
     def text(self, *, width: int = 100) -> str:
         """One paragraph a result, then the verdict, in lines of at most ``width`` characters."""

@@ -26,7 +26,7 @@ from multiprocessing import resource_tracker
 from typing import Any, ParamSpec, TypeVar, final
 
 from gpcp.core.errors import InputError
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 _POLL_S = 0.2
 _P = ParamSpec("_P")

@@ -7,6 +7,7 @@ import numpy as np
 
 from diagnostics.scoring.baselines import MeanDeltaPredictor, MeanPredictor, RidgePredictor
 from diagnostics.scoring.errors import Errors, errors_of, losses_of
+from gpcp.core.html import html_table
 from gpcp.core.pairs import PairBatch
 from gpcp.core.skill import skill
 from simulators.exact.bayes import BayesAnswer
@@ -122,7 +123,7 @@ class Levels:
         return self.reference if self.exact is None else self.exact.risk
 
     def skill(self, loss: float | None) -> float | None:
-        """0 at the baseline and 1 at the Bayes risk; None where nothing can be learnt, see :mod:`gpcp.core.skill`."""
+        """0 at the baseline, 1 at the Bayes risk; None where nothing can be learnt (:mod:`gpcp.core.skill`)."""
         return skill(loss, baseline=self.baseline, best=self.bayes_risk)
 
     def share_of_linear(self, loss: float | None) -> float | None:
@@ -154,6 +155,9 @@ class Levels:
         """The losses that are known, as they are shown: ``baseline``, ``ridge`` or ``best linear``, ``Bayes risk``."""
         losses = {"baseline": self.baseline, self.reference_name: self.reference, "Bayes risk": self.bayes_risk}
         return {name: loss for name, loss in losses.items() if loss is not None}
+
+    def _repr_html_(self) -> str:
+        return html_table("Levels: losses on the same held-out pairs", list(self.named().items()))
 
     def to_json(self) -> dict[str, Any]:
         """Baseline, reference and Bayes risk as JSON's types."""

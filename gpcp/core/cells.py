@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
+from gpcp.core.html import html_table
 
 _T = TypeVar("_T", bound=np.generic)
 
@@ -137,6 +138,14 @@ class CellBatch:
         object.__setattr__(self, "cell_id_B", read_only(self.cell_id_B))
         frozen = {name: read_only(values_B) for name, values_B in self.covariates.items()}
         object.__setattr__(self, "covariates", MappingProxyType(frozen))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("expression_BG", f"{self.expression_BG.shape}", f"mean {self.expression_BG[self.measured_BG].mean():.3g}"),
+            ("measured_BG", f"{self.measured_BG.shape}", f"{self.measured_BG.mean():.1%} True"),
+            *((name, f"{of_B.shape}", f"{len(np.unique(of_B))} kinds") for name, of_B in self.covariates.items()),
+        ]
+        return html_table(f"CellBatch: {len(self.cell_id_B):,} cells x {len(self.vocab):,} genes", rows)
 
     @classmethod
     def checked_before(

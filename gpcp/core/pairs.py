@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gpcp.core.cells import check_array, check_expression, read_only, rebatched_rows
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
+from gpcp.core.html import html_table
 from gpcp.core.perturbations import AppliedPerturbations, PerturbationVocab, concatenate_applied
 from gpcp.core.random import stream
 
@@ -76,6 +77,14 @@ class PairBatch:
             _check_applied(self.applied, self.measured_BG, self.perturbed_BG)
         for name in ("before_BG", "after_BG", "measured_BG", "perturbed_BG", "before_id_B", "after_id_B"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def _repr_html_(self) -> str:
+        masks = ("measured_BG", "perturbed_BG", "scored_BG", "given_BG")
+        rows = [
+            ("before_BG, after_BG", f"{self.before_BG.shape}", "one row a cell, one column a gene"),
+            *((name, f"{self.before_BG.shape}", f"{getattr(self, name).mean():.1%} True") for name in masks),
+        ]
+        return html_table(f"PairBatch: {len(self):,} pairs x {len(self.vocab):,} genes", rows)
 
     def __len__(self) -> int:
         return len(self.before_id_B)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError
 from gpcp.core.files import errors_named
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]  # typed by its stubs alone

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab, without_version
+from gpcp.core.html import html_table
 from gpcp.panels.annotation import GeneAnnotation
 from gpcp.panels.statistics import GeneStatistics
 
@@ -86,6 +87,13 @@ class GenePanel:
 
     def __post_init__(self) -> None:
         self.statistics.vocab.tokens(sorted(self.kept))
+
+    def _repr_html_(self) -> str:
+        rows = [(gene, self.about.symbol_of.get(gene, "")) for gene in self.feature_id]
+        note = "; ".join([*(rule.summary for rule in self.rules), *self.notes])
+        return html_table(
+            f"GenePanel: {len(rows):,} genes, {self.chosen_by}", rows, head=("gene", "symbol"), note=note, last=20
+        )
 
     @property
     def feature_id(self) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 """Sweeps over hyperparameters."""
 
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 need("optuna", extra="sweep", use="a sweep")

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.genes import GeneVocab
-from gpcp.core.imports import need
 from gpcp.core.progress import OnProgress, no_progress
+from gpcp.imports import need
 from simulators.census.labels import Label, Labels
 from simulators.census.spool import N_FILLERS, Spool
 from simulators.census.tables import DEFAULT_LABEL

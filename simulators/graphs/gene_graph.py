@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gpcp.core.cells import check_array, read_only
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
+from gpcp.core.html import html_table
 from simulators.graphs.networkx_graphs import digraph_of, weights_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ class GeneGraph:
             regulator_E, target_E, weight_E = summed.row[summed.data != 0], summed.col[summed.data != 0], summed.data
             weight_E = weight_E[weight_E != 0]
         self._hold(vocab, regulator_E, target_E, weight_E)
+
+    def _repr_html_(self) -> str:
+        names = self.vocab.feature_id
+        largest = np.argsort(-np.abs(self.weight_E), kind="stable")
+        rows = [(names[self.regulator_E[i]], names[self.target_E[i]], float(self.weight_E[i])) for i in largest[:20]]
+        title = f"GeneGraph: {self.n_genes:,} genes, {self.n_edges:,} edges"
+        return html_table(title, rows, head=("from", "to", "weight"), note="the largest weights" * (self.n_edges > 20))
 
     @classmethod
     def of_edges(

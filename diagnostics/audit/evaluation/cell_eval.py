@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.imports import need
 from gpcp.core.random import stream
+from gpcp.imports import need
 
 PRESETS = ("vcc2026", "v2")
 """Presets of ``cell-eval2`` that are offered; the others are deprecated there."""

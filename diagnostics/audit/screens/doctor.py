@@ -10,7 +10,9 @@ from diagnostics.audit.screens.check import ScreenCheck
 from diagnostics.audit.screens.reading import AS_RECOGNISED, MAX_CELLS, Asked, read_screen
 from diagnostics.audit.screens.screen import Screen
 from diagnostics.results.check_result import CheckResult
+from diagnostics.results.rendering import outcome_text, titled
 from gpcp.core.files import to_json
+from gpcp.core.html import html_table
 
 if TYPE_CHECKING:
     from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
@@ -59,6 +61,13 @@ class ScreenReport:
     def failed(self) -> tuple[CheckResult, ...]:
         """What is wrong with the file."""
         return tuple(one for one in self.results if one.outcome == "fail")
+
+    def _repr_html_(self) -> str:
+        screen = self.screen
+        rows = [(outcome_text(one), titled(one), one.message, one.next_step) for one in self.results]
+        size = f"{len(screen):,} cells x {len(screen.gene_G):,} genes, {len(screen.n_of):,} perturbations"
+        head = ("outcome", "check", "what was measured", "next step")
+        return html_table(f"{screen.name}: {size}", rows, head=head, note=f"read as: {screen.columns.summary}")
 
     def to_json(self) -> dict[str, Any]:
         """Everything that was found, as JSON's types."""

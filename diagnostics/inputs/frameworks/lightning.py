@@ -16,7 +16,7 @@ from diagnostics.inputs.frameworks.options import Options
 from diagnostics.inputs.own_parts import OwnParts
 from diagnostics.results.report import Report
 from gpcp.core.errors import InputError
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 need("lightning.pytorch", extra="lightning", use="the callback for Lightning")
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from diagnostics.inputs.diagnose import diagnose
 from diagnostics.inputs.frameworks.options import Options
 from diagnostics.results.report import Report
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 need("transformers", extra="transformers", use="the callback for transformers")
 

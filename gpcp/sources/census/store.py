@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 CENSUS_VERSION = "2025-11-08"
 """The release that was looked at when this was written; ``"stable"`` and ``"latest"`` move."""

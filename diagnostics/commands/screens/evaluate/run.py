@@ -18,7 +18,7 @@ from diagnostics.commands.screens.evaluate.command import Request
 from diagnostics.commands.screens.evaluate.table import screen_text
 from gpcp.core.errors import InputError
 from gpcp.core.files import write_text
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 
 def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
-from gpcp.core.imports import need
+from gpcp.imports import need
 from gpcp.sources.h5ad.files.collection import is_collection, of_collection
 from gpcp.sources.h5ad.files.parts import by_parts, in_memory, loaded_whole
 from gpcp.sources.h5ad.files.reader import H5adFile, readable

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from anndata.io import write_elem
 from numpy.testing import assert_array_equal
 
-import gpcp.core.imports
+import gpcp.imports
 from gpcp.core.cells import concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.opening.cells import open_cells
@@ -342,7 +342,7 @@ def test_zarr_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def missing(name: str) -> None:
         raise ImportError(name, name=name)
 
-    monkeypatch.setattr(gpcp.core.imports, "import_module", missing)
+    monkeypatch.setattr(gpcp.imports, "import_module", missing)
     with pytest.raises(InputError, match=r"needs zarr, which is not installed: pip install 'gpcp\[formats\]'"):
         H5adCells(path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpcp.core.errors import InputError
-from gpcp.core.imports import need
+from gpcp.imports import need
 from tests.source_tree import PACKAGES, REPO, sources
 
 EXTRAS = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

@@ -1,12 +1,11 @@
-"""What the documentation shows works: every example and every Python and bash block of the README runs.
+"""What the documentation shows works: every example, and every Python and bash block of the README and the pages.
 
-Examples and Python blocks run as they are, in a process of their own, warnings as errors. Of the README's bash
-blocks every line runs, with three stated exceptions: what makes the virtual environment is left out (this one
-is used), the test command is only read (it is what runs this test), and trainings are cut short (``SHORT``).
+Examples run as they are, in a process of their own, warnings as errors. The blocks of a page run in their order in one
+folder. Of bash blocks every line runs, with three stated exceptions: what makes the virtual environment is left out
+(this one is used), the test command is only read (it is what runs this test), and trainings are cut short (``SHORT``).
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,21 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.shown import Block, blocks, pages
 from tests.source_tree import REPO
 
 pytestmark = pytest.mark.slow
 
-README = (REPO / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((REPO / "examples").glob("*.py"))
-BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
-PYTHON = [text for kind, text in BLOCKS if kind == "python"]
-COMMANDS = [
-    line
-    for kind, text in BLOCKS
-    if kind == "bash"
-    for line in text.replace("\\\n", " ").splitlines()
-    if line.strip() and not line.startswith("#")
-]
+COMMANDS = [line for block in blocks(REPO / "README.md") if block.kind == "bash" for line in block.lines]
 
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e . && "
 MAIN_COMMAND = f"{SET_UP}.venv/bin/python -m diagnostics.recover_graph"
@@ -36,12 +27,16 @@ TEST_COMMAND = "bash .ci/test"
 
 SHORT = {
     "python -m diagnostics.recover_graph": "--steps 30 --seeds 1 --workers 1 --quiet --out short",
+    "gpcp recover-graph": "--steps 30 --workers 1 --quiet",
     "gpcp benchmark": "--repeats 1",
     "gpcp sweep": "--trials 3 --seeds 1 --epochs 1 --epoch-pairs 512 --held-out 200 --no-range-test --quiet",
     "gpcp train": "--steps 10 --held-out 200 --quiet",
     "torchrun": "--steps 10 --held-out 200 --quiet",
 }
 """What makes a command end soon; after 30 steps a model has learnt little, so its exit code may be 1, for fail."""
+
+JUDGES = ("gpcp diagnose", "gpcp check-screen")
+"""Verbs whose exit code 1 is an answer."""
 
 NO_WARNING = {"PYTHONWARNINGS": "error"}
 
@@ -57,49 +52,48 @@ def run(command: list[str], folder: Path, **added: str) -> subprocess.CompletedP
 
 
 def short(line: str) -> str:
-    """A line of the README as this test runs it."""
+    """A line as this test runs it."""
     line = line.removeprefix(SET_UP).replace(".venv/bin/python", "python").strip()
     if "recover_graph" in line and "--world" not in line and "--cells" not in line:
         line += " --world scale_free/6"
     return next((f"{line} {added}" for start, added in SHORT.items() if line.startswith(start)), line)
 
 
-def beside_the_data(folder: Path, text: str) -> Path:
-    """A folder from which ``../shared/data`` is where the text expects it, or a skip where there is no such data."""
-    inside = folder / "here"
-    inside.mkdir()
-    if "../shared" in text:
-        shared = REPO.parent / "shared"
-        if not (shared / "data").is_dir():
-            pytest.skip(f"no real data: {shared / 'data'} does not exist")
-        (folder / "shared").symlink_to(shared)
-    return inside
+def runs(block: Block, folder: Path) -> None:
+    """Run one block of a page."""
+    if block.kind == "bash":
+        for line in block.lines:
+            if line != TEST_COMMAND:
+                command_runs(short(line), folder)
+    elif block.file is not None:
+        (folder / block.file).write_text(block.text, encoding="utf-8")
+    else:
+        done = run([sys.executable, "-c", block.text], folder, **NO_WARNING)
+        assert done.returncode == 0, f"{block.text}\n{done.stderr}"
+        assert "Warning" not in done.stderr  # Lightning states there which devices it found
+
+
+def command_runs(command: str, folder: Path) -> None:
+    """Run one command of a page."""
+    done = run(["bash", "-euo", "pipefail", "-c", command], folder)
+    allowed = (0, 1) if command.startswith((*SHORT, *JUDGES)) else (0,)
+    assert done.returncode in allowed, f"{command}\n{done.stdout}{done.stderr}"
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip() or "--quiet" in command, "a command shows something"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_runs(example: Path, tmp_path: Path):
-    folder = beside_the_data(tmp_path, example.read_text(encoding="utf-8"))
-    done = run([sys.executable, str(example)], folder, **NO_WARNING, **OFFLINE)
+def test_an_example_runs_beside_nothing(example: Path, tmp_path: Path):
+    done = run([sys.executable, str(example)], tmp_path, **NO_WARNING, **OFFLINE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip(), "an example shows something"
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda text: text.splitlines()[0])
-def test_a_python_block_of_the_readme_runs(block: str, tmp_path: Path):
-    done = run([sys.executable, "-c", block], beside_the_data(tmp_path, block), **NO_WARNING)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line != TEST_COMMAND], ids=short)
-def test_a_command_of_the_readme_runs(line: str, tmp_path: Path):
-    command = short(line)
-    done = run(["bash", "-euo", "pipefail", "-c", command], beside_the_data(tmp_path, line))
-    allowed = (0, 1) if command.startswith(tuple(SHORT)) else (0,)
-    assert done.returncode in allowed, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout.strip(), "a command says something"
+@pytest.mark.parametrize("page", pages().values(), ids=pages())
+def test_what_a_page_shows_runs(page: Path, tmp_path: Path):
+    for block in blocks(page):
+        runs(block, tmp_path)
 
 
 def test_the_test_command_is_a_script_that_bash_can_read():
@@ -111,5 +105,4 @@ def test_the_test_command_is_a_script_that_bash_can_read():
 def test_the_readme_promises_two_commands():
     assert COMMANDS.count(MAIN_COMMAND) == 1
     assert COMMANDS.count(TEST_COMMAND) == 1
-    assert PYTHON
     assert shutil.which("bash")

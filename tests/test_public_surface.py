@@ -1,7 +1,6 @@
 """What ``gpcp``, ``simulators`` and ``diagnostics`` offer by short names: all there, explained, and quick to import."""
 
 import ast
-import re
 import subprocess
 import sys
 from importlib import import_module
@@ -11,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from gpcp.imports import declared_names
+from tests.shown import blocks, pages
 from tests.source_tree import PACKAGES, REPO, sources
 
 MODULE_OF = {
@@ -94,10 +94,15 @@ def test_the_packages_themselves_import_from_the_defining_files():
 
 
 def shown() -> dict[str, str]:
-    """The examples and the README's Python blocks, each by a name."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", (REPO / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    """The examples and the Python blocks of the README and the documentation, each by a name."""
     examples = {path.name: path.read_text() for path in sorted((REPO / "examples").glob("*.py"))}
-    return examples | {f"README {number}": block for number, block in enumerate(blocks)}
+    python = {
+        f"{name} {number}": block.text
+        for name, page in pages().items()
+        for number, block in enumerate(blocks(page))
+        if block.kind == "python"
+    }
+    return examples | python
 
 
 @pytest.mark.parametrize("text", shown().values(), ids=shown())

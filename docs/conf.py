@@ -22,7 +22,7 @@ extensions = [
     "pages_of_code",
 ]
 # The page of checks as one file is for readers of the repository; the site has a page for each.
-exclude_patterns = ["_build", "checks.md", "extensions", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_extra", "checks.md", "extensions", "**/.ipynb_checkpoints"]
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
 # Attributes of the same name in several classes, which docstrings name without their class.
 suppress_warnings = ["ref.python"]
@@ -46,6 +46,7 @@ numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
 html_title = f"gpcp {release}"
 html_static_path = ["_static"]
+html_extra_path = ["_extra", "report.schema.json"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {

@@ -1,6 +1,12 @@
-"""Swap in real cells: the same model and the same training, another source of pairs, and no known graph."""
+"""Swap in real cells: the same model and the same training, another source of pairs, and no known graph.
+
+python examples/02_swap_in_real_cells.py                    700 cells of blood that scanpy ships (10x's PBMC 68k)
+python examples/02_swap_in_real_cells.py FILE CELL_TYPE     an AnnData file of yours, and its column of cell types
+"""
 
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 from diagnostics import (
     NOT_CAUSAL,
@@ -25,13 +31,21 @@ from gpcp import (
     split_cells,
 )
 
-FILE = "../shared/data/cells/pbmc68k_reduced.h5ad"
 N_GENES, N_STEPS = 12, 200
 
 
-def main(path: str = FILE, cell_type: str = "bulk_labels") -> None:
+def shipped() -> Path:
+    """The file that comes with scanpy; its genes go by their symbols."""
+    scanpy = find_spec("scanpy")
+    if scanpy is None or scanpy.origin is None:
+        sys.exit("name a file of cells, or install scanpy, which ships one: pip install scanpy")
+    return Path(scanpy.origin).parent / "datasets" / "10x_pbmc68k_reduced.h5ad"
+
+
+def main(path: str | None = None, cell_type: str = "bulk_labels") -> None:
     # Cells become pairs: two of the same type, as if the second were the first one perturbed.
-    cells = H5adCells(path, layer="auto", gene_id="auto", missing_id="drop", cell_type=cell_type)
+    ids = {"gene_id": "names"} if path is None else {"gene_id": "auto", "missing_id": "drop"}
+    cells = H5adCells(path or shipped(), layer="auto", cell_type=cell_type, **ids)
     print(cells.provenance)
     split = split_cells(cells, held_out_share=0.2, seed=0)
     panel = choose_panel(split.training, N_GENES)

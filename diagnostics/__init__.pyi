@@ -8,6 +8,8 @@ from diagnostics.audit.metrics.plan import audit_metrics as audit_metrics
 from diagnostics.audit.metrics.summary import MetricsAudit as MetricsAudit
 from diagnostics.audit.evaluation.data import read_screen as read_screen, split_of as split_of
 from diagnostics.audit.evaluation.evaluate import evaluate as evaluate
+from diagnostics.audit.exchange.answer import answered as answered
+from diagnostics.audit.exchange.program import named_program as named_program
 from diagnostics.inputs.diagnose import diagnose as diagnose
 from diagnostics.inputs.frameworks.recorder import record as record
 from diagnostics.checks.engine.intent import Intent as Intent

@@ -1,10 +1,13 @@
 """How the documentation is built: ``python -m sphinx -W -b html docs docs/_build/html``."""
 
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "extensions"), str(HERE.parent)]
+
+os.environ.pop("MPLBACKEND", None)  # notebooks choose their own, which puts figures on the page
 
 import gpcp  # noqa: E402  # found by the line above in a checkout that is not installed
 

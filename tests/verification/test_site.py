@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from filelock import FileLock
 
 from diagnostics.__main__ import VERBS
 from diagnostics.checks.cascade import all_checks
@@ -38,19 +39,27 @@ WIDTHS = (1280, 400)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site, of a copy of the sources, so that nothing is left in the checkout."""
-    folder = tmp_path_factory.mktemp("docs")
-    source = folder / "repository" / "docs"
-    skipped = shutil.ignore_patterns("_build", "__pycache__")
-    shutil.copytree(REPO / "docs", source, symlinks=True, ignore=skipped)
-    for name in ("CHANGELOG.md", "gpcp", "simulators", "diagnostics"):
-        (source.parent / name).symlink_to(REPO / name)
-    built = folder / "html"
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(source), str(built)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The site, built once for all workers of a copy of the sources, so that nothing is left in the checkout."""
+    shared = tmp_path_factory.getbasetemp().parent if worker_id != "master" else tmp_path_factory.getbasetemp()
+    built = shared / "site" / "html"
+    with FileLock(shared / "site.lock"):
+        if not built.exists():
+            _build(shared / "site" / "repository", built)
     return built
+
+
+def _build(repository: Path, built: Path) -> None:
+    skipped = shutil.ignore_patterns("_build", "__pycache__", "api", "checks", "commands")
+    shutil.copytree(REPO / "docs", repository / "docs", symlinks=True, ignore=skipped)
+    shutil.copy(REPO / "CHANGELOG.md", repository)
+    for name in PACKAGES:
+        (repository / name).symlink_to(REPO / name)
+    scratch = built.with_name("unfinished")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(repository / "docs")]
+    done = subprocess.run([*command, str(scratch)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    scratch.rename(built)
 
 
 class _Links(HTMLParser):
@@ -75,7 +84,7 @@ def read(page: Path) -> _Links:
 
 
 def test_every_link_inside_the_site_resolves(site: Path):
-    found = {page: read(page) for page in site.rglob("*.html")}
+    found = {page: read(page) for page in site.rglob("*.html") if "_static" not in page.parts}
     broken = []
     for page, links in found.items():
         for target in links.targets:

@@ -25,7 +25,7 @@ _NOTES = """examples:
 
 A file of predictions holds, in the columns and units of the screen, cells of every test
 perturbation, or one row for each: its mean. Nothing that is missing is filled in. A program
-is called with a folder as its last argument (docs/predictors.md); its answer is kept in
+is called with a folder as its last argument (docs/how_to/predictors.md); its answer is kept in
 --out and used again for the same question.
 
 exit code: 0 done, 2 bad use, 130 interrupted; files are written atomically"""

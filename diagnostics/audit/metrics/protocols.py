@@ -6,7 +6,7 @@ from typing import Any, final
 
 from diagnostics.audit.evaluation.cell_eval import PRESETS
 from gpcp.core.errors import InputError, nearest
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 
 @final

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
 from diagnostics.audit.metrics.answers import Control, with_copies
 from gpcp.core.errors import InputError
-from gpcp.core.imports import need
+from gpcp.imports import need
 
 EXTRA_FIELD = "gpcp_audit_answers"
 """Key of ``uns`` under which answers lie for the source that scPertEval calls."""

@@ -22,6 +22,7 @@ _SELF = "Measure the tool itself"
 VERBS: dict[str, tuple[str, str, str]] = {
     "diagnose": (_ASK, "why does a model not learn: data, optimiser, architecture or a bug?", _NOTHING),
     "recover-graph": (_ASK, "train on a known world, read its graph back, score both", _KEPT),
+    "ladder": (_ASK, "is my data too poor, or is something wrong with my model? rung by rung", _KEPT),
     "sweep": (_CHOOSE, "short trainings over hyperparameters, and which are best", _KEPT),
     "compare": (_CHOOSE, "which heads, embeddings, query forms or mixings lose information", _KEPT),
     "learning-curve": (_CHOOSE, "would more data, a bigger model or longer training help?", _KEPT),

@@ -22,6 +22,8 @@ from simulators.spike_ins.screen import (
     SpikedScreen as SpikedScreen,
     spiked_screen as spiked_screen,
 )
+from simulators.twins.fidelity import Fidelity as Fidelity, fidelity as fidelity
+from simulators.twins.twin import Twin as Twin, twin_of as twin_of
 from simulators.worlds import World as World, world as world
 
 __all__: list[str]

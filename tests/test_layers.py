@@ -22,7 +22,7 @@ LAYERS: tuple[str, ...] = (
     "gpcp/panels gpcp/pairing gpcp/screens simulators/scm diagnostics/architecture",
     "gpcp/loading gpcp/opening simulators/exact",
     "gpcp/training simulators diagnostics/scoring diagnostics/throughput",
-    "gpcp/search gpcp/in_silico simulators/census simulators/screens simulators/spike_ins",
+    "gpcp/search gpcp/in_silico simulators/census simulators/screens simulators/spike_ins simulators/twins",
     "diagnostics/checks diagnostics/graphs diagnostics/audit diagnostics/runs",
     "diagnostics/faults diagnostics/inputs",
     "diagnostics/cli",

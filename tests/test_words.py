@@ -52,6 +52,9 @@ class Retired:
     not_in: tuple[str, ...] = ()
 
 
+LADDER = ("diagnostics/inputs/rungs", "diagnostics/commands/ladder", "diagnostics/__main__.py")
+"""Where the verb ``gpcp ladder`` and its rungs are meant."""
+
 WORDS: tuple[Retired, ...] = (
     Retired(pattern=r"\b(un)?told\b|\btells?\b", instead="perturbed genes; given; distinguish"),
     Retired(pattern=r"\bhears?\b|\bheard\b", instead="the model reads, receives; the loss depends on"),
@@ -71,7 +74,9 @@ WORDS: tuple[Retired, ...] = (
     Retired(pattern=r"\bby heart\b", instead="memorised, overfit"),
     Retired(pattern=r"\bcarried rank\b|\bhead (can )?carr(y|ies|ied)\b", instead="output rank"),
     Retired(pattern=r"\bsurpris(e|es|ed|ing)\b", instead="negative log-likelihood"),
-    Retired(pattern=r"\brungs?\b|\bclimb(s|ed|ing)?\b", instead="learning-rate range test, grid, rate, step"),
+    Retired(
+        pattern=r"\brungs?\b|\bclimb(s|ed|ing)?\b", instead="learning-rate range test, grid, rate, step", not_in=LADDER
+    ),
     # A share of something is a fraction; what a rank reads is its shard.
     Retired(pattern=r"\bshares?\b", instead="shard, sharding", names_only=True, only_in=("gpcp/loading",)),
     Retired(pattern=r"\bplaces\b", instead="paths, output locations, positions", names_only=True),
@@ -86,7 +91,9 @@ WORDS: tuple[Retired, ...] = (
     Retired(pattern=r"\ba person sees\b", instead="progress, display"),
     Retired(pattern=r"\bdimension key\b", instead="nothing: letters are in gpcp.core, other axes have words"),
     # The checks' strings name random streams.
-    Retired(pattern=r"\bladders?\b", instead="learning-rate range test, regimes", not_in=("diagnostics/checks",)),
+    Retired(
+        pattern=r"\bladders?\b", instead="learning-rate range test, regimes", not_in=("diagnostics/checks", *LADDER)
+    ),
 )
 
 NOT_YET: tuple[str, ...] = ()

@@ -24,18 +24,27 @@ from gpcp.model.config import PRESETS, ModelConfig, preset
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
 
+Model = str | Callable[..., object]
+"""A preset, where a factory is, or the factory itself."""
+
+
+def shown_model(model: Model | None) -> str:
+    """What a model is called in messages."""
+    return getattr(model, "__name__", type(model).__name__) if callable(model) else str(model)
+
 
 def model_named(
-    name: str, n_genes: int | None, *, seed: int = 0, perturbations: PerturbationVocab | None = None
+    name: Model, n_genes: int | None, *, seed: int = 0, perturbations: PerturbationVocab | None = None
 ) -> nn.Module | Subject | OwnParts:
     """The model of a name, untrained.
 
     Parameters
     ----------
-    name : str
-        Of a preset, or where a factory is: ``module:factory`` or ``file.py:factory``. A factory takes the number of
-        genes, or nothing, and gives a module, a whole :class:`diagnostics.checks.engine.subject.Subject`, or a dict of
-        what :func:`diagnostics.inputs.diagnose.diagnose` takes: the model, its loader, loss, optimiser and step.
+    name : str or callable
+        Of a preset, or a factory, or where one is: ``module:factory`` or ``file.py:factory``. A factory takes the
+        number of genes, or nothing, and gives a module, a whole
+        :class:`diagnostics.checks.engine.subject.Subject`, or a dict of what
+        :func:`diagnostics.inputs.diagnose.diagnose` takes: the model, its loader, loss, optimiser and step.
     n_genes : int or None
         None where no source determines it.
     seed : int
@@ -48,6 +57,8 @@ def model_named(
     InputError
         There is no such model, its code raises (the message holds the traceback), or it needs a number of genes.
     """
+    if callable(name):
+        return _made(shown_model(name), name, n_genes)
     location, colon, attribute = name.rpartition(":")
     if not colon:
         if name not in PRESETS:

@@ -8,7 +8,15 @@ from torch import nn
 
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.inputs.models import fit_config_of, load_weights, model_named, model_of_checkpoint, read_checkpoint
+from diagnostics.inputs.models import (
+    Model,
+    fit_config_of,
+    load_weights,
+    model_named,
+    model_of_checkpoint,
+    read_checkpoint,
+    shown_model,
+)
 from diagnostics.inputs.own_parts import OwnParts
 from diagnostics.inputs.own_subject import subject_of
 from gpcp.core.errors import InputError
@@ -20,10 +28,11 @@ from gpcp.training.config import FitConfig
 def subject_named(
     opened: OpenedPairs | None,
     *,
-    model: str | None,
+    model: Model | None,
     n_genes: int | None = None,
     checkpoint: Path | None = None,
     learning_rate: float | None = None,
+    otherwise_rate: float | None = None,
     seed: int = 0,
 ) -> Subject:
     """The subject of a model's name, its weights and its pairs.
@@ -31,7 +40,7 @@ def subject_named(
     Parameters
     ----------
     opened : OpenedPairs or None
-    model : str or None
+    model : str, callable or None
         As :func:`diagnostics.inputs.models.model_named` reads it.
     n_genes : int, optional
         Of the model, where there are no pairs.
@@ -39,6 +48,8 @@ def subject_named(
         Its weights; of :func:`gpcp.training.fit.fit`: the model too.
     learning_rate : float, optional
         Of AdamW. A module of one's own is trained, and its training judged, only where it is given.
+    otherwise_rate : float, optional
+        Of AdamW, where ``learning_rate`` is not given and the model brings no training of its own.
     seed : int
 
     Raises
@@ -46,7 +57,7 @@ def subject_named(
     InputError
         A name is unknown, a file cannot be read, or parts do not fit together.
     """
-    subject = _subject(opened, model, n_genes, checkpoint, learning_rate, seed)
+    subject = _subject(opened, model, n_genes, checkpoint, learning_rate, otherwise_rate, seed)
     if opened is None or not opened.provenance:
         return subject
     return replace(subject, taken_as={"cells": opened.provenance, **subject.taken_as})
@@ -54,12 +65,14 @@ def subject_named(
 
 def _subject(
     opened: OpenedPairs | None,
-    model: str | None,
+    model: Model | None,
     n_genes: int | None,
     checkpoint: Path | None,
     learning_rate: float | None,
+    otherwise_rate: float | None,
     seed: int,
 ) -> Subject:
+    shown = shown_model(model)
     state = None if checkpoint is None else read_checkpoint(checkpoint)
     if model is None and checkpoint is None:
         if opened is None:
@@ -70,22 +83,23 @@ def _subject(
         made = model_of_checkpoint(state, checkpoint)
     else:
         perturbations = None if opened is None else perturbations_of(opened.pairs)
-        made = model_named(str(model), n_genes, seed=seed, perturbations=perturbations)
+        made = model_named(shown if model is None else model, n_genes, seed=seed, perturbations=perturbations)
     if isinstance(made, OwnParts):
-        made = _of_own_parts(made, opened, str(model))
+        made = _of_own_parts(made, opened, shown)
     if isinstance(made, Subject):
         if learning_rate is not None:
-            raise InputError(f"{model} gives a whole Subject with its own optimiser: leave --learning-rate out")
-        return _of_users(made, opened, str(model), state, checkpoint)
+            raise InputError(f"{shown} gives a whole Subject with its own optimiser: leave --learning-rate out")
+        return _of_users(made, opened, shown, state, checkpoint)
     if state is not None and checkpoint is not None:
         load_weights(made, state, checkpoint)
     if opened is None and n_genes is not None and not hasattr(getattr(made, "config", made), "n_genes"):
         made.n_genes = n_genes  # pyright: ignore[reportArgumentType]  (a module takes any attribute)
     _check_genes(made, opened)
-    called = model or str(checkpoint)
+    called = str(checkpoint) if model is None else shown
+    learning_rate = otherwise_rate if learning_rate is None else learning_rate
     name = called if opened is None else f"{called} on {opened.name}"
     pairs, exact = (None, None) if opened is None else (opened.pairs, opened.exact)
-    if model is not None and ":" in model and learning_rate is None:
+    if model is not None and (callable(model) or ":" in model) and learning_rate is None:
         # A rate of ours would be judged as if it were theirs.
         return Subject(pairs=pairs, model=made, exact=exact, name=name)
     config = (None if state is None else fit_config_of(state)) or FitConfig(seed=seed)

@@ -1,0 +1,1 @@
+"""``gpcp ladder``: whether the data are too poor, or something is wrong with the model."""

@@ -27,9 +27,9 @@ from diagnostics.graphs.readouts import (
 from diagnostics.graphs.scores import GraphScore as GraphScore, score_graph as score_graph
 from diagnostics.results.check_result import CheckResult as CheckResult
 from diagnostics.results.report import Report as Report
-from diagnostics.inputs.rungs.asked import Budget as Budget
-from diagnostics.inputs.rungs.ladder import Ladder as Ladder, ladder as ladder
-from diagnostics.inputs.rungs.verdict import RungResult as RungResult
+from diagnostics.commands.ladder.rungs.asked import Budget as Budget
+from diagnostics.commands.ladder.rungs.ladder import Ladder as Ladder, ladder as ladder
+from diagnostics.commands.ladder.rungs.verdict import RungResult as RungResult
 from diagnostics.scoring.baselines import (
     MeanPredictor as MeanPredictor,
     NoChangePredictor as NoChangePredictor,

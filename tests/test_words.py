@@ -52,7 +52,7 @@ class Retired:
     not_in: tuple[str, ...] = ()
 
 
-LADDER = ("diagnostics/inputs/rungs", "diagnostics/commands/ladder", "diagnostics/__main__.py")
+LADDER = ("diagnostics/commands/ladder", "diagnostics/__main__.py")
 """Where the verb ``gpcp ladder`` and its rungs are meant."""
 
 WORDS: tuple[Retired, ...] = (

@@ -221,7 +221,7 @@ def lost_share_G(cells: CellBatch, type_B: NDArray[np.int64], unit_B: NDArray[np
     """Share of each gene's counts that were lost whatever their size, (G,): zeros that counting does not explain.
 
     Beyond those of a negative binomial with the mean and variance of the counts of a type (Svensson 2020: droplet data
-    have hardly any).
+    have hardly any). A lower bound: lost counts widen that negative binomial, too.
     """
     count_BG = np.expm1(np.minimum(cells.expression_BG.astype(np.float64), _LARGEST)) / unit_B[:, None]
     excess_G, n_G = np.zeros(len(cells.vocab)), np.zeros(len(cells.vocab))

@@ -37,8 +37,8 @@ _NOTES = """examples:
     gpcp ladder --source cache:panel --all
 
 rungs: exact (checks of the untrained model), counterfactual and interventional (pairs of a known world), pairing
-(simulated cells, paired as the real ones), assay (the same, measured as the real ones), real; and twin, the table of
-how close the simulated cells come, where it is named
+(simulated cells, paired as the real ones), assay (the same, measured as the real ones), spike-in (a known graph in the
+real cells), real; and twin, the table of how close the simulated cells come, where it is named
 
 causes: a bug, the learning rate, the architecture, the pairing, the measurement, too little data, no signal; or ready
 for the real thing

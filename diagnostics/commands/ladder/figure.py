@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diagnostics.cli.figures import MODEL, SERIES, SMALL, TITLE, TRAINING, legend_below, new_axes, save
-from diagnostics.inputs.rungs.ladder import Ladder
+from diagnostics.commands.ladder.rungs.ladder import Ladder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from pathlib import Path
 from diagnostics.cli.pages import render
 from diagnostics.cli.svg import svg
 from diagnostics.commands.ladder.figure import figure_of
+from diagnostics.commands.ladder.rungs.ladder import READY, Ladder
 from diagnostics.commands.ladder.table import HEAD, rows, twin_rows
-from diagnostics.inputs.rungs.ladder import READY, Ladder
 from diagnostics.results.report import versions
 
 _TEMPLATE = Path(__file__).with_name("page.html")

@@ -11,10 +11,10 @@ from diagnostics.cli.progress import EndingRuns
 from diagnostics.commands.ladder.command import NOTHING, Request
 from diagnostics.commands.ladder.figure import draw
 from diagnostics.commands.ladder.page import page
+from diagnostics.commands.ladder.rungs.asked import N_GENES, N_STEPS, RATE_FACTORS, LadderRun
+from diagnostics.commands.ladder.rungs.ladder import Ladder, carry_out, cells_named, climbed, rungs_named
 from diagnostics.commands.ladder.table import screen, short
 from diagnostics.inputs.models import model_named
-from diagnostics.inputs.rungs.asked import N_GENES, N_STEPS, RATE_FACTORS, LadderRun
-from diagnostics.inputs.rungs.ladder import Ladder, carry_out, cells_named, climbed, rungs_named
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.store import Record, ResultStore

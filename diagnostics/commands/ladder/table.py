@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from diagnostics.cli.text import fill, number, score, table
-from diagnostics.inputs.rungs.asked import LadderRun
-from diagnostics.inputs.rungs.ladder import Ladder
+from diagnostics.commands.ladder.rungs.asked import LadderRun
+from diagnostics.commands.ladder.rungs.ladder import Ladder
 
 HEAD = ("rung", "outcome", "baseline", "loss", "ceiling", "skill", "graph", "of at most", "seconds")
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from diagnostics.checks.engine.fitted_subject import fitted_subject
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.commands.ladder.rungs.asked import Budget
+from diagnostics.commands.ladder.rungs.cells import HeldCells
+from diagnostics.commands.ladder.rungs.ladder import Ladder, ladder
 from diagnostics.faults.catalogue import planted
-from diagnostics.inputs.rungs.asked import Budget
-from diagnostics.inputs.rungs.cells import HeldCells
-from diagnostics.inputs.rungs.ladder import Ladder, ladder
 from gpcp.core.cells import CellBatch, CellSource, concatenate_cells
 from gpcp.core.random import seed_of, stream
 from gpcp.model.config import preset

@@ -4,10 +4,10 @@ from typing import Any
 
 from diagnostics.checks.cascade import chosen, run_checks
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.commands.ladder.rungs.asked import Budget
+from diagnostics.commands.ladder.rungs.known import known_pairs, known_world
+from diagnostics.commands.ladder.rungs.learner import subject_of_model
 from diagnostics.inputs.models import Model
-from diagnostics.inputs.rungs.asked import Budget
-from diagnostics.inputs.rungs.known import known_pairs, known_world
-from diagnostics.inputs.rungs.learner import subject_of_model
 from gpcp.core.genes import GeneVocab
 
 _N_PAIRS = 4_096

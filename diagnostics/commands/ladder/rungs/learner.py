@@ -11,8 +11,8 @@ from torch import nn
 
 from diagnostics.checks.engine.restored import at_rate
 from diagnostics.checks.engine.subject import Subject
+from diagnostics.commands.ladder.rungs.asked import Budget
 from diagnostics.inputs.models import Model
-from diagnostics.inputs.rungs.asked import Budget
 from diagnostics.inputs.subjects import subject_named
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab

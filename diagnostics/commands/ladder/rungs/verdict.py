@@ -72,7 +72,7 @@ def judged(record: Mapping[str, Any], rates: Sequence[Mapping[str, Any]] = ()) -
         Records of the same rung at other learning rates, where it failed at the first.
     """
     rung = str(record["rung"])
-    judge = {"exact": _exact, "pairing": _pairing, "assay": _assay, "real": _real}.get(rung)
+    judge = {"exact": _exact, "pairing": _pairing, "assay": _assay, "real": _real, "spike-in": _spiked}.get(rung)
     if judge is not None:
         return judge(record)
     return _known(record, rates)
@@ -177,6 +177,17 @@ def _assay(record: Mapping[str, Any]) -> RungResult:
         f"{found['unlimited']:.2f} of unlimited cells",
         cause="measurement",
         next_step="deeper sequencing, genes that are expressed more, or sums of similar cells",
+    )
+
+
+def _spiked(record: Mapping[str, Any]) -> RungResult:
+    """Never a failure: how small an effect these cells can show is what ``gpcp power`` measures."""
+    low, high = record["facts"]["dose"]
+    learnt = "no share" if record["skill"] is None else f"{record['skill']:.2f}"
+    return _result(
+        record,
+        f"of a graph planted into the real cells, with changes of {low:g} to {high:g} units, a regression finds "
+        f"{record['recovery']:.2f}, and the model comes {learnt} of the way to who knows it",
     )
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from diagnostics.commands.ladder.rungs.asked import Budget
+from diagnostics.commands.ladder.rungs.cells import LadderCells, grouped
+from diagnostics.commands.ladder.rungs.learner import OnStep, SubjectPredictor, subject_of_model, train
 from diagnostics.graphs.partial_correlations import partial_within
 from diagnostics.graphs.scores import auprc_of
 from diagnostics.inputs.models import Model
-from diagnostics.inputs.rungs.asked import Budget
-from diagnostics.inputs.rungs.cells import LadderCells, grouped
-from diagnostics.inputs.rungs.learner import OnStep, SubjectPredictor, subject_of_model, train
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import Levels, levels_of
 from diagnostics.scoring.matched_linear import PairLinearPredictor, TypeMeanPredictor

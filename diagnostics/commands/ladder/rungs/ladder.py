@@ -7,22 +7,20 @@ from typing import Any, final
 
 import numpy as np
 
+from diagnostics.commands.ladder.rungs.asked import N_GENES, RATE_FACTORS, RUNGS, Budget, LadderRun
+from diagnostics.commands.ladder.rungs.cells import LadderCells, cells_of, ladder_cells
+from diagnostics.commands.ladder.rungs.exact import exact_rung
+from diagnostics.commands.ladder.rungs.known import known_rung
+from diagnostics.commands.ladder.rungs.learner import OnStep
+from diagnostics.commands.ladder.rungs.matched import matched_rung, recoveries
+from diagnostics.commands.ladder.rungs.spiked import spiked_rung
+from diagnostics.commands.ladder.rungs.verdict import Cause, RungResult, judged, needs_rates
 from diagnostics.inputs.models import Model, shown_model
-from diagnostics.inputs.rungs.asked import N_GENES, RATE_FACTORS, RUNGS, Budget, LadderRun
-from diagnostics.inputs.rungs.cells import LadderCells, cells_of, ladder_cells
-from diagnostics.inputs.rungs.exact import exact_rung
-from diagnostics.inputs.rungs.known import known_rung
-from diagnostics.inputs.rungs.learner import OnStep
-from diagnostics.inputs.rungs.matched import matched_rung, recoveries
-from diagnostics.inputs.rungs.verdict import Cause, RungResult, judged, needs_rates
 from diagnostics.runs.experiment import one_thread
 from diagnostics.runs.store import Record
 from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError, nearest
 from simulators.twins.fidelity import fidelity
-
-NOT_YET = frozenset({"spike-in"})
-"""Rungs that are passed over."""
 
 READY: dict[str, str] = {
     "bug": "a bug",
@@ -117,7 +115,7 @@ def rungs_named(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in RUNGS:
             raise InputError(f"no rung is named {name!r}; {nearest(name, RUNGS)}")
-    return tuple(name for name in RUNGS if (name in names if names else name != "twin") and name not in NOT_YET)
+    return tuple(name for name in RUNGS if (name in names if names else name != "twin"))
 
 
 def climbed(rungs: Sequence[str], do: Do, *, go_on: bool) -> tuple[list[RungResult], dict[str, Any] | None, bool]:
@@ -139,7 +137,7 @@ def climbed(rungs: Sequence[str], do: Do, *, go_on: bool) -> tuple[list[RungResu
         results.append(judged(record, rates))
         if not results[-1].passed and not go_on:
             return results, twin, True
-    return results, twin, {*RUNGS} - {"twin"} - NOT_YET <= {*rungs}
+    return results, twin, {*RUNGS} - {"twin"} <= {*rungs}
 
 
 def rung_record(
@@ -164,6 +162,8 @@ def _record(
         return exact_rung(vocab, model, budget, n_perturbed=n_perturbed, seed=seed)
     if rung in ("counterfactual", "interventional"):
         return known_rung(rung, vocab, model, budget, n_perturbed=n_perturbed, seed=seed, on_step=on_step)
+    if rung == "spike-in":
+        return spiked_rung(cells, model, budget, seed=seed, on_step=on_step)
     record = matched_rung(rung, cells, model, budget, seed=seed, on_step=on_step)
     facts = record["facts"]
     if rung in ("pairing", "assay"):

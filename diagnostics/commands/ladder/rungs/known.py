@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from diagnostics.commands.ladder.rungs.asked import Budget
+from diagnostics.commands.ladder.rungs.learner import OnStep, SubjectPredictor, subject_of_model, train
 from diagnostics.graphs.evaluate import primary, read_outs_of
 from diagnostics.graphs.scores import target_graph
 from diagnostics.inputs.models import Model
-from diagnostics.inputs.rungs.asked import Budget
-from diagnostics.inputs.rungs.learner import OnStep, SubjectPredictor, subject_of_model, train
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import levels_of
 from gpcp.core.genes import GeneVocab

@@ -9,8 +9,8 @@ import numpy as np
 
 # Registers the kind `synthetic`.
 import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from diagnostics.commands.ladder.rungs.states import with_states
 from diagnostics.inputs.data import CellSide
-from diagnostics.inputs.rungs.states import with_states
 from diagnostics.scoring.real_cells import all_cells, choose_panel
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError

@@ -24,7 +24,10 @@ Data: TypeAlias = PairSource | Loader | Mapping[str, Any]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnParts:
-    """What is handed in; every field is explained at :func:`diagnostics.inputs.diagnose.diagnose`."""
+    """What is handed in; every field is explained at :func:`diagnostics.inputs.diagnose.diagnose`.
+
+    ``fit`` is for :func:`diagnostics.inputs.frameworks.screen_module.module_answer` alone: one factory serves both.
+    """
 
     model: nn.Module | None = None
     pairs: Data | None = None
@@ -43,6 +46,7 @@ class OwnParts:
     given: Given | None = None
     genes: Sequence[str] | None = None
     targets: Sequence[int] | None = None
+    fit: Callable[..., Any] | None = None
 
     @classmethod
     def of(cls, mapping: Mapping[str, Any]) -> Self:

@@ -92,18 +92,42 @@ class Asked:
             return value_BG.astype(np.float32)
         return np.log1p(value_BG * (TOTAL / np.maximum(value_BG.sum(axis=1, keepdims=True), 1))).astype(np.float32)
 
-    def write(self, log_BG: NDArray[np.floating[Any]]) -> None:
-        """Answer with predicted cells, one for each row of ``ask``, as :meth:`logs` has them, below 0 as 0.
+    def cells(self, log_BG: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Predicted cells, one for each row of ``ask``, as :meth:`logs` has them, in the units that are asked for.
 
-        Where counts are asked for, each cell gets the depth of the control in its row, and is rounded up or down at
-        random.
+        Below 0 is 0. Where counts are asked for, each cell gets the depth of the control in its row, and is rounded up
+        or down at random.
         """
         value_BG = np.maximum(np.asarray(log_BG, dtype=np.float64), 0)
         if self.request["values"] == "counts":
             total_B1 = _dense(self.ask).sum(axis=1, keepdims=True)
             value_BG = rounded(np.expm1(value_BG) * (total_B1 / TOTAL), stream(self.seed, "exchange", "rounding"))
+        return value_BG.astype(np.float32)
+
+    def moved(self, log_BG: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The controls of ``ask`` moved by the mean change that is predicted for each perturbation and context.
+
+        They keep their cell-to-cell spread. Counts are multiplied by the fold change of mean logarithms, so that what
+        is 0 stays 0; logarithms are added to.
+        """
+        before_BG, label_B, context_B = self.logs(self.ask), self.labels(self.ask), self.contexts(self.ask)
+        control_BG, is_counts = _dense(self.ask), self.request["values"] == "counts"
+        for label, context in dict.fromkeys(zip(label_B.tolist(), context_B.tolist(), strict=True)):
+            row_B = (label_B == label) & (context_B == context)
+            before_G = before_BG[row_B].mean(axis=0).astype(np.float64)
+            after_G = np.maximum(np.asarray(log_BG[row_B], dtype=np.float64).mean(axis=0), 0)
+            if is_counts:
+                usual_G = np.expm1(before_G)
+                control_BG[row_B] *= np.divide(np.expm1(after_G), usual_G, out=np.ones_like(usual_G), where=usual_G > 0)
+            else:
+                control_BG[row_B] = np.maximum(control_BG[row_B] + after_G - before_G, 0)
+        rng = stream(self.seed, "exchange", "rounding")
+        return rounded(control_BG, rng) if is_counts else control_BG.astype(np.float32)
+
+    def write(self, log_BG: NDArray[np.floating[Any]]) -> None:
+        """Answer with predicted :meth:`cells`."""
         answer = self.ask.copy()
-        answer.X = value_BG.astype(np.float32)
+        answer.X = self.cells(log_BG)
         answer.write_h5ad(self.folder / "answer.h5ad")
 
 

@@ -19,6 +19,8 @@ _NOTES = """examples:
         --prediction mine=mine.h5ad theirs=theirs.h5ad
   a program that is given the training cells and writes its predictions of the others
     gpcp evaluate screen.h5ad --program "mine=python my_program.py"
+  a module of PyTorch and the function that fits it
+    gpcp evaluate screen.h5ad --model "net=my_model.py:make"
   what the exact law of a known world scores
     gpcp make-screen scale_free/200 known.h5ad
     gpcp evaluate known.h5ad --baselines --test-share 1
@@ -53,6 +55,11 @@ class Request:
         tuple[str, ...],
         MANY,
         Parameter(group=DATA, metavar="NAME=COMMAND", help="programs that predict, in any environment"),
+    ] = ()
+    model: Annotated[
+        tuple[str, ...],
+        MANY,
+        Parameter(group=DATA, metavar="NAME=FILE.py:FACTORY", help="modules of PyTorch, as diagnose takes them"),
     ] = ()
     time_limit: Annotated[
         float | None, Parameter(group=DATA, metavar="SECONDS", help="after which a program is ended (none)")

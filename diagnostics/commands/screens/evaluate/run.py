@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diagnostics.audit.evaluation.data import read_screen, split_of
+from diagnostics.audit.evaluation.data import ScreenData, Split, read_screen, split_of
 from diagnostics.audit.evaluation.evaluate import Evaluation, evaluate
 from diagnostics.audit.evaluation.predictions import FilePrediction, named_prediction
 from diagnostics.audit.evaluation.references import Answer
@@ -31,7 +31,7 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
     """
     predictions = [named_prediction(text) for text in request.prediction]
     programs = [named_program(text, time_limit=request.time_limit) for text in request.program]
-    _check_names(predictions, programs)
+    _check_names(predictions, programs, [text.partition("=")[0].strip() for text in request.model])
     need("cell_eval2", extra="evaluate", use="gpcp evaluate")
     with request.output.taken("evaluate") as out:
         screen = read_screen(path, perturbation=request.perturbation, control=request.control)
@@ -49,12 +49,15 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
                 stages(f"running {program.name}")
                 place = out / "programs" / program.folder_name
                 answers.append(answered(program, screen, split, folder=place, seed=request.seed, fresh=request.fresh))
+            for text in request.model:
+                stages(f"fitting {text.partition('=')[0]}")
+                answers.append(_of_module(text, screen, split, seed=request.seed))
             found = evaluate(
                 screen,
                 split,
                 predictions=[*predictions, *answers],
                 preset=request.preset,
-                with_baselines=request.baselines or not (predictions or programs),
+                with_baselines=request.baselines or not (predictions or answers),
                 n_splits=request.splits,
                 seed=request.seed,
                 on_stage=stage,
@@ -69,8 +72,25 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
     return 0
 
 
-def _check_names(predictions: Sequence[FilePrediction], programs: Sequence[Program]) -> None:
-    names = [*(one.name for one in predictions), *(one.name for one in programs)]
+def _of_module(text: str, screen: ScreenData, split: Split, *, seed: int) -> Answer:
+    """The answer of ``--model``."""
+    # Torch takes seconds, and most evaluations do without.
+    from diagnostics.inputs.frameworks.screen_module import ScreenPairs, module_answer, named_module
+
+    pairs = ScreenPairs(screen, split, seed=seed)
+    unmeasured = pairs.inputs[len(screen.genes) :]
+    if unmeasured:
+        raise InputError(
+            f"--model: {len(unmeasured)} targets of {screen.name}, such as {unmeasured[0]}, are no measured genes, and "
+            "a factory is given the number of genes alone: use module_answer in Python, or --program"
+        )
+    name, parts = named_module(text, len(screen.genes))
+    assert parts.model is not None
+    return module_answer(pairs, parts.model, name=name, fit=parts.fit, predict=parts.predict, seed=seed)
+
+
+def _check_names(predictions: Sequence[FilePrediction], programs: Sequence[Program], models: Sequence[str]) -> None:
+    names = [*(one.name for one in predictions), *(one.name for one in programs), *models]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name!r} is the name of two predictions: give each its own")

@@ -12,7 +12,7 @@ from diagnostics.audit.evaluation.leak import Leak, leak_of
 from diagnostics.audit.evaluation.predictions import FilePrediction, predicted_groups
 from diagnostics.audit.evaluation.references import Answer, baselines, copies
 from diagnostics.audit.evaluation.results import MEAN_RESPONSE, Comparison, Row, difference, intervals, rescaled
-from diagnostics.audit.evaluation.shape import shape_of
+from diagnostics.audit.evaluation.shape import Floor, floor_of, shape_of
 from diagnostics.audit.evaluation.truth import Truth, exact_answers, truth_of
 from gpcp.core.random import stream
 
@@ -37,6 +37,8 @@ class Evaluation:
         Of every prediction with the mean response.
     left_out : tuple of str
         Answers that do not apply here, and why.
+    floor : Floor or None
+        Distances of real cells to other cells of their own perturbation.
     """
 
     scorer: str
@@ -47,6 +49,7 @@ class Evaluation:
     rows: tuple[Row, ...]
     comparisons: tuple[Comparison, ...]
     left_out: tuple[str, ...]
+    floor: Floor | None = None
 
     def row(self, name: str) -> Row:
         """The row of an answer."""
@@ -127,6 +130,7 @@ def evaluate(
         rows=tuple(rows),
         comparisons=tuple(_comparisons(rows, directions, rng)),
         left_out=tuple(left_out),
+        floor=floor_of(screen, split),
     )
 
 

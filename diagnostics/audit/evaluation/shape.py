@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import Scale, ScreenData, Split
+from diagnostics.audit.evaluation.distances import energy_distance, mmd, sinkhorn_divergence
 from diagnostics.audit.evaluation.emission import TOTAL
 from diagnostics.audit.evaluation.predictions import Groups
 
@@ -31,17 +32,60 @@ class Shape:
     energy : float
         Energy distance between :data:`SET_SIZE` predicted and as many real cells, mean over perturbations. It is not 0
         for the truth: the exact sampler's is its finite-sample floor.
+    mmd, sinkhorn : float
+        The same of the squared maximum mean discrepancy and the Sinkhorn divergence.
     """
 
     collapse: float
     spread: float
     energy: float
+    mmd: float
+    sinkhorn: float
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Floor:
+    """Distances of the truth to itself: real cells of a perturbation and as many others of it.
+
+    Parameters
+    ----------
+    energy, mmd, sinkhorn : float
+        Mean over perturbations.
+    n : int
+        Cells of each of the two sets, where perturbations have as many; the distances of answers are of
+        :data:`SET_SIZE` cells, and those of fewer are larger.
+    """
+
+    energy: float
+    mmd: float
+    sinkhorn: float
+    n: int
+
+
+def floor_of(screen: ScreenData, split: Split) -> Floor | None:
+    """What the distances are of the truth; None where no test perturbation has 4 cells."""
+    found: list[tuple[float, float, float]] = []
+    most = 0
+    for context in screen.contexts:
+        for one in screen.in_context(context, split.test):
+            real_BG = log_cells(screen.X_BG[screen.rows(one, context)].toarray(), screen.scale)
+            n = min(SET_SIZE, len(real_BG) // 2)
+            if n < 2:
+                continue
+            # Every other cell: neighbours in a file may be of one batch.
+            found.append(_distances(_spaced(real_BG[::2], n), _spaced(real_BG[1::2], n)))
+            most = max(most, n)
+    if not found:
+        return None
+    energy, mean_discrepancy, sinkhorn = np.mean(found, axis=0).tolist()
+    return Floor(energy=energy, mmd=mean_discrepancy, sinkhorn=sinkhorn, n=most)
 
 
 def shape_of(screen: ScreenData, split: Split, groups: Groups) -> Shape:
     """The shape of an answer against the cells of a screen, mean over contexts."""
     ratios: list[tuple[float, float]] = []
-    distances: list[float] = []
+    distances: list[tuple[float, float, float]] = []
     for context in screen.contexts:
         labels = screen.in_context(context, split.test)
         real = {one: log_cells(screen.X_BG[screen.rows(one, context)].toarray(), screen.scale) for one in labels}
@@ -52,9 +96,14 @@ def shape_of(screen: ScreenData, split: Split, groups: Groups) -> Shape:
         for one in labels:
             n = min(SET_SIZE, len(mine[one]), len(real[one]))
             # Evenly spaced: neighbours in a file may be of one batch.
-            distances.append(energy_distance(_spaced(mine[one], n), _spaced(real[one], n)))
+            distances.append(_distances(_spaced(mine[one], n), _spaced(real[one], n)))
     collapse, spread = np.mean(ratios, axis=0)
-    return Shape(collapse=float(collapse), spread=float(spread), energy=float(np.mean(distances)))
+    energy, mean_discrepancy, sinkhorn = np.mean(distances, axis=0).tolist()
+    return Shape(collapse=float(collapse), spread=float(spread), energy=energy, mmd=mean_discrepancy, sinkhorn=sinkhorn)
+
+
+def _distances(first_BG: NDArray[np.float64], second_BG: NDArray[np.float64]) -> tuple[float, float, float]:
+    return energy_distance(first_BG, second_BG), mmd(first_BG, second_BG), sinkhorn_divergence(first_BG, second_BG)
 
 
 def moments(cells: Mapping[str, NDArray[np.float64]], labels: Sequence[str]) -> tuple[float, float]:
@@ -68,14 +117,6 @@ def moments(cells: Mapping[str, NDArray[np.float64]], labels: Sequence[str]) -> 
 
 def _spaced(cell_BG: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return cell_BG[np.linspace(0, len(cell_BG) - 1, n).astype(np.int64)]
-
-
-def energy_distance(first_BG: NDArray[np.float64], second_BG: NDArray[np.float64]) -> float:
-    """``2 E|x - y| - E|x - x'| - E|y - y'|`` over all pairs, a cell with itself included, as losses have it."""
-    from scipy.spatial.distance import cdist
-
-    between = float(cdist(first_BG, second_BG).mean())
-    return 2 * between - float(cdist(first_BG, first_BG).mean()) - float(cdist(second_BG, second_BG).mean())
 
 
 def log_cells(cell_BG: NDArray[Any], scale: Scale) -> NDArray[np.float64]:

@@ -117,6 +117,7 @@ def content(found: Evaluation, path: Path, request: Request, command_line: Seque
             {name: getattr(row, name) for name in ("name", "kind", "note", "values", "scaled", "shape", "leak")}
             for row in found.rows
         ],
+        "floor": found.floor,
         "against_mean_response": found.comparisons,
         "left_out": found.left_out,
     }

@@ -7,7 +7,7 @@ from diagnostics.audit.evaluation.data import ScreenData
 from diagnostics.audit.evaluation.evaluate import Evaluation
 from diagnostics.audit.evaluation.leak import LEVEL
 from diagnostics.audit.evaluation.results import MEAN_RESPONSE, Row
-from diagnostics.audit.evaluation.shape import SET_SIZE
+from diagnostics.audit.evaluation.shape import SET_SIZE, Floor
 from diagnostics.cli.text import fill, table
 from gpcp.core.intervals import Interval
 
@@ -64,22 +64,31 @@ def _table(
 
 def _shapes(found: Evaluation) -> str:
     known = any(row.leak for row in found.rows)
-    head = ["cells", "collapse", "spread", f"energy, {SET_SIZE} cells", *(["noise shared", "p"] if known else [])]
+    head = ["cells", "collapse", "spread", "energy", "MMD", "Sinkhorn", *(["noise shared", "p"] if known else [])]
     rows: list[list[str]] = []
     for row in ordered(found.rows):
         if row.shape is None:
             continue
         numbers = [f"{row.shape.collapse:.2f}", f"{row.shape.spread:.2f}", f"{row.shape.energy:.3f}"]
+        numbers += [f"{row.shape.mmd:.3f}", f"{row.shape.sinkhorn:.3f}"]
         if row.leak is not None:
             numbers += [f"{row.leak.correlation:.2f}", f"{row.leak.p:.1g}"]
         rows.append([row.name, *numbers])
     about = (
         "collapse: variance across perturbations over the screen's, 0 where all have one answer; spread: variance "
-        "between cells over the screen's; energy: distance to the real cells, of which the exact sampler's is the floor"
+        f"between cells over the screen's; energy, MMD, Sinkhorn: distances between {SET_SIZE} predicted and as many "
+        "real cells, where there are as many, of which the exact sampler's is the floor: they are not 0 for the truth"
     )
+    if found.floor is not None:
+        rows.append(["truth against truth", "", "", *(f"{one:.3f}" for one in _floor(found.floor))])
+        about += f"; truth against truth: {found.floor.n} real cells and as many others of the same perturbation"
     if known:
         about += "; noise shared: correlation of an answer's error with the noise of the very test cells"
     return "\n".join([table(head, rows), fill(about)])
+
+
+def _floor(found: Floor) -> tuple[float, float, float]:
+    return found.energy, found.mmd, found.sinkhorn
 
 
 def leaks(found: Evaluation) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from diagnostics.audit.evaluation.data import split_of
 from diagnostics.audit.evaluation.references import baselines, copies
-from diagnostics.audit.evaluation.shape import energy_distance, moments, shape_of
+from diagnostics.audit.evaluation.shape import floor_of, moments, shape_of
 from diagnostics.audit.evaluation.truth import exact_answers, truth_of
 from tests.diagnostics.audit.evaluation.screens import small_screen
 
@@ -32,12 +32,16 @@ def test_each_answer_has_the_shape_that_it_should():
     assert 0 < exact.energy < found["mean response"].energy < found["mean response, no spread"].energy
 
 
-def test_the_floor_of_the_energy_distance_is_not_nothing():
-    rng = np.random.default_rng(0)
-    small, large = (np.mean([energy_distance(*rng.normal(size=(2, n, 5))) for _ in range(20)]) for n in (16, 128))
-    # Of n independent cells on both sides it is 2 / n of the mean distance between two cells.
-    assert small == pytest.approx(8 * large, rel=0.2)
-    assert large > 0
+def test_the_floor_is_that_of_the_truth():
+    truth, floor = truth_of(SCREEN, SPLIT), floor_of(SCREEN, SPLIT)
+    assert truth is not None
+    assert floor is not None
+    exact = shape_of(SCREEN, SPLIT, exact_answers(SCREEN, SPLIT, truth, seed=0)[0].groups)
+    assert floor.n == 40
+    # Of 40 cells instead of 64: averages over all pairs fall as 1 / n, the cost of transport more slowly.
+    assert floor.energy == pytest.approx(exact.energy * 64 / 40, rel=0.25)
+    assert floor.mmd == pytest.approx(exact.mmd * 64 / 40, rel=0.25)
+    assert exact.sinkhorn < floor.sinkhorn < exact.sinkhorn * 64 / 40
 
 
 @given(st.integers(0, 50))

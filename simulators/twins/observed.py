@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError
+from gpcp.core.random import stream
 from gpcp.sources.in_memory import InMemoryCells, sample_cells
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Sample:
 
 
 def sampled(source: CellSource | CellBatch, *, seed: int = 0, max_cells: int = MOST_CELLS) -> Sample:
-    """The first ``max_cells`` cells of a pass, and the worth of a count.
+    """Up to ``max_cells`` cells, drawn at random, and what is known beside their genes.
 
     Raises
     ------
@@ -88,7 +89,9 @@ def sampled(source: CellSource | CellBatch, *, seed: int = 0, max_cells: int = M
         There are fewer than :data:`FEWEST_CELLS`.
     """
     if isinstance(source, CellBatch):
-        cells = source.rows(slice(0, max_cells))
+        cells = source
+        if len(cells) > max_cells:
+            cells = cells.rows(np.sort(stream(seed, "cells of a twin").permutation(len(cells))[:max_cells]))
         alone = Context(unit_B=count_unit_B(cells.expression_BG), others_B=np.zeros(len(cells)), n_others=0)
         sample = Sample(cells=cells, context=alone)
     else:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpcp.core.cells import CellBatch, CellSource
+from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.random import generator
 from simulators.exact.laws import law_of
@@ -15,6 +16,8 @@ from simulators.graphs.gene_graph import GeneGraph
 from simulators.scm.scm import Scm, build_scm
 from simulators.twins.assay import TwinAssay
 from simulators.twins.observed import (
+    FEWEST_CELLS,
+    MOST_CELLS,
     Context,
     Strength,
     codes_of,
@@ -133,8 +136,15 @@ def twin_of(
     cell's depth, ``e`` noise, ``a`` the gene's correlation with depth and ``1 - r`` the share of counting noise; counts
     that are lost whatever their size, where there are any, are lost here, too.
     """
-    sample = sampled(source, seed=seed)
+    if context is not None and not isinstance(source, CellBatch):
+        raise InputError("twin_of: context= is of a batch of cells; of a source it is found")
+    # A batch that comes with its context is taken whole: both are of the same cells.
+    has_context = context is not None
+    most = max(FEWEST_CELLS, len(source)) if isinstance(source, CellBatch) and has_context else MOST_CELLS
+    sample = sampled(source, seed=seed, max_cells=most)
     cells, context = sample.cells, sample.context if context is None else context
+    if len(context.others_B) != len(cells):
+        raise InputError(f"twin_of: context= is of {len(context.others_B)} cells, and there are {len(cells)}")
     names, type_B = codes_of(cells, "cell_type")
     moments = moments_of(cells, type_B, len(names))
     of_counts = not (cells.expression_BG < 0).any()

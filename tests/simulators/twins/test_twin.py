@@ -9,12 +9,14 @@ import pytest
 from gpcp.core.cells import CellBatch, concatenate_cells
 from gpcp.core.errors import InputError
 from gpcp.core.random import stream
+from gpcp.sources.in_memory import sample_cells
 from simulators.assay import build_assay
+from simulators.exact.laws import law_of
 from simulators.scm.scm import Scm
 from simulators.sources import SimulatedCells
 from simulators.totals import TotalledCells
 from simulators.twins.fidelity import fidelity, ks
-from simulators.twins.observed import mean_square, sampled
+from simulators.twins.observed import context_of, mean_square, sampled
 from simulators.twins.twin import REFERENCE_STRENGTH, twin_of, world_of_strength
 from simulators.worlds import world
 
@@ -88,11 +90,8 @@ def test_cells_without_correlation_have_a_reference_instead():
 
 def test_a_world_has_the_strength_that_was_asked_for():
     vocab = world("scale_free/30").graph.vocab
-    found = [
-        mean_square(np.corrcoef(world_of_strength(vocab, s).scm.sample(20_000, stream(0, "s")), rowvar=False))
-        for s in (0.01, 0.1)
-    ]
-    assert found == pytest.approx([0.01, 0.1], rel=0.15)
+    found = [mean_square(law_of(world_of_strength(vocab, strength).scm).cov_GG) for strength in (0.01, 0.1)]
+    assert found == pytest.approx([0.01, 0.1], rel=0.05)
 
 
 def test_what_each_dataset_measures_is_kept():
@@ -123,6 +122,19 @@ def test_too_few_cells_are_refused():
     cells = whole(counted())
     with pytest.raises(InputError, match="a twin needs at least 20 cells, and there are 19"):
         twin_of(cells.rows(slice(0, 19)))
+
+
+def test_a_context_goes_with_its_cells_however_many_there_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("simulators.twins.observed.MOST_CELLS", 100)
+    monkeypatch.setattr("simulators.twins.twin.MOST_CELLS", 100)
+    held = sample_cells(counted(), counted().vocab.feature_id, max_cells=N_CELLS, seed=0)
+    genes = held.index.vocab.feature_id[:6]
+    few = whole(held.genes(genes))
+    few = few.rows(np.argsort(few.cell_id_B))
+    assert twin_of(few, context=context_of(held, genes)).assay.n_cells == N_CELLS
+    assert twin_of(few).assay.n_cells == 100
+    with pytest.raises(InputError, match="context= is of 1200 cells, and there are 50"):
+        twin_of(few.rows(slice(0, 50)), context=context_of(held, genes))
 
 
 def test_the_distance_of_two_samples():

@@ -6,6 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
+from diagnostics.audit.evaluation.ablations import ablated
 from diagnostics.audit.evaluation.cell_eval import SHORT, CellEval, Scores, direction_of
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
 from diagnostics.audit.evaluation.leak import Leak, leak_of
@@ -39,6 +40,8 @@ class Evaluation:
         Answers that do not apply here, and why.
     floor : Floor or None
         Distances of real cells to other cells of their own perturbation.
+    ablations : tuple of Comparison
+        Of each prediction with itself without the perturbation or the context: what it loses, positive where it does.
     """
 
     scorer: str
@@ -50,6 +53,7 @@ class Evaluation:
     comparisons: tuple[Comparison, ...]
     left_out: tuple[str, ...]
     floor: Floor | None = None
+    ablations: tuple[Comparison, ...] = ()
 
     def row(self, name: str) -> Row:
         """The row of an answer."""
@@ -64,6 +68,7 @@ def evaluate(
     preset: str = "vcc2026",
     with_baselines: bool = True,
     n_splits: int = 3,
+    ablations: bool = False,
     seed: int = 0,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Evaluation:
@@ -81,6 +86,8 @@ def evaluate(
         Whether there are baselines other than those that every prediction is compared with.
     n_splits : int
         Halvings of the replicate; 0 leaves it out, and with it the scale.
+    ablations : bool
+        Whether each prediction is scored without the perturbation and without the context, too.
     seed : int
     on_stage : callable
         Called with the name of each answer before it is scored.
@@ -131,6 +138,7 @@ def evaluate(
         comparisons=tuple(_comparisons(rows, directions, rng)),
         left_out=tuple(left_out),
         floor=floor_of(screen, split),
+        ablations=tuple(_ablations(scorer, screen, split, reals, rows, read, directions, seed) if ablations else ()),
     )
 
 
@@ -205,6 +213,28 @@ def _scale(
     zero = Answer(name="the scorer's baseline", kind="reference", groups={}, note=note)
     found[zero.name] = zero, joined
     return {name: joined.value(name) for name in joined.parts}, one
+
+
+def _ablations(
+    scorer: CellEval,
+    screen: ScreenData,
+    split: Split,
+    reals: dict[str, Any],
+    rows: Sequence[Row],
+    predictions: Sequence[Answer],
+    directions: dict[str, int],
+    seed: int,
+) -> Iterable[Comparison]:
+    rng = stream(seed, "evaluate", "bootstrap of ablations")
+    own = {row.name: row.scores for row in rows}
+    for answer in predictions:
+        for what, without in ablated(answer, screen, split, seed=seed).items():
+            parts = [scorer.scores(as_anndata(screen, split, at, without), real) for at, real in reals.items()]
+            scores = _joined(parts)
+            for metric, direction in directions.items():
+                found = difference(own[answer.name], scores, metric, direction, rng) if direction else None
+                if found is not None:
+                    yield Comparison(name=answer.name, against=what, metric=metric, difference=found)
 
 
 def _comparisons(rows: Sequence[Row], directions: dict[str, int], rng: np.random.Generator) -> Iterable[Comparison]:

@@ -80,6 +80,11 @@ class Request:
         float, SHARE, Parameter(group=DATA, help="or the share of them, drawn by the seed; 1 holds all out")
     ] = 0.25
     preset: Annotated[str, Parameter(group=_SCORES, metavar="NAME", help="of cell-eval2: vcc2026, v2")] = "vcc2026"
+    ablations: Annotated[
+        bool,
+        FLAG,
+        Parameter(group=_SCORES, help="what each prediction loses without the perturbation, and without the context"),
+    ] = False
     splits: Annotated[
         int, WHOLE, Parameter(group=_SCORES, help="halvings of the replicate; 0 leaves it and the scale out")
     ] = 3

@@ -59,6 +59,7 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
                 preset=request.preset,
                 with_baselines=request.baselines or not (predictions or answers),
                 n_splits=request.splits,
+                ablations=request.ablations,
                 seed=request.seed,
                 on_stage=stage,
             )
@@ -118,6 +119,7 @@ def content(found: Evaluation, path: Path, request: Request, command_line: Seque
             for row in found.rows
         ],
         "floor": found.floor,
+        "ablations": found.ablations,
         "against_mean_response": found.comparisons,
         "left_out": found.left_out,
     }

@@ -21,7 +21,7 @@ def screen_text(screen: ScreenData, found: Evaluation) -> str:
         values = {row.name: row.scaled for row in found.rows}
         parts.append(_table("0 baseline, 1 replicate", found, values, scaled=True))
     parts.append(_shapes(found))
-    parts.append("\n".join([*verdicts(found), *leaks(found)]))
+    parts.append("\n".join([*verdicts(found), *uses(found), *leaks(found)]))
     notes = [f"{row.name}: {row.note}" for row in found.rows if row.note]
     notes += [f"left out: {one}" for one in found.left_out] + list(found.adapted)
     parts.append("\n".join(fill(one, first="- ", indent="  ") for one in notes))
@@ -127,6 +127,23 @@ def verdicts(found: Evaluation) -> list[str]:
         lines += fill(text, first="- ", indent="  ").splitlines()
     if lines:
         lines.insert(0, f"Beyond chance, and both {MEAN_RESPONSE[0]} with and without cell-to-cell spread:")
+    return lines
+
+
+def uses(found: Evaluation) -> list[str]:
+    """For each prediction and what was taken from it: in which scores it loses by that beyond chance."""
+    shown = set(shown_metrics(found))
+    lines: list[str] = []
+    for name, what in dict.fromkeys((one.name, one.against) for one in found.ablations):
+        mine = [one for one in found.ablations if (one.name, one.against) == (name, what) and one.metric in shown]
+        lost = [one for one in mine if one.difference.above(0)]
+        losses = ", ".join(
+            f"{SHORT.get(one.metric, one.metric)} {_number(one.difference.value)} ({_span(one.difference)})"
+            for one in lost
+        )
+        text = f"{name} uses {what}: without it it loses {losses}" if lost else ""
+        text = text or f"{name} shows no use of {what}: without it no score is lower beyond chance"
+        lines += fill(text, first="- ", indent="  ").splitlines()
     return lines
 
 

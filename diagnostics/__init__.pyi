@@ -10,7 +10,15 @@ from diagnostics.audit.evaluation.data import read_screen as read_screen, split_
 from diagnostics.audit.evaluation.evaluate import evaluate as evaluate
 from diagnostics.audit.exchange.answer import answered as answered
 from diagnostics.audit.exchange.program import named_program as named_program
+from diagnostics.audit.power.analysis import DetectionPower as DetectionPower, detection_power as detection_power
+from diagnostics.audit.power.design import PowerDesign as PowerDesign
+from diagnostics.graphs.planted import (
+    GraphDesign as GraphDesign,
+    GraphRecovery as GraphRecovery,
+    graph_recovery as graph_recovery,
+)
 from diagnostics.inputs.diagnose import diagnose as diagnose
+from diagnostics.inputs.planted.untreated import untreated_cells as untreated_cells
 from diagnostics.inputs.frameworks.recorder import record as record
 from diagnostics.checks.engine.intent import Intent as Intent
 from diagnostics.checks.engine.subject import Subject as Subject

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "compare": (_CHOOSE, "which heads, embeddings, query forms or mixings lose information", _KEPT),
     "learning-curve": (_CHOOSE, "would more data, a bigger model or longer training help?", _KEPT),
     "throughput": (_CHOOSE, "does input limit the training?", _NOTHING),
+    "power": (_DATA, "the smallest effect that such cells can show, and how many cells it would take", _KEPT),
     "audit": (_DATA, "what differences between paired cells are made of", _NOTHING),
     "select-genes": (_DATA, "choose a panel of genes in one pass over a source", _NOTHING),
     "check-screen": (_DATA, "is the file of a perturbation screen sound, and what would a tool do with it?", _NOTHING),

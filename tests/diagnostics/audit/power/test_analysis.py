@@ -1,0 +1,83 @@
+"""Limits and cells needed: more cells find more, and normal cells agree with the closed form."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from diagnostics.audit.power.analysis import detection_power
+from diagnostics.audit.power.design import PowerDesign
+from diagnostics.audit.power.limits import crossing, crossing_interval
+from diagnostics.graphs.planted import GraphDesign, graph_recovery
+from gpcp.core.errors import InputError
+from gpcp.core.random import generator
+from simulators.graphs.families import simulated_vocab
+from simulators.spike_ins.real_cells import RealCells
+
+SMALL = PowerDesign(effects=(0.3, 0.6, 1.2), n_cells=(20, 80, 320), n_resamplings=12, n_draws=3, expressed=0.0)
+
+
+def normal_cells(n: int = 300, n_genes: int = 40) -> RealCells:
+    value_NG = generator("test normal cells").standard_normal((n, n_genes)).astype(np.float32)
+    return RealCells(
+        vocab=simulated_vocab(n_genes),
+        value_NG=value_NG,
+        measured_NG=np.ones(value_NG.shape, dtype=np.bool_),
+        cell_id_N=np.arange(n, dtype=np.int64),
+    )
+
+
+def test_power_rises_with_effect_and_cells_and_limits_fall():
+    found = detection_power(normal_cells(), SMALL)
+    assert found.rule == "shift"
+    power = found.power[0, :, :, 0]
+    assert (np.diff(power, axis=0) > -0.02).all()
+    assert (np.diff(power, axis=1) > -0.02).all()
+    limits = [one.value for one in found.limits["welch"] if one.value is not None]
+    assert limits == sorted(limits, reverse=True)
+    assert {row["test"] for row in found.rows()} == {"welch", "wilcoxon"}
+
+
+def test_the_limit_of_normal_cells_is_that_of_the_closed_form():
+    """Within 10 %: power .8 at the level at which Benjamini and Hochberg's procedure settles (Genovese, Wasserman)."""
+    found = detection_power(normal_cells(), PowerDesign(cells=80, n_cells=(80,), expressed=0.0))
+    # t = fdr * ((1 - affected) t + affected * .8)
+    level = 0.05 * 0.1 * 0.8 / (1 - 0.05 * 0.9)
+    wanted = (stats.norm.isf(level / 2) + stats.norm.ppf(0.8)) * np.sqrt(1 / 80 + 1 / 300)
+    assert found.limit("welch").value == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_call_goes_on_with_what_is_kept():
+    first: dict[int, np.ndarray] = {}
+    whole = detection_power(normal_cells(), SMALL, keep=first.__setitem__)
+    again = detection_power(normal_cells(), SMALL, kept={20: first[20]})
+    np.testing.assert_array_equal(whole.power, again.power)
+
+
+def test_crossings_on_and_beyond_the_grid():
+    grid, power = np.array([1.0, 2.0, 4.0]), np.array([0.2, 0.5, 0.9])
+    assert crossing(grid, power, 0.5) == pytest.approx(2.0)
+    assert crossing(grid, power, 0.1) == -np.inf
+    assert crossing(grid, power, 0.95) == np.inf
+    many = np.repeat(power[None], 10, axis=0)
+    found = crossing_interval(grid, power, many, many, wanted=0.7, level=0.9)
+    assert (found.low, found.high) == (pytest.approx(found.value), pytest.approx(found.value))
+    assert crossing_interval(grid, power, many, many, wanted=0.99, level=0.9).value is None
+
+
+def test_graphs_are_found_where_doses_are_large():
+    design = GraphDesign(doses=(0.01, 6.0), n_cells=(100,), n_targets=4, n_repeats=3)
+    found = graph_recovery(normal_cells(), design)
+    assert found.auprc["welch"][6.0, 100].value > 0.7
+    assert found.auprc["welch"][0.01, 100].value < 0.4
+    assert found.smallest_dose("welch", 100) in (None, 6.0)
+
+
+@pytest.mark.parametrize("bad", [{"power": 1.0}, {"effect": 0.0}, {"cells": 2}, {"controls": 1}, {"n_resamplings": 2}])
+def test_numbers_out_of_range_are_refused(bad: dict[str, float]):
+    with pytest.raises(InputError, match=next(iter(bad))):
+        PowerDesign(**bad)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_pilot_of_a_few_cells_is_refused():
+    with pytest.raises(InputError, match="at least 20"):
+        detection_power(normal_cells(10), SMALL)

@@ -44,8 +44,10 @@ def shipped() -> Path:
 
 def main(path: str | None = None, cell_type: str = "bulk_labels") -> None:
     # Cells become pairs: two of the same type, as if the second were the first one perturbed.
-    ids = {"gene_id": "names"} if path is None else {"gene_id": "auto", "missing_id": "drop"}
-    cells = H5adCells(path or shipped(), layer="auto", cell_type=cell_type, **ids)
+    if path is None:
+        cells = H5adCells(shipped(), layer="auto", gene_id="names", cell_type=cell_type)
+    else:
+        cells = H5adCells(path, layer="auto", gene_id="auto", missing_id="drop", cell_type=cell_type)
     print(cells.provenance)
     split = split_cells(cells, held_out_share=0.2, seed=0)
     panel = choose_panel(split.training, N_GENES)

@@ -47,8 +47,8 @@ def _string_below(module: str, name: str) -> str:
     body = ast.parse(Path(import_module(module).__file__ or "").read_text(encoding="utf-8")).body
     for node, after in pairwise(body):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        if explained and any(isinstance(one, ast.Name) and one.id == name for one in targets):
+        names = any(isinstance(one, ast.Name) and one.id == name for one in targets)
+        if names and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             return inspect.cleandoc(str(after.value.value))
     return ""
 

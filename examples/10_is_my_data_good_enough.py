@@ -6,8 +6,7 @@ About half a minute. The screen is simulated and written here as counts; any fil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from diagnostics import PowerDesign, detection_power, graph_recovery, untreated_cells
-from diagnostics.graphs.planted import GraphDesign
+from diagnostics import GraphDesign, PowerDesign, detection_power, graph_recovery, untreated_cells
 from simulators import design_named, real_cells, screen_anndata, simulated_screen, world
 
 

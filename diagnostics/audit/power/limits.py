@@ -38,13 +38,13 @@ def crossing(grid: NDArray[np.float64], power: NDArray[np.float64], wanted: floa
     -inf and inf where it is reached before and beyond the grid.
     """
     z = special.ndtri(np.clip(np.maximum.accumulate(power), 1e-4, 1 - 1e-4))
-    aim = float(special.ndtri(wanted))
-    if z[0] >= aim:
+    wanted_z = float(special.ndtri(wanted))
+    if z[0] >= wanted_z:
         return -np.inf
-    if z[-1] < aim:
+    if z[-1] < wanted_z:
         return np.inf
-    last = int(np.argmax(z >= aim))
-    part = (aim - z[last - 1]) / (z[last] - z[last - 1])
+    last = int(np.argmax(z >= wanted_z))
+    part = (wanted_z - z[last - 1]) / (z[last] - z[last - 1])
     log = np.log(grid)
     return float(np.exp(log[last - 1] + part * (log[last] - log[last - 1])))
 

@@ -20,6 +20,7 @@ from diagnostics.graphs.planted import (
 from diagnostics.inputs.diagnose import diagnose as diagnose
 from diagnostics.inputs.planted.untreated import untreated_cells as untreated_cells
 from diagnostics.inputs.frameworks.recorder import record as record
+from diagnostics.inputs.frameworks.screen_module import ScreenPairs as ScreenPairs, module_answer as module_answer
 from diagnostics.checks.engine.intent import Intent as Intent
 from diagnostics.checks.engine.subject import Subject as Subject
 from diagnostics.checks.predictor import check_predictor as check_predictor

@@ -44,7 +44,7 @@ def spiked_rung(
     sample = _drawn(spiked(side), N_SAMPLE, seed_of(seed, "sample"))
     held_out = _drawn(spiked(judged), N_HELD_OUT, seed_of(seed, "held out"))
     levels = levels_of(sample, held_out, ridge_on=None)
-    ceiling = errors_of(_effect_known(cells, held_out, graph, rule, seed), held_out).loss
+    ceiling = errors_of(effect_known(cells, held_out, graph, rule, seed), held_out).loss
     subject = subject_of_model(model, spiked(side), budget, seed=seed)
     train(subject, budget, seed=seed, on_step=on_step)
     loss = losses_of(SubjectPredictor(subject=subject, vocab=cells.vocab), held_out).loss
@@ -60,7 +60,7 @@ def spiked_rung(
     }
 
 
-def _effect_known(
+def effect_known(
     cells: LadderCells, held_out: PairBatch, graph: GeneGraph, rule: Rule, seed: int
 ) -> NDArray[np.float64]:
     """The mean of training cells that could have been paired, with the planted effect on each of them, (B, G).
@@ -72,15 +72,16 @@ def _effect_known(
     order_B = np.argsort(judged.cell_id_B)
     label_B = labels_of(held_out, judged.rows(order_B))["cell_type"]
     effect_BG, rng = planted_effects(graph, held_out), stream(seed, "cells that could have been paired")
-    row_B = np.zeros(len(held_out), dtype=np.int64)
     answer_BG = np.zeros(effect_BG.shape)
-    for _ in range(_N_PARTNERS):
-        for label in np.unique(label_B):
-            of_label_B = label_B == label
-            found = np.flatnonzero(known.covariates["cell_type"] == label)
-            found = found if len(found) else np.arange(len(known))
-            row_B[of_label_B] = rng.choice(found, size=int(of_label_B.sum()))
-        answer_BG += changed(known.expression_BG[row_B], effect_BG, rule) / _N_PARTNERS
+    for label in np.unique(label_B):
+        rows_B = np.flatnonzero(label_B == label)
+        found = np.flatnonzero(known.covariates["cell_type"] == label)
+        found = found if len(found) else np.arange(len(known))
+        # The mean of all of them is exact; only what the effect adds to it is a mean over some.
+        answer_BG[rows_B] = known.expression_BG[found].mean(axis=0, dtype=np.float64)
+        for _ in range(_N_PARTNERS):
+            drawn_BG = known.expression_BG[rng.choice(found, size=len(rows_B))]
+            answer_BG[rows_B] += (changed(drawn_BG, effect_BG[rows_B], rule) - drawn_BG) / _N_PARTNERS
     return answer_BG
 
 

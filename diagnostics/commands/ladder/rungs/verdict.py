@@ -176,7 +176,8 @@ def _assay(record: Mapping[str, Any]) -> RungResult:
         f"{message}; {found['without counting noise']:.2f} without counting noise and lost counts, "
         f"{found['unlimited']:.2f} of unlimited cells",
         cause="measurement",
-        next_step="deeper sequencing, genes that are expressed more, or sums of similar cells",
+        next_step="deeper sequencing, genes that are expressed more, or sums of similar cells; this is about the "
+        "graph: what can be predicted all the same is on the rungs of real cells, with --all",
     )
 
 

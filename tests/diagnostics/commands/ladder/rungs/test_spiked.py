@@ -1,4 +1,4 @@
-"""The ceiling of the spiked rung knows the planted effect: no answer that does not is better, in any assay."""
+"""The ceiling of pairs with a planted graph knows its effect: no answer that does not is better, in any assay."""
 
 from typing import Any
 

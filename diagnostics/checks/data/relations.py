@@ -63,7 +63,7 @@ def split(probe: Probe) -> CheckResult:
     before_B, after_B = names.codes(held_out)
     leaked_B = np.isin(after_B, seen) & names.by_id
     leaked_B |= _same_rows(held_out, training)
-    perturbs_B = held_out.perturbed_BG.any(axis=1)
+    perturbs_B = held_out.perturbs_B
     if leaked_B.any() and perturbs_B.any() and not leaked_B[perturbs_B].any():
         return CheckResult(
             outcome="inconclusive", statistic=float(leaked_B.mean()), null=0.0, n=len(held_out),
@@ -98,7 +98,7 @@ def copies(probe: Probe) -> CheckResult:
     """
     sides = sides_of(probe)
     training, held_out = sides.training(probe.sample), sides.held_out(probe.held_out)
-    if (perturbs_B := held_out.perturbed_BG.any(axis=1)).any():
+    if (perturbs_B := held_out.perturbs_B).any():
         # Controls are shared by both sides of a screen.
         held_out = held_out.rows(np.flatnonzero(perturbs_B))
     training, held_out = different_cells(training, sides.names), different_cells(held_out, sides.names)

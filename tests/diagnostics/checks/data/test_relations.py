@@ -7,6 +7,7 @@ import pytest
 
 from diagnostics.checks.engine.subject import Subject
 from gpcp.core.pairs import PairBatch
+from gpcp.core.perturbations import AppliedPerturbations, PerturbationVocab
 from gpcp.core.random import stream
 from gpcp.pairing.paired import Paired
 from simulators.exact.bayes import bayes
@@ -74,6 +75,21 @@ def test_controls_that_are_targets_on_both_sides_are_a_note_and_perturbed_ones_a
     assert result.statistic == pytest.approx(0.2)
     leaky = with_targets_of_training(slice(90, 110))
     assert found(Subject(pairs=Fixed(training), held_out=Fixed(leaky)), "data.split").outcome == "fail"
+
+
+def test_a_target_that_is_not_measured_is_a_perturbation_all_the_same():
+    training, held_out = drawn(pairs_of(), 800), drawn(pairs_of(), 500, 1)
+    names = PerturbationVocab(target=("drug", training.vocab.feature_id[0]), kind=("compound", "set"), gene=(-1, 0))
+
+    def named(pairs: PairBatch, token_B: list[list[int]]) -> PairBatch:
+        applied = AppliedPerturbations.of(names, token_B)
+        return replace(pairs, perturbed_BG=applied.targets_BG(len(pairs.vocab)), applied=applied)
+
+    after_BG = held_out.after_BG.copy()
+    after_BG[:100] = training.after_BG[:100]  # cells after of a drug, which is no gene
+    leaky = named(replace(held_out, after_BG=after_BG), [[0]] * 100 + [[1]] * 400)
+    subject = Subject(pairs=Fixed(named(training, [[0], [1]] * 400)), held_out=Fixed(leaky))
+    assert found(subject, "data.split").outcome == "fail"
 
 
 def test_one_source_for_both_is_judged_by_whether_its_cells_come_again():

@@ -26,7 +26,7 @@ from diagnostics.audit.metrics.answers import (
     turned,
     with_copies,
 )
-from diagnostics.audit.metrics.case import Case, Design
+from diagnostics.audit.metrics.case import Case, Design, ScreenFile
 from diagnostics.audit.metrics.protocols import Chosen, protocols_named
 from diagnostics.audit.metrics.scpert_eval import ScPertEval
 from gpcp.core.errors import InputError
@@ -106,10 +106,20 @@ def in_logarithms(screen: ScreenData) -> ScreenData:
     return replace(screen, X_BG=sp.csr_array(log_cells(screen.X_BG.toarray(), "counts")), scale="log")
 
 
+def screen_of(file: ScreenFile) -> ScreenData:
+    """A measured screen.
+
+    Raises
+    ------
+    InputError
+        As :func:`diagnostics.audit.evaluation.data.read_screen`.
+    """
+    return read_screen(Path(file.path), perturbation=file.perturbation, control=file.control)
+
+
 def _screen(case: Case) -> ScreenData:
     if not isinstance(case.subject, Design):
-        given = case.subject
-        return read_screen(Path(given.path), perturbation=given.perturbation, control=given.control)
+        return screen_of(case.subject)
     design = case.subject.times(case.dial, case.dose) if case.dial else case.subject
     made = simulated_screen(
         world(design.world, seed=case.seed),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from diagnostics.audit.metrics.audit import audit_case
+from diagnostics.audit.metrics.audit import audit_case, screen_of
 from diagnostics.audit.metrics.case import Case, Design, ScreenFile
 from diagnostics.audit.metrics.plan import cases_of
 from diagnostics.audit.metrics.summary import MetricsAudit, summary_of
@@ -34,6 +34,8 @@ def execute(subject: Design | ScreenFile, request: Request, command_line: Sequen
         seeds=request.seeds,
         reference_cells=request.reference_cells,
     )
+    if isinstance(subject, ScreenFile):
+        screen_of(subject)  # what is wrong with a file is found before anything is written
     with request.output.taken("audit-metrics") as out:
         records = _scored(cases, request, out)
         found = summary_of(records)

@@ -28,6 +28,8 @@ _WHOLE = 0.02
 """Counts that went through float32 logarithms come back as whole numbers to within this share of themselves."""
 
 _FEW, _FEWEST_COUNTS, _ODD = 20, 20, 0.05
+"""Counts of 2 to so many are looked at; how many of them it takes; the share of them that may be no whole number."""
+
 _LARGEST = 50.0
 """Of a logarithm: beyond, a value is no log1p of anything."""
 
@@ -326,7 +328,7 @@ def strength_of(
         for code in np.unique(type_B):
             rows = np.flatnonzero(type_B == code)
             shuffled_BG[rows] = rng.permuted(standard_BG[rows], axis=0)
-        chance.append(mean_square(correlations_GG(shuffled_BG, measured_BG & (standard_BG == standard_BG))))
+        chance.append(mean_square(correlations_GG(shuffled_BG, measured_BG)))
     mean = float(np.mean(chance))
     # Squares of so many correlations of chance alone: each has mean 1/n and standard deviation sqrt(2)/n.
     n_pairs = max(1, standard_BG.shape[1] * (standard_BG.shape[1] - 1) / 2)

@@ -23,6 +23,9 @@ from simulators.spike_ins.screen import (
     spiked_screen as spiked_screen,
 )
 from simulators.twins.fidelity import Fidelity as Fidelity, fidelity as fidelity
+from simulators.twins.screens.cells import ScreenCells as ScreenCells, screen_cells_of as screen_cells_of
+from simulators.twins.screens.fidelity import screen_fidelity as screen_fidelity
+from simulators.twins.screens.twin import ScreenTwin as ScreenTwin
 from simulators.twins.twin import Twin as Twin, twin_of as twin_of
 from simulators.worlds import World as World, world as world
 

@@ -92,6 +92,8 @@ class H5adScreen:
         What was done to each of the cells.
     label_N : str, (N,)
         The label of each, as the file has it.
+    guide_N : str, (N,), or None
+        The guide of each, where the file has a column of them.
     rows : IndexedCells
         The cells that have a label: those of ``applied`` and ``label_N``.
     provenance : str
@@ -141,6 +143,10 @@ class H5adScreen:
         self.rows, row_of = _both(self.cells, labelled.row_N)
         applied = labelled.applied.rows(row_of)
         self.label_N: NDArray[np.str_] = labelled.label_N[row_of]
+        guide = self.columns.guide
+        self.guide_N: NDArray[np.str_] | None = None
+        if guide is not None:
+            self.guide_N = obs[guide].iloc[labelled.row_N[row_of]].astype(str).to_numpy(dtype=np.str_)
         if not doses:
             applied = _without_doses(applied)
         self.applied = applied

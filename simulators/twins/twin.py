@@ -1,7 +1,7 @@
 """``twin_of``: a world with a known graph, and an assay set like the cells it was made for."""
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,11 @@ from simulators.twins.observed import (
     sampled,
     strength_of,
 )
+from simulators.twins.screens.cells import ScreenSource
 from simulators.worlds import World
+
+if TYPE_CHECKING:
+    from simulators.twins.screens.twin import ScreenTwin
 
 DEGREE = 4.0
 """Mean number of neighbours of a gene in a twin's graph."""
@@ -104,19 +108,31 @@ class Twin:
         }
 
 
+@overload
 def twin_of(
-    source: CellSource | CellBatch,
+    source: CellSource | CellBatch, *, context: Context | None = None, seed: int = 0, world_seed: int = 0
+) -> Twin: ...
+
+
+@overload
+def twin_of(source: ScreenSource, *, seed: int = 0, world_seed: int = 0) -> "ScreenTwin": ...
+
+
+def twin_of(
+    source: CellSource | CellBatch | ScreenSource,
     *,
     context: Context | None = None,
     seed: int = 0,
     world_seed: int = 0,
-) -> Twin:
-    """Build the twin of some cells.
+) -> "Twin | ScreenTwin":
+    """Build the twin of some cells, or of a screen.
 
     Parameters
     ----------
-    source : CellSource or CellBatch
-        Values are log1p of something, or of any other unit: each gene's values in a type are taken as they are.
+    source : CellSource, CellBatch or screen
+        Values are log1p of something, or of any other unit: each gene's values in a type are taken as they are. Of a
+        screen, such as :class:`gpcp.screens.h5ad_screen.H5adScreen`, perturbations, controls and guides are taken, too:
+        see :class:`simulators.twins.screens.twin.ScreenTwin`.
     context : Context, optional
         Of a batch: what is known of its cells beside its genes, see :func:`simulators.twins.observed.context_of`.
     seed : int
@@ -136,6 +152,12 @@ def twin_of(
     cell's depth, ``e`` noise, ``a`` the gene's correlation with depth and ``1 - r`` the share of counting noise; counts
     that are lost whatever their size, where there are any, are lost here, too.
     """
+    if isinstance(source, ScreenSource):
+        from simulators.twins.screens.cells import screen_cells_of
+        from simulators.twins.screens.twin import screen_twin_of
+
+        screen, known = screen_cells_of(source, seed=seed)
+        return screen_twin_of(screen, context=known, seed=seed, world_seed=world_seed)
     if context is not None and not isinstance(source, CellBatch):
         raise InputError("twin_of: context= is of a batch of cells; of a source it is found")
     # A batch that comes with its context is taken whole: both are of the same cells.

@@ -1,7 +1,7 @@
 """Situations with a known cause, planted in small worlds: what its verdict is asked to name."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -145,11 +145,11 @@ def situations(first: int, n_each: int = 14) -> Iterator[Situation]:
         yield one("normalisation", "measurement", badly_normalised(seed, how))
 
 
-def confusion(found: "list[tuple[Situation, str]]") -> dict[str, Counter[str]]:
-    """By kind: how often each cause was named."""
+def confusion(found: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+    """By kind: how often each cause was named, of pairs of kind and cause."""
     table: dict[str, Counter[str]] = {}
-    for situation, cause in found:
-        table.setdefault(situation.kind, Counter())[cause] += 1
+    for kind, cause in found:
+        table.setdefault(kind, Counter())[cause] += 1
     return table
 
 

@@ -21,9 +21,12 @@ from diagnostics.inputs.diagnose import diagnose as diagnose
 from diagnostics.inputs.planted.untreated import untreated_cells as untreated_cells
 from diagnostics.inputs.frameworks.recorder import record as record
 from diagnostics.inputs.frameworks.screen_module import ScreenPairs as ScreenPairs, module_answer as module_answer
+from diagnostics.inputs.frameworks.lightning import DiagnoseCallback as DiagnoseCallback
+from diagnostics.inputs.frameworks.transformers import DiagnoseTrainerCallback as DiagnoseTrainerCallback
 from diagnostics.checks.engine.intent import Intent as Intent
 from diagnostics.checks.engine.subject import Subject as Subject
 from diagnostics.checks.predictor import check_predictor as check_predictor
+from diagnostics.cli.bar import progress_bar as progress_bar
 from diagnostics.commands.sweep.table import sweep_table as sweep_table
 from diagnostics.graphs.implied_law import implied_partial as implied_partial
 from diagnostics.graphs.partial_correlations import NOT_CAUSAL as NOT_CAUSAL, partial_within as partial_within

@@ -1,11 +1,18 @@
-"""The bar that shows progress on a terminal."""
+"""The bar that shows progress on a terminal and, for functions of the library, in a notebook."""
 
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
+
+from gpcp.core.progress import OnProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+LOG_EVERY_S = 10.0
+"""Seconds between two lines where no bar can be drawn."""
 
 
 def draws_on(stream: TextIO) -> bool:
@@ -32,3 +39,38 @@ def bar_on(stream: TextIO) -> "Bar":
         redirect_stdout=False,
         redirect_stderr=stream is sys.stderr,
     )
+
+
+@contextmanager
+def progress_bar(what: str, *, unit: str = "it") -> Generator[OnProgress]:
+    """A bar for whatever takes an ``on_progress``, in a notebook and on a terminal (``tqdm.auto``).
+
+    Where neither is there, such as in a log, a line every ten seconds.
+
+    Parameters
+    ----------
+    what : str
+        What is done, before the bar.
+    unit : str
+        What is counted, such as ``" cells"``.
+
+    Yields
+    ------
+    OnProgress
+        Give it to the function.
+
+    Examples
+    --------
+    >>> with progress_bar("first pass", unit=" cells") as on_progress:  # doctest: +SKIP
+    ...     statistics = gene_statistics(cells, on_progress=on_progress)
+    """
+    from tqdm.auto import tqdm
+
+    drawn = sys.stderr.isatty() or "ipykernel" in sys.modules
+    with tqdm(desc=what, unit=unit, mininterval=0.1 if drawn else LOG_EVERY_S) as bar:
+
+        def on_progress(n_done: int, n_total: int | None, /) -> None:
+            bar.total = n_total
+            bar.update(n_done - bar.n)
+
+        yield on_progress

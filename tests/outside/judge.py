@@ -66,6 +66,7 @@ def lines(chosen: list[Case]) -> Iterator[dict[str, object]]:
             "diagnosis": None if first is None else f"{first.code} {first.name}",
             "found": None if first is None else first.cause,
             "message": "" if first is None else f"{first.message} -> {first.next_step}",
+            "outcomes": {one.code: one.outcome for one in report.results},
             "also": [f"{one.code} {one.name}" for one in report.consequences],
             "errors": [f"{one.code} {one.name}: {one.message}" for one in report.results if one.outcome == "error"],
             "seconds": round(time.perf_counter() - start_s, 1),

@@ -3,10 +3,12 @@
 Screenshots need a Chromium; where there is none, those tests are skipped.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -36,6 +38,36 @@ PAGES = (
     "limitations",
 )
 WIDTHS = (1280, 400)
+SCHEMES = {"dark": 0, "light": 1}
+"""Of the colours that a page is asked for, as Chromium numbers them."""
+
+LEAST_CONTRAST = 4.5
+"""Of letters with what is behind them (Web Content Accessibility Guidelines 2.2, level AA)."""
+
+CONTRASTS = """
+const parts = text => (text.match(/[\\d.]+/g) || []).map(Number);
+const light = rgb => {
+  const [r, g, b] = rgb.slice(0, 3).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+  return .2126 * r + .7152 * g + .0722 * b;
+};
+const behind = node => {
+  for (; node; node = node.parentElement) {
+    const rgb = parts(getComputedStyle(node).backgroundColor);
+    if (rgb.length === 3 || rgb[3] > 0) return rgb;
+  }
+  return [255, 255, 255];
+};
+const found = {};
+const letters = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+while (letters.nextNode()) {
+  const node = letters.currentNode.parentElement, text = letters.currentNode.textContent.trim();
+  if (!text || ["SCRIPT", "STYLE", "style", "metadata"].includes(node.tagName)) continue;
+  const style = getComputedStyle(node), ink = parts(node.closest("svg") ? style.fill : style.color);
+  const [low, high] = [light(ink), light(behind(node))].sort((a, b) => a - b);
+  found[text.slice(0, 40)] = (high + .05) / (low + .05);
+}
+document.title = "C" + JSON.stringify(Object.entries(found));
+"""
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +172,18 @@ def test_no_page_is_wider_than_its_window(site: Path, tmp_path: Path):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
-def test_no_report_is_wider_than_its_window(tmp_path: Path):
+def test_no_report_is_wider_than_its_window_or_faint_in_the_light_or_in_the_dark(tmp_path: Path):
     verdict, recovered = tmp_path / "verdict.html", tmp_path / "recovered"
     main(["diagnose", "--source", "synthetic:scale_free/6", "--model", "seed", "--quiet", "--html", str(verdict)])
     small = ["--world", "scale_free/6", "--regime", "matched", "--steps", "30", "--seeds", "1", "--workers", "1"]
     main(["recover-graph", *small, "--quiet", "--out", str(recovered)])
-    assert too_wide([verdict, recovered / "report.html"], tmp_path) == []
+    steps = tmp_path / "ladder"
+    main(["ladder", "--source", "synthetic:scale_free/6", "--rungs", "exact", "--quiet", "--out", str(steps)])
+    pages = [verdict, recovered / "report.html", steps / "report.html"]
+    assert too_wide(pages, tmp_path) == []
+    for page in pages:
+        for scheme in SCHEMES:
+            assert faint(page, tmp_path, scheme) == []
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
@@ -177,3 +215,29 @@ def too_wide(pages: list[Path], folder: Path) -> list[str]:
         for (page, width), is_wide in zip(asked, widths, strict=True)
         if is_wide > width
     ]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
+def test_faint_letters_are_found(tmp_path: Path):
+    page = tmp_path / "faint.html"
+    style = (
+        ":root{color-scheme:light dark}body{background:#fff}@media(prefers-color-scheme:dark){body{background:#111}}"
+    )
+    page.write_text(f"<style>{style}</style><main><p style='color:#333'>written</p></main></body>", encoding="utf-8")
+    assert faint(page, tmp_path, "light") == []
+    assert [line.partition(":")[0] for line in faint(page, tmp_path, "dark")] == ["written"]
+
+
+def faint(page: Path, folder: Path, scheme: str) -> list[str]:
+    """Letters of a page that hardly differ from what is behind them, in the light or in the dark."""
+    copy = folder / "contrast.html"
+    text = page.read_text(encoding="utf-8").replace("</body>", f"<script>{CONTRASTS}</script></body>")
+    copy.write_text(text, encoding="utf-8")
+    asked = f"--blink-settings=preferredColorScheme={SCHEMES[scheme]}"
+    command = [str(BROWSER), *FLAGS, asked, f"--user-data-dir={folder / 'profile'}", "--dump-dom", copy.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    found = re.search(r"<title>C(\[.*?\])</title>", done.stdout)
+    assert found is not None, done.stderr[-2000:]
+    contrasts: list[tuple[str, float]] = json.loads(unescape(found[1]))
+    assert contrasts
+    return [f"{words}: {contrast:.1f} : 1" for words, contrast in contrasts if contrast < LEAST_CONTRAST]

@@ -16,9 +16,8 @@ from diagnostics.checks.data.linear_fit import LinearFit
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.learning.learning_rate import RangeTest, given_rate
 from diagnostics.checks.learning.short_training import ShortTraining
-from diagnostics.commands.diagnose.svg import bars, levels_figure, range_test_figure
+from diagnostics.commands.diagnose.svg import dots, levels_figure, range_test_figure
 from diagnostics.results.report import Report
-from gpcp.core.errors import InputError
 from gpcp.model.batch import ModelBatch
 
 MOST_GROUPS = 24
@@ -148,7 +147,7 @@ def gradients(probe: Probe) -> Shown:
         title="",
         message="Root mean square of the gradient's entries for each group of parameters, on one batch before any step "
         "(logarithmic). A group at 0 is not reached by the loss.",
-        svg=bars(_grouped(norms), unit="root mean square gradient"),
+        svg=dots(_grouped(norms), unit="root mean square gradient"),
     )
 
 
@@ -175,6 +174,8 @@ def reached(probe: Probe) -> Shown:
     if probe.subject.model is None:
         return Shown(title="", message="needs a model")
     batch, _ = probe.exact(probe.masked)
+    if not bool((~batch.measured_BL).any()):
+        return Shown(title="", message="every gene is measured in these pairs: there is no mask to look through")
     usual_BL = probe.answer(batch, probe.generic_model)
     torch_rng = torch.Generator().manual_seed(probe.seed_of("masks figure"))
     low, high = probe.value_range
@@ -187,13 +188,11 @@ def reached(probe: Probe) -> Shown:
         "targets of perturbed genes": _target(batch, batch.perturbed_BL, drawn_BL),
     }
     changes = {name: _change(probe, batch, usual_BL, other) for name, other in altered.items()}
-    if not bool((~batch.measured_BL).any()):
-        raise InputError("the batch has no unmeasured place")
     return Shown(
         title="",
         message="Largest change of any scored answer when some inputs are drawn anew (logarithmic), with weights drawn "
         "at random, so that no layer hides behind one that begins at 0. The first two must be 0, the others not.",
-        svg=bars(changes, unit="largest change of an answer", must_be_0=list(changes)[:2]),
+        svg=dots(changes, unit="largest change of an answer", must_be_0=list(changes)[:2]),
     )
 
 

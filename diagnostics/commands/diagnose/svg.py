@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from diagnostics.cli.figures import CEILING, new_figure, plain
+from diagnostics.cli.figures import CEILING, QUIET, WRONG, new_figure, plain
 from diagnostics.cli.svg import PAGE_INK, svg
 
 if TYPE_CHECKING:
@@ -93,33 +93,42 @@ def range_test_figure(
     for rate, word, colour in ((given, "given", PAGE_INK), (suggestion, "suggested", _BEST)):
         if rate is not None:
             ax.axvline(rate, color=colour, linewidth=1.2, linestyle=":")
-            _beside(ax, f"{word} {rate:.2g}", (rate, 1.0), colour, left=rate == lower, above=True)
+            _beside(ax, f"{word} {rate:.2g}", (rate, 1.0), PAGE_INK, left=rate == lower, above=True)
     ax.set_ylim(low - 0.15 * (top - low), top + 0.06 * (top - low))
     ax.set_xlabel("learning rate")
     ax.set_ylabel("mean squared error")
-    return svg(figure, "learning rates")
+    words = [f"{loss:.4g} at {rate:.2g}" for rate, loss in inside.items()]
+    rates_given = [
+        f"{word} {rate:.2g}" for word, rate in (("given", given), ("suggested", suggestion)) if rate is not None
+    ]
+    blown = [f"blew up at {', '.join(f'{rate:.2g}' for rate in wild)}"] if wild else []
+    return svg(
+        figure, "loss by learning rate", shows="; ".join([f"untrained {start:.4g}", *words, *blown, *rates_given])
+    )
 
 
-def bars(value_of: Mapping[str, float], *, unit: str, must_be_0: Sequence[str] = ()) -> str:
-    """Values by name on a logarithmic scale; what is 0, or not finite, is said in words.
+def dots(value_of: Mapping[str, float], *, unit: str, must_be_0: Sequence[str] = ()) -> str:
+    """Values by name on a logarithmic scale, dots since such an axis has no 0 where a bar could begin.
 
-    What must be 0 and is not is red, and so is what must not and is.
+    What is 0, or not finite, is said in words. What must be 0 and is not is red, and so is what must not and is.
     """
     figure, ax = _figure(0.27 * len(value_of) + 0.8)
     seen = [value for value in value_of.values() if 0 < value < math.inf]
-    # A decade below the least: what is next to nothing still has a bar, beside what is nothing.
     left = 10.0 ** math.floor(math.log10(min(seen)) - 0.5) if seen else 1e-3
     right = 10.0 ** math.ceil(math.log10(max(seen)) + 0.5) if seen else 1.0
+    words: list[str] = []
     for row, (name, value) in enumerate(value_of.items()):
         finite = 0 < value < math.inf
         wrong = not math.isfinite(value) or (value == 0) != (name in must_be_0)
+        ax.axhline(row, color=QUIET, linewidth=0.6, alpha=0.5, zorder=0)
         if finite:
-            ax.barh(row, value - left, left=left, color=_WRONG if wrong else _BAR, height=0.65)
+            ax.plot(value, row, color=_WRONG if wrong else _BAR, marker="o", markersize=6, linestyle="none")
         word = f"{value:.2g}" if finite else "0" if value == 0 else "not finite"
-        _beside(ax, word, (value if finite else left, row), _WRONG if wrong else PAGE_INK)
+        _beside(ax, word, (value if finite else left, row), WRONG if wrong else PAGE_INK)
+        words.append(f"{name} {word}")
     ax.set_xscale("log")
     ax.set_xlim(left, right * 3)
     ax.set_yticks(range(len(value_of)), list(value_of))
     ax.set_ylim(len(value_of) - 0.5, -0.5)
     ax.set_xlabel(unit)
-    return svg(figure, unit)
+    return svg(figure, unit, shows="; ".join(words))

@@ -4,7 +4,7 @@ import pytest
 
 from diagnostics.commands.diagnose.figures import Shown
 from diagnostics.commands.diagnose.page import page
-from diagnostics.commands.diagnose.svg import bars, levels_figure
+from diagnostics.commands.diagnose.svg import dots, levels_figure
 from diagnostics.results.card import Card
 from diagnostics.results.check_result import CheckResult
 from diagnostics.results.report import Report
@@ -18,7 +18,7 @@ def page_of(*results: CheckResult, world: str = "a world", interrupted: bool = F
     questions = {one.name: f"is {one.name} right?" for one in results}
     figures = [
         Shown(title=EVIL, message=EVIL, svg=levels_figure({EVIL: 1.0, "the exact answer": 0.2})),
-        Shown(title="bars", message="of each", svg=bars({EVIL: 1.0, "b": 0.0}, unit=EVIL)),
+        Shown(title="bars", message="of each", svg=dots({EVIL: 1.0, "b": 0.0}, unit=EVIL)),
     ]
     card = Card.of(report, questions)
     return parsed(page(report, card, figures, questions, command=["gpcp", EVIL], seconds=1.0))

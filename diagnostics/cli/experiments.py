@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from diagnostics.cli.options import DATA, PAIRS, REGIMES, SourceOptions
 from diagnostics.cli.values import POSITIVE
-from diagnostics.runs.experiment import WORLD
+from diagnostics.runs.experiment import SCREEN, WORLD
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import existing_file
 from gpcp.opening.cells import scheme_and_place
@@ -39,6 +39,11 @@ Regime: TypeAlias = Annotated[
 def is_world(source: SourceOptions) -> bool:
     """Whether pairs are of a world in its own units: graph and law are known."""
     return scheme_and_place(source.source or USUAL)[0] == WORLD and "library_size" not in source.given()
+
+
+def is_screen(source: SourceOptions) -> bool:
+    """Whether pairs are of a screen: perturbed cells with controls."""
+    return scheme_and_place(source.source or USUAL)[0] == SCREEN
 
 
 def world_of(source: SourceOptions, *, takes: tuple[str, ...] = (), n_genes: int | None = None) -> str:
@@ -105,9 +110,12 @@ def cells_fields(
         if regime not in (None, *REGIMES):
             raise InputError(f"--regime is {regime!r}; {nearest(str(regime), REGIMES)}")
     given = {"--regime": any(regime not in (None, "matched") for regime in regimes), **of_worlds}
-    for flag in (flag for flag, value in given.items() if value):
-        raise InputError(f"{flag} is for simulated worlds: leave it out; cells are matched two by two")
     scheme, place = scheme_and_place(source.source or USUAL)
+    how = "what was done to each cell is in its file" if scheme == SCREEN else "cells are matched two by two"
+    for flag in (flag for flag, value in given.items() if value):
+        raise InputError(f"{flag} is for simulated worlds: leave it out; {how}")
+    if scheme == SCREEN:
+        existing_cells(place)
     if scheme == "h5ad":
         existing_cells(place)
         if "cell_type_key" not in source.given():

@@ -16,11 +16,12 @@ from simulators.sources import SimulatedPairs
 from simulators.worlds import World, world
 
 if TYPE_CHECKING:
+    from gpcp.core.perturbations import PerturbationVocab
     from gpcp.model.config import ModelConfig
     from gpcp.training.config import FitConfig
 
-WORLD = "synthetic"
-"""The kind of source whose graph and law are known."""
+WORLD, SCREEN = "synthetic", "screen"
+"""The kind of source whose graph and law are known, and that of perturbed cells beside controls."""
 
 FEW_GENES = 30
 
@@ -121,9 +122,14 @@ class Experiment:
         return self.source.startswith(f"{WORLD}:") and "library_size" not in dict(self.options)
 
     @property
+    def is_screen(self) -> bool:
+        """Whether cells were perturbed, and are paired with controls rather than two by two."""
+        return self.source.startswith(f"{SCREEN}:")
+
+    @property
     def name(self) -> str:
         """What messages call it, and its folder where it has one."""
-        what = self.regime if self.is_world else "cells"
+        what = self.regime if self.is_world else "screen" if self.is_screen else "cells"
         return f"{what}_seed{self.seed}" + (f"_{self.replicate}" if self.replicate else "")
 
     def world(self) -> World:
@@ -169,8 +175,10 @@ class Experiment:
         batches = self.pairs(made, n_pairs).pairs(batch_size=n_pairs, seed=seed_of(self.seed, purpose))
         return concatenate(batches)
 
-    def configs(self, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
-        """The model's and the training's configuration, checked.
+    def configs(
+        self, n_genes: int, perturbations: "PerturbationVocab | None" = None
+    ) -> "tuple[ModelConfig, FitConfig]":
+        """The model's and the training's configuration, checked; the model reads those perturbations by name, if any.
 
         Raises
         ------
@@ -180,7 +188,7 @@ class Experiment:
         from gpcp.model.config import preset
         from gpcp.training.config import FitConfig
 
-        model = preset(self.preset, n_genes)
+        model = preset(self.preset, n_genes, perturbations)
         fit = FitConfig(batch_size=self.batch_size, learning_rate=self.learning_rate).lasting(self.n_steps)
         changed = dict(self.changed)
         of_model = {one.name: changed.pop(one.name) for one in fields(model) if one.name in changed}

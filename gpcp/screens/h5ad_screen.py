@@ -177,6 +177,11 @@ class H5adScreen:
         return self.applied.vocab
 
     @property
+    def context_name_N(self) -> NDArray[np.str_]:
+        """The context of each of the cells, str (N,): what it shares with its control."""
+        return self._context_names[self.context_N]
+
+    @property
     def n_pairs(self) -> int:
         """Perturbed cells that have a control."""
         return self._pairs.n_pairs
@@ -201,8 +206,7 @@ class H5adScreen:
             label: tuple(target[token] for token in tokens)
             for label, tokens in dict(zip(label_N.tolist(), tokens_of, strict=True)).items()
         }
-        context_N = self._context_names[self.context_N]
-        held = hold_out(label_N, targets, context_N, by=by, names=names, share=share, seed=seed)
+        held = hold_out(label_N, targets, self.context_name_N, by=by, names=names, share=share, seed=seed)
         training, scored = (self._of(np.flatnonzero(side)) for side in (~held.held_N, held.held_N))
         return ScreenSplit(training=training, held_out=scored, names=held.names, summary=held.summary)
 

@@ -1,6 +1,6 @@
 """``ScreenPairs``: each perturbed cell of a screen with a control of the same context."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import numpy as np
@@ -11,7 +11,9 @@ from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
 from gpcp.core.perturbations import AppliedPerturbations, PerturbationVocab
 from gpcp.core.random import stream
+from gpcp.screens.splits import hold_out
 from gpcp.sources.sparse import IndexedCells
+from gpcp.sources.subsets import OnlyCells, OnlyGenes
 
 
 @final
@@ -42,7 +44,9 @@ class ScreenPairs:
         A control is perturbed or the other way round, or no perturbed cell has a control of its context.
     """
 
-    __slots__ = ("_applied", "_cells", "_first", "_n_of", "_sorted_controls", "control_N", "n_alone", "perturbed_N")
+    __slots__ = (
+        "_applied", "_cells", "_context_N", "_first", "_n_of", "_sorted_controls", "control_N", "n_alone", "perturbed_N"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class ScreenPairs:
         self.n_alone = int((~met).sum())
         starts = np.concatenate([[0], np.cumsum(n_of)])
         self._first, self._n_of = starts[at[met]], n_of[at[met]]
-        self._cells, self._applied = cells, applied
+        self._cells, self._applied, self._context_N = cells, applied, context_N
 
     @property
     def vocab(self) -> GeneVocab:
@@ -89,6 +93,53 @@ class ScreenPairs:
     def applied(self) -> AppliedPerturbations:
         """What was done to each of :attr:`perturbed_N`."""
         return self._applied.rows(self.perturbed_N)
+
+    @property
+    def cells(self) -> OnlyCells:
+        """The cells that come in pairs, and no other."""
+        row_N = np.concatenate([self.perturbed_N, self.control_N])
+        return OnlyCells(self._cells, self._cells.index.cell_id_B[row_N])
+
+    def with_genes(self, genes: Sequence[str]) -> "ScreenPairs":
+        """The same pairs with some of their genes.
+
+        Raises
+        ------
+        InputError
+            A gene is not among them; the message names the nearest.
+        """
+        token_G = self.vocab.tokens(genes)
+        some = OnlyGenes(self._cells, genes).indexed()
+        assert some is not None, "the whole is indexed"
+        return self._part(some, self._applied.only_genes(token_G), self.perturbed_N, self.control_N)
+
+    def apart(self, *, share: float, seed: int) -> "tuple[ScreenPairs, ScreenPairs]":
+        """The same perturbations in two parts without a common cell, controls included: the rest, and a share.
+
+        Raises
+        ------
+        InputError
+            As :func:`gpcp.screens.splits.hold_out`, or one part has no pair.
+        """
+        row_N = np.concatenate([self.perturbed_N, self.control_N])
+        label_N = np.array(self._applied.rows(row_N).labels(), dtype=np.str_)
+        context_N = self._context_N[row_N].astype(np.str_)
+        held_N = hold_out(label_N, {}, context_N, by="cells", share=share, seed=seed).held_N
+        is_control_N = np.arange(len(row_N)) >= self.n_pairs
+        rest, some = (
+            self._part(self._cells, self._applied, row_N[side & ~is_control_N], row_N[side & is_control_N])
+            for side in (~held_N, held_N)
+        )
+        return rest, some
+
+    def _part(
+        self,
+        cells: IndexedCells,
+        applied: AppliedPerturbations,
+        perturbed_N: NDArray[np.int64],
+        control_N: NDArray[np.int64],
+    ) -> "ScreenPairs":
+        return ScreenPairs(cells, applied, self._context_N, perturbed_N=perturbed_N, control_N=control_N)
 
     def pairs(self, *, batch_size: int, seed: int) -> Iterator[PairBatch]:
         """One pass; see :class:`gpcp.core.pairs.PairSource`."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
-from diagnostics.cli.experiments import cells_fields, is_world, world_fields
+from diagnostics.cli.experiments import cells_fields, is_screen, is_world, world_fields
 from diagnostics.commands.compare.command import Request
-from diagnostics.inputs.data import cells_data_of
+from diagnostics.inputs.data import perturbations_read, real_data_of
 from diagnostics.runs.experiment import WORLD, Experiment, changes
 from gpcp.core.errors import InputError, nearest
+from gpcp.core.perturbations import PerturbationVocab
 from gpcp.core.registry import Registry
 from gpcp.model.config import ModelConfig, preset
 from gpcp.model.embedding import VALUE_EMBEDDINGS
@@ -28,6 +29,9 @@ PARTS: Mapping[str, Registry[Any]] = {
 """What can be compared, by the field of ModelConfig that names it; the option is its plural."""
 
 N_HELD_OUT = 2000
+_Reads: TypeAlias = tuple[int, PerturbationVocab | None]
+"""Genes, and the perturbations that models read by name, if any."""
+
 _FIXED = ("n_genes", "seed", "n_steps")
 
 
@@ -67,7 +71,10 @@ class Plan:
     def _run(self, model: ModelConfig, fit: FitConfig) -> Experiment:
         of_fit = {"n_steps": fit.n_steps, "batch_size": fit.batch_size, "learning_rate": fit.learning_rate}
         run = replace(self.data, **of_fit)
-        return replace(run, changed=changes(model, fit, since=run.configs(model.n_genes)))
+        # Which perturbations are read by name is the data's, and no change of the preset.
+        since, usual = run.configs(model.n_genes)
+        since = replace(since, perturbations=model.perturbations)
+        return replace(run, changed=changes(model, fit, since=(since, usual)))
 
 
 def plan_of(request: Request) -> Plan:
@@ -79,8 +86,8 @@ def plan_of(request: Request) -> Plan:
         A name or a value is no good, options exclude each other, or parts do not fit together.
     """
     part, names = _part_of(request)
-    data, n_genes, summary = _data(request)
-    base, fit, given = _bases(request, n_genes, part)
+    data, reads, summary = _data(request)
+    base, fit, given = _bases(request, reads, part)
     notes = list(summary)
     if part == "query_form" and "head" not in given and HEADS[base.head][0] == "own":
         base = replace(base, head="pooled")
@@ -123,8 +130,8 @@ def _part_of(request: Request) -> tuple[str, list[str]]:
     return part, names
 
 
-def _data(request: Request) -> tuple[Experiment, int, tuple[str, ...]]:
-    """What all trainings share, its number of genes, and what was decided on the way to its pairs."""
+def _data(request: Request) -> tuple[Experiment, _Reads, tuple[str, ...]]:
+    """What all trainings share, what models of it read, and what was decided on the way to its pairs."""
     usual = FitConfig()
     known = is_world(request.source)
     fields = (
@@ -135,7 +142,7 @@ def _data(request: Request) -> tuple[Experiment, int, tuple[str, ...]]:
     run = Experiment(
         **fields,
         regime=regime_of(request.regime or "interventional") if known else "matched",
-        n_perturbed=request.n_perturbed,
+        n_perturbed=None if is_screen(request.source) and request.n_perturbed == (1, 1) else request.n_perturbed,
         n_held_out=N_HELD_OUT,
         preset=request.preset,
         n_steps=request.steps,
@@ -144,18 +151,18 @@ def _data(request: Request) -> tuple[Experiment, int, tuple[str, ...]]:
         seed=request.seed,
     )
     if not known:
-        cells = cells_data_of(run)
-        return run, len(cells.vocab), cells.summary
+        data = real_data_of(run)
+        return run, (len(data.vocab), perturbations_read(data)), data.summary
     made = run.world()
     # Raises where so many genes cannot be perturbed.
     run.pairs(made, 1)
-    return replace(run, source=f"{WORLD}:{made.name}"), made.graph.n_genes, ()
+    return replace(run, source=f"{WORLD}:{made.name}"), (made.graph.n_genes, None), ()
 
 
-def _bases(request: Request, n_genes: int, part: str) -> tuple[ModelConfig, FitConfig, frozenset[str]]:
+def _bases(request: Request, reads: _Reads, part: str) -> tuple[ModelConfig, FitConfig, frozenset[str]]:
     """Both configurations before the part is put in, and which of their fields were set."""
     n_steps: int = request.steps
-    model = preset(request.preset, n_genes)
+    model = preset(request.preset, *reads)
     fit = FitConfig().lasting(n_steps)
     given = parse_fields(request.set, ModelConfig, FitConfig, example="NAME=VALUE, such as skip=false")
     for name in given:

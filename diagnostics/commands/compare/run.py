@@ -104,13 +104,15 @@ def _entries(plan: Plan, records: Sequence[Record], rank_of: dict[str, int]) -> 
 def _about(plan: Plan, request: Request) -> str:
     data = plan.data
     least, most = data.n_perturbed or (1, next(iter(plan.configs.values()))[0].n_genes - 1)
-    n_perturbed = f"{least}" if least == most else f"{least} to {most}"
+    what = f"{data.regime}, {least if least == most else f'{least} to {most}'} perturbed"
+    if data.is_screen:
+        what = "perturbations by name"
     model, fit = next(iter(plan.configs.values()))
     changed = f", {', '.join(request.set)}" if request.set else ""
     name = data.title if data.is_world else f"{data.title}, {model.n_genes} genes"
     return (
-        f"{name}, {data.regime}, {n_perturbed} perturbed, preset {request.preset}{changed}, "
+        f"{name}, {what}, preset {request.preset}{changed}, "
         f"{fit.n_steps} steps of {fit.batch_size} pairs, {len(plan.seeds)} seeds; "
         f"every {plan.part.replace('_', ' ')} sees the same pairs in the same order "
-        f"and is measured on the same {data.n_held_out} held-out pairs"
+        f"and is measured on the same {'' if data.is_screen else f'{data.n_held_out} '}held-out pairs"
     )

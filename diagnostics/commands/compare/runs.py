@@ -3,7 +3,7 @@
 import numpy as np
 
 from diagnostics.commands.compare.compare import RankCeilings
-from diagnostics.inputs.data import CellsData, data_of
+from diagnostics.inputs.data import CellsData, ScreenRunData, WorldData, data_of, perturbations_read
 from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.store import Record
@@ -25,7 +25,7 @@ def train(run: Experiment, on_step: OnStep) -> Record:
     from gpcp.training.replicate import replicate
 
     data = data_of(run)
-    model_config, fit_config = run.configs(len(data.vocab))
+    model_config, fit_config = run.configs(len(data.vocab), perturbations_read(data))
     pairs = data.training(fit_config.n_steps * fit_config.batch_size)
     with one_thread():
         seed = seed_of(run.seed, "compared", run.replicate)
@@ -45,12 +45,15 @@ def references_of(run: Experiment, *, skip: bool, ranks: set[int]) -> tuple[Leve
     if isinstance(data, CellsData):
         return data.held_out_levels(), None
     exact, held_out = data.exact(), data.held_out
-    levels = data.levels(exact)
+    if exact is None:
+        assert isinstance(data, ScreenRunData), "a world has an exact answer"
+        return data.held_out_levels(), None
+    levels = data.levels(exact) if isinstance(data, WorldData) else data.held_out_levels()
     risk = levels.bayes_risk
     assert risk is not None, "a world has an exact answer"
     if levels.skill(levels.baseline) is None:
         raise InputError(
-            f"in {data.world.name}, {data.regime}, the exact answer's loss {risk:.4f} is not below "
+            f"in {run.title}, {run.regime}, the exact answer's loss {risk:.4f} is not below "
             f"that of the input-free baseline, {levels.baseline:.4f}: there is nothing to learn; choose another world, "
             "regime or --n-perturbed"
         )

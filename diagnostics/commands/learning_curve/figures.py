@@ -59,7 +59,7 @@ def _learning_figure(curves: Curves, field: str) -> "Figure":
     for capacity, colour in zip(curves.capacities, shades(len(curves.capacities)), strict=True):
         at = {n: curves.at(n, capacity) for n in curves.pairs}
         _line(left, at, curves.measure, colour, f"{field} {capacity}")
-        if curves.exact_known:
+        if curves.graph_known:
             _line(right, at, "auprc", colour, f"{field} {capacity}")
         else:
             _line(right, at, "loss", colour, f"{field} {capacity}")
@@ -68,7 +68,7 @@ def _learning_figure(curves: Curves, field: str) -> "Figure":
     _line(left, top, f"ridge_{curves.measure}", CLASSICAL, "ridge, same pairs", style=":")
     _between(left, curves)
     left.set_title("Held-out loss")
-    if curves.exact_known:
+    if curves.graph_known:
         _line(right, top, "classical_auprc", CLASSICAL, "classical estimator, same pairs", style=":")
         _line(right, top, "ceiling_auprc", CEILING, "exact law, same read-out", style="-.")
         _line(right, top, "chance", BASELINE, "chance", style="--")

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import final
 
-from diagnostics.inputs.data import CellsData, CellSide, cells_data_of
+from diagnostics.inputs.data import CellsData, CellSide, ScreenRunData, real_data_of
+from diagnostics.inputs.data.screens import drawn as drawn_screen
 from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.errors import Errors
 from diagnostics.scoring.levels import Levels, exact_loss, levels_of
@@ -100,29 +101,40 @@ def world_pairs(run: Experiment, made: World) -> FinitePairs:
     )
 
 
-def cells_of(run: Experiment) -> CellsData:
+def data_of_cells(run: Experiment) -> CellsData | ScreenRunData:
     """The cells of a run, some of them spared to choose weights."""
-    return cells_data_of(run, validation_share=VALIDATION_SHARE)
+    return real_data_of(run, validation_share=VALIDATION_SHARE)
 
 
-def validation_of(run: Experiment) -> tuple[CellSide, PairBatch]:
-    """The cells of a run that choose weights, and their pairs.
+def check_validation(run: Experiment) -> None:
+    """Refuse a run whose spared cells make no pair.
 
     Raises
     ------
     InputError
-        They make no pair.
+        They make none.
     """
-    spared = cells_of(run).validation_cells
+    data = data_of_cells(run)
+    if isinstance(data, CellsData):
+        _validation(data, run)
+
+
+def _validation(data: CellsData, run: Experiment) -> tuple[CellSide, PairBatch]:
+    """The cells that choose weights, and their pairs."""
+    spared = data.validation_cells
     assert spared is not None, "they were asked for"
     return spared, spared.drawn(run.seed, "validation", N_VALIDATION)
 
 
-def cell_pairs(run: Experiment) -> FinitePairs:
+def pairs_of_cells(run: Experiment) -> FinitePairs:
     """Pairs of the cells of a run: no cell is in pairs of two kinds."""
-    data = cells_of(run)
+    data = data_of_cells(run)
+    return _screen_pairs(run, data) if isinstance(data, ScreenRunData) else _matched_pairs(run, data)
+
+
+def _matched_pairs(run: Experiment, data: CellsData) -> FinitePairs:
     training = data.training_cells.drawn(run.seed, "learning curve training", n_pairs_of(run))
-    spared, validation = validation_of(run)
+    spared, validation = _validation(data, run)
     return FinitePairs(
         training=training,
         held_out=data.held_out,
@@ -131,6 +143,25 @@ def cell_pairs(run: Experiment) -> FinitePairs:
         validation_levels=data.levels(validation, spared, ridge_on=data.sample),
         ridge=levels_of(data.sample, data.held_out, ridge_on=training).ridge,
         exact_train_loss=None,
+    )
+
+
+def _screen_pairs(run: Experiment, data: ScreenRunData) -> FinitePairs:
+    """The first pairs of a pass over the perturbed cells, each once; more than one pass gives are not asked for."""
+    assert data.validation_pairs is not None, "they were asked for"
+    training = drawn_screen(data.training_pairs, run.seed, "learning curve training", n_pairs_of(run))
+    validation = drawn_screen(data.validation_pairs, run.seed, "validation", N_VALIDATION)
+    levels = data.held_out_levels()
+    some = training.rows(slice(0, N_TRAIN_LOSS))
+    exact = data.exact_of(some)
+    return FinitePairs(
+        training=training,
+        held_out=data.held_out,
+        validation=validation,
+        levels=levels,
+        validation_levels=data.levels(validation, ridge_on=data.sample),
+        ridge=levels_of(data.sample, data.held_out, ridge_on=training).ridge,
+        exact_train_loss=None if exact is None else exact_loss(exact, some).risk,
     )
 
 

@@ -56,6 +56,11 @@ class Curves:
         return any(one["bayes_risk"] is not None for at in self.records.values() for one in at.values())
 
     @property
+    def graph_known(self) -> bool:
+        """Whether the graph was read out and scored: not of a screen, whose pairs perturb by name."""
+        return any(one.get("target") is not None for at in self.records.values() for one in at.values())
+
+    @property
     def measure(self) -> str:
         """The field of a record that says how far a loss is on its way."""
         return measure_of(exact_known=self.exact_known)

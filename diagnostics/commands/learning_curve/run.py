@@ -14,10 +14,11 @@ from diagnostics.cli.text import fill
 from diagnostics.commands.learning_curve.command import Request
 from diagnostics.commands.learning_curve.figures import draw_curves, draw_genes
 from diagnostics.commands.learning_curve.genes_needed import genes_needed
-from diagnostics.commands.learning_curve.pairs import N_HELD_OUT, cells_of
+from diagnostics.commands.learning_curve.pairs import N_HELD_OUT, data_of_cells
 from diagnostics.commands.learning_curve.points import Curves, Place, answer_at, current_place, curves_of, fits_of
 from diagnostics.commands.learning_curve.runs import CAPACITIES, capacity_of, carry_out, check
 from diagnostics.commands.learning_curve.table import curves_text, genes_text
+from diagnostics.inputs.data import ScreenRunData
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.experiment import WORLD, Experiment, steps_for
@@ -102,7 +103,7 @@ def curve_runs(request: Request) -> list[Experiment]:
         fields["source"], n_genes = f"{WORLD}:{made.name}", made.graph.n_genes
     else:
         fields = cells_fields(request.source, n_genes=request.n_genes, regimes=(request.regime,))
-        n_genes = len(cells_of(_run(request, fields, request.seeds[0], 1, "width", 1, 1.0, 1)).vocab)
+        n_genes = len(data_of_cells(_run(request, fields, request.seeds[0], 1, "width", 1, 1.0, 1)).vocab)
     field, values = _capacity(request, n_genes)
     pairs = sorted(set(request.pairs or PAIRS))
     runs = [
@@ -218,14 +219,16 @@ def _cost_s(runs: Sequence[Experiment], n_jobs: int) -> float:
 
 
 def _n_genes(run: Experiment) -> int:
-    return run.world().graph.n_genes if run.is_world else len(cells_of(run).vocab)
+    return run.world().graph.n_genes if run.is_world else len(data_of_cells(run).vocab)
 
 
 def _in_a_line(record: Record) -> str:
     """A finished training in one line."""
     skill = "diverged" if record["loss"] is None else f"loss {record['loss']:.4f}"
     if record["skill"] is not None:
-        skill = f"skill {record['skill']:.3f}, AUPRC {record['auprc']:.3f}"
+        skill = f"skill {record['skill']:.3f}"
+    if record["auprc"] is not None:
+        skill += f", AUPRC {record['auprc']:.3f}"
     return (
         f"{record['world']} seed {record['seed']}: {record['n_pairs']:,} pairs, {record['field']} "
         f"{record['capacity']}, {record['n_steps']} steps: {skill} ({record['seconds']:.0f} s)"
@@ -235,7 +238,7 @@ def _in_a_line(record: Record) -> str:
 def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) -> _Found:
     curves, field = curves_of(records), capacity_of(runs[0])[0]
     fits = fits_of(curves)
-    notes = () if curves.exact_known else _notes(runs)
+    notes = () if runs[0].is_world else _notes(runs)
     shown = curves_text(curves, fits, field=field, head=_head(runs), notes=notes)
     place = current_place(curves)
     found = {
@@ -251,7 +254,14 @@ def _curves(runs: Sequence[Experiment], records: Sequence[Record], out: Path) ->
 
 def _notes(runs: Sequence[Experiment]) -> tuple[str, ...]:
     """How cells became pairs, and what more pairs of them are."""
-    data = cells_of(runs[0])
+    data = data_of_cells(runs[0])
+    if isinstance(data, ScreenRunData):
+        n_pairs = data.training_pairs.n_pairs
+        return (
+            *data.summary,
+            f"{n_pairs:,} perturbed training cells make as many pairs: more pairs are of the same cells with other "
+            "controls, and what they win says nothing of more cells",
+        )
     n_cells = len(data.training_cells.cells)
     return (
         *data.summary,
@@ -284,6 +294,7 @@ def _head(runs: Sequence[Experiment]) -> str:
     budget = f"a fixed budget of {steps} steps of {first.batch_size} pairs, the same pairs gone through again"
     if not first.is_world:
         names += f", {_n_genes(first)} genes"
-    asked = f"{names}, {first.regime}, {n_perturbed} genes perturbed; {whose}"
+    what = "perturbations by name" if first.is_screen else f"{first.regime}, {n_perturbed} genes perturbed"
+    asked = f"{names}, {what}; {whose}"
     asked += f"; preset {first.preset}; {budget}; rate {rates}"
     return fill(asked)

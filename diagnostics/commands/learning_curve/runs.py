@@ -18,21 +18,23 @@ from typing import TYPE_CHECKING, Any
 from diagnostics.commands.learning_curve.pairs import (
     N_TRAIN_LOSS,
     FinitePairs,
-    cell_pairs,
-    cells_of,
+    check_validation,
+    data_of_cells,
+    pairs_of_cells,
     source_of,
-    validation_of,
     world_pairs,
 )
 from diagnostics.graphs.estimators import estimate
 from diagnostics.graphs.evaluate import TARGET_OF, primary, read_outs_of
 from diagnostics.graphs.scores import auprc_of, target_graph
+from diagnostics.inputs.data import perturbations_read
 from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, one_thread
 from diagnostics.runs.store import Record
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import Levels
 from gpcp.core.pairs import FixedPairs, PairBatch
+from gpcp.core.perturbations import PerturbationVocab, perturbations_of
 from gpcp.core.random import seed_of, stream
 from simulators.scm.regimes import regime_of
 from simulators.worlds import World
@@ -54,7 +56,9 @@ def capacity_of(run: Experiment) -> tuple[str, int]:
     return next((name, value) for name, value in run.changed if name in CAPACITIES)
 
 
-def configs(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
+def configs(
+    run: Experiment, n_genes: int, perturbations: PerturbationVocab | None = None
+) -> "tuple[ModelConfig, FitConfig]":
     """The model's and the training's configuration, checked.
 
     Heads divide the width: of a width that the preset's number of heads does not divide, as many as both have.
@@ -68,7 +72,7 @@ def configs(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
     if field == "width" and capacity > 0:
         n_heads = replace(run, changed=()).configs(n_genes)[0].n_heads
         run = replace(run, changed=(*run.changed, ("n_heads", math.gcd(capacity, n_heads))))
-    model_config, fit_config = run.configs(n_genes)
+    model_config, fit_config = run.configs(n_genes, perturbations)
     every = max(1, run.n_steps // N_EVALUATIONS)
     # Longer than there are evaluations: training goes to the end of its budget, and the best weights are kept.
     return model_config, replace(fit_config, evaluate_every=every, patience=2 * N_EVALUATIONS + 2)
@@ -86,9 +90,10 @@ def _carry_out(run: Experiment, on_step: OnStep) -> Record:
 
     start_s = time.perf_counter()
     made = run.world() if run.is_world else None
-    pairs = cell_pairs(run) if made is None else world_pairs(run, made)
+    pairs = pairs_of_cells(run) if made is None else world_pairs(run, made)
     vocab = pairs.training.vocab
-    model_config, fit_config = configs(run, len(vocab))
+    read = perturbations_of(FixedPairs(held=pairs.training))
+    model_config, fit_config = configs(run, len(vocab), read)
     model, found = replicate(
         model_config,
         fit_config,
@@ -98,7 +103,7 @@ def _carry_out(run: Experiment, on_step: OnStep) -> Record:
         validation=pairs.validation,
         on_step=on_step,
     )
-    predictor = None if found.diverged else ModelPredictor(model, vocab)
+    predictor = None if found.diverged else ModelPredictor(model, vocab, perturbations=read)
     some = pairs.training.rows(slice(0, N_TRAIN_LOSS))
     record = {
         "key": run.key,
@@ -145,7 +150,7 @@ def _levels(pairs: FinitePairs) -> dict[str, Any]:
     return {
         "baseline_loss": levels.baseline,
         "bayes_risk": levels.bayes_risk,
-        "best_linear_loss": None if levels.linear is None else levels.reference,
+        "best_linear_loss": None if levels.exact is not None else levels.reference,
         "ridge_loss": ridge,
         **_placed("ridge_", levels, ridge),
     }
@@ -225,8 +230,9 @@ def check(runs: Sequence[Experiment]) -> None:
             continue
         seen.add(kind)
         if not run.is_world:
-            validation_of(run)
-            configs(run, len(cells_of(run).vocab))
+            check_validation(run)
+            data = data_of_cells(run)
+            configs(run, len(data.vocab), perturbations_read(data))
             continue
         made = run.world()
         source_of(run, made)

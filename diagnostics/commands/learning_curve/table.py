@@ -27,10 +27,8 @@ _POINTS = (
     "the training pairs themselves"
 )
 
-_POINTS_OF_WORLDS = (
-    ", and that of the exact answer on these; classical: the classical estimator on the same pairs; exact law: "
-    "through the same read-out"
-)
+_POINTS_OF_EXACT = ", and that of the exact answer on these"
+_POINTS_OF_GRAPHS = "; classical: the classical estimator on the same pairs; exact law: through the same read-out"
 
 _POINTS_OF_CELLS = (
     "; ridge: on the same pairs; best linear: on all training cells. What is left to win is not "
@@ -105,12 +103,20 @@ def points_table(curves: Curves, field: str) -> str:
 
     Means over seeds, the first column with half of its 95 % interval where it is of a skill or an AUPRC.
     """
+    shown = _SHOWN if curves.exact_known else _SHOWN_OF_CELLS
     blocks = [
         f"{title}\n{table(['pairs', field, *_head(columns, spread='Loss' not in title)], rows, align='r')}"
-        for title, columns in (_SHOWN if curves.exact_known else _SHOWN_OF_CELLS).items()
+        for title, columns in shown.items()
+        if curves.graph_known or "AUPRC" not in title
         for rows in [_rows(curves, columns, spread="Loss" not in title)]
     ]
-    return "\n\n".join([*blocks, fill(_POINTS + (_POINTS_OF_WORLDS if curves.exact_known else _POINTS_OF_CELLS))])
+    return "\n\n".join([*blocks, fill(_POINTS + _more(curves))])
+
+
+def _more(curves: Curves) -> str:
+    if not curves.exact_known:
+        return _POINTS_OF_CELLS
+    return _POINTS_OF_EXACT + (_POINTS_OF_GRAPHS if curves.graph_known else "")
 
 
 def _head(columns: Sequence[tuple[str, str]], *, spread: bool) -> list[str]:

@@ -13,12 +13,14 @@ from diagnostics.commands.recover_graph.figures import draw_all, load_arrays
 from diagnostics.commands.recover_graph.plan import Plan, carry_out, plan_of
 from diagnostics.commands.recover_graph.progress import RunsProgress
 from diagnostics.commands.recover_graph.report import report_page
+from diagnostics.commands.recover_graph.screens.run import execute_screen
 from diagnostics.commands.recover_graph.table import header, table
 from diagnostics.commands.recover_graph.verdicts import verdicts
 from diagnostics.results.report import Report
 from diagnostics.results.run_record import RunRecord
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
+from diagnostics.runs.experiment import SCREEN
 from diagnostics.runs.folder import folder_of, keep_results
 from diagnostics.runs.store import ResultStore
 from gpcp.core.files import write_text
@@ -33,6 +35,8 @@ def execute(request: Request, command_line: Sequence[str]) -> int:
         Something asked for cannot be done; nothing has been trained or written then.
     """
     with request.output.taken("recover_graph") as out:
+        if request.text.startswith(f"{SCREEN}:"):
+            return execute_screen(request, command_line, out)
         return _recovered(request, command_line, out)
 
 

@@ -14,6 +14,7 @@ from diagnostics.runs.execute import OnStep
 from diagnostics.runs.experiment import Experiment, steps_for
 from diagnostics.runs.folder import CHECKPOINT, HISTORY
 from gpcp.core.pairs import PairBatch, PairSource
+from gpcp.core.perturbations import PerturbationVocab, perturbations_of
 from gpcp.core.random import seed_of
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ class Trained:
         return float(loss_point[0] - loss_point[-1]) / (baseline - best)
 
 
-def configs_of(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]":
+def configs_of(
+    run: Experiment, n_genes: int, perturbations: PerturbationVocab | None = None
+) -> "tuple[ModelConfig, FitConfig]":
     """The model's and the training's configuration, checked; a short training still has a history to show.
 
     Raises
@@ -122,7 +125,7 @@ def configs_of(run: Experiment, n_genes: int) -> "tuple[ModelConfig, FitConfig]"
     InputError
         There is no such preset, or a number is out of range.
     """
-    model, fit = run.configs(n_genes)
+    model, fit = run.configs(n_genes, perturbations)
     return model, replace(
         fit,
         evaluate_every=max(1, run.n_steps // 12),
@@ -138,7 +141,8 @@ def train(run: Experiment, pairs: PairSource, held_out: PairBatch, *, folder: Pa
     from gpcp.training.fit import fit
 
     start_s = time.perf_counter()
-    config, fit_config = configs_of(run, len(pairs.vocab))
+    read = perturbations_of(pairs)
+    config, fit_config = configs_of(run, len(pairs.vocab), read)
     model = GenePerturbationTransformer(config, seed=seed_of(run.seed, "weights"))
     result = fit(
         model,
@@ -152,7 +156,7 @@ def train(run: Experiment, pairs: PairSource, held_out: PairBatch, *, folder: Pa
     nan = float("nan")
     losses = [nan if row.held_out_loss is None else row.held_out_loss for row in result.history]
     return Trained(
-        predictor=ModelPredictor(model, pairs.vocab),
+        predictor=ModelPredictor(model, pairs.vocab, perturbations=read),
         config=config,
         step_point=np.array([row.step for row in result.history], dtype=np.int64),
         held_out_loss_point=np.array(losses, dtype=np.float64),

@@ -226,3 +226,18 @@ def test_by_name_with_a_split_of_its_own(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=f"{flag} has no meaning for a screen"):
             gpcp.open_pairs(f"screen:{tmp_path / 'screen.h5ad'}", asked, values="log")
+
+
+def test_part_of_the_pairs_and_some_genes_are_those_of_the_whole() -> None:
+    made = read(screen())
+    training = made.split(seed=0).training
+    rest, some = training.apart(share=0.2, seed=0)
+    sides = [set(map(int, (*side.perturbed_N, *side.control_N))) for side in (rest, some)]
+    assert not sides[0] & sides[1]
+    assert sides[0] | sides[1] == set(map(int, (*training.perturbed_N, *training.control_N)))
+    genes = ("ENSG00000000002", "ENSG00000000000")
+    fewer, every = whole(made.split(seed=0).training.with_genes(genes)), whole(training)
+    assert np.array_equal(fewer.after_BG, every.after_BG[:, [2, 0]])
+    assert fewer.applied is not None
+    assert fewer.applied.vocab.gene == (1, -1, -1)
+    assert training.cells.n_cells == len(sides[0] | sides[1])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diagnostics.commands.learning_curve.answer import answer_of
-from diagnostics.commands.learning_curve.pairs import N_VALIDATION, cell_pairs, cells_of
+from diagnostics.commands.learning_curve.pairs import N_VALIDATION, data_of_cells, pairs_of_cells
 from diagnostics.commands.learning_curve.points import Place, answer_at, curves_of, fits_of
 from diagnostics.commands.learning_curve.table import curves_text
 from tests.diagnostics.commands.recover_graph.test_cells import log_file, run_on
@@ -62,7 +62,7 @@ def test_what_does_not_go_with_cells_is_refused(
 
 def test_no_cell_is_on_two_sides_and_few_pairs_are_the_first_of_many(tmp_path: Path):
     run = replace(run_on(log_file(tmp_path)), n_pairs=300, changed=(("width", 4),))
-    pairs, few = cell_pairs(run), cell_pairs(replace(run, n_pairs=50))
+    pairs, few = pairs_of_cells(run), pairs_of_cells(replace(run, n_pairs=50))
     sides = [
         set(np.concatenate([part.before_id_B, part.after_id_B]).tolist())
         for part in (pairs.training, pairs.validation, pairs.held_out)
@@ -71,7 +71,7 @@ def test_no_cell_is_on_two_sides_and_few_pairs_are_the_first_of_many(tmp_path: P
     assert len(pairs.validation) == N_VALIDATION
     assert few.training.after_BG.tobytes() == pairs.training.rows(slice(0, 50)).after_BG.tobytes()
     assert few.levels.to_json() == pairs.levels.to_json()
-    assert cells_of(run) is cells_of(replace(run, n_steps=99, n_pairs=7)), "opened once"
+    assert data_of_cells(run) is data_of_cells(replace(run, n_steps=99, n_pairs=7)), "opened once"
 
 
 def record(n_pairs: int, capacity: int, seed: int, share: float | None) -> dict[str, Any]:

@@ -1,16 +1,11 @@
-"""The data of an experiment, opened in one place for every verb that trains: a known world, or cells two by two.
-
-What was opened last is kept: experiments that differ in their model and training alone share their pairs.
-"""
+"""The data of an experiment on cells of which nothing was done: split by cell, matched two by two."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import final
 
-# Registers the kind `synthetic`, whose sequenced cells are real cells to this file.
-import diagnostics.inputs.planted.spiked  # pyright: ignore[reportUnusedImport]
-import diagnostics.inputs.synthetic  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from diagnostics.inputs.data.worlds import N_SAMPLE
 from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.errors import losses_of
 from diagnostics.scoring.levels import Levels, levels_of
@@ -20,7 +15,7 @@ from gpcp.core.cells import CellBatch, CellSource
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, concatenate
-from gpcp.core.random import seed_of, stream
+from gpcp.core.random import seed_of
 from gpcp.opening.cells import open_cells
 from gpcp.opening.pairs import HELD_OUT_SHARE, MAX_CELLS
 from gpcp.pairing.paired import Paired
@@ -28,57 +23,9 @@ from gpcp.panels.panel_file import read_genes
 from gpcp.sources.in_memory import InMemoryCells, sample_cells
 from gpcp.sources.sparse import indexed
 from gpcp.sources.subsets import OnlyCells, split_cells
-from simulators.exact.bayes import BayesAnswer, bayes
-from simulators.scm.regimes import Regime, regime_of
-from simulators.sources import SimulatedPairs
-from simulators.worlds import World
-
-N_SAMPLE = 8000
-"""Training pairs that the baselines are fitted on."""
 
 N_GENES = 20
 """Of cells, where no number of genes is given."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class WorldData:
-    """The pairs of a known world.
-
-    Parameters
-    ----------
-    run : Experiment
-    world : World
-    sample, held_out : PairBatch
-        Pairs for the baselines, and those on which every loss is measured.
-    """
-
-    run: Experiment
-    world: World
-    sample: PairBatch
-    held_out: PairBatch
-
-    @property
-    def vocab(self) -> GeneVocab:
-        """The genes of every pair."""
-        return self.world.graph.vocab
-
-    @property
-    def regime(self) -> Regime:
-        """Of all pairs."""
-        return regime_of(self.run.regime)
-
-    def training(self, n_pairs: int) -> SimulatedPairs:
-        """So many pairs, fresh in every pass, in streams apart from the others."""
-        return self.run.pairs(self.world, n_pairs)
-
-    def exact(self) -> BayesAnswer:
-        """The exact answer to the held-out pairs."""
-        return bayes(self.world.scm, self.regime, self.held_out, rng=stream(self.run.seed, "bayes"))
-
-    def levels(self, exact: BayesAnswer) -> Levels:
-        """What losses on the held-out pairs are read against."""
-        return levels_of(self.sample, self.held_out, exact=exact, ridge_on=self.sample)
 
 
 @final
@@ -165,33 +112,6 @@ class CellsData:
         return self.levels(self.held_out, self.held_out_cells, ridge_on=self.sample if ridge_on is None else ridge_on)
 
 
-def data_of(run: Experiment) -> WorldData | CellsData:
-    """Open the data of an experiment.
-
-    Raises
-    ------
-    InputError
-        As :meth:`Experiment.world` and :meth:`Experiment.pairs`, or as :func:`cells_data_of`.
-    """
-    return world_data_of(run) if run.is_world else cells_data_of(run)
-
-
-def world_data_of(run: Experiment) -> WorldData:
-    """The pairs of an experiment's world; errors as :meth:`Experiment.world` and :meth:`Experiment.pairs`."""
-    return _world_data(run.data)
-
-
-@lru_cache(maxsize=1)
-def _world_data(data: Experiment) -> WorldData:
-    made = data.world()
-    return WorldData(
-        run=data,
-        world=made,
-        sample=data.drawn(made, "sample", N_SAMPLE),
-        held_out=data.drawn(made, "held out", data.n_held_out),
-    )
-
-
 def cells_data_of(run: Experiment, *, validation_share: float | None = None) -> CellsData:
     """Open the source, split it by cell, choose the genes, pair the cells.
 
@@ -212,11 +132,6 @@ def cells_data_of(run: Experiment, *, validation_share: float | None = None) -> 
 # One for each seed of a usual command: reading a source is slow beside a short training.
 @lru_cache(maxsize=8)
 def _cells_data(data: Experiment, validation_share: float | None) -> CellsData:
-    if data.source.startswith("screen:"):
-        raise InputError(
-            f"{data.source} is a screen, and here cells are matched two by two, whatever was done to them: read it as "
-            f"h5ad:{data.place}, or take its perturbations through train, sweep, diagnose or throughput"
-        )
     opened = open_cells(data.source, **dict(data.options))
     # A source without cheap rows would be read again in every pass.
     source = opened if indexed(opened) is not None else _sample(opened, data.seed)

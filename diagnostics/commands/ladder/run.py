@@ -18,7 +18,6 @@ from diagnostics.inputs.models import model_named
 from diagnostics.runs.execute import Ended
 from diagnostics.runs.execute import execute as execute_runs
 from diagnostics.runs.store import Record, ResultStore
-from gpcp.core.errors import InputError
 from gpcp.core.files import existing_file, write_text
 from gpcp.opening.stamps import stamp_of
 
@@ -100,11 +99,6 @@ def _written(
 def _run(request: Request) -> LadderRun:
     """The first run, which names source, model and budget of all."""
     source, given = named(request.source), request.source.given()
-    if source.startswith("screen:"):
-        raise InputError(
-            f"{source} is a screen, and here cells are matched two by two, whatever was done to them: read it as "
-            f"h5ad:{source.partition(':')[2]}"
-        )
     match_on = () if request.match_on is not None and NOTHING in request.match_on else request.match_on
     genes = request.source.genes
     panel = "" if genes is None else _digest(existing_file(genes, what="file of genes"))

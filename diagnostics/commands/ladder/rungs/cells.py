@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -126,11 +125,6 @@ def ladder_cells(
     InputError
         The source or an option is no good, or there are too few cells.
     """
-    if isinstance(source, str) and source.startswith("screen:"):
-        raise InputError(
-            f"{source} is a screen, and here cells are matched two by two, whatever was done to them: read it as "
-            f"h5ad:{source.partition(':')[2]}"
-        )
     opened = open_cells(source, **options) if isinstance(source, str) else source
     whole = sample_cells(opened, opened.vocab.feature_id, max_cells=MAX_CELLS, seed=seed)
     split = split_cells(whole, HELD_OUT_SHARE, seed)
@@ -168,21 +162,3 @@ def _varying(cells: CellBatch) -> CellBatch:
 
 def _paired_by(keys: Sequence[str]) -> str:
     return f"cells of one {' and '.join(keys)} are paired" if keys else "any two cells are paired"
-
-
-@lru_cache(maxsize=2)
-def cells_of(
-    source: str,
-    options: tuple[tuple[str, Any], ...],
-    stamp: str,
-    genes: str | None,
-    n_genes: int,
-    match_on: tuple[str, ...] | None,
-    n_perturbed: tuple[int, int] | None,
-    seed: int,
-) -> LadderCells:
-    """:func:`ladder_cells` of a named source, kept for the rungs that follow; another ``stamp`` is another source."""
-    del stamp
-    return ladder_cells(
-        source, genes=genes, n_genes=n_genes, match_on=match_on, n_perturbed=n_perturbed, seed=seed, **dict(options)
-    )

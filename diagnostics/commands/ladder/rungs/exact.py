@@ -9,15 +9,22 @@ from diagnostics.commands.ladder.rungs.known import known_pairs, known_world
 from diagnostics.commands.ladder.rungs.learner import subject_of_model
 from diagnostics.inputs.models import Model
 from gpcp.core.genes import GeneVocab
+from gpcp.core.pairs import PairSource
 
-_N_PAIRS = 4_096
+N_PAIRS = 4_096
+"""Of a pass."""
 
 
 def exact_rung(
     vocab: GeneVocab, model: Model, budget: Budget, *, n_perturbed: tuple[int, int] | None, seed: int
 ) -> dict[str, Any]:
     """How many checks pass, and the first that fails with its cause."""
-    pairs = known_pairs(known_world(len(vocab), seed), "counterfactual", _N_PAIRS, n_perturbed)
+    made = known_world(len(vocab), seed)
+    return checked_on(known_pairs(made, "counterfactual", N_PAIRS, n_perturbed), model, budget, seed=seed)
+
+
+def checked_on(pairs: PairSource, model: Model, budget: Budget, *, seed: int) -> dict[str, Any]:
+    """The same on any pairs."""
     subject = subject_of_model(model, pairs, budget, seed=seed)
     report = run_checks(Probe(subject, seed=seed), chosen(("exact",)))
     first = report.diagnosis

@@ -8,18 +8,23 @@ from typing import Any, final
 import numpy as np
 
 from diagnostics.commands.ladder.rungs.asked import N_GENES, RATE_FACTORS, RUNGS, Budget, LadderRun
-from diagnostics.commands.ladder.rungs.cells import LadderCells, cells_of, ladder_cells
+from diagnostics.commands.ladder.rungs.cells import LadderCells
 from diagnostics.commands.ladder.rungs.exact import exact_rung
 from diagnostics.commands.ladder.rungs.known import known_rung
 from diagnostics.commands.ladder.rungs.learner import OnStep
 from diagnostics.commands.ladder.rungs.matched import matched_rung, recoveries
+from diagnostics.commands.ladder.rungs.opened import Data, cells_of, opened
+from diagnostics.commands.ladder.rungs.results import Cause, RungResult
+from diagnostics.commands.ladder.rungs.screens.cells import LadderScreen
+from diagnostics.commands.ladder.rungs.screens.record import screen_record
 from diagnostics.commands.ladder.rungs.spiked import spiked_rung
-from diagnostics.commands.ladder.rungs.verdict import Cause, RungResult, judged, needs_rates
+from diagnostics.commands.ladder.rungs.verdict import judged, needs_rates
 from diagnostics.inputs.models import Model, shown_model
 from diagnostics.runs.experiment import one_thread
 from diagnostics.runs.store import Record
 from gpcp.core.cells import CellSource
 from gpcp.core.errors import InputError, nearest
+from gpcp.screens.h5ad_screen import H5adScreen
 from simulators.twins.fidelity import fidelity
 
 READY: dict[str, str] = {
@@ -141,12 +146,13 @@ def climbed(rungs: Sequence[str], do: Do, *, go_on: bool) -> tuple[list[RungResu
 
 
 def rung_record(
-    cells: LadderCells, rung: str, model: Model, budget: Budget, *, seed: int, on_step: OnStep | None = None
+    cells: Data, rung: str, model: Model, budget: Budget, *, seed: int, on_step: OnStep | None = None
 ) -> Record:
     """The figures of one rung, in one thread."""
     start_s = time.perf_counter()
     with one_thread():
-        record = _record(cells, rung, model, budget, seed=seed, on_step=on_step)
+        made = screen_record if isinstance(cells, LadderScreen) else _record
+        record = made(cells, rung, model, budget, seed=seed, on_step=on_step)  # pyright: ignore[reportArgumentType]
     return {"rung": rung, "factor": budget.factor, **record, "seconds": time.perf_counter() - start_s}
 
 
@@ -184,13 +190,13 @@ def carry_out(run: LadderRun, on_step: OnStep) -> Record:
     return {"key": run.key, **rung_record(cells, run.rung, run.model, run.budget, seed=run.seed, on_step=on_step)}
 
 
-def cells_named(run: LadderRun) -> LadderCells:
+def cells_named(run: LadderRun) -> Data:
     """The cells of a run's source."""
     return cells_of(run.source, run.options, run.stamp, run.genes, run.n_genes, run.match_on, run.n_perturbed, run.seed)
 
 
 def ladder(
-    source: CellSource | str,
+    source: CellSource | H5adScreen | str,
     model: Model = "default",
     *,
     rungs: Sequence[str] = (),
@@ -207,8 +213,8 @@ def ladder(
 
     Parameters
     ----------
-    source : CellSource, AnnData or str
-        Cells; or ``KIND:PLACE``, with its options.
+    source : CellSource, H5adScreen or str
+        Cells, or a screen; or ``KIND:PLACE``, with its options.
     model : str or callable
         A preset, ``file.py:factory``, or a factory: a function of the number of genes that gives a module, a
         ``Subject``, or a dict of what :func:`diagnostics.inputs.diagnose.diagnose` takes.
@@ -240,7 +246,7 @@ def ladder(
         The source, the model or a number is no good.
     """
     asked = rungs_named(rungs)
-    cells = ladder_cells(
+    cells = opened(
         source, genes=genes, n_genes=n_genes, match_on=match_on, n_perturbed=n_perturbed, seed=seed, **options
     )
     usual = LadderRun(rung="exact", source="", model=model if isinstance(model, str) else "own:factory").budget
@@ -252,10 +258,14 @@ def ladder(
     results, twin, complete = climbed(asked, do, go_on=go_on)
     return Ladder(
         results=tuple(results),
-        source=source if isinstance(source, str) else "the cells",
+        source=source if isinstance(source, str) else _called(source),
         model=shown_model(model),
         summary=tuple(line for line in cells.summary if line),
         seed=seed,
         complete=complete,
         twin=twin,
     )
+
+
+def _called(source: object) -> str:
+    return "the screen" if isinstance(source, H5adScreen) else "the cells"

@@ -139,16 +139,21 @@ class SubjectPredictor:
     def _answer(self, control_BG: NDArray[np.float32], perturbation: Perturbation, rows: slice) -> NDArray[np.float32]:
         measured_BG = ~np.isnan(control_BG)
         before_BG = np.where(measured_BG, control_BG, np.float32(0))
-        perturbed_BG, target_BG = perturbation.perturbed_BG[rows], perturbation.target_BG[rows]
+        target_BG, applied = perturbation.target_BG[rows], perturbation.applied
+        applied = None if applied is None else applied.rows(rows)
+        # Of a perturbation with a name no value is given: its target is no input, and not scored.
+        perturbed_BG = perturbation.targets_BG[rows]
+        given_BG = perturbation.perturbed_BG[rows]
         id_B = np.arange(2 * len(before_BG), dtype=np.int64)
         pairs = PairBatch(
             vocab=self.vocab,
             before_BG=before_BG,
-            after_BG=np.where(perturbed_BG & measured_BG, target_BG, before_BG).astype(np.float32),
+            after_BG=np.where(given_BG & measured_BG, target_BG, before_BG).astype(np.float32),
             measured_BG=measured_BG,
             perturbed_BG=perturbed_BG & measured_BG,
             before_id_B=id_B[::2],
             after_id_B=id_B[1::2],
+            applied=applied,
         )
         model = cast("nn.Module", self.subject.model)
         batch, _ = self.subject.collate(pairs)

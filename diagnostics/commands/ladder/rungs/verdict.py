@@ -1,65 +1,28 @@
 """What each rung's figures mean: whether it stands, and what to blame where it does not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any
 
-Cause = Literal[
-    "bug", "learning rate", "architecture", "pairing", "measurement", "too little data", "no signal", "none", "open"
-]
+from diagnostics.commands.ladder.rungs.results import Cause, RungResult, result_of
+from diagnostics.commands.ladder.rungs.screens import verdict as screens
+from diagnostics.commands.ladder.rungs.thresholds import (
+    CLEAR_SIGNAL,
+    DEPTH_SHARE,
+    LEAST_GAIN,
+    LEAST_RECOVERY,
+    LEAST_SKILL,
+    MEASUREMENT_LOSS,
+    PAIRING_LOSS,
+    RATE_GAIN,
+    RATE_SKILL,
+)
 
-LEAST_SKILL: Mapping[str, float] = {"counterfactual": 0.8, "interventional": 0.7}
-"""Share of the way from baseline to exact answer, below which a model has not learnt pairs of a known world."""
-
-LEAST_RECOVERY = 0.75
-"""Of a graph of the cells' strength, unmeasured and matched by type, from as many cells: below, they are too few."""
-
-PAIRING_LOSS = 0.25
-"""Share of that recovery which a pairing may cost."""
-
-MEASUREMENT_LOSS = 0.4
-"""Share of that recovery which the assay may cost."""
-
-DEPTH_SHARE = 0.25
-"""Share of the variance of half of the genes which may go with all other genes of their cell, one way: its depth."""
-
-CLEAR_SIGNAL = 3.0
-"""Standard errors of chance by which the correlations of real cells must exceed it."""
-
-LEAST_GAIN = 0.01
-"""Share of the baseline's loss on real pairs, which the model or the best linear predictor must take away."""
-
-RATE_GAIN, RATE_SKILL = 0.3, 0.5
-"""Skill that another learning rate must win, and reach, to be blamed where it does not reach all that is usual."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RungResult:
-    """What one rung came to.
-
-    Parameters
-    ----------
-    rung : str
-    passed : bool
-    cause : str
-        ``"none"`` where it passed.
-    message, next_step : str
-    record : mapping
-        Its figures: ``loss``, ``baseline``, ``ceiling``, ``skill``, ``recovery`` and others, where it has them.
-    """
-
-    rung: str
-    passed: bool
-    cause: Cause
-    message: str
-    next_step: str
-    record: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON's types."""
-        names = ("rung", "passed", "cause", "message", "next_step")
-        return {**{name: getattr(self, name) for name in names}, **self.record}
+_OF_SCREENS = {
+    "pairing": screens.judged_pairing,
+    "assay": screens.judged_assay,
+    "spike-in": screens.judged_spiked,
+    "real": screens.judged_real,
+}
 
 
 def judged(record: Mapping[str, Any], rates: Sequence[Mapping[str, Any]] = ()) -> RungResult:
@@ -72,6 +35,10 @@ def judged(record: Mapping[str, Any], rates: Sequence[Mapping[str, Any]] = ()) -
         Records of the same rung at other learning rates, where it failed at the first.
     """
     rung = str(record["rung"])
+    if record.get("screen"):
+        judge = _OF_SCREENS.get(rung)
+        if judge is not None:
+            return judge(record)
     judge = {"exact": _exact, "pairing": _pairing, "assay": _assay, "real": _real, "spike-in": _spiked}.get(rung)
     if judge is not None:
         return judge(record)
@@ -89,44 +56,37 @@ def _learnt(record: Mapping[str, Any]) -> bool:
     return skill is not None and skill >= LEAST_SKILL[str(record["rung"])]
 
 
-def _result(record: Mapping[str, Any], message: str, *, cause: Cause = "none", next_step: str = "") -> RungResult:
-    return RungResult(
-        rung=str(record["rung"]), passed=cause == "none", cause=cause, message=message, next_step=next_step,
-        record=record,
-    )  # fmt: skip
-
-
 _RATE_CHECKS = ("optimiser.learning_rate", "optimiser.step_sizes")
 
 
 def _exact(record: Mapping[str, Any]) -> RungResult:
     facts = record["facts"]
     if facts["failed"] is None:
-        return _result(record, f"{facts['n_passed']} exact checks pass")
+        return result_of(record, f"{facts['n_passed']} exact checks pass")
     name = f"{facts['failed']} ({facts['code']})"
     of: dict[str, Cause] = {"architecture": "architecture"}
     cause: Cause = "learning rate" if facts["failed"] in _RATE_CHECKS else of.get(facts["cause"], "bug")
-    return _result(record, f"{name}: {facts['message']}", cause=cause, next_step=facts["next_step"])
+    return result_of(record, f"{name}: {facts['message']}", cause=cause, next_step=facts["next_step"])
 
 
 def _known(record: Mapping[str, Any], rates: Sequence[Mapping[str, Any]]) -> RungResult:
     rung, skill = str(record["rung"]), record["skill"]
     shown = "no number" if skill is None else f"{skill:.2f}"
     if _learnt(record):
-        return _result(record, f"skill {shown} on {rung} pairs of a known world")
+        return result_of(record, f"skill {shown} on {rung} pairs of a known world")
     tried = [one for one in rates if one["skill"] is not None]
     best = max(tried, key=lambda one: one["skill"], default=None)
     message = f"skill {shown} on {rung} pairs of a known world, where {LEAST_SKILL[rung]:g} and more is usual"
     gained = -1.0 if best is None else best["skill"] - max(skill or 0.0, 0.0)
     if best is not None and (_learnt(best) or (gained >= RATE_GAIN and best["skill"] >= RATE_SKILL)):
-        return _result(
+        return result_of(
             record,
             f"{message}; {best['skill']:.2f} with the learning rate times {best['factor']:g}",
             cause="learning rate",
             next_step=f"multiply the learning rate by {best['factor']:g}, or let gpcp sweep find it",
         )
     tail = "" if best is None else f"; at other learning rates {best['skill']:.2f} at best"
-    return _result(
+    return result_of(
         record,
         message + tail,
         cause="architecture",
@@ -139,21 +99,21 @@ def _pairing(record: Mapping[str, Any]) -> RungResult:
     facts = record["facts"]
     matched, paired, n = facts["recovery"]["matched"], facts["recovery"]["as paired"], facts["n_cells"]
     if matched < LEAST_RECOVERY:
-        return _result(
+        return result_of(
             record,
             f"{n} cells recover {matched:.2f} of a graph of this strength though nothing is lost in measuring them",
             cause="too little data",
             next_step="more cells, fewer genes, or perturbations; gpcp learning-curve shows what more would bring",
         )
     if paired < matched * (1 - PAIRING_LOSS):
-        return _result(
+        return result_of(
             record,
             f"as these cells are paired {paired:.2f} of the graph is recovered, and {matched:.2f} where both cells "
             "of a pair are of one type",
             cause="pairing",
             next_step="pair cells of one type: --match-on cell_type, with --cell-type-key or clusters",
         )
-    return _result(record, f"{n} simulated cells, paired as the real ones, recover {paired:.2f} of the graph")
+    return result_of(record, f"{n} simulated cells, paired as the real ones, recover {paired:.2f} of the graph")
 
 
 def _assay(record: Mapping[str, Any]) -> RungResult:
@@ -162,7 +122,7 @@ def _assay(record: Mapping[str, Any]) -> RungResult:
     message = f"measured as the real cells are, {after:.2f} of the graph is recovered, before {before:.2f}"
     by_depth = facts["depth_share"]
     if by_depth > DEPTH_SHARE:
-        return _result(
+        return result_of(
             record,
             f"{by_depth:.0%} of the variance of a gene goes with all other genes of its cell ({message})",
             cause="measurement",
@@ -170,8 +130,8 @@ def _assay(record: Mapping[str, Any]) -> RungResult:
             "little depth left out",
         )
     if after >= before * (1 - MEASUREMENT_LOSS):
-        return _result(record, message)
-    return _result(
+        return result_of(record, message)
+    return result_of(
         record,
         f"{message}; {found['without counting noise']:.2f} without counting noise and lost counts, "
         f"{found['unlimited']:.2f} of unlimited cells",
@@ -185,7 +145,7 @@ def _spiked(record: Mapping[str, Any]) -> RungResult:
     """Never a failure: how small an effect these cells can show is what ``gpcp power`` measures."""
     low, high = record["facts"]["dose"]
     learnt = "no share" if record["skill"] is None else f"{record['skill']:.2f}"
-    return _result(
+    return result_of(
         record,
         f"of a graph planted into the real cells, with changes of {low:g} to {high:g} units, a regression finds "
         f"{record['recovery']:.2f}, and the model comes {learnt} of the way to who knows it",
@@ -197,7 +157,7 @@ def _real(record: Mapping[str, Any]) -> RungResult:
     z, baseline = facts["signal_z"], record["baseline"]
     gain = (baseline - min(record["loss"], facts["linear_loss"])) / baseline
     if z < CLEAR_SIGNAL or gain < LEAST_GAIN:
-        return _result(
+        return result_of(
             record,
             f"neither the model nor the best linear predictor takes {LEAST_GAIN:.0%} off the baseline's loss "
             f"({gain:.1%}; correlations within types {z:.1f} standard errors above chance), though this many cells, "
@@ -206,6 +166,6 @@ def _real(record: Mapping[str, Any]) -> RungResult:
             next_step="other genes or other cells: within a type nothing can be learnt from these",
         )
     shown = "none" if skill is None else f"{skill:.2f}"
-    return _result(
+    return result_of(
         record, f"skill {shown} of the way to the best linear predictor of the same cells, {gain:.0%} off the baseline"
     )

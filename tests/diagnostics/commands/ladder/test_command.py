@@ -34,7 +34,7 @@ def test_it_writes_what_it_shows_and_goes_on_from_what_is_there(tmp_path: Path, 
     [
         ([], "--source is missing"),
         ([*SOURCE, "--rungs", "rael"], "no rung is named 'rael'; nearest: real"),
-        (["--source", "screen:a.h5ad"], "read it as h5ad:a.h5ad"),
+        (["--source", "screen:a.h5ad"], "AnnData file 'a.h5ad' does not exist"),
         ([*SOURCE, "--match-on", "nothing", "dataset"], "give no other name beside it"),
         ([*SOURCE, "--learning-rate", "-1"], "--learning-rate is -1.0: it must be above 0"),
         ([*SOURCE, "--model", "defualt"], "model 'defualt' is no preset"),

@@ -110,11 +110,6 @@ def test_cells_are_split_and_paired_by_their_type():
     assert np.unique(grouped(cells.training, ()).covariates["cell_type"]).size == 1
 
 
-def test_a_screen_is_refused_with_what_to_do():
-    with pytest.raises(InputError, match="read it as h5ad:some"):
-        ladder_cells("screen:some.h5ad", n_genes=6)
-
-
 def test_the_key_holds_all_that_decides_and_the_rate_is_that_of_the_kind_of_model():
     run = LadderRun(rung="exact", source="h5ad:a.h5ad")
     assert run.key != run.on("real").key != run.on("real", 0.1).key

@@ -1,6 +1,7 @@
-"""The cells that ``detection_power`` asks for find what it promised, in cells it has not seen, by scipy's own tests.
+"""What ``detection_power`` promises holds in cells it has not seen, by scipy's own tests.
 
-Expected before the first run: 80 % was promised, and 70 to 90 % are found.
+Expected before the first run: where 80 % was promised, 70 to 90 % are found; 90 % intervals of the limit of detection
+cover the true one as often as the binomial distribution of .9 allows (its central 99 %).
 """
 
 import numpy as np
@@ -10,20 +11,13 @@ from scipy import stats
 
 from diagnostics import PowerDesign, detection_power
 from gpcp.core.random import stream
-from simulators import SimulatedCells, build_assay, real_cells, world
 from simulators.spike_ins.real_cells import RealCells
-from simulators.totals import TotalledCells
+from tests.verification.power.coverage import covers, limits_of_pilot, true_limit
+from tests.verification.power.populations import Experiments, population_of, sequenced_cells
 
 pytestmark = pytest.mark.slow
 
 N_PILOT, N_CONTROLS, N_DRAWS = 500, 500, 60
-
-
-def population_of(name: str) -> RealCells:
-    """12,000 sequenced cells of a world, 1,000 counts each."""
-    made = world(name)
-    assay = build_assay(made.graph.vocab, rng=stream(0, "assay"), library_size=1_000.0, log_rate_sd=1.0)
-    return real_cells(TotalledCells(counted=SimulatedCells(scm=made.scm, n_cells=12_000, assay=assay)))
 
 
 def found_in(
@@ -50,7 +44,7 @@ def found_in(
 
 @pytest.mark.parametrize(("name", "effect"), [("scale_free/60", 0.65), ("erdos_renyi/100", 0.5)])
 def test_the_cells_asked_for_find_what_was_promised(name: str, effect: float):
-    population = population_of(name)
+    population = sequenced_cells(name)
     design = PowerDesign(effect=effect, controls=N_CONTROLS)
     power = detection_power(population.rows(np.arange(N_PILOT)), design)
     for test in ("welch", "wilcoxon"):
@@ -59,3 +53,17 @@ def test_the_cells_asked_for_find_what_was_promised(name: str, effect: float):
         n, rng = round(needed.value), stream(0, "fresh cells", name, test)
         shares = [found_in(population, n, effect, design.affected, test, rng) for _ in range(N_DRAWS)]
         assert 0.7 <= float(np.mean(shares)) <= 0.9
+
+
+def test_intervals_of_the_limit_of_detection_cover_the_true_one():
+    population = population_of("scale_free/100", n_genes=40)
+    design = PowerDesign(cells=60, n_cells=(60,), controls=300, effects=(0.36, 0.5, 0.65, 0.85, 1.1), affected=0.2)
+    experiments = Experiments(population=population, n=60, n_control=300, affected=0.2)
+    guess = detection_power(population.rows(np.arange(3_000)), design)
+    found = [limits_of_pilot(population, design, 300, seed) for seed in range(100)]
+    fewest, most = stats.binom.interval(0.99, len(found), design.level)
+    for test in ("welch", "wilcoxon"):
+        first = guess.limit(test).value
+        assert first is not None
+        true = true_limit(experiments, test, first, 400)
+        assert fewest <= sum(covers(one[test], true) for one in found) <= most

@@ -17,6 +17,7 @@ from diagnostics.audit.power.surface import (
     drawn,
     effects_of,
     power_at,
+    resamplings,
     split_samples,
     without_effect,
 )
@@ -121,9 +122,9 @@ def detection_power(
 ) -> DetectionPower:
     """Plant effects into real cells, draw experiments, test them, and say where effects stop being found.
 
-    Experiments are drawn with replacement from the cells, with the effect on every gene in turn; the tests' p-values
-    meet Benjamini and Hochberg's threshold for the share of genes that ``design`` says is affected. Intervals come of
-    bootstrap samples of the pilot's cells.
+    Experiments are drawn with replacement from the cells, with the effect on every gene in turn; in each of them
+    Benjamini and Hochberg's procedure meets the p-values of as many affected genes as ``design`` says and of others
+    that are not. Intervals come of bootstrap samples of the pilot's cells.
 
     Parameters
     ----------
@@ -147,9 +148,11 @@ def detection_power(
     found = dict(kept or {})
     todo = [n for n in design.cells_grid if n not in found]
     if todo:
-        none, some = without_effect(pilot), effects_of(pilot, design, seed=seed)
+        some = resamplings(pilot, design, seed=seed)
+        none = without_effect(pilot, some)
+        effects = effects_of(pilot, design, some, none, seed=seed)
         for done, n in enumerate(todo, 1):
-            found[n] = power_at(drawn(pilot, n, design, seed=seed), none, some, design)
+            found[n] = power_at(drawn(pilot, n, design, seed=seed), some, none, effects, design)
             if keep is not None:
                 keep(n, found[n])
             on_progress(len(design.cells_grid) - len(todo) + done, len(design.cells_grid))
@@ -158,8 +161,8 @@ def detection_power(
 
 
 def _summarised(design: PowerDesign, pilot: Pilot, surface: NDArray[np.float64]) -> DetectionPower:
-    false, (point, alone, resampled) = surface[:, 0, :, :, 0], split_samples(surface[..., 1:])
-    variance = resampled.var(axis=1, ddof=1) - alone.var(axis=1, ddof=1)
+    false, (point, batches, resampled) = surface[:, 0, :, :, 0], split_samples(surface[..., 1:])
+    variance = resampled.var(axis=1, ddof=1) + batches.var(axis=1, ddof=1) / batches.shape[1]
     effects = np.array(design.effect_grid)
     cells = np.array(design.cells_grid, dtype=np.float64)
 
@@ -167,7 +170,7 @@ def _summarised(design: PowerDesign, pilot: Pilot, surface: NDArray[np.float64])
         return crossing_interval(
             effects,
             point[test, :, n, group],
-            alone[test, :, :, n, group],
+            batches[test, :, :, n, group],
             resampled[test, :, :, n, group],
             wanted=design.power,
             level=design.level,
@@ -177,7 +180,7 @@ def _summarised(design: PowerDesign, pilot: Pilot, surface: NDArray[np.float64])
         return crossing_interval(
             cells,
             point[test, effect, :, 0],
-            alone[test, :, effect, :, 0],
+            batches[test, :, effect, :, 0],
             resampled[test, :, effect, :, 0],
             wanted=design.power,
             level=design.level,
@@ -193,7 +196,7 @@ def _summarised(design: PowerDesign, pilot: Pilot, surface: NDArray[np.float64])
         n_genes=len(tested_G),
         rule=pilot.rule,
         power=point,
-        error=np.sqrt(np.maximum(variance, 0.0)),
+        error=np.sqrt(variance),
         false=false,
         n_class=tuple(n_class.tolist()),
         limits={name: tuple(limits(test, n, 0) for n in range(len(cells))) for test, name in enumerate(TESTS)},

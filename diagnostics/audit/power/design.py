@@ -48,7 +48,7 @@ class PowerDesign:
     n_resamplings : int
         Bootstrap samples of the pilot, for the intervals.
     n_draws : int
-        Experiments drawn from each.
+        Experiments of each number of cells that are drawn from the pilot.
     level : float
         Of the intervals.
 
@@ -68,8 +68,8 @@ class PowerDesign:
     expressed: float = 0.05
     effects: tuple[float, ...] = EFFECTS
     n_cells: tuple[int, ...] = CELLS
-    n_resamplings: int = 60
-    n_draws: int = 6
+    n_resamplings: int = 100
+    n_draws: int = 360
     level: float = 0.9
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class PowerDesign:
                 raise InputError(f"{name} is {counts}: a test needs at least 3 cells")
         if self.controls is not None and self.controls < 3:
             raise InputError(f"controls is {self.controls}: a test needs at least 3 cells")
-        for name, fewest in (("n_resamplings", 10), ("n_draws", 1)):
+        for name, fewest in (("n_resamplings", 10), ("n_draws", 24)):
             if getattr(self, name) < fewest:
                 raise InputError(f"{name} is {getattr(self, name)}: at least {fewest} are needed")
 

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from gpcp.core.intervals import student_factor
+
 _FEWEST = 5
 """Samples from which a variance is taken."""
 
@@ -52,7 +54,7 @@ def crossing(grid: NDArray[np.float64], power: NDArray[np.float64], wanted: floa
 def crossing_interval(
     grid: NDArray[np.float64],
     point: NDArray[np.float64],
-    alone: NDArray[np.float64],
+    batches: NDArray[np.float64],
     resampled: NDArray[np.float64],
     *,
     wanted: float,
@@ -60,15 +62,19 @@ def crossing_interval(
 ) -> Crossing:
     """The crossing of the pilot's power, with an interval from bootstrap samples of the pilot.
 
-    Both vary by the experiments that were drawn, too: the variance of ``alone``, in which the pilot stays the same, is
-    taken off that of the bootstrap samples. The interval is symmetric in the logarithm.
+    On the logarithm, Student's interval with the bootstrap's standard error. What the drawn experiments leave open is
+    measured by batches of them and added. The bootstrap's estimate of bias is not taken off: which genes are expressed
+    in enough cells jumps from sample to sample, so that the estimate is noisier than the bias is large.
 
     Parameters
     ----------
     grid : float64, (positions,)
     point : float64, (positions,)
         Power of the pilot.
-    alone, resampled : float64, (samples, positions)
+    batches : float64, (batches, positions)
+        The same from equal parts of the experiments.
+    resampled : float64, (samples, positions)
+        Power of bootstrap samples of the pilot, without the noise of drawn experiments.
     wanted, level : float
     """
     at = crossing(grid, point, wanted)
@@ -77,15 +83,13 @@ def crossing_interval(
     if at == -np.inf:
         return Crossing(value=float(grid[0]), low=None, high=float(grid[0]), below=True)
     # A class of genes is empty in some samples.
-    known = [many[np.isfinite(many).all(axis=1)] for many in (alone, resampled)]
+    known = [many[np.isfinite(many).all(axis=1)] for many in (batches, resampled)]
     if min(map(len, known)) < _FEWEST:
         return Crossing(value=at, low=None, high=None)
     ends = [np.array([crossing(grid, one, wanted) for one in many]) for many in known]
-    logs = [_within(np.log(np.where(one > 0, one, 0.5 * grid[0])), grid) for one in ends]
-    variance = max(float(logs[1].var(ddof=1)) - float(logs[0].var(ddof=1)), 0.0)
-    # What the pilot's own draws leave open counts, too; there are more of them than of one sample.
-    variance += float(logs[0].var(ddof=1)) / 10
-    half = float(special.ndtri((1 + level) / 2)) * np.sqrt(variance)
+    of_draws, of_pilot = (_within(np.log(np.where(one > 0, one, 0.5 * grid[0])), grid) for one in ends)
+    variance = float(of_pilot.var(ddof=1)) + float(of_draws.var(ddof=1)) / len(of_draws)
+    half = student_factor(len(of_pilot), level) * np.sqrt(variance)
     low, high = at * np.exp(-half), at * np.exp(half)
     return Crossing(
         value=at,

@@ -124,17 +124,20 @@ def wilcoxon_p(
     return np.where(flat_RG, 1.0, 2 * special.ndtr(-z_RG))
 
 
-def rejected_level(
-    null_p: NDArray[np.float64], affected_p: NDArray[np.float64], *, affected: float, fdr: float
-) -> float:
-    """Level below which Benjamini and Hochberg's procedure rejects, where a share of the genes is affected.
+def rejected_levels(
+    null_RG: NDArray[np.float64], affected_RG: NDArray[np.float64], order_RG: NDArray[np.intp], *, n: int, fdr: float
+) -> NDArray[np.float64]:
+    """Level up to which Benjamini and Hochberg's procedure rejects one affected gene more, in each experiment, (R,).
 
-    The largest ``t <= fdr * F(t)``, with ``F`` the mixture of both groups' p-values (Genovese and Wasserman 2002).
+    ``n`` genes are affected: the first ``n - 1`` of ``order_RG``, and one more, which takes the place of the next. The
+    procedure rejects that gene exactly where its p-value is no larger than ``fdr * k / G``, with ``k`` the number of
+    genes rejected where its p-value is 0.
     """
-    p_E = np.concatenate([null_p.ravel(), affected_p.ravel()])
-    weight_E = np.concatenate(
-        [np.full(null_p.size, (1 - affected) / null_p.size), np.full(affected_p.size, affected / affected_p.size)]
-    )
-    order_E = np.argsort(p_E, kind="stable")
-    passing_E = p_E[order_E] <= fdr * np.cumsum(weight_E[order_E])
-    return float(p_E[order_E][passing_E][-1]) if passing_E.any() else 0.0
+    p_RG = np.take_along_axis(null_RG, order_RG, axis=1)
+    p_RG[:, : n - 1] = np.take_along_axis(affected_RG, order_RG[:, : n - 1], axis=1)
+    p_RG[:, n - 1] = 0.0
+    p_RG.sort(axis=1)
+    rank_G = np.arange(1, p_RG.shape[1] + 1, dtype=np.float64)
+    bound_G = fdr * rank_G / len(rank_G)
+    passing_RG = p_RG <= bound_G
+    return bound_G[len(bound_G) - 1 - np.argmax(passing_RG[:, ::-1], axis=1)]

@@ -59,11 +59,12 @@ class Pilot:
     def __len__(self) -> int:
         return len(self.value_NG)
 
-    def shares(self, probability_N: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of expressing cells of each gene where cells are drawn with these probabilities, (G,)."""
+    def shares(self, count_RN: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of expressing cells of each gene in samples that hold each cell so many times, (R, G)."""
         if self.rule == "shift":
-            return np.ones(len(self.genes))
-        return probability_N @ (self.value_NG > 0)
+            return np.ones((len(count_RN), len(self.genes)))
+        # Whole numbers first: a share at the bound itself is the same here as in the pilot.
+        return (count_RN @ (self.value_NG > 0).astype(np.float64)) / count_RN.sum(axis=1, keepdims=True)
 
     def planted(self, effect: float, *, seed: int) -> PlantedValues:
         """Values with a natural-logarithmic fold change on every gene.

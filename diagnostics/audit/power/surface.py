@@ -1,4 +1,4 @@
-"""Power over effects and numbers of cells, of the pilot and of bootstrap samples of it, by drawn experiments."""
+"""Power over effects and numbers of cells: of the pilot by drawn experiments, of bootstrap samples of it by moments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +13,30 @@ from diagnostics.audit.power.p_values import (
     Placements,
     moments,
     placements,
-    rejected_level,
+    rejected_levels,
     welch_p,
     wilcoxon_p,
 )
 from diagnostics.audit.power.planted_values import Pilot, PlantedValues
+from diagnostics.audit.power.resampled import (
+    Central,
+    Normal,
+    Sampled,
+    central_moments,
+    moved_power,
+    sampled,
+    welch_normal,
+    wilcoxon_normal,
+)
 from gpcp.core.random import generator
 
 TESTS = ("welch", "wilcoxon")
 """Welch's t on logarithmic values, and Wilcoxon's rank sum."""
 
-_N_POINT = 60
-"""Experiments drawn from the pilot itself."""
+_N_BATCHES = 12
+"""Equal parts of the drawn experiments, by which results differ."""
 
-_N_ALONE = 30
-"""Samples that are the pilot itself, which say how far results vary by the draws alone."""
+_N_CLASSES = len(EXPRESSED_BINS) - 1
 
 
 @final
@@ -35,43 +44,33 @@ _N_ALONE = 30
 class Draws:
     """Experiments of one number of cells, as weights over the pilot's cells.
 
-    Rows go sample by sample: first the pilot's own :data:`_N_POINT`, then those of the pilot drawn anew, then those of
-    bootstrap samples.
-
     Parameters
     ----------
     perturbed_RN, control_RN : float32, (R, N)
-    n_of_sample : tuple of int
-        Rows of each sample.
-    expressed_sample_G : float64, (samples, G)
-        Share of expressing cells in each sample of the pilot.
+    order_RG : int64, (R, tested genes)
+        Order in which genes of each experiment are affected.
     n, n_control : int
         Cells of each group.
     """
 
     perturbed_RN: NDArray[np.float32]
     control_RN: NDArray[np.float32]
-    n_of_sample: tuple[int, ...]
-    expressed_sample_G: NDArray[np.float64]
+    order_RG: NDArray[np.intp]
     n: int
     n_control: int
 
 
 def drawn(pilot: Pilot, n: int, design: PowerDesign, *, seed: int) -> Draws:
-    """The experiments of one number of cells; bootstrap samples are the same for all numbers."""
+    """The experiments of one number of cells."""
     n_pilot = len(pilot)
-    n_control = design.controls or n_pilot
-    rng = generator("power bootstrap", seed, n_pilot)
-    even_N = np.full(n_pilot, 1 / n_pilot)
-    sampled = rng.multinomial(n_pilot, even_N, size=design.n_resamplings) / n_pilot
-    chance = [(even_N, _N_POINT), *[(even_N, design.n_draws)] * _N_ALONE, *[(one, design.n_draws) for one in sampled]]
-    rng = generator("power experiments", seed, n_pilot, n)
-    groups = [(rng.multinomial(n, p_N, size=rows), rng.multinomial(n_control, p_N, size=rows)) for p_N, rows in chance]
+    n_control, rows = design.controls or n_pilot, design.n_draws
+    rng, even_N = generator("power experiments", seed, n_pilot, n), np.full(n_pilot, 1 / n_pilot)
+    n_tested = int((pilot.expressed_G >= design.expressed).sum())
+    order_RG = np.tile(np.arange(n_tested, dtype=np.intp), (rows, 1))
     return Draws(
-        perturbed_RN=np.concatenate([one for one, _ in groups]).astype(np.float32),
-        control_RN=np.concatenate([one for _, one in groups]).astype(np.float32),
-        n_of_sample=tuple(rows for _, rows in chance),
-        expressed_sample_G=np.stack([pilot.shares(p_N) for p_N, _ in chance]),
+        perturbed_RN=rng.multinomial(n, even_N, size=rows).astype(np.float32),
+        control_RN=rng.multinomial(n_control, even_N, size=rows).astype(np.float32),
+        order_RG=generator("power affected genes", seed, n_pilot, n).permuted(order_RG, axis=1),
         n=n,
         n_control=n_control,
     )
@@ -79,59 +78,106 @@ def drawn(pilot: Pilot, n: int, design: PowerDesign, *, seed: int) -> Draws:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Resamplings:
+    """Bootstrap samples of the pilot; row 0 is the pilot itself.
+
+    Parameters
+    ----------
+    probability_RN : float32, (R, N)
+    tested_RG : bool, (R, G)
+        Which genes enough of the cells express.
+    in_class_RG : bool, (classes, R, G)
+        Whether each tested gene is in a class of expression.
+    """
+
+    probability_RN: NDArray[np.float32]
+    tested_RG: NDArray[np.bool_]
+    in_class_RG: NDArray[np.bool_]
+
+
+def resamplings(pilot: Pilot, design: PowerDesign, *, seed: int) -> Resamplings:
+    """Bootstrap samples, the same for all numbers of cells and effects."""
+    n_pilot = len(pilot)
+    rng = generator("power bootstrap", seed, n_pilot)
+    drawn_RN = rng.multinomial(n_pilot, np.full(n_pilot, 1 / n_pilot), size=design.n_resamplings)
+    count_RN = np.concatenate([np.ones((1, n_pilot), dtype=np.int64), drawn_RN])
+    expressed_RG = pilot.shares(count_RN)
+    tested_RG = expressed_RG >= design.expressed
+    class_RG = np.where(tested_RG, classes_of(expressed_RG), -1)
+    return Resamplings(
+        probability_RN=(count_RN / n_pilot).astype(np.float32),
+        tested_RG=tested_RG,
+        in_class_RG=class_RG == np.arange(_N_CLASSES)[:, None, None],
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Planted:
-    """One effect on the pilot: values, and where they lie.
+    """One effect on the pilot: values, where they lie, and their moments in bootstrap samples.
 
     Parameters
     ----------
     values : PlantedValues
     placed : Placements
+    sampled : Sampled
     """
 
     values: PlantedValues
     placed: Placements
+    sampled: Sampled
 
 
-def planted(pilot: Pilot, effect: float, *, seed: int) -> Planted:
-    """The pilot with an effect on every gene."""
-    values = pilot.planted(effect, seed=seed)
-    return Planted(values=values, placed=placements(values))
-
-
-def without_effect(pilot: Pilot) -> Planted:
+def without_effect(pilot: Pilot, some: Resamplings) -> Planted:
     """The pilot as both groups."""
     values = PlantedValues(control_NG=pilot.value_NG, perturbed_NG=pilot.value_NG)
-    return Planted(values=values, placed=placements(values))
+    return _planted(values, some, central_moments(some.probability_RN, values.control_NG))
+
+
+def effects_of(
+    pilot: Pilot, design: PowerDesign, some: Resamplings, none: Planted, *, seed: int
+) -> dict[float, Planted]:
+    """Every effect of the grid on the pilot, by its size."""
+    found: dict[float, Planted] = {}
+    for size in design.effect_grid:
+        values = pilot.planted(signed(size, design.direction), seed=seed)
+        # Where effects fall the controls are the pilot's own cells, whatever the effect.
+        same = values.control_NG is none.values.control_NG
+        control = none.sampled.control if same else central_moments(some.probability_RN, values.control_NG)
+        found[size] = _planted(values, some, control)
+    return found
+
+
+def _planted(values: PlantedValues, some: Resamplings, control: Central) -> Planted:
+    placed = placements(values)
+    return Planted(values=values, placed=placed, sampled=sampled(some.probability_RN, values, placed, control))
 
 
 def classes_of(expressed_G: NDArray[np.float64]) -> NDArray[np.int64]:
     """The class of each gene by the share of cells that express it: position in :data:`EXPRESSED_BINS`."""
-    return np.clip(np.searchsorted(EXPRESSED_BINS, expressed_G, side="right") - 1, 0, len(EXPRESSED_BINS) - 2)
+    return np.clip(np.searchsorted(EXPRESSED_BINS, expressed_G, side="right") - 1, 0, _N_CLASSES - 1)
 
 
-def power_at(draws: Draws, none: Planted, some: Mapping[float, Planted], design: PowerDesign) -> NDArray[np.float64]:
-    """What each test finds, float64 (tests, samples, effects, classes + 2).
+def power_at(
+    draws: Draws, some: Resamplings, none: Planted, effects: Mapping[float, Planted], design: PowerDesign
+) -> NDArray[np.float64]:
+    """What each test finds, float64 (tests, 1 + batches + samples, effects, classes + 2).
 
-    First the share of false discoveries among all, then the share of the affected genes that are found: of all genes,
-    and of each class of expression, NaN where there is none. Which genes are tested, and their class, go by the cells
-    of each sample.
+    First the share of false discoveries among all, of the pilot alone; then the share of the affected genes that are
+    found: of all genes, and of each class of expression, NaN where there is none. Which genes are tested, and their
+    class, go by the cells of each sample.
     """
     null = _p_values(draws, none, None)
-    found = np.full((len(TESTS), len(draws.n_of_sample), len(some), len(EXPRESSED_BINS) + 1), np.nan)
-    start = np.concatenate([[0], np.cumsum(draws.n_of_sample)])
-    tested = draws.expressed_sample_G >= design.expressed
-    # Where effects fall the controls are the pilot's own cells, whatever the effect.
+    n_samples = _N_BATCHES + len(some.tested_RG)
+    found = np.full((len(TESTS), n_samples, len(effects), _N_CLASSES + 2), np.nan)
     controls = moments(draws.control_RN, none.values.control_NG, draws.n_control)
-    for place, (_, one) in enumerate(sorted(some.items())):
+    for place, (_, one) in enumerate(sorted(effects.items())):
         same = one.values.control_NG is none.values.control_NG
         affected = _p_values(draws, one, controls if same else None)
-        for test in range(len(TESTS)):
-            for sample, kept_G in enumerate(tested):
-                rows = slice(start[sample], start[sample + 1])
-                null_RG, affected_RG = null[test][rows][:, kept_G], affected[test][rows][:, kept_G]
-                level = rejected_level(null_RG, affected_RG, affected=design.affected, fdr=design.fdr)
-                class_G = classes_of(draws.expressed_sample_G[sample][kept_G])
-                found[test, sample, place] = _by_class(null_RG, affected_RG, level, design.affected, class_G)
+        for test, normal in enumerate((welch_normal, wilcoxon_normal)):
+            found[test, :, place] = _found(
+                null[test], affected[test], normal(one.sampled, draws.n, draws.n_control), draws, some, design
+            )
     return found
 
 
@@ -143,29 +189,48 @@ def _p_values(draws: Draws, one: Planted, controls: Moments | None) -> tuple[NDA
     return welch_p(perturbed, controls), ranks
 
 
-def _by_class(
+def _found(
     null_RG: NDArray[np.float64],
     affected_RG: NDArray[np.float64],
-    level: float,
-    affected: float,
-    class_G: NDArray[np.int64],
+    normal: Normal,
+    draws: Draws,
+    some: Resamplings,
+    design: PowerDesign,
 ) -> NDArray[np.float64]:
-    if level == 0:
-        null_share, found_G = 0.0, np.zeros(len(class_G))
-    else:
-        null_share, found_G = float((null_RG <= level).mean()), (affected_RG <= level).mean(axis=0)
-    false, right = (1 - affected) * null_share, affected * float(found_G.mean())
-    n_of = np.bincount(class_G, minlength=len(EXPRESSED_BINS) - 1)
-    sums = np.bincount(class_G, weights=found_G, minlength=len(EXPRESSED_BINS) - 1)
-    by_class = np.where(n_of > 0, sums / np.maximum(n_of, 1), np.nan)
-    return np.concatenate([[false / (false + right) if false else 0.0, found_G.mean()], by_class])
+    """One test of one effect, (1 + batches + samples, classes + 2)."""
+    tested_G = some.tested_RG[0]
+    n_affected = max(1, round(design.affected * int(tested_G.sum())))
+    level_R = rejected_levels(
+        null_RG[:, tested_G], affected_RG[:, tested_G], draws.order_RG, n=n_affected, fdr=design.fdr
+    )
+    found_RG = affected_RG <= level_R[:, None]
+    batch_RG = np.stack([part.mean(axis=0) for part in np.array_split(found_RG, _N_BATCHES)])
+    found_G = found_RG.mean(axis=0)
+    moved_RG = moved_power(
+        found_G,
+        float(level_R.mean()),
+        normal,
+        some.tested_RG,
+        least_level=design.fdr / int(tested_G.sum()),
+        n_draws=len(found_RG),
+    )
+    every_RG = np.concatenate([found_G[None], batch_RG, moved_RG[1:]])
+    # The pilot itself, its batches, and bootstrap samples.
+    row_R = np.concatenate([np.zeros(1 + _N_BATCHES, dtype=np.intp), np.arange(1, len(some.tested_RG))])
+    false = (1 - design.affected) * float((null_RG[:, tested_G] <= level_R[:, None]).mean())
+    right = design.affected * float(found_G[tested_G].mean())
+    result = np.full((len(every_RG), _N_CLASSES + 2), np.nan)
+    result[0, 0] = false / (false + right) if false else 0.0
+    for place, which_RG in enumerate([some.tested_RG, *some.in_class_RG], 1):
+        result[:, place] = _mean(every_RG, which_RG[row_R])
+    return result
 
 
-def effects_of(pilot: Pilot, design: PowerDesign, *, seed: int) -> dict[float, Planted]:
-    """Every effect of the grid on the pilot, by its size."""
-    return {one: planted(pilot, signed(one, design.direction), seed=seed) for one in design.effect_grid}
+def _mean(found_RG: NDArray[np.float64], which_RG: NDArray[np.bool_]) -> NDArray[np.float64]:
+    n_R = which_RG.sum(axis=1)
+    return np.where(n_R > 0, (found_RG * which_RG).sum(axis=1) / np.maximum(n_R, 1), np.nan)
 
 
 def split_samples(found: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Along the second axis: the pilot's own result, those of the pilot drawn anew, those of bootstrap samples."""
-    return found[:, 0], found[:, 1 : 1 + _N_ALONE], found[:, 1 + _N_ALONE :]
+    """Along the second axis: the pilot's own result, that of batches of its draws, those of bootstrap samples."""
+    return found[:, 0], found[:, 1 : 1 + _N_BATCHES], found[:, 1 + _N_BATCHES :]

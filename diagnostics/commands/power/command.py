@@ -63,7 +63,7 @@ class Request:
     no_graph: Annotated[bool, FLAG, Parameter(group=_DESIGN, help="no planted graphs")] = False
     resamplings: Annotated[
         int, POSITIVE, Parameter(group=_DESIGN, help="bootstrap samples of the pilot, for intervals")
-    ] = 60
+    ] = 100
     seed: Seed = 0
     fresh: Fresh = False
     output: OutputOptions = OutputOptions()

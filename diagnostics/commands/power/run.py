@@ -24,7 +24,7 @@ from gpcp.core.files import to_json, write_text
 from gpcp.opening.stamps import stamp_of
 from simulators.spike_ins.real_cells import RealCells, real_cells
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @final

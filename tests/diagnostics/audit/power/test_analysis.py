@@ -13,7 +13,7 @@ from gpcp.core.random import generator
 from simulators.graphs.families import simulated_vocab
 from simulators.spike_ins.real_cells import RealCells
 
-SMALL = PowerDesign(effects=(0.3, 0.6, 1.2), n_cells=(20, 80, 320), n_resamplings=12, n_draws=3, expressed=0.0)
+SMALL = PowerDesign(effects=(0.3, 0.6, 1.2), n_cells=(20, 80, 320), n_resamplings=12, n_draws=60, expressed=0.0)
 
 
 def normal_cells(n: int = 300, n_genes: int = 40) -> RealCells:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from diagnostics.audit.power.p_values import moments, placements, rejected_level, welch_p, wilcoxon_p
+from diagnostics.audit.power.p_values import moments, placements, rejected_levels, welch_p, wilcoxon_p
 from diagnostics.audit.power.planted_values import PlantedValues
 from gpcp.core.random import generator
 
@@ -40,12 +40,17 @@ def test_wilcoxon_is_scipys_up_to_what_the_projection_leaves_out():
         assert np.abs(stats.norm.isf(found / 2) - stats.norm.isf(wanted / 2)).max() < 0.25
 
 
-@given(seed=st.integers(0, 50), fdr=st.floats(0.01, 0.3))
-def test_the_level_is_that_of_benjamini_and_hochberg(seed: int, fdr: float):
-    p_E = generator("test bh", seed).random(40) ** 2
-    # Half of the genes affected, in two groups of the same size: the mixture is the plain set of p-values.
-    level = rejected_level(p_E[:20], p_E[20:], affected=0.5, fdr=fdr)
-    assert ((p_E <= level).sum() if level else 0) == (stats.false_discovery_control(p_E) <= fdr).sum()
+@given(seed=st.integers(0, 50), n=st.integers(1, 6), fdr=st.floats(0.01, 0.3))
+def test_a_gene_below_the_level_is_one_that_benjamini_and_hochberg_reject(seed: int, n: int, fdr: float):
+    rng = generator("test bh", seed)
+    null_RG, affected_RG = rng.random((5, 12)), rng.random((5, 12)) ** 4
+    order_RG = rng.permuted(np.tile(np.arange(12), (5, 1)), axis=1)
+    level_R = rejected_levels(null_RG, affected_RG, order_RG, n=n, fdr=fdr)
+    for null_G, affected_G, order_G, level in zip(null_RG, affected_RG, order_RG, level_R, strict=True):
+        p_G = null_G.copy()
+        p_G[order_G[:n]] = affected_G[order_G[:n]]
+        rejected_G = stats.false_discovery_control(p_G) <= fdr
+        assert rejected_G[order_G[n - 1]] == (affected_G[order_G[n - 1]] <= level)
 
 
 def test_genes_without_spread_are_never_found():

@@ -23,6 +23,7 @@ _OPTIONS = {
     "guide_key": Option(metavar="COLUMN", summary="column of obs with guides (default: recognised)"),
     "dose_key": Option(metavar="COLUMN", summary="column of obs with doses (default: recognised)"),
     "perturbation_kind": Option(metavar="KIND", summary="'knocked down', activated, 'knocked out', compound, ..."),
+    "in_file": Option(summary="values stay in the file, for one larger than memory (default: above 4 GiB of them)"),
     "identity_only": Option(summary="models are given which perturbation it was, and no dose"),
     "hold_out_by": Option(metavar="WHAT", summary=f"what is new where it is scored: {', '.join(SPLITS)} (cells)"),
     "hold_out": Option(
@@ -43,6 +44,7 @@ def open_screen(
     dose_key: str | None = None,
     perturbation_kind: str | None = None,
     identity_only: bool = False,
+    in_file: bool | None = None,
     hold_out_by: str | None = None,
     hold_out: Sequence[str] = (),
     **options: Any,
@@ -67,6 +69,7 @@ def open_screen(
         contexts=contexts,
         match_on=match_on,
         doses=not identity_only,
+        in_memory=None if in_file is None else not in_file,
         genes=tuple(read_genes(genes)) if isinstance(genes, str) else genes,
         **h5ad_arguments(**options),
     )

@@ -18,6 +18,7 @@ from gpcp.screens.pairs import ScreenPairs
 from gpcp.screens.splits import SplitBy, hold_out
 from gpcp.sources.h5ad.cells import H5adCells
 from gpcp.sources.h5ad.files.open_file import opened
+from gpcp.sources.h5ad.files.reader import H5adFile
 from gpcp.sources.h5ad.gene_ids import NAMES, has_ids
 from gpcp.sources.sparse import IndexedCells
 from gpcp.sources.subsets import OnlyCells
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 USUAL_CONTEXT = ("cell_type", "batch", "donor", "dataset")
 """Covariates that a control shares with the perturbed cell, of those that the file has."""
+
+IN_MEMORY_BYTES = 4 * 2**30
+"""Of the values of a file, as they are kept: 8 bytes for each that is stored. Those of a larger one stay in it."""
 
 
 @final
@@ -78,6 +82,9 @@ class H5adScreen:
         Whether doses are given to models where the file has them.
     genes : sequence of str, optional
         Ids to keep, in this order.
+    in_memory : bool, optional
+        Whether the values of all cells are kept; else they are read from the file, the rows of each batch anew. By
+        default they are kept up to :data:`IN_MEMORY_BYTES`. Batches are the same either way.
     **options
         Of :class:`gpcp.sources.h5ad.cells.H5adCells`, which reads the values. Genes of a file without any Ensembl id go
         by the names in its index, unless a table of symbols is given.
@@ -119,6 +126,7 @@ class H5adScreen:
         match_on: Sequence[str] | None = None,
         doses: bool = True,
         genes: Sequence[str] | None = None,
+        in_memory: bool | None = None,
         **options: Any,
     ) -> None:
         given: dict[str, Any] = {
@@ -129,6 +137,8 @@ class H5adScreen:
         } | options
         with opened(path, modality=given.get("modality")) as file:
             obs, var, name = file.obs, file.var, file.name
+            if in_memory is None:
+                in_memory = _kept_bytes(file) <= IN_MEMORY_BYTES
             if given["gene_id"] == "auto" and not given.keys() & {"gene_symbol", "gene_table"} and not has_ids(var):
                 # Screens call genes by symbols, and so do all tools that read them.
                 given["gene_id"] = NAMES
@@ -138,7 +148,7 @@ class H5adScreen:
                 dose=dose, kind=kind, contexts=contexts, genes=known,
             )  # fmt: skip
         contexts_and_given: dict[str, Any] = {**self.columns.contexts, **given}
-        self.cells = H5adCells(path, genes=genes, **contexts_and_given)
+        self.cells = H5adCells(path, genes=genes, in_memory=in_memory, **contexts_and_given)
         labelled = labelled_cells(obs, self.columns, _gene_names(var, self.cells))
         self.rows, row_of = _both(self.cells, labelled.row_N)
         applied = labelled.applied.rows(row_of)
@@ -161,6 +171,7 @@ class H5adScreen:
         ]
         found += [shared, self.columns.summary, *labelled.summary]
         found += [f"{self._pairs.n_alone:,} perturbed cells without a control left out"] if self._pairs.n_alone else []
+        found += [] if self.cells.cheap_rows else ["values stay in the file"]
         self.provenance = "; ".join([*found, self.cells.provenance])
 
     def __repr__(self) -> str:
@@ -216,6 +227,14 @@ class H5adScreen:
             self.rows, self.applied, self.context_N,
             perturbed_N=row_N[~is_control_N], control_N=row_N[is_control_N],
         )  # fmt: skip
+
+
+def _kept_bytes(file: H5adFile) -> int:
+    """What the values of ``X`` take in memory, those that are stored; of a dense matrix all."""
+    if "X" not in file.matrices:
+        return 0
+    matrix = file.matrices["X"]
+    return 8 * int(getattr(matrix, "n_stored", np.prod([int(size) for size in matrix.shape])))
 
 
 def _name_columns(var: Any) -> list[Any]:

@@ -56,29 +56,39 @@ class ValuesInFile:
 
     def __getitem__(self, place_B: NDArray[np.int64]) -> LogSparse:
         """Sparse float32, (B, G), of some of the rows kept, in the order asked for; nothing where unmeasured."""
-        order_B = np.argsort(place_B, kind="stable")
-        parts = [self._log(some_B) for some_B in self._in_turn(place_B[order_B])]
+        # A row that is asked for twice is read once.
+        once_N, of_B = np.unique(place_B, return_inverse=True)
+        parts = [self._log(some_B) for some_B in self._in_turn(once_N)]
         n_genes = len(self._reading.columns)
         log_BG: LogSparse = sp.vstack([sp.csr_array((0, n_genes), dtype=np.float32), *parts], format="csr")
         log_BG.sum_duplicates()
-        return log_BG if (np.diff(order_B) > 0).all() else log_BG[np.argsort(order_B)]
+        return log_BG if np.array_equal(once_N, place_B) else log_BG[of_B.reshape(-1)]
 
     def _in_turn(self, place_B: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Ascending places in runs that are read at once: near each other in the file, and of bounded size."""
-        most = max(1, BLOCK_VALUES // max(1, len(self._reading.genes.label_G)))
+        """Ascending places in groups that become log expression at once, of bounded size."""
+        most = self._most_rows
+        for start in range(0, len(place_B), most):
+            yield place_B[start : start + most]
+
+    @property
+    def _most_rows(self) -> int:
+        """Rows of a block."""
+        return max(1, BLOCK_VALUES // max(1, len(self._reading.genes.label_G)))
+
+    def _runs(self, place_B: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """The rows of the file at some places in runs that are read at once: near each other, and of bounded size."""
         row_B = self._reading.row_N[place_B]
-        if not len(place_B):
-            return
-        for near in np.split(place_B, np.flatnonzero(np.diff(row_B) > _GAP) + 1):
-            window_B = (self._reading.row_N[near] - self._reading.row_N[near[:1]]) // most
-            yield from np.split(near, np.flatnonzero(np.diff(window_B)) + 1)
+        for near_B in np.split(row_B, np.flatnonzero(np.diff(row_B) > _GAP) + 1):
+            window_B = (near_B - near_B[:1]) // self._most_rows
+            yield from np.split(near_B, np.flatnonzero(np.diff(window_B)) + 1)
 
     def _log(self, place_B: NDArray[np.int64]) -> LogSparse:
-        row_B = self._reading.row_N[place_B]
-        block: Sparse = self._opened().rows(self._reading.layer, int(row_B[0]), int(row_B[-1]) + 1)
-        if len(row_B) < block.shape[0]:
-            block = cast("Sparse", block[row_B - row_B[0]])
-        log_BG, _ = self._reading.log(block, place_B)
+        parts: list[Sparse] = []
+        for row_B in self._runs(place_B):
+            block: Sparse = self._opened().rows(self._reading.layer, int(row_B[0]), int(row_B[-1]) + 1)
+            parts.append(cast("Sparse", block[row_B - row_B[0]]) if len(row_B) < block.shape[0] else block)
+        together: Sparse = sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
+        log_BG, _ = self._reading.log(together, place_B)
         known = ~np.isnan(log_BG.data)
         if known.all():
             return log_BG

@@ -7,6 +7,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from gpcp.core.pairs import FixedPairs, PairBatch, PairSource, concatenate
 from gpcp.core.perturbations import CONTROL, perturbations_of
 from gpcp.core.predictors import control_of, perturbation_of
 from gpcp.model.batch import model_batch
+from gpcp.screens import h5ad_screen
 from gpcp.screens.h5ad_screen import H5adScreen
 from gpcp.screens.pairs import ScreenPairs
 from gpcp.screens.splits import hold_out
@@ -241,3 +243,27 @@ def test_part_of_the_pairs_and_some_genes_are_those_of_the_whole() -> None:
     assert fewer.applied is not None
     assert fewer.applied.vocab.gene == (1, -1, -1)
     assert training.cells.n_cells == len(sides[0] | sides[1])
+
+
+@pytest.mark.parametrize(("sparse", "seed", "batch_size"), [(True, 0, 40), (True, 1, 7), (False, 2, 40)])
+def test_values_that_stay_in_the_file_give_the_same_bytes(
+    sparse: bool, seed: int, batch_size: int, tmp_path: Path
+) -> None:
+    path, data = tmp_path / "screen.h5ad", screen(96)
+    values_of(data)[np.arange(0, 96, 3)] = 0
+    data.X = sp.csr_matrix(values_of(data)) if sparse else values_of(data)
+    data.write_h5ad(path)
+    kept, left = H5adScreen(path, values="log"), H5adScreen(path, values="log", in_memory=False)
+    assert "values stay in the file" in left.provenance
+    assert "values stay in the file" not in kept.provenance
+    for one, two in zip(*(side.pairs(batch_size=batch_size, seed=seed) for side in (kept, left)), strict=True):
+        for name in ("before_BG", "after_BG", "measured_BG", "perturbed_BG", "before_id_B", "after_id_B"):
+            assert getattr(one, name).tobytes() == getattr(two, name).tobytes(), name
+
+
+def test_a_file_of_many_values_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen(24).write_h5ad(tmp_path / "screen.h5ad")
+    monkeypatch.setattr(h5ad_screen, "IN_MEMORY_BYTES", 24 * len(SYMBOLS) * 8 - 1)
+    assert not H5adScreen(tmp_path / "screen.h5ad", values="log").cells.cheap_rows
+    monkeypatch.setattr(h5ad_screen, "IN_MEMORY_BYTES", 24 * len(SYMBOLS) * 8)
+    assert H5adScreen(tmp_path / "screen.h5ad", values="log").cells.cheap_rows

@@ -35,12 +35,13 @@ class CompressedRows:
         The three do not hold together.
     """
 
-    __slots__ = ("_indptr", "_stored", "shape")
+    __slots__ = ("_data", "_indices", "_indptr", "shape")
 
     def __init__(self, stored: Any, shape: tuple[int, int]) -> None:
-        self._stored = stored
+        # Looked up once: rows are read by the thousand.
+        self._data, self._indices = stored["data"], stored["indices"]
         self.shape = shape
-        n_stored, n_indices = (int(stored[part].shape[0]) for part in ("data", "indices"))
+        n_stored, n_indices = (int(part.shape[0]) for part in (self._data, self._indices))
         if n_stored != n_indices:
             raise ValueError(f"it has {n_stored} values and {n_indices} indices, which must be as many")
         n_pointers = int(stored["indptr"].shape[0])
@@ -56,7 +57,7 @@ class CompressedRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """As stored."""
-        return self._stored["data"].dtype
+        return self._data.dtype
 
     @property
     def n_stored(self) -> int:
@@ -76,14 +77,14 @@ class CompressedRows:
         """Rows in turn, as a csr array."""
         start, stop, _ = rows.indices(self.shape[0])
         first, end = int(self._indptr[start]), int(self._indptr[max(start, stop)])
-        index_E = np.asarray(self._stored["indices"][first:end])
+        index_E = np.asarray(self._indices[first:end])
         if index_E.dtype.kind not in "iu":
             raise ValueError(f"its indices hold {index_E.dtype}, not whole numbers")
         if len(index_E) and not (int(index_E.min()) >= 0 and int(index_E.max()) < self.shape[1]):
             raise ValueError(
                 f"its indices go from {index_E.min()} to {index_E.max()}, and must lie within 0 .. {self.shape[1] - 1}"
             )
-        value_E = native(np.asarray(self._stored["data"][first:end]))
+        value_E = native(np.asarray(self._data[first:end]))
         pointers = self._indptr[start : max(start, stop) + 1] - first
         return sp.csr_array(
             (value_E, index_E.astype(np.int64), pointers), shape=(max(start, stop) - start, self.shape[1])
@@ -112,6 +113,11 @@ class CompressedColumns:
     def dtype(self) -> np.dtype[Any]:
         """As stored."""
         return self._columns.dtype
+
+    @property
+    def n_stored(self) -> int:
+        """Values that are stored."""
+        return self._columns.n_stored
 
     def __getitem__(self, rows: slice) -> Any:
         """Rows in turn, as a csr array."""

@@ -3,21 +3,26 @@
 import logging
 import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
+from diagnostics.audit.evaluation.rank_tests import rank_tests_by_illico, why_not
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.random import stream
 from gpcp.imports import need
 
 PRESETS = ("vcc2026", "v2")
 """Presets of ``cell-eval2`` that are offered; the others are deprecated there."""
+
+Scorer = Literal["fast", "cell-eval2"]
+SCORERS: tuple[Scorer, ...] = ("fast", "cell-eval2")
+"""``fast``: the scores of ``cell-eval2`` with its rank tests by ``illico``, and those of the screen made once."""
 
 SHORT: Mapping[str, str] = {
     "pds_cosine": "PDS",
@@ -72,17 +77,21 @@ class CellEval:
     split : Split
         The values of the one and the test labels of the other decide what the preset has to be adapted in;
         :attr:`adapted` lists it.
+    scorer : str
+        Of :data:`SCORERS`. What ``fast`` does not cover is scored by ``cell-eval2`` alone, and :attr:`adapted` has why.
 
     Raises
     ------
     InputError
-        ``cell-eval2`` is not installed, or the preset unknown.
+        ``cell-eval2`` is not installed, or the preset or the scorer unknown.
     """
 
-    def __init__(self, preset: str, screen: ScreenData, split: Split) -> None:
+    def __init__(self, preset: str, screen: ScreenData, split: Split, *, scorer: Scorer = "fast") -> None:
         need("cell_eval2", extra="evaluate", use="an evaluation")
         if preset not in PRESETS:
             raise InputError(f"--preset is {preset!r}; {nearest(preset, PRESETS)}")
+        if scorer not in SCORERS:
+            raise InputError(f"--scorer is {scorer!r}; {nearest(scorer, SCORERS)}")
         from cell_eval2 import EvalConfig
 
         config: Any = EvalConfig.from_preset(preset)
@@ -91,6 +100,10 @@ class CellEval:
         changes: dict[str, Any] = {"pert_col": "target", "control": CONTROL, "num_threads": 1, "device": "cpu"}
         changes["de"] = replace(config.de, backend="scanpy")
         self.adapted: list[str] = []
+        self._fast = scorer == "fast"
+        self._tables: list[tuple[Any, Any]] = []
+        if self._fast and self._covered(screen.X_BG):
+            self.name += f", rank tests by illico {version('illico')}"
         if screen.scale == "log":
             changes["input_type"] = "lognorm"
             self.adapted.append("X holds logarithms: input_type lognorm, which is not the competition's")
@@ -103,13 +116,22 @@ class CellEval:
             )
         self.config: Any = replace(config, **changes)
 
-    def scores(self, predicted: Any, real: Any) -> Scores:
-        """Values of a prediction, both AnnData with controls and the same labels."""
+    def scores(self, predicted: Any, real: Any, *, again: bool = True) -> Scores:
+        """Values of a prediction.
+
+        Parameters
+        ----------
+        predicted, real : AnnData
+            With controls and the same labels.
+        again : bool
+            Whether other predictions are scored against the same object ``real``: its tests are kept then.
+        """
         from cell_eval2 import compute_metrics  # pyright: ignore[reportUnknownVariableType]
 
         try:
-            with quiet():
-                tidy: Any = compute_metrics(predicted, real, config=self.config)
+            with quiet(), self._rank_tests(predicted, real):
+                table = self._table(real) if again else None
+                tidy: Any = compute_metrics(predicted, real, config=self.config, de_real=table)
         except ValueError as error:
             raise InputError(f"{self.name} refuses: {_first_sentence(error)}") from error
         labels = tuple(sorted(set(real.obs["target"].astype(str)) - {CONTROL}))
@@ -124,8 +146,10 @@ class CellEval:
             return None
         from cell_eval2 import build_generic_baseline  # pyright: ignore[reportUnknownVariableType]
 
-        with quiet():
-            made: Any = build_generic_baseline(real, config=self.config, allow_degenerate=True)
+        with quiet(), self._rank_tests(real):
+            made: Any = build_generic_baseline(
+                real, config=self.config, allow_degenerate=True, de_real=self._table(real)
+            )
         labels = tuple(sorted(set(real.obs["target"].astype(str)) - {CONTROL}))
         rows: dict[str, dict[str, float]] = {}
         for label, metric, value in made.results.select(["perturbation", "metric", "value"]).iter_rows():
@@ -137,7 +161,7 @@ class CellEval:
         from cell_eval2.anchor import compute_replicate_anchor  # pyright: ignore[reportUnknownVariableType]
 
         try:
-            with quiet():
+            with quiet(), self._rank_tests(real):
                 _, anchor = compute_replicate_anchor(real, config=self.config, base_seed=seed, n_splits=n_splits)
             return {str(name): float(value) for name, value in anchor.select(["metric", "replicate"]).iter_rows()}
         except ValueError as error:
@@ -169,7 +193,48 @@ class CellEval:
         for label in sorted(set(label_B.tolist())):
             rows = rng.permutation(np.flatnonzero(label_B == label))
             first_B[rows[: len(rows) // 2]] = True
-        return self.scores(real[~first_B].copy(), real[first_B].copy())
+        return self.scores(real[~first_B].copy(), real[first_B].copy(), again=False)
+
+    def _covered(self, *matrices: Any) -> bool:
+        for X_BG in matrices:
+            why = why_not(X_BG)
+            if why is not None:
+                note = f"scored by cell-eval2 alone, without the fast rank tests: {why}"
+                if note not in self.adapted:
+                    self.adapted.append(note)
+                return False
+        return True
+
+    def _rank_tests(self, *cells: Any) -> AbstractContextManager[None]:
+        covered = self._fast and self._covered(*(one.X for one in cells))
+        return rank_tests_by_illico() if covered else nullcontext()
+
+    def _table(self, real: Any) -> Any:
+        """The tests of the real cells, made once; None where ``cell-eval2`` is to make them each time."""
+        from cell_eval2.de_compute import compute_de
+
+        if not self._fast:
+            return None
+        for known, table in self._tables:
+            if known is real:
+                return table
+        config = self.config
+        made: Any = compute_de(
+            real,
+            backend=config.de.backend,
+            groupby=config.pert_col,
+            reference=config.control,
+            mean_calc=config.de.mean_calc,
+            epsilon=config.de.epsilon,
+            input_type=config.input_type,
+            target_sum=config.target_sum,
+            clip_value=config.de.clip_value,
+            filter_gene_min_cpm_cell=config.filter.filter_gene_min_cpm_cell,
+            fdr_scope=config.de.fdr_scope,
+            threads=config.num_threads,
+        )
+        self._tables.append((real, made))
+        return made
 
 
 def _parts(labels: tuple[str, ...], rows: Mapping[str, Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:

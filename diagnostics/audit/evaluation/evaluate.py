@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from diagnostics.audit.evaluation.ablations import ablated
-from diagnostics.audit.evaluation.cell_eval import SHORT, CellEval, Scores, direction_of
+from diagnostics.audit.evaluation.cell_eval import SHORT, CellEval, Scorer, Scores, direction_of
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
 from diagnostics.audit.evaluation.leak import Leak, leak_of
 from diagnostics.audit.evaluation.predictions import FilePrediction, predicted_groups
@@ -66,6 +66,7 @@ def evaluate(
     *,
     predictions: Sequence[FilePrediction | Answer] = (),
     preset: str = "vcc2026",
+    scorer: Scorer = "fast",
     with_baselines: bool = True,
     n_splits: int = 3,
     ablations: bool = False,
@@ -82,6 +83,8 @@ def evaluate(
         Files, or answers that are there already.
     preset : str
         Of :data:`diagnostics.audit.evaluation.cell_eval.PRESETS`.
+    scorer : str
+        Of :data:`diagnostics.audit.evaluation.cell_eval.SCORERS`; both have the same scores.
     with_baselines : bool
         Whether there are baselines other than those that every prediction is compared with.
     n_splits : int
@@ -97,7 +100,7 @@ def evaluate(
     InputError
         The scorer is not installed, or a prediction cannot be used.
     """
-    scorer = CellEval(preset, screen, split)
+    scored_by = CellEval(preset, screen, split, scorer=scorer)
     reals = {context: as_anndata(screen, split, context) for context in screen.contexts}
     read = [_read(one, screen, split, seed) for one in predictions]
     only = None if with_baselines else (*MEAN_RESPONSE, "no change")
@@ -109,9 +112,9 @@ def evaluate(
     found: dict[str, tuple[Answer, Scores]] = {}
     for answer in [*read, *own]:
         on_stage(answer.name)
-        parts = [scorer.scores(as_anndata(screen, split, one, answer), real) for one, real in reals.items()]
+        parts = [scored_by.scores(as_anndata(screen, split, one, answer), real) for one, real in reals.items()]
         found[answer.name] = answer, _joined(parts)
-    zero, one = _scale(scorer, reals, found, n_splits=n_splits, seed=seed, on_stage=on_stage)
+    zero, one = _scale(scored_by, reals, found, n_splits=n_splits, seed=seed, on_stage=on_stage)
     rng = stream(seed, "evaluate", "bootstrap")
     metrics = _metrics(scores for _, scores in found.values())
     rows = [
@@ -129,8 +132,8 @@ def evaluate(
     ]
     directions = {metric: direction_of(metric) for metric in metrics}
     return Evaluation(
-        scorer=scorer.name,
-        adapted=tuple(scorer.adapted),
+        scorer=scored_by.name,
+        adapted=tuple(scored_by.adapted),
         metrics=metrics,
         directions=directions,
         split=split,
@@ -138,7 +141,7 @@ def evaluate(
         comparisons=tuple(_comparisons(rows, directions, rng)),
         left_out=tuple(left_out),
         floor=floor_of(screen, split),
-        ablations=tuple(_ablations(scorer, screen, split, reals, rows, read, directions, seed) if ablations else ()),
+        ablations=tuple(_ablations(scored_by, screen, split, reals, rows, read, directions, seed) if ablations else ()),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, final
 
 from cyclopts import Group, Parameter
 
+from diagnostics.audit.evaluation.cell_eval import Scorer
 from diagnostics.cli.app import verb
 from diagnostics.cli.options import DATA, CommandLine, Fresh, OutputOptions, Seed
 from diagnostics.cli.values import FLAG, MANY, SHARE, WHOLE
@@ -80,6 +81,12 @@ class Request:
         float, SHARE, Parameter(group=DATA, help="or the share of them, drawn by the seed; 1 holds all out")
     ] = 0.25
     preset: Annotated[str, Parameter(group=_SCORES, metavar="NAME", help="of cell-eval2: vcc2026, v2")] = "vcc2026"
+    scorer: Annotated[
+        Scorer,
+        Parameter(
+            group=_SCORES, help="fast: the rank tests of cell-eval2 by illico, with equal scores; or cell-eval2 alone"
+        ),
+    ] = "fast"
     ablations: Annotated[
         bool,
         FLAG,

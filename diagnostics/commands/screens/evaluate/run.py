@@ -57,6 +57,7 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
                 split,
                 predictions=[*predictions, *answers],
                 preset=request.preset,
+                scorer=request.scorer,
                 with_baselines=request.baselines or not (predictions or answers),
                 n_splits=request.splits,
                 ablations=request.ablations,

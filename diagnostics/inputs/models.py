@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -15,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from diagnostics.checks.engine.subject import Subject
+from diagnostics.checks.engine.subject import Subject, input_columns
 from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.own_parts import OwnParts
 from gpcp.core.errors import InputError, nearest
@@ -23,6 +24,9 @@ from gpcp.core.perturbations import PerturbationVocab
 from gpcp.model.config import PRESETS, ModelConfig, preset
 from gpcp.model.transformer import GenePerturbationTransformer
 from gpcp.training.config import FitConfig
+
+_N_INPUTS = "n_inputs"
+"""The argument by which a factory asks for the columns of ``perturbation``."""
 
 Model = str | Callable[..., object]
 """A preset, where a factory is, or the factory itself."""
@@ -42,7 +46,8 @@ def model_named(
     ----------
     name : str or callable
         Of a preset, or a factory, or where one is: ``module:factory`` or ``file.py:factory``. A factory takes the
-        number of genes, or nothing, and gives a module, a whole
+        number of genes, or nothing, and ``n_inputs`` by that name where it asks for it: the columns of
+        ``perturbation``, which are the genes and the targets that are not measured. It gives a module, a whole
         :class:`diagnostics.checks.engine.subject.Subject`, or a dict of what
         :func:`diagnostics.inputs.diagnose.diagnose` takes: the model, its loader, loss, optimiser and step.
     n_genes : int or None
@@ -57,8 +62,11 @@ def model_named(
     InputError
         There is no such model, its code raises (the message holds the traceback), or it needs a number of genes.
     """
+    n_inputs = n_genes
+    if n_genes is not None and perturbations is not None:
+        n_inputs = input_columns(perturbations, n_genes)[1]
     if callable(name):
-        return _made(shown_model(name), name, n_genes)
+        return made_by(shown_model(name), name, n_genes, n_inputs)
     location, colon, attribute = name.rpartition(":")
     if not colon:
         if name not in PRESETS:
@@ -69,26 +77,67 @@ def model_named(
         if n_genes is None:
             raise InputError(f"the number of genes of the model {name!r} is not known: give --source or --n-genes")
         return GenePerturbationTransformer(preset(name, n_genes, perturbations), seed=seed)
+    return made_by(name, factory_at(location, attribute), n_genes, n_inputs)
+
+
+def module_at(location: str, n_genes: int, n_inputs: int) -> nn.Module | Subject | OwnParts:
+    """What the factory at ``module:factory`` or ``file.py:factory`` gives; or a preset, of genes alone.
+
+    Raises
+    ------
+    InputError
+        As :func:`model_named`.
+    """
+    place, colon, attribute = location.rpartition(":")
+    if not colon:
+        return model_named(location, n_genes)
+    return made_by(location, factory_at(place, attribute), n_genes, n_inputs)
+
+
+def factory_at(location: str, attribute: str) -> Callable[..., object]:
+    """A factory in a file or a module.
+
+    Raises
+    ------
+    InputError
+        There is no such file, module or function, or its code raises.
+    """
     factory = getattr(_module(location), attribute, None)
     if not callable(factory):
         known = [one for one, value in vars(_module(location)).items() if callable(value) and not one.startswith("_")]
         raise InputError(f"{location} has no function {attribute!r}; {nearest(attribute, known)}")
-    return _made(name, factory, n_genes)
+    return factory
 
 
-def _made(name: str, factory: Callable[..., object], n_genes: int | None) -> nn.Module | Subject | OwnParts:
+def made_by(
+    name: str, factory: Callable[..., object], n_genes: int | None, n_inputs: int | None
+) -> nn.Module | Subject | OwnParts:
+    """What a factory gives, called with the number of genes and of columns of ``perturbation``, if it takes them.
+
+    Raises
+    ------
+    InputError
+        It needs other arguments, its code raises, or it gives something else.
+    """
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        parameters = inspect.signature(factory).parameters
     except ValueError as error:
         raise InputError(f"{name}: its arguments cannot be read: write a function of the number of genes") from error
     n_needed = sum(
-        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters
+        one.default is one.empty
+        and one.name != _N_INPUTS
+        and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        for one in parameters.values()
     )
     if n_needed > 1:
-        raise InputError(f"{name} needs {n_needed} arguments: a factory takes the number of genes, or nothing")
-    if n_needed and n_genes is None:
+        raise InputError(
+            f"{name} needs {n_needed} arguments: a factory takes the number of genes, or nothing, and {_N_INPUTS}, the "
+            "columns of perturbation, by that name"
+        )
+    if (n_needed or _N_INPUTS in parameters) and n_genes is None:
         raise InputError(f"{name} takes a number of genes, which is not known: give --source or --n-genes")
-    made = users_own(f"{name} could not be called", factory, *([n_genes] if n_needed else []))
+    numbers = {_N_INPUTS: n_inputs} if _N_INPUTS in parameters else {}
+    made = users_own(f"{name} could not be called", partial(factory, **numbers), *([n_genes] if n_needed else []))
     if isinstance(made, Mapping):
         return OwnParts.of(cast("Mapping[str, Any]", made))
     if not isinstance(made, (nn.Module, Subject, OwnParts)):

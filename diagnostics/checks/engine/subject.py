@@ -111,7 +111,7 @@ class Subject:
         if self.perturbations is not None and self.intent.given == "value":
             object.__setattr__(self, "intent", replace(self.intent, given="identity"))
         if self.model is not None and self.forward is None:
-            object.__setattr__(self, "forward", forward_of(self.model, self.n_genes))
+            object.__setattr__(self, "forward", forward_of(self.model, self.n_genes, self.perturbations))
 
     @property
     def perturbations(self) -> PerturbationVocab | None:
@@ -208,11 +208,12 @@ def existing(optimizer: torch.optim.Optimizer) -> MakeOptimizer:
     return made
 
 
-def forward_of(model: nn.Module, n_genes: int) -> Forward:
+def forward_of(model: nn.Module, n_genes: int, perturbations: PerturbationVocab | None = None) -> Forward:
     """How a module is called: with a ``ModelBatch`` if it takes one argument, else with four dense tensors.
 
     The four are :data:`DENSE_NAMES`, each (B, G) in the order of the vocabulary, unmeasured genes 0; the answer is
-    (B, G).
+    (B, G). Where perturbations have names, one that takes two arguments is called with ``before`` and
+    ``perturbation``, by these names or in this order: 1 in the columns of :func:`input_columns`, (B, inputs).
 
     Raises
     ------
@@ -231,12 +232,35 @@ def forward_of(model: nn.Module, n_genes: int) -> Forward:
     n_needed = sum(parameter.default is parameter.empty for parameter in parameters)
     if n_needed <= 1 <= len(parameters):
         return _with_batch
+    if perturbations is not None and n_needed <= 2 <= len(parameters):
+        names = {parameter.name for parameter in parameters}
+        token_columns, n_inputs = input_columns(perturbations, n_genes)
+        by_name = names >= {"before", "perturbation"}
+        return lambda model, batch: _with_names(model, batch, n_genes, token_columns, n_inputs, by_name=by_name)
     if n_needed <= len(DENSE_NAMES) <= len(parameters):
         return lambda model, batch: _with_dense(model, batch, n_genes)
+    or_named = "" if perturbations is None else ", or with before, perturbation"
     raise InputError(
         f"{type(model).__name__}.forward needs {n_needed} arguments: a model is called with one ModelBatch, or with "
-        f"{', '.join(DENSE_NAMES)}; give forward=, a function of (model, batch)"
+        f"{', '.join(DENSE_NAMES)}{or_named}; give forward=, a function of (model, batch)"
     )
+
+
+def input_columns(perturbations: PerturbationVocab, n_genes: int) -> tuple[Tensor, int]:
+    """The column that each perturbation has among a module's inputs, and how many there are.
+
+    Columns are the genes, then the targets that are not measured, sorted by name: those of
+    :attr:`diagnostics.inputs.frameworks.screen_module.ScreenPairs.inputs`.
+
+    Returns
+    -------
+    int64 tensor, (tokens,)
+    int
+    """
+    named = list(zip(perturbations.target, perturbations.gene, strict=True))
+    unmeasured = sorted({target for target, gene in named if gene < 0})
+    columns = [gene if gene >= 0 else n_genes + unmeasured.index(target) for target, gene in named]
+    return torch.tensor(columns, dtype=torch.int64), n_genes + len(unmeasured)
 
 
 def _with_batch(model: nn.Module, batch: ModelBatch) -> Tensor:
@@ -245,24 +269,40 @@ def _with_batch(model: nn.Module, batch: ModelBatch) -> Tensor:
 
 def _with_dense(model: nn.Module, batch: ModelBatch, n_genes: int) -> Tensor:
     """Unpack the places of a batch to their genes, ask, and pack the answer again."""
-    shape = batch.before_BL.shape
-    token_BL = batch.token_BL.expand(shape)
     measured_BL = batch.measured_BL
-    # Padding places carry any gene: they are sent to a column of their own, which is dropped.
-    place_BL = torch.where(measured_BL, token_BL, n_genes)
-
-    def dense(value_BL: Tensor) -> Tensor:
-        padded_BG = value_BL.new_zeros((shape[0], n_genes + 1))
-        return padded_BG.scatter(1, place_BL, value_BL)[:, :n_genes]
-
     before_BL = torch.where(measured_BL, batch.before_BL, 0.0)
     target_BL = torch.where(batch.perturbed_BL, batch.target_BL, 0.0)
-    answer_BG = cast(
-        "Tensor", model(dense(before_BL), dense(target_BL), dense(measured_BL), dense(batch.perturbed_BL & measured_BL))
-    )
-    if answer_BG.shape != (shape[0], n_genes):
+    every = (before_BL, target_BL, measured_BL, batch.perturbed_BL & measured_BL)
+    return _packed(model, model(*(_dense(value_BL, batch, n_genes) for value_BL in every)), batch, n_genes)
+
+
+def _with_names(
+    model: nn.Module, batch: ModelBatch, n_genes: int, token_columns: Tensor, n_inputs: int, *, by_name: bool
+) -> Tensor:
+    """The same of a module that reads which perturbations were applied."""
+    before_BG = _dense(torch.where(batch.measured_BL, batch.before_BL, 0.0), batch, n_genes)
+    # A token of -1 looks up the last entry: a column of its own, which is dropped.
+    column_BA = torch.cat([token_columns, token_columns.new_tensor([n_inputs])]).to(batch.applied_BA.device)[
+        batch.applied_BA
+    ]
+    applied_BF = before_BG.new_zeros((len(batch), n_inputs + 1)).scatter(1, column_BA, 1.0)[:, :n_inputs]
+    if by_name:
+        return _packed(model, model(before=before_BG, perturbation=applied_BF), batch, n_genes)
+    return _packed(model, model(before_BG, applied_BF), batch, n_genes)
+
+
+def _dense(value_BL: Tensor, batch: ModelBatch, n_genes: int) -> Tensor:
+    """The places of a batch at their genes, (B, G)."""
+    # Padding places carry any gene: they are sent to a column of their own, which is dropped.
+    place_BL = torch.where(batch.measured_BL, batch.token_BL.expand(value_BL.shape), n_genes)
+    return value_BL.new_zeros((len(batch), n_genes + 1)).scatter(1, place_BL, value_BL)[:, :n_genes]
+
+
+def _packed(model: nn.Module, answer_BG: Tensor, batch: ModelBatch, n_genes: int) -> Tensor:
+    """The answers at the places of a batch, (B, L)."""
+    if answer_BG.shape != (len(batch), n_genes):
         raise InputError(
-            f"{type(model).__name__} answers with shape {tuple(answer_BG.shape)}, expected ({shape[0]}, {n_genes}), "
+            f"{type(model).__name__} answers with shape {tuple(answer_BG.shape)}, expected ({len(batch)}, {n_genes}), "
             "one expression for every gene"
         )
-    return answer_BG.gather(1, token_BL)
+    return answer_BG.gather(1, batch.token_BL.expand(batch.before_BL.shape))

@@ -17,7 +17,7 @@ from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.calls import Asking, asking_of, tensor_of
 from diagnostics.inputs.loaders.batch_fields import BatchFields
-from diagnostics.inputs.models import model_named
+from diagnostics.inputs.models import module_at
 from diagnostics.inputs.own_parts import OwnParts
 from gpcp.core.errors import InputError
 from gpcp.core.predictors import Capabilities, capabilities_of
@@ -172,8 +172,10 @@ def _answers(
     return answer_BG
 
 
-def named_module(text: str, n_genes: int) -> tuple[str, OwnParts]:
+def named_module(text: str, n_genes: int, n_inputs: int | None = None) -> tuple[str, OwnParts]:
     """``NAME=FILE.py:FACTORY`` as a name and its parts, of which ``model``, ``fit`` and ``predict`` are used.
+
+    ``n_inputs`` is the number of columns of ``perturbation``, that of the genes by default.
 
     Raises
     ------
@@ -183,7 +185,7 @@ def named_module(text: str, n_genes: int) -> tuple[str, OwnParts]:
     name, sign, location = text.partition("=")
     if not sign or not name.strip() or not location.strip():
         raise InputError(f"--model: {text!r} is not NAME=FILE.py:FACTORY")
-    made = model_named(location.strip(), n_genes)
+    made = module_at(location.strip(), n_genes, n_genes if n_inputs is None else n_inputs)
     parts = OwnParts(model=made) if isinstance(made, nn.Module) else made
     if isinstance(parts, Subject) or parts.model is None:
         raise InputError(f"--model: {location.strip()} gives no module: return one, or a dict with 'model' and 'fit'")

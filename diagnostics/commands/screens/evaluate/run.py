@@ -80,15 +80,18 @@ def _of_module(text: str, screen: ScreenData, split: Split, *, seed: int) -> Ans
     from diagnostics.inputs.frameworks.screen_module import ScreenPairs, module_answer, named_module
 
     pairs = ScreenPairs(screen, split, seed=seed)
-    unmeasured = pairs.inputs[len(screen.genes) :]
-    if unmeasured:
-        raise InputError(
-            f"--model: {len(unmeasured)} targets of {screen.name}, such as {unmeasured[0]}, are no measured genes, and "
-            "a factory is given the number of genes alone: use module_answer in Python, or --program"
-        )
-    name, parts = named_module(text, len(screen.genes))
+    name, parts = named_module(text, len(screen.genes), len(pairs.inputs))
     assert parts.model is not None
-    return module_answer(pairs, parts.model, name=name, fit=parts.fit, predict=parts.predict, seed=seed)
+    try:
+        return module_answer(pairs, parts.model, name=name, fit=parts.fit, predict=parts.predict, seed=seed)
+    except InputError as refusal:
+        n_more = len(pairs.inputs) - len(screen.genes)
+        if not n_more:
+            raise
+        raise InputError(
+            f"{refusal}\n(perturbation has {len(pairs.inputs)} columns: {n_more} targets, such as {pairs.inputs[-1]}, "
+            "are no measured genes. A factory that takes n_inputs by that name is given the number of columns)"
+        ) from refusal
 
 
 def _check_names(predictions: Sequence[FilePrediction], programs: Sequence[Program], models: Sequence[str]) -> None:

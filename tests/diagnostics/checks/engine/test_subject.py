@@ -6,12 +6,13 @@ import torch
 from hypothesis import given
 from torch import Tensor, nn
 
-from diagnostics.checks.engine.subject import Subject, existing, forward_of
+from diagnostics.checks.engine.subject import Subject, existing, forward_of, input_columns
 from gpcp.core.errors import InputError
 from gpcp.model.batch import ModelBatch
 from gpcp.training.loss import masked_loss
 from tests.diagnostics.checks.subjects import PartlyMeasured, adamw, pairs_of, transformer
 from tests.gpcp.model.model_cases import N_GENES, batches
+from tests.gpcp.screens.test_h5ad_screen import read, screen
 
 
 class Keeps(nn.Module):
@@ -164,3 +165,36 @@ def test_the_partly_measured_pairs_of_these_tests_keep_a_sources_promises():
     assert not whole.measured_BG.all()
     assert whole.perturbed_BG.any(axis=1).all()
     assert whole.scored_BG.any(axis=1).all()
+
+
+class OfNames(nn.Module):
+    """A module that shows what it is given of each perturbation."""
+
+    def __init__(self, n_genes: int, n_inputs: int) -> None:
+        super().__init__()
+        self.effect = nn.Linear(n_inputs, n_genes, bias=False)
+
+    def forward(self, perturbation: Tensor, before: Tensor) -> Tensor:
+        return before + self.effect(perturbation)
+
+
+def test_a_module_of_a_screen_is_given_which_perturbation_it_was_whether_the_target_is_measured_or_not() -> None:
+    source = read(screen(96))
+    n_genes = len(source.vocab)
+    assert input_columns(source.perturbations, n_genes)[1] == n_genes + 1
+    pairs = next(source.pairs(batch_size=96, seed=0))
+    assert pairs.applied is not None
+    model = OfNames(n_genes, n_genes + 1)
+    subject = Subject(pairs=source, model=model)
+    batch, _ = subject.collate(pairs)
+    place = {"AAA": 0, "BBB": 1, "UNMEASURED": n_genes}
+    weight_GF = model.effect.weight.detach()
+    columns = [[place[one] for one in label.split("+")] for label in pairs.applied.labels()]
+    wanted_BG = torch.stack([weight_GF[:, some].sum(dim=1) for some in columns])
+    effect_BG = subject.predict(model, batch).detach() - batch.before_BL
+    assert torch.allclose(effect_BG, wanted_BG, atol=1e-5)
+
+
+def test_two_arguments_are_refused_where_perturbations_have_no_names() -> None:
+    with pytest.raises(InputError, match="forward needs 2 arguments"):
+        forward_of(OfNames(N_GENES, N_GENES), N_GENES)

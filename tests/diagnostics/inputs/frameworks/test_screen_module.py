@@ -1,5 +1,6 @@
 """Modules as predictors of a screen: what they are given, how their capabilities have them asked, what they learn."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,22 @@ def test_bad_modules_are_one_message(tmp_path: Any):
         module_answer(pairs, Same(), name="bad", fit=lambda model, batches: 1 / 0)
     with pytest.raises(InputError, match=r"expected \(40, 30\)"):
         module_answer(pairs, Same(), name="bad", predict=lambda batch: batch["before"][:, :2])
+
+
+def test_a_factory_asks_for_the_columns_of_targets_that_are_not_measured(tmp_path: Path) -> None:
+    screen = small_screen(hidden_targets=0.5)
+    pairs = ScreenPairs(screen, split_of(screen, share=0.5, seed=0), seed=0)
+    n_genes, n_inputs = len(screen.genes), len(pairs.inputs)
+    assert n_inputs == n_genes + 3
+    text = FACTORY.replace("def __init__(self, n_genes)", "def __init__(self, n_genes, n_inputs=None)")
+    text = text.replace("nn.Linear(n_genes, n_genes)", "nn.Linear(n_inputs or n_genes, n_genes)")
+    text += "\n\ndef wide(n_genes, n_inputs):\n    return {'model': Net(n_genes, n_inputs), 'fit': fit}\n"
+    path = tmp_path / "wide_model.py"
+    path.write_text(text)
+    _, parts = named_module(f"net={path}:wide", n_genes, n_inputs)
+    assert parts.model is not None
+    answer = module_answer(pairs, parts.model, name="net", fit=parts.fit)
+    assert {label for label, _ in answer.groups} == set(pairs.asked.request["targets"]) - set(
+        pairs.asked.labels(pairs.asked.train)
+    )
+    assert named_module(f"net={path}:fitted", n_genes, n_inputs)[1].model is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 from diagnostics.cli.pages import render
 from diagnostics.cli.svg import svg
 from diagnostics.commands.ladder.figure import figure_of
+from diagnostics.commands.ladder.measured import Measured, head_of_matrix
 from diagnostics.commands.ladder.rungs.ladder import READY, Ladder
 from diagnostics.commands.ladder.table import HEAD, rows, twin_rows
 from diagnostics.results.report import versions
@@ -34,6 +35,8 @@ def page(found: Ladder, *, command: Sequence[str], seconds: float) -> str:
         head=HEAD,
         rows=rows(found),
         twin_rows=twin_rows(found),
+        rates=Measured.read().rates(),
+        matrix=[head_of_matrix(), *Measured.read().matrix()],
         figure=svg(figure_of(found), "rungs") if shown else "",
         versions=versions(),
         command=shlex.join(command),

@@ -1,14 +1,17 @@
 """Print how often the right cause is named: ``python -m tests.verification.causes.measured FIRST N``.
 
 ``N`` situations of each kind, in worlds of seeds from ``FIRST`` on. With ``--rows FILE`` each is written as it ends,
-and those that are there already are not asked again.
+and those that are there already are not asked again; ``--write`` counts all of the file for the page and the docs.
 """
 
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from diagnostics.commands.ladder.measured import FILE, Measured
+from gpcp.core.files import write_json
 from tests.verification.causes.situations import confusion, seed_again, situations
 
 Row = dict[str, str | int | bool]
@@ -62,11 +65,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="another seed of the command")
     parser.add_argument("--kinds", nargs="+", default=(), help="these alone, such as healthy")
     parser.add_argument("--rows", type=Path, help="a file that rows are added to")
+    parser.add_argument("--write", metavar="COMMAND", help="count the rows for the package, as what COMMAND gives")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     asked = _arguments()
+    if asked.write:
+        counted = Measured.of(rows_of(asked.rows), asked.write)
+        write_json(FILE, asdict(counted))
+        print(counted.markdown())
+        raise SystemExit
     results = measured(asked.first, asked.n_each, again=asked.again, kinds=asked.kinds, rows=asked.rows)
     for kind, named in confusion((str(row["kind"]), str(row["named"])) for row in results).items():
         print(kind, dict(named))

@@ -130,11 +130,15 @@ class ScreenSide:
         found = concatenate(pairs.pairs(batch_size=2_048, seed=seed_of(seed, purpose)))
         return found.rows(slice(0, n_pairs))
 
-    def cell_label_B(self, pairs: PairBatch) -> NDArray[np.str_]:
-        """Perturbation and group of the cells after, (B,)."""
-        row_B = np.searchsorted(self.screen.cells.cell_id_B, pairs.after_id_B)
-        label_B = np.array(self.screen.applied.rows(row_B).labels(), dtype=np.str_)
-        return np.char.add(np.char.add(label_B, "|"), self.screen.group_B[row_B])
+    def group_of(self, pairs: PairBatch) -> NDArray[np.str_]:
+        """The context of the cells after, (B,)."""
+        return self.screen.group_B[np.searchsorted(self.screen.cells.cell_id_B, pairs.after_id_B)]
+
+    def label_of(self, pairs: PairBatch, *, context: bool = True) -> NDArray[np.str_]:
+        """Perturbation, and context, of the cells after, (B,)."""
+        assert pairs.applied is not None, "every pair has one"
+        label_B = np.array(pairs.applied.labels(), dtype=np.str_)
+        return np.char.add(np.char.add(label_B, "|"), self.group_of(pairs)) if context else label_B
 
 
 def ladder_screen(

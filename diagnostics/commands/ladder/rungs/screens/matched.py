@@ -9,7 +9,7 @@ from diagnostics.commands.ladder.rungs.asked import Budget
 from diagnostics.commands.ladder.rungs.learner import OnStep, SubjectPredictor, subject_of_model, train
 from diagnostics.commands.ladder.rungs.screens.cells import LadderScreen, ScreenSide
 from diagnostics.inputs.models import Model
-from diagnostics.scoring.errors import Errors, losses_of
+from diagnostics.scoring.errors import Errors, errors_of, losses_of
 from diagnostics.scoring.levels import Levels, levels_of
 from gpcp.core.pairs import PairBatch
 from gpcp.core.predictors import Predictor
@@ -48,6 +48,7 @@ def screen_rung(
         "facts": {
             "n_cells": len(training),
             "n_perturbations": len(cells.perturbations),
+            "n_contexts": len(cells.twin.twin.assay.type_names),
             "signal_z": cells.twin.z,
             "seen": of_seen,
             "unseen": judged if len(unseen) else None,
@@ -80,19 +81,18 @@ def _judged(
 ) -> dict[str, Any]:
     """Losses on some held-out pairs, and by how many standard errors they lie below the baseline."""
     pairs = side.drawn(row_N, N_HELD_OUT, seed, "held out")
-    label_B = side.cell_label_B(pairs)
-    _, code_B, n_of = np.unique(label_B, return_inverse=True, return_counts=True)
+    code_B = codes_of_twos(side.label_of(pairs), side.label_of(pairs, context=False))
     # The variance about a mean takes two cells.
-    kept = np.flatnonzero(n_of[code_B.reshape(-1)] > 1)
-    pairs, code_B = pairs.rows(kept), code_B.reshape(-1)[kept]
+    kept = np.flatnonzero(np.bincount(code_B)[code_B] > 1)
+    pairs, code_B = pairs.rows(kept), code_B[kept]
     levels = levels_of(sample, pairs, ridge_on=sample if ridge else None)
     errors, ceiling = losses_of(predictor, pairs), variance_within(pairs, code_B)
-    baseline = _baseline(levels)
+    baseline = baseline_of(side, sample, pairs, levels)
     return {
         "loss": errors.loss,
-        "baseline": levels.baseline,
+        "baseline": baseline.loss,
         "ceiling": ceiling,
-        "skill": skill(errors.loss, baseline=levels.baseline, best=ceiling),
+        "skill": skill(errors.loss, baseline=baseline.loss, best=ceiling),
         "z": errors.below(baseline),
         "linear_loss": None if levels.ridge is None else levels.ridge.loss,
         "linear_z": None if levels.ridge is None else levels.ridge.below(baseline),
@@ -100,8 +100,26 @@ def _judged(
     }
 
 
-def _baseline(levels: Levels) -> Errors:
-    return min((levels.mean_delta, levels.mean), key=lambda one: one.loss)
+def codes_of_twos(*label_B: NDArray[np.str_]) -> NDArray[np.int64]:
+    """The code of each cell by the first labels of which some has two cells; one for all cells where none has."""
+    for labels in label_B:
+        _, code_B, n_of = np.unique(labels, return_inverse=True, return_counts=True)
+        if (n_of > 1).any():
+            return code_B.reshape(-1).astype(np.int64)
+    return np.zeros(len(label_B[0]), dtype=np.int64)
+
+
+def baseline_of(side: ScreenSide, sample: PairBatch, pairs: PairBatch, levels: Levels) -> Errors:
+    """The best answer that ignores the perturbation: a mean, or the mean of the cell's context."""
+    group_B, known_B = side.group_of(pairs), side.group_of(sample)
+    mean_BG = np.zeros(pairs.after_BG.shape)
+    for group in np.unique(group_B):
+        rows = np.flatnonzero(known_B == group)
+        # Of a context that is new, the mean of all.
+        some = sample.rows(rows) if len(rows) else sample
+        n_G = np.maximum(some.scored_BG.sum(axis=0), 1)
+        mean_BG[group_B == group] = np.where(some.scored_BG, some.after_BG, 0.0).sum(axis=0) / n_G
+    return min((levels.mean_delta, levels.mean, errors_of(mean_BG, pairs)), key=lambda one: one.loss)
 
 
 def variance_within(pairs: PairBatch, code_B: NDArray[np.int64]) -> float:

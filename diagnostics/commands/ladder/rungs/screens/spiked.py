@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from diagnostics.commands.ladder.rungs.asked import Budget
 from diagnostics.commands.ladder.rungs.learner import OnStep, SubjectPredictor, subject_of_model, train
 from diagnostics.commands.ladder.rungs.screens.cells import LadderScreen
-from diagnostics.commands.ladder.rungs.screens.matched import N_HELD_OUT, N_SAMPLE, variance_within
+from diagnostics.commands.ladder.rungs.screens.matched import (
+    N_HELD_OUT,
+    N_SAMPLE,
+    baseline_of,
+    codes_of_twos,
+    variance_within,
+)
 from diagnostics.commands.ladder.rungs.screens.recovery import agreement
 from diagnostics.inputs.models import Model
 from diagnostics.scoring.errors import losses_of
@@ -40,8 +46,8 @@ def spiked_screen_rung(
     rows_N = np.arange(len(planted), dtype=np.int64)
     sample = side.drawn(rows_N[~held_N], N_SAMPLE, seed, "sample")
     pairs = side.drawn(rows_N[held_N], N_HELD_OUT, seed, "held out")
-    ceiling = variance_within(pairs, np.unique(side.cell_label_B(pairs), return_inverse=True)[1].reshape(-1))
-    levels = levels_of(sample, pairs, ridge_on=None)
+    ceiling = variance_within(pairs, codes_of_twos(side.label_of(pairs), side.label_of(pairs, context=False)))
+    baseline = baseline_of(side, sample, pairs, levels_of(sample, pairs, ridge_on=None)).loss
     subject = subject_of_model(model, side.pairs(rows_N[~held_N]), budget, seed=seed)
     train(subject, budget, seed=seed, on_step=on_step)
     loss = losses_of(SubjectPredictor(subject=subject, vocab=cells.vocab), pairs).loss
@@ -49,9 +55,9 @@ def spiked_screen_rung(
     order = [list(found.labels).index(name) for name in planted.applied.vocab.target]
     return {
         "loss": loss,
-        "baseline": levels.baseline,
+        "baseline": baseline,
         "ceiling": ceiling,
-        "skill": skill(loss, baseline=levels.baseline, best=ceiling),
+        "skill": skill(loss, baseline=baseline, best=ceiling),
         "recovery": agreement(found.effect_PG[order], effect_PG, target_PG),
         "recovery_ceiling": 1.0,
         "recovery_baseline": 0.0,

@@ -16,6 +16,9 @@ CLEAR_GAIN = 2.0
 """Standard errors by which a model's loss must lie below the baseline's to be lower."""
 
 
+_CONTEXTS = "; or cells of one context at a time: a model sees the context through the cell before alone"
+
+
 def judged_pairing(record: Mapping[str, Any]) -> RungResult:
     """Whether so many cells show effects of this size, paired like this."""
     facts = record["facts"]
@@ -91,9 +94,10 @@ def judged_real(record: Mapping[str, Any]) -> RungResult:
         return result_of(
             record,
             f"effects exceed chance, but held-out cells of the same perturbations are predicted no better than by the "
-            f"mean of all, by model or ridge ({shown})",
+            f"mean of their context, by model or ridge ({shown})",
             cause="too little data",
-            next_step="more cells of each perturbation: gpcp power gives their number",
+            next_step="more cells of each perturbation: gpcp power gives their number"
+            + (_CONTEXTS if facts["n_contexts"] > 1 else ""),
         )
     if unseen is None:
         return result_of(record, f"held-out cells of the same perturbations: {shown}")
@@ -103,7 +107,7 @@ def judged_real(record: Mapping[str, Any]) -> RungResult:
         return result_of(record, f"{of_unseen}; held-out cells of the same perturbations: {shown}")
     return result_of(
         record,
-        f"{of_unseen}: no better than the mean of all, while held-out cells of the same perturbations are "
+        f"{of_unseen}: no better than the mean of their context, while held-out cells of the same perturbations are "
         f"predicted ({shown})",
         cause="too little data",
         next_step=f"ready for more cells of these perturbations (--hold-out-by cells); for a new {what} there are too "

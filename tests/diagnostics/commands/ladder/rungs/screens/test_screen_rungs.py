@@ -1,4 +1,4 @@
-"""The rungs of a screen: pairs by name with an exact answer, ceilings, splits without leaks, and the whole way."""
+"""What is asked of a screen: pairs by name with an exact answer, ceilings, splits without leaks, and the whole way."""
 
 from dataclasses import replace
 
@@ -8,10 +8,11 @@ import pytest
 from diagnostics.commands.ladder.rungs.ladder import ladder
 from diagnostics.commands.ladder.rungs.screens.cells import LadderScreen, in_one_group, ladder_screen
 from diagnostics.commands.ladder.rungs.screens.known import KNOWN_SIZE, named_pairs
-from diagnostics.commands.ladder.rungs.screens.matched import variance_within
+from diagnostics.commands.ladder.rungs.screens.matched import baseline_of, codes_of_twos, variance_within
 from diagnostics.commands.ladder.rungs.screens.recovery import agreement, recovery, screen_recoveries
 from diagnostics.commands.ladder.rungs.screens.spiked import planted_screen
 from diagnostics.scoring.errors import errors_of
+from diagnostics.scoring.levels import levels_of
 from gpcp.core.errors import InputError
 from gpcp.core.pairs import concatenate
 from gpcp.core.random import stream
@@ -69,6 +70,24 @@ def test_the_variance_within_is_that_about_each_mean():
     assert variance_within(one, np.zeros(len(one), dtype=np.int64)) == pytest.approx(np.mean(known), rel=1e-4)
 
 
+def test_a_mean_is_that_of_the_context_where_two_cells_have_it():
+    assert codes_of_twos(np.array(["a", "b", "a"]), np.array(["x", "x", "x"])).tolist() == [0, 1, 0]
+    assert codes_of_twos(np.array(["a", "b", "c"]), np.array(["x", "y", "x"])).tolist() == [0, 1, 0]
+    assert codes_of_twos(np.array(["a", "b"]), np.array(["x", "y"])).tolist() == [0, 0]
+
+
+def test_knowing_the_context_is_no_skill():
+    found = cells()
+    half_B = np.where(np.arange(len(found.real)) % 2 == 0, "even", "odd")
+    moved = found.real.cells.expression_BG + np.float32(3) * (half_B == "odd")[:, None].astype(np.float32)
+    side = found.side(replace(found.real, cells=replace(found.real.cells, expression_BG=moved), group_B=half_B))
+    sample = side.drawn(found.split.training, 2_000, 0, "sample")
+    pairs = side.drawn(found.split.seen, 2_000, 0, "held out")
+    levels = levels_of(sample, pairs, ridge_on=None)
+    # Two halves that lie 3 apart: the mean of both misses each by 1.5.
+    assert levels.mean.loss - baseline_of(side, sample, pairs, levels).loss == pytest.approx(1.5**2, rel=0.2)
+
+
 def test_agreement_is_one_of_the_truth_and_none_of_noise():
     true_PG = stream(0, "effects").standard_normal((20, 50))
     nowhere_PG = np.zeros(true_PG.shape, dtype=np.bool_)
@@ -111,7 +130,7 @@ def test_what_has_no_meaning_for_a_screen_is_refused():
 
 
 @pytest.mark.slow
-def test_every_rung_of_a_screen_gives_finite_figures():
+def test_a_screen_gives_finite_figures_all_the_way():
     found = ladder(
         simulated(escapers=0.0), "mixing", n_genes=6, budget=SHORT, go_on=True,
         rungs=("twin", "exact", "interventional", "pairing", "assay", "spike-in", "real"),

@@ -1,4 +1,4 @@
-"""Records of a screen's rungs are put down to their cause."""
+"""What was found on a screen is put down to its cause."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def real(z: float, seen_z: float, unseen_z: float | None, linear_z: float = 0.0)
     seen = {"skill": 0.5, "z": seen_z, "linear_z": linear_z}
     unseen = None if unseen_z is None else {"skill": 0.1, "z": unseen_z, "linear_z": None}
     facts = {
-        "signal_z": z, "seen": seen, "unseen": unseen, "by": "perturbation", "held_out": ["a", "b"],
+        "signal_z": z, "n_contexts": 2, "seen": seen, "unseen": unseen, "by": "perturbation", "held_out": ["a", "b"],
         "n_perturbations": 9,
     }  # fmt: skip
     return {"rung": "real", "screen": True, "skill": 0.5, "facts": facts}
@@ -57,3 +57,7 @@ def test_a_record_is_put_down_to_its_cause(record: dict[str, Any], cause: str):
 
 def test_a_loss_above_the_baseline_is_called_so():
     assert "loss 3.0 standard errors above the baseline" in judged(real(50.0, 5.0, -3.0)).message
+
+
+def test_a_model_that_sees_no_context_is_put_beside_one_that_does():
+    assert "one context at a time" in judged(real(50.0, 0.5, 5.0)).next_step

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnostics.commands.ladder.measured import CAUSES, KINDS, Measured

@@ -1,4 +1,4 @@
-"""What a prediction depends on, from its cells alone: those of another perturbation or context in place of its own."""
+"""What a prediction depends on: cells of another perturbation or context in its place, and answers asked for again."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import ScreenData, Split
+from diagnostics.audit.evaluation.predictions import Groups
 from diagnostics.audit.evaluation.references import Answer
 from gpcp.core.random import stream
 
@@ -29,7 +30,8 @@ def ablated(answer: Answer, screen: ScreenData, split: Split, *, seed: int) -> d
     Returns
     -------
     dict
-        By what is missing; without :data:`CONTEXT` where no perturbation has two contexts.
+        By what is missing; without :data:`CONTEXT` where no perturbation has two contexts. What the predictor was
+        asked again without comes last.
     """
     rng = stream(seed, "evaluate", "ablation")
     of_other: dict[tuple[str, str], NDArray[np.float32]] = {}
@@ -37,7 +39,7 @@ def ablated(answer: Answer, screen: ScreenData, split: Split, *, seed: int) -> d
         labels = screen.in_context(context, split.test)
         for label, other in _circle(labels, rng).items():
             of_other[label, context] = answer.groups[other, context]
-    found = {PERTURBATION: of_other}
+    found: dict[str, Groups] = {PERTURBATION: of_other}
     elsewhere = dict(answer.groups)
     for label in split.test:
         contexts = [one for one in screen.contexts if (label, one) in answer.groups]
@@ -45,6 +47,7 @@ def ablated(answer: Answer, screen: ScreenData, split: Split, *, seed: int) -> d
             elsewhere[label, context] = answer.groups[label, other]
     if any(elsewhere[at] is not answer.groups[at] for at in elsewhere):
         found[CONTEXT] = elsewhere
+    found |= answer.without
     return {
         what: Answer(name=f"{answer.name} without {what}", kind=answer.kind, groups=groups)
         for what, groups in found.items()

@@ -1,7 +1,7 @@
 """Answers of known quality, made from the screen itself: what every prediction is shown beside."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -32,12 +32,15 @@ class Answer:
         Cells by perturbation and context.
     note : str
         What it knows or was made of.
+    without : mapping
+        Cells of the answers that the predictor gave when it was asked again without something, by what that was.
     """
 
     name: str
     kind: str
     groups: Groups
     note: str = ""
+    without: Mapping[str, Groups] = field(default_factory=dict[str, Groups])
 
 
 def training_of(screen: ScreenData, split: Split, context: str) -> Training:

@@ -6,19 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import ScreenData, Split, read_h5ad
 from diagnostics.audit.evaluation.predictions import Groups, groups_in
 from diagnostics.audit.evaluation.references import Answer
+from diagnostics.audit.evaluation.shape import log_cells
 from diagnostics.audit.exchange.program import Program, Ran, run_in
 from diagnostics.audit.exchange.request import CONTEXT, PERTURBATION, Request, request_of
+from diagnostics.audit.exchange.shuffled import CELL, cell_use, used
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import write_json
 from gpcp.core.random import stream
 
 
 def answered(
-    program: Program, screen: ScreenData, split: Split, *, folder: Path, seed: int = 0, fresh: bool = False
+    program: Program,
+    screen: ScreenData,
+    split: Split,
+    *,
+    folder: Path,
+    seed: int = 0,
+    fresh: bool = False,
+    ablations: bool = False,
 ) -> Answer:
     """What a program predicts for the test perturbations of a screen.
 
@@ -33,6 +43,8 @@ def answered(
         Handed on to the program.
     fresh : bool
         Ask anew in any case.
+    ablations : bool
+        Run it a second time, in ``FOLDER/without_the_cell``, with cells whose genes were shuffled apart.
 
     Raises
     ------
@@ -41,25 +53,55 @@ def answered(
         not finite. Nothing is filled in.
     """
     request = request_of(screen, split, seed=seed, asker=program.argv)
-    done, there = folder / "done.json", folder / "answer.h5ad"
-    ran = None if fresh else _finished(done, there, request.key)
-    reused = ran is not None
-    if ran is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in (done, there):
-            stale.unlink(missing_ok=True)
-        request.write(folder)
-        ran = run_in(program, folder)
-    groups = read_answer(there, request, screen, split, name=program.name, seed=seed)
-    if not reused:
-        write_json(done, {"key": request.key, "cpu_s": ran.cpu_s, "wall_s": ran.wall_s, "command": program.argv})
+    ran, reused = _run(program, request, folder, fresh=fresh)
+    groups = read_answer(folder / "answer.h5ad", request, screen, split, name=program.name, seed=seed)
+    _keep(program, request, folder, ran)
     note = f"program of {ran.cpu_s:.0f} CPU s" + (f", its answer in {folder} used again" if reused else "")
     silent = silent_genes(groups, request)
     if silent:
         note += (
             f"; 0 in every predicted cell though controls express them: {len(silent)} genes, {', '.join(silent[:3])}"
         )
-    return Answer(name=program.name, kind="prediction", groups=groups, note=note)
+    if not ablations:
+        return Answer(name=program.name, kind="prediction", groups=groups, note=note)
+    place = folder / "without_the_cell"
+    other = request_of(screen, split, seed=seed, asker=program.argv, shuffled=True)
+    again, _ = _run(program, other, place, fresh=fresh)
+    found = read_answer(place / "answer.h5ad", other, screen, split, name=program.name, seed=seed)
+    _keep(program, other, place, again)
+    note += f"; {used(_use(request, other, groups, found, screen))}"
+    return Answer(name=program.name, kind="prediction", groups=groups, note=note, without={CELL: found})
+
+
+def _run(program: Program, request: Request, folder: Path, *, fresh: bool) -> tuple[Ran, bool]:
+    """Run a program, unless its complete answer to the same question is there; whether it was."""
+    done, there = folder / "done.json", folder / "answer.h5ad"
+    ran = None if fresh else _finished(done, there, request.key)
+    if ran is not None:
+        return ran, True
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (done, there):
+        stale.unlink(missing_ok=True)
+    request.write(folder)
+    return run_in(program, folder), False
+
+
+def _keep(program: Program, request: Request, folder: Path, ran: Ran) -> None:
+    """Record that the answer in a folder is complete, after it was read."""
+    content = {"key": request.key, "cpu_s": ran.cpu_s, "wall_s": ran.wall_s, "command": program.argv}
+    write_json(folder / "done.json", content)
+
+
+def _use(request: Request, other: Request, groups: Groups, found: Groups, screen: ScreenData) -> float:
+    def logs(cells: Any) -> NDArray[np.float64]:
+        return log_cells(cells, screen.scale)
+
+    return cell_use(
+        logs(request.ask.X.toarray()),
+        logs(other.ask.X.toarray()),
+        answer_BG=logs(np.concatenate([groups[at] for at in groups])),
+        other_answer_BG=logs(np.concatenate([found[at] for at in groups])),
+    )
 
 
 def silent_genes(groups: Groups, request: Request) -> tuple[str, ...]:

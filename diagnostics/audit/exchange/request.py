@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, Split
+from diagnostics.audit.exchange.shuffled import shuffled_cells
 from gpcp.core.files import write_json, write_with
 from gpcp.core.random import stream
 
@@ -50,7 +51,9 @@ class Request:
         write_json(folder / "request.json", self.content)
 
 
-def request_of(screen: ScreenData, split: Split, *, seed: int, asker: Sequence[str] = ()) -> Request:
+def request_of(
+    screen: ScreenData, split: Split, *, seed: int, asker: Sequence[str] = (), shuffled: bool = False
+) -> Request:
     """The question that a split of a screen is.
 
     Parameters
@@ -61,6 +64,8 @@ def request_of(screen: ScreenData, split: Split, *, seed: int, asker: Sequence[s
         Of the controls that are asked about; handed on to the program.
     asker : sequence of str
         The words of the program's command; files among them go into the key with their contents.
+    shuffled : bool
+        Whether the cells that are asked about are those of :func:`~diagnostics.audit.exchange.shuffled.shuffled_cells`.
     """
     import gpcp
 
@@ -79,7 +84,13 @@ def request_of(screen: ScreenData, split: Split, *, seed: int, asker: Sequence[s
             asked.append({PERTURBATION: label, CONTEXT: context, "n_cells": n})
     row_B = np.concatenate(rows)
     label_B = np.concatenate([np.repeat(one[PERTURBATION], one["n_cells"]) for one in asked])
-    ask = _cells(screen.X_BG[row_B], label_B, screen.context_B[row_B], screen.genes, "ask")
+    asked_BG = screen.X_BG[row_B]
+    if shuffled:
+        rng = stream(seed, "exchange", "shuffled cells")
+        asked_BG = shuffled_cells(
+            asked_BG.toarray().astype(np.float32), label_B.astype(object), screen.context_B[row_B], rng
+        )
+    ask = _cells(asked_BG, label_B, screen.context_B[row_B], screen.genes, "ask")
     labels = [*split.train, *split.test]
     content: dict[str, Any] = {
         "format": FORMAT,

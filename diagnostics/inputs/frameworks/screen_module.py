@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diagnostics.audit.evaluation.data import ScreenData, Split
+from diagnostics.audit.evaluation.predictions import Groups
 from diagnostics.audit.evaluation.references import Answer
 from diagnostics.audit.exchange.programs.asked import Asked
 from diagnostics.audit.exchange.request import request_of
+from diagnostics.audit.exchange.shuffled import CELL, cell_use, shuffled_cells, used
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.users_code import users_own
 from diagnostics.inputs.calls import Asking, asking_of, tensor_of
@@ -100,6 +102,7 @@ def module_answer(
     fit: Fit | None = None,
     predict: Callable[..., Any] | None = None,
     seed: int = 0,
+    ablations: bool = False,
 ) -> Answer:
     """What a module predicts for the test perturbations of a screen.
 
@@ -118,6 +121,8 @@ def module_answer(
         As :func:`diagnostics.inputs.diagnose.diagnose` takes it, where ``model(before, perturbation)`` by the names or
         positions of its arguments is not what gives the expected expression after.
     seed : int
+    ablations : bool
+        Ask it a second time, with cells whose genes were shuffled apart.
 
     Raises
     ------
@@ -128,27 +133,46 @@ def module_answer(
         with torch_seed(seed):
             users_own(f"fit of {name!r} fails:", fit, model, pairs)
     capabilities = capabilities_of(model)
-    with torch_seed(seed):
-        log_BG = _answers(pairs, model, predict, capabilities)
-    if not np.isfinite(log_BG).all():
-        raise InputError(f"{int((~np.isfinite(log_BG)).sum())} answers of model {name!r} are not finite")
     asked = pairs.asked
-    cell_BG = asked.cells(log_BG) if capabilities.draws else asked.moved(log_BG)
     label_B, context_B = asked.labels(asked.ask), asked.contexts(asked.ask)
-    groups = {
-        (label, context): cell_BG[(label_B == label) & (context_B == context)]
-        for label, context in dict.fromkeys(zip(label_B.tolist(), context_B.tolist(), strict=True))
-    }
+    before_BG = asked.logs(asked.ask)
+
+    def answer(cell_BG: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch_seed(seed):
+            log_BG = _answers(pairs, model, predict, capabilities, cell_BG)
+        if not np.isfinite(log_BG).all():
+            raise InputError(f"{int((~np.isfinite(log_BG)).sum())} answers of model {name!r} are not finite")
+        return log_BG
+
+    def groups(log_BG: NDArray[np.float32]) -> Groups:
+        cell_BG = asked.cells(log_BG) if capabilities.draws else asked.moved(log_BG)
+        return {
+            (label, context): cell_BG[(label_B == label) & (context_B == context)]
+            for label, context in dict.fromkeys(zip(label_B.tolist(), context_B.tolist(), strict=True))
+        }
+
+    log_BG = answer(before_BG)
     note = f"module, {'as it was given' if fit is None else 'fitted by its own function'}, {capabilities.returned}"
-    return Answer(name=name, kind="prediction", groups=groups, note=note)
+    without: dict[str, Groups] = {}
+    if ablations:
+        other_BG = shuffled_cells(before_BG, label_B, context_B, stream(seed, "screen module", "shuffled cells"))
+        other_log_BG = answer(other_BG)
+        without[CELL] = groups(other_log_BG)
+        share = cell_use(before_BG, other_BG, answer_BG=log_BG, other_answer_BG=other_log_BG)
+        note += f"; {used(share)}"
+    return Answer(name=name, kind="prediction", groups=groups(log_BG), note=note, without=without)
 
 
 def _answers(
-    pairs: ScreenPairs, model: nn.Module, predict: Callable[..., Any] | None, capabilities: Capabilities
+    pairs: ScreenPairs,
+    model: nn.Module,
+    predict: Callable[..., Any] | None,
+    capabilities: Capabilities,
+    log_BG: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Answers to all cells that are asked for, a batch being of one perturbation and context."""
     asked = pairs.asked
-    log_BG, label_B, context_B = asked.logs(asked.ask), asked.labels(asked.ask), asked.contexts(asked.ask)
+    label_B, context_B = asked.labels(asked.ask), asked.contexts(asked.ask)
     answer_BG = np.empty_like(log_BG)
     size = capabilities.set_size if capabilities.set_size > 1 else 256
     asking: Asking | None = None

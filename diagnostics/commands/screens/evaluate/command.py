@@ -90,7 +90,10 @@ class Request:
     ablations: Annotated[
         bool,
         FLAG,
-        Parameter(group=_SCORES, help="what each prediction loses without the perturbation, and without the context"),
+        Parameter(
+            group=_SCORES,
+            help="what each prediction loses without the perturbation, the context and, asked again, the cell",
+        ),
     ] = False
     splits: Annotated[
         int, WHOLE, Parameter(group=_SCORES, help="halvings of the replicate; 0 leaves it and the scale out")

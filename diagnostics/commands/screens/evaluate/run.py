@@ -48,10 +48,11 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
             for program in programs:
                 stages(f"running {program.name}")
                 place = out / "programs" / program.folder_name
-                answers.append(answered(program, screen, split, folder=place, seed=request.seed, fresh=request.fresh))
+                again = {"fresh": request.fresh, "ablations": request.ablations}
+                answers.append(answered(program, screen, split, folder=place, seed=request.seed, **again))
             for text in request.model:
                 stages(f"fitting {text.partition('=')[0]}")
-                answers.append(_of_module(text, screen, split, seed=request.seed))
+                answers.append(_of_module(text, screen, split, seed=request.seed, ablations=request.ablations))
             found = evaluate(
                 screen,
                 split,
@@ -74,7 +75,7 @@ def execute(path: Path, request: Request, command_line: Sequence[str]) -> int:
     return 0
 
 
-def _of_module(text: str, screen: ScreenData, split: Split, *, seed: int) -> Answer:
+def _of_module(text: str, screen: ScreenData, split: Split, *, seed: int, ablations: bool) -> Answer:
     """The answer of ``--model``."""
     # Torch takes seconds, and most evaluations do without.
     from diagnostics.inputs.frameworks.screen_module import ScreenPairs, module_answer, named_module
@@ -83,7 +84,9 @@ def _of_module(text: str, screen: ScreenData, split: Split, *, seed: int) -> Ans
     name, parts = named_module(text, len(screen.genes), len(pairs.inputs))
     assert parts.model is not None
     try:
-        return module_answer(pairs, parts.model, name=name, fit=parts.fit, predict=parts.predict, seed=seed)
+        return module_answer(
+            pairs, parts.model, name=name, fit=parts.fit, predict=parts.predict, seed=seed, ablations=ablations
+        )
     except InputError as refusal:
         n_more = len(pairs.inputs) - len(screen.genes)
         if not n_more:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from diagnostics.audit.evaluation.data import CONTROL, split_of
 from diagnostics.audit.evaluation.shape import shape_of
 from diagnostics.audit.exchange.request import request_of
+from diagnostics.audit.exchange.shuffled import CELL
 from diagnostics.inputs.frameworks.screen_module import ScreenPairs, module_answer, named_module
 from gpcp.core.errors import InputError
 from gpcp.core.predictors import Capabilities
@@ -168,3 +169,20 @@ def test_a_factory_asks_for_the_columns_of_targets_that_are_not_measured(tmp_pat
         pairs.asked.labels(pairs.asked.train)
     )
     assert named_module(f"net={path}:fitted", n_genes, n_inputs)[1].model is not None
+
+
+class Blind(nn.Module):
+    """The same answer whatever the cell."""
+
+    def forward(self, before: Tensor, perturbation: Tensor) -> Tensor:
+        return torch.ones_like(before) + perturbation[:, : before.shape[1]]
+
+
+@pytest.mark.parametrize(("model", "share"), [(Same(), "1.00"), (Blind(), "0.00")])
+def test_asked_again_it_shows_whether_it_uses_the_cell(model: nn.Module, share: str):
+    found = module_answer(ScreenPairs(SCREEN, SPLIT, seed=0), model, name="net", ablations=True)
+    assert f"answers change by {share} of what the cells do" in found.note
+    assert found.without.keys() == {CELL}
+    if share == "0.00":
+        for at, cell_BG in found.groups.items():
+            np.testing.assert_array_equal(found.without[CELL][at], cell_BG)

@@ -31,6 +31,8 @@ _NOTES = """examples:
     gpcp ladder --source h5ad:cells.h5ad --cell-type-key cell_type
   my own model: a function of the number of genes that gives a torch.nn.Module, or a dict of what diagnose() takes
     gpcp ladder --source h5ad:cells.h5ad --cell-type-key cell_type --model model.py:make --learning-rate 1e-3
+  a perturbation screen: its perturbations by name, a fifth of them held out of the last rung
+    gpcp ladder --source screen:screen.h5ad
   how close does the simulated twin of the cells come?
     gpcp ladder --source h5ad:cells.h5ad --rungs twin
   all rungs, though one fails
@@ -38,7 +40,8 @@ _NOTES = """examples:
 
 rungs: exact (checks of the untrained model), counterfactual and interventional (pairs of a known world), pairing
 (simulated cells, paired as the real ones), assay (the same, measured as the real ones), spike-in (a known graph in the
-real cells), real; and twin, the table of how close the simulated cells come, where it is named
+real cells), real; and twin, the table of how close the simulated cells come, where it is named. Of a screen the pairs
+are a control and a perturbed cell, and effects take the place of the graph
 
 causes: a bug, the learning rate, the architecture, the pairing, the measurement, too little data, no signal; or ready
 for the real thing
@@ -67,7 +70,8 @@ class Request:
         Parameter(
             group=PAIRS,
             metavar="NAME",
-            help="what both cells of a pair share, or 'nothing' (default cell_type, where it is known)",
+            help="what both cells of a pair share, or 'nothing' (default cell_type, where it is known; of a screen "
+            "batch, donor and dataset too)",
         ),
     ] = None
     n_perturbed: Annotated[

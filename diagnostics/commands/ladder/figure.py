@@ -29,7 +29,7 @@ def figure_of(found: Ladder) -> "Figure":
                 place - 0.2, height, f"{skill:.2g}", ha="center", va="bottom" if skill > 0 else "top", fontsize=SMALL
             )
         if recovery is not None:
-            ax.bar(place + 0.2, recovery, 0.36, color=TRAINING, label="recovery of the graph")
+            ax.bar(place + 0.2, recovery, 0.36, color=TRAINING, label=f"recovery of the {found.recovered}")
             ceiling = one.record.get("recovery_ceiling")
             if ceiling is not None:
                 ax.plot([place + 0.02, place + 0.38], [ceiling, ceiling], color=SERIES[2], label="its ceiling")

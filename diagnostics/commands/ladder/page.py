@@ -9,7 +9,7 @@ from diagnostics.cli.svg import svg
 from diagnostics.commands.ladder.figure import figure_of
 from diagnostics.commands.ladder.measured import Measured, head_of_matrix
 from diagnostics.commands.ladder.rungs.ladder import READY, Ladder
-from diagnostics.commands.ladder.table import HEAD, rows, twin_rows
+from diagnostics.commands.ladder.table import head, rows, twin_rows
 from diagnostics.results.report import versions
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -32,7 +32,7 @@ def page(found: Ladder, *, command: Sequence[str], seconds: float) -> str:
         found=found,
         kind={"none": "pass", "open": "open"}.get(found.cause, "fail"),
         heading=READY[found.cause],
-        head=HEAD,
+        head=head(found),
         rows=rows(found),
         twin_rows=twin_rows(found),
         rates=Measured.read().rates(),

@@ -7,7 +7,10 @@ from diagnostics.cli.text import fill, number, score, table
 from diagnostics.commands.ladder.rungs.asked import LadderRun
 from diagnostics.commands.ladder.rungs.ladder import Ladder
 
-HEAD = ("rung", "outcome", "baseline", "loss", "ceiling", "skill", "graph", "of at most", "seconds")
+
+def head(found: Ladder) -> tuple[str, ...]:
+    """Of the columns of :func:`rows`."""
+    return ("rung", "outcome", "baseline", "loss", "ceiling", "skill", found.recovered, "of at most", "seconds")
 
 
 def short(record: Mapping[str, Any]) -> str:
@@ -18,7 +21,7 @@ def short(record: Mapping[str, Any]) -> str:
 
 
 def rows(found: Ladder) -> list[list[str]]:
-    """A row for each rung, as :data:`HEAD`."""
+    """A row for each rung, as :func:`head`."""
     return [
         [
             one.rung,
@@ -54,7 +57,7 @@ def screen(found: Ladder, run: LadderRun) -> str:
     if found.twin is not None:
         lines += ["", table(("property", "distance", "measure", "real", "twin"), twin_rows(found), align="lrlrr")]
     if found.results:
-        lines += ["", table(HEAD, rows(found), align="llrrrrrrr"), ""]
+        lines += ["", table(head(found), rows(found), align="llrrrrrrr"), ""]
         for one in found.results:
             lines.append(fill(f"{'pass' if one.passed else 'FAIL'}  {one.rung}: {one.message}", indent="      "))
             if one.next_step:

@@ -72,6 +72,11 @@ class Ladder:
         return next((one for one in self.results if not one.passed), None)
 
     @property
+    def recovered(self) -> str:
+        """What is recovered: the graph, or of a screen the effects of its perturbations."""
+        return "effects" if any(one.record.get("screen") for one in self.results) else "graph"
+
+    @property
     def cause(self) -> Cause:
         """That of the first failure; ``"none"`` where all passed, ``"open"`` where not all were asked."""
         if self.first is not None:

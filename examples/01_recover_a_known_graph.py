@@ -1,4 +1,7 @@
-"""Recover a known graph: a world, pairs of its cells, a transformer, and the graph read out of what it learnt."""
+"""Recover a known graph: a world, pairs of its cells, a transformer, and the graph read out of what it learnt.
+
+About 12 seconds on one core.
+"""
 
 import numpy as np
 
@@ -10,6 +13,7 @@ N_STEPS, BATCH = 250, 128
 
 
 def main() -> None:
+    print(__doc__)
     # A world is a name and a seed: 8 genes on a scale-free graph, each a linear function of its parents and noise.
     known = world("scale_free/8", seed=0)
     print(f"{known.name}: {known.graph.n_edges} edges among {known.graph.n_genes} genes")

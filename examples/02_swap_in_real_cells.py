@@ -2,6 +2,8 @@
 
 python examples/02_swap_in_real_cells.py                    700 cells of blood that scanpy ships (10x's PBMC 68k)
 python examples/02_swap_in_real_cells.py FILE CELL_TYPE     an AnnData file of yours, and its column of cell types
+
+About 13 seconds on one core.
 """
 
 import sys
@@ -43,6 +45,7 @@ def shipped() -> Path:
 
 
 def main(path: str | None = None, cell_type: str = "bulk_labels") -> None:
+    print(__doc__)
     # Cells become pairs: two of the same type, as if the second were the first one perturbed.
     if path is None:
         cells = H5adCells(shipped(), layer="auto", gene_id="names", cell_type=cell_type)

@@ -37,6 +37,7 @@ MATCH_ON = ("cell_type", "dataset")
 
 
 def main(place: str = CENSUS_VERSION, tissue: str = "tongue") -> None:
+    print(__doc__)
     uri, version = (place, None) if Path(place).is_dir() else (None, place)
     try:
         # 1. The query: 38,754 cells in release 2025-11-08. A category that does not exist is refused here.

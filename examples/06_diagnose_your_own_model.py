@@ -1,4 +1,7 @@
-"""Why does *my* model not learn? Your own loader, module and step under the checks; then the bug is mended."""
+"""Why does *my* model not learn? Your own loader, module and step under the checks; then the bug is mended.
+
+About 9 seconds on one core.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +62,7 @@ def diagnosed(*, mended: bool) -> Report:
 
 
 def main() -> None:
+    print(__doc__)
     for mended in (False, True):
         report = diagnosed(mended=mended)
         print(f"\n{' mended ' if mended else ' as it was written ':=^100}")

@@ -15,6 +15,7 @@ from simulators import SimulatedPairs, world
 
 
 def main() -> None:
+    print(__doc__)
     torch.set_num_threads(1)  # the models are small
     pairs = SimulatedPairs(scm=world("scale_free/10").scm, regime="interventional", n_pairs=20_000)
     # Of a source that is finite, such as "h5ad:cells.h5ad", gpcp.open_pairs and gpcp.split_pairs keep cells apart.

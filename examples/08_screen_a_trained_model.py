@@ -1,6 +1,6 @@
 """What would every gene's perturbation do? A screen with a trained model, beside the exact answer of the known world.
 
-About half a minute. Any predictor can be screened; the exact one is asked in the same way as the model.
+About ten seconds. Any predictor can be screened; the exact one is asked in the same way as the model.
 """
 
 from pathlib import Path
@@ -24,6 +24,7 @@ from simulators import BayesPredictor, SimulatedCells, SimulatedPairs, world
 
 
 def main() -> None:
+    print(__doc__)
     torch.set_num_threads(1)  # the model is small
     scm = world("scale_free/10").scm
     pairs = SimulatedPairs(scm=scm, regime="interventional", n_pairs=20_000)

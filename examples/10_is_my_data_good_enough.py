@@ -1,6 +1,6 @@
 """Is my data good enough? Effects planted into the controls of a screen: which are found, and the cells it takes.
 
-About half a minute. The screen is simulated and written here as counts; any file of real cells takes its place.
+About ten seconds. The screen is simulated and written here as counts; any file of real cells takes its place.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from simulators import design_named, real_cells, screen_anndata, simulated_scree
 
 
 def main() -> None:
+    print(__doc__)
     design = design_named("ideal", n_targets=3, cells_per_target=20, n_controls=500, depth=400.0)
     with TemporaryDirectory() as name:
         file = Path(name) / "screen.h5ad"

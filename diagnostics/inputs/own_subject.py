@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.intent import Intent
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject, TrainingStep, existing
@@ -139,7 +140,40 @@ def _of_loader(parts: OwnParts, loader: Loader, unseen: Loader | None) -> Subjec
     )  # fmt: skip
     tensor_of(answer, (len(few), len(pairs.vocab)), asking.summary)
     tried_once(subject, few, held=held)
+    _takes_every_gene(subject, pairs, parts)
     return subject
+
+
+def _takes_every_gene(subject: Subject, pairs: LoaderPairs, parts: OwnParts) -> None:
+    """Numbers of guides are often taken for numbers of genes: a model knows none beyond its own.
+
+    Raises
+    ------
+    InputError
+        Perturbations are numbers below that of the genes, and the model fails with the number of another gene.
+    """
+    entry, model = pairs.entry, parts.model
+    if model is None or entry is None or entry.form != "numbers" or parts.targets is not None or entry.inferred:
+        return
+    first = pairs.opened(pairs.first_batch).pairs
+    absent = np.flatnonzero(~first.perturbed_BG.any(axis=0))
+    if not len(absent):
+        return
+    batch, _ = pairs.model_batch(first)
+    one_L = torch.as_tensor(np.arange(len(pairs.vocab)) == absent[-1], device=batch.token_BL.device)
+    asked = replace(batch, perturbed_BL=(one_L & batch.measured_BL).expand(batch.before_BL.shape))
+    try:
+        with torch.no_grad():
+            subject.predict(copied(model), asked)
+    except (IndexError, RuntimeError) as error:
+        highest = int(np.flatnonzero(first.perturbed_BG.any(axis=0)).max(initial=0))
+        raise InputError(
+            f"'perturbation' holds numbers up to {highest} in the first batch, which are taken for genes, and the "
+            f"model fails when gene {absent[-1]} of {len(pairs.vocab)} is perturbed "
+            f"({type(error).__name__}: {str(error)[:80]}). If they number guides or drugs, give the gene's column of each, -1 for a "
+            "control:\n"
+            "    targets=[-1, 2, 5, ...]  # number 0 is a control, 1 perturbs the gene in column 2"
+        ) from error
 
 
 def _pairs(loader: Loader, parts: OwnParts, beside: LoaderPairs | None = None) -> LoaderPairs:
@@ -185,6 +219,9 @@ def _intent(pairs: LoaderPairs, parts: OwnParts) -> Intent:
         masked=pairs.masked and given.masked,
         counted="measured",
         most_perturbed=n_most if given.most_perturbed is None else given.most_perturbed,
+        perturbable=pairs.entry.perturbable
+        if given.perturbable is None and pairs.entry is not None
+        else given.perturbable,
     )
 
 

@@ -114,9 +114,11 @@ def _verdict(report: Report, errors: tuple[CheckResult, ...]) -> tuple[str, str,
         return "OPEN", f"{n_passed} checks passed{so_far} and none failed, but {few[0].message}", few[0].next_step
     if not n_passed:
         return "OPEN", f"no check could be decided{so_far}", "give more of the subject: a model, pairs, a rate"
+    n_other = sum(one.outcome in ("not_applicable", "inconclusive") for one in report.results)
+    asked = f", {n_other} could not be asked or decided" if n_other else ""
     return (
         "NOTHING FOUND",
-        f"{n_passed} checks passed{so_far} and none failed: nothing was found that keeps this from learning",
+        f"{n_passed} checks passed{so_far}{asked}, and none failed: nothing was found that keeps this from learning",
         _onwards(report),
     )
 
@@ -135,8 +137,10 @@ def _onwards(report: Report) -> str:
         return (
             "give the model too (--model): its own checks and a short training say whether it learns from these pairs"
         )
+    if not any(one.name.startswith("learning.") for one in report.results):
+        return "ask all checks (without only= or --only): these train nothing, and so do not say whether it learns"
     if "learning" not in judged:
-        return "give pairs and the training (--source, --learning-rate), so that a short one can be judged"
+        return "give pairs and an optimiser or a rate (--source, --learning-rate), so that a training can be judged"
     return "train it for longer, and hold it against its ceiling"
 
 

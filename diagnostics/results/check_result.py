@@ -83,6 +83,11 @@ class CheckResult:
     consequence_of: str = ""
     traceback: str = ""
 
+    def __str__(self) -> str:
+        """Outcome, code, name and finding on one line, and what to do about it."""
+        head = " ".join(one for one in (self.outcome.replace("_", " "), self.code, self.name) if one)
+        return f"{head}: {self.message}" + (f" -> {self.next_step}" if self.next_step else "")
+
     def __post_init__(self) -> None:
         if not self.message:
             raise InputError(f"CheckResult {self.name!r} needs a sentence in `message`")

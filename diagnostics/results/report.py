@@ -82,6 +82,13 @@ class Report:
         """0 where :attr:`passed`, else 1."""
         return 0 if self.passed else 1
 
+    def __str__(self) -> str:
+        """The verdict with its evidence and next step, as the command prints it; :meth:`text` has every check."""
+        # Cards are made of reports.
+        from diagnostics.results.card import Card
+
+        return Card.of(self, {}).text()
+
     def _repr_html_(self) -> str:
         first = self.diagnosis
         n_passed = sum(one.outcome == "pass" for one in self.results)
@@ -89,7 +96,8 @@ class Report:
         judged = [one for one in self.results if one.outcome in ("fail", "error", "inconclusive")]
         rows = [(outcome_text(one), titled(one), one.message, one.next_step) for one in judged]
         head = ("outcome", "check", "what was measured", "next step")
-        note = f"{n_passed} of {len(self.results)} checks passed; .frame() has all, .text() explains them"
+        n_other = len(self.results) - n_passed - len(judged)
+        note = f"{n_passed} checks passed, {n_other} do not apply; .frame() has all, .text() explains them"
         return html_table(f"Verdict on {self.world}: {verdict}", rows, head=head, note=note)
 
     def text(self, *, width: int = 100) -> str:
@@ -102,6 +110,8 @@ class Report:
         n_judged = sum(result.outcome in ("pass", "fail") for result in self.results)
         n_passed = sum(result.outcome == "pass" for result in self.results)
         verdict = f"{'PASS' if self.passed else 'FAIL'}: {n_passed} of {n_judged} checks passed on {self.world}"
+        if n_judged < len(self.results):
+            verdict += f", {len(self.results) - n_judged} could not be asked or decided"
         if self.diagnosis is not None:
             verdict += f"; look first at {self.diagnosis.name!r}"
         for cure in self.cures:

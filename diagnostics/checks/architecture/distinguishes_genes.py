@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diagnostics.checks.engine.batches import at, invented, perturbed
+from diagnostics.checks.engine.batches import able_positions, at, invented, perturbed
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import deviation, verdict
 from diagnostics.checks.engine.intent import BY_NAME
@@ -44,7 +44,7 @@ def distinguishes_genes(probe: Probe) -> CheckResult:
         )
     batch, position_B = _one_cell(probe)
     n_genes = len(position_B)
-    if n_genes < 3:
+    if batch.before_BL.shape[1] < 3 or n_genes < 2:
         return CheckResult(outcome="not_applicable", message="it takes three genes to distinguish two by a third")
     same_BB = _twins(
         probe, perturbed(batch, position_B, np.full(n_genes, probe.value_range[1])), batch, position_B
@@ -72,7 +72,7 @@ def _one_cell(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64]]:
     """One cell in every row, and the positions of the genes evaluated, which share a value a quarter below the top."""
     drawn = invented(probe, "told apart", n_pairs=1)
     drawn = drawn.rows(torch.zeros(1, dtype=torch.int64, device=drawn.before_BL.device))
-    position_B = np.sort(probe.rng("told apart").permutation(drawn.before_BL.shape[1])[:MOST_GENES])
+    position_B = np.sort(probe.rng("told apart").permutation(able_positions(probe, drawn))[:MOST_GENES])
     lo, hi = probe.value_range
     value_BL = drawn.before_BL.clone()
     value_BL[:, torch.as_tensor(position_B, device=value_BL.device)] = 0.25 * lo + 0.75 * hi
@@ -133,7 +133,8 @@ def reads_every_perturbation(probe: Probe) -> CheckResult:
     others_B = batch.perturbed_BL.sum(dim=1).cpu().numpy()
     if batch.before_BL.shape[1] < 4 or others_B.min() < 1:
         return CheckResult(outcome="not_applicable", message="it takes two perturbed genes and another to predict")
-    position_B = rng.integers(batch.before_BL.shape[1], size=len(batch))
+    able = able_positions(probe, batch)
+    position_B = able[rng.integers(len(able), size=len(batch))]
     where_BL = batch.measured_BL & ~batch.perturbed_BL & ~at(batch, position_B)
     before_B = batch.before_BL.cpu().numpy()[np.arange(len(batch)), position_B]
     up, down = (perturbed(batch, position_B, before_B + share * (hi - lo)) for share in (0.05, -0.05))

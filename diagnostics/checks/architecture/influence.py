@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnostics.checks.engine.batches import at, drawn_values, invented, perturbed, set_before
+from diagnostics.checks.engine.batches import able_positions, at, drawn_values, invented, perturbed, set_before
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import shown, verdict
 from diagnostics.checks.engine.intent import BY_NAME
@@ -191,15 +191,16 @@ def _paths(probe: Probe, questions: Iterator[Question]) -> Paths | None:
     return seen if seen is not None and seen.reach_GG.any() else None
 
 
-def _varied(probe: Probe, n_positions: int) -> NDArray[np.int64]:
-    n_rows = min(n_positions, max(8, _ENTRIES // n_positions))
-    return np.sort(probe.rng("paths").permutation(n_positions)[:n_rows])
+def _varied(probe: Probe, n_positions: int, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
+    n_rows = min(len(allowed), max(8, _ENTRIES // n_positions))
+    return np.sort(probe.rng("paths").permutation(allowed)[:n_rows])
 
 
 def _cell(probe: Probe, turn: int, *, p_perturbed: float) -> tuple[ModelBatch, NDArray[np.int64]]:
     """As many rows as genes are varied, of the same genes in every turn, and the positions varied."""
     first = invented(probe, "paths")
-    varied = _varied(probe, first.before_BL.shape[1])
+    n_positions = first.before_BL.shape[1]
+    varied = _varied(probe, n_positions, np.arange(n_positions) if p_perturbed else able_positions(probe, first))
     batch = invented(probe, f"paths {turn}", p_perturbed=p_perturbed, n_pairs=len(varied))
     rows_B = torch.arange(len(varied), device=batch.before_BL.device)
     return replace(batch.rows(rows_B), token_BL=first.token_BL), varied
@@ -210,7 +211,9 @@ def _by_expression(probe: Probe) -> Iterator[Question]:
         batch, varied = _cell(probe, turn, p_perturbed=1 / 3)
         own_BL = at(batch, varied)
         # A gene is varied where it is not perturbed; its row keeps another one that is.
-        next_BL = at(batch, (varied + 1 + turn) % batch.before_BL.shape[1])
+        able = able_positions(probe, batch)
+        next_B = able[(np.searchsorted(able, varied, side="right") + turn) % len(able)]
+        next_BL = at(batch, next_B)
         lone_B1 = (batch.perturbed_BL & ~own_BL).sum(dim=1, keepdim=True) == 0
         batch = replace(batch, perturbed_BL=(batch.perturbed_BL | (next_BL & lone_B1)) & ~own_BL)
         yield batch, set_before(batch, own_BL, _drawn(probe, batch, turn)), varied

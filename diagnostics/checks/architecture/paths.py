@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diagnostics.checks.engine.batches import invented, set_before
+from diagnostics.checks.engine.batches import able_positions, invented, set_before, with_one
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move, shown, verdict
@@ -244,8 +244,12 @@ def identity(probe: Probe) -> CheckResult:
     if batch.before_BL.shape[1] < 2:
         return CheckResult(outcome="not_applicable", message="there is only one gene")
     lost: list[float] = []
-    alike_L = torch.arange(batch.before_BL.shape[1], device=probe.device) < max(2, batch.before_BL.shape[1] // 2)
-    batch = replace(batch, perturbed_BL=batch.perturbed_BL & ~alike_L)
+    n_positions = batch.before_BL.shape[1]
+    able = able_positions(probe, batch)
+    # Genes that cannot be perturbed first: others are left to be perturbed.
+    alike = np.concatenate((np.setdiff1d(np.arange(n_positions), able), able))[: max(2, n_positions // 2)]
+    alike_L = torch.as_tensor(np.isin(np.arange(n_positions), alike), device=probe.device)
+    batch = with_one(replace(batch, perturbed_BL=batch.perturbed_BL & ~alike_L), np.setdiff1d(able, alike))
     found = deviation(batch.before_BL, batch.before_BL)
     # A half of the range is 0 nowhere but where the range is symmetric.
     for value in (0.0, 0.25 * probe.value_range[0] + 0.75 * probe.value_range[1]):
@@ -286,9 +290,13 @@ def rank(probe: Probe) -> CheckResult:
     n_positions = batch.before_BL.shape[1]
     if n_positions < 4:
         return CheckResult(outcome="not_applicable", message="it takes four genes: two to predict and two to vary")
-    evaluated = np.sort(probe.rng("asked").permutation(n_positions)[: min(_N_EVALUATED, n_positions // 2)])
+    drawn, able = probe.rng("asked").permutation(n_positions), able_positions(probe, batch)
+    # Genes that cannot be perturbed first: others are left to be perturbed.
+    drawn = drawn[np.argsort(np.isin(drawn, able), kind="stable")]
+    evaluated = np.sort(drawn[: min(_N_EVALUATED, n_positions // 2)])
     batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
     batch.perturbed_BL[:, evaluated] = False
+    batch = with_one(batch, np.setdiff1d(able, evaluated))
     found = 0
     for draw in range(3):
         # Where most predictions have no derivatives, as under a ReLU, another draw of weights gives some.

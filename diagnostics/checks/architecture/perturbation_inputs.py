@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diagnostics.checks.engine.batches import at, invented, named, perturbed, set_before
+from diagnostics.checks.engine.batches import able_positions, at, invented, named, perturbed, set_before
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move
 from diagnostics.checks.engine.intent import NO_DOSE
@@ -97,7 +97,11 @@ def reads_which(probe: Probe) -> CheckResult:
         return CheckResult(
             outcome="not_applicable", message="it takes three genes: two to perturb and a third to predict"
         )
-    other_B = (position_B + 1 + probe.rng("another gene").integers(n_positions - 1, size=len(position_B))) % n_positions
+    able = able_positions(probe, batch)
+    if len(able) < 2:
+        return CheckResult(outcome="not_applicable", message="one gene alone can be perturbed")
+    at_B = np.searchsorted(able, position_B)
+    other_B = able[(at_B + 1 + probe.rng("another gene").integers(len(able) - 1, size=len(at_B))) % len(able)]
     both_BL = at(batch, position_B) | at(batch, other_B)
     batch = set_before(batch, both_BL, lo)
     one, other = (perturbed(batch, where_B, _filled(where_B, hi)) for where_B in (position_B, other_B))
@@ -160,7 +164,8 @@ def _moved(probe: Probe, one: ModelBatch, other: ModelBatch, where_BL: Tensor | 
 def _one_gene(probe: Probe) -> tuple[ModelBatch, NDArray[np.int64], tuple[float, float]]:
     """Cells without a perturbed gene, a position in each, and the least and greatest value."""
     batch = invented(probe, "one told gene")
-    position_B = probe.rng("one told gene").integers(batch.before_BL.shape[1], size=len(batch))
+    able = able_positions(probe, batch)
+    position_B = able[probe.rng("one told gene").integers(len(able), size=len(batch))]
     return batch, position_B, probe.value_range
 
 

@@ -48,7 +48,7 @@ def invented(
     n_genes = len(probe.vocab)
     # A model whose every batch lists all genes may count on that.
     n_tokens = n_genes if not probe.masks else min(n_genes, MOST_TOKENS)
-    token_L = np.sort(rng.choice(n_genes, size=n_tokens, replace=False))
+    token_L = _with_perturbable(probe, np.sort(rng.choice(n_genes, size=n_tokens, replace=False)), purpose)
     shape = (probe.n_exact if n_pairs is None else probe.whole_sets(n_pairs), len(token_L))
     measured_BL = _some(shape, p_measured if probe.masks or masked_anyway else 1.0, rng)
     # Perturbed genes are drawn among the measured ones.
@@ -57,6 +57,9 @@ def invented(
     if most is not None and perturbed_BL.sum(axis=1).max(initial=0) > most:
         order_BL = np.argsort(np.where(perturbed_BL, rng.uniform(size=shape), 2.0), axis=1)
         np.put_along_axis(perturbed_BL, order_BL[:, most:], False, axis=1)
+    if probe.subject.intent.perturbable is not None and p_perturbed > 0:
+        perturbed_BL = _of_able(perturbed_BL, _able(probe, token_L), probe.rng("perturbable", purpose))
+        measured_BL |= perturbed_BL
     drawn = ModelBatch(
         token_BL=torch.as_tensor(token_L[None].astype(np.int64)),
         before_BL=torch.as_tensor(drawn_values(probe, shape, rng)),
@@ -71,6 +74,44 @@ def invented(
         return drawn
     some = p_perturbed > 0
     return named(drawn, names, rng.integers(len(names), size=(len(drawn), 1)) if some else np.full((len(drawn), 1), -1))
+
+
+def _with_perturbable(probe: "Probe", token_L: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
+    """The genes of an invented batch, up to half of them among those that a perturbation can have."""
+    perturbable = probe.subject.intent.perturbable
+    if perturbable is None or len(token_L) == len(probe.vocab):
+        return token_L
+    n_able = min(len(perturbable), len(token_L) // 2)
+    able_L = probe.rng("perturbable genes", purpose).permutation(np.array(perturbable, dtype=np.int64))[:n_able]
+    return np.sort(np.concatenate((able_L, np.setdiff1d(token_L, able_L)[: len(token_L) - n_able])))
+
+
+def _of_able(perturbed_BL: NDArray[np.bool_], able: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Perturbed genes moved to positions that can be perturbed, as many in each row as there is room for."""
+    moved_BL = np.zeros_like(perturbed_BL)
+    for row, n_perturbed in enumerate(perturbed_BL.sum(axis=1).tolist()):
+        moved_BL[row, rng.permutation(able)[:n_perturbed]] = True
+    return moved_BL
+
+
+def able_positions(probe: "Probe", batch: ModelBatch) -> NDArray[np.int64]:
+    """Positions of a batch, whose rows list the same genes, that a perturbation can have."""
+    return _able(probe, batch.token_BL[0].cpu().numpy())
+
+
+def _able(probe: "Probe", token_L: NDArray[np.int64]) -> NDArray[np.int64]:
+    perturbable = probe.subject.intent.perturbable
+    return np.arange(len(token_L)) if perturbable is None else np.flatnonzero(np.isin(token_L, perturbable))
+
+
+def with_one(batch: ModelBatch, allowed: NDArray[np.int64]) -> ModelBatch:
+    """The batch with a perturbed gene in each row that has none, at one of some positions in turn."""
+    if not len(allowed):
+        return batch
+    position_B = torch.as_tensor(allowed[np.arange(len(batch)) % len(allowed)], device=batch.perturbed_BL.device)
+    lone_B1 = ~batch.perturbed_BL.any(dim=1, keepdim=True)
+    one_BL = torch.zeros_like(batch.perturbed_BL).scatter(1, position_B[:, None], True)
+    return replace(batch, perturbed_BL=batch.perturbed_BL | (one_BL & lone_B1 & batch.measured_BL))
 
 
 def named(batch: ModelBatch, names: PerturbationVocab, token_BA: NDArray[np.int64]) -> ModelBatch:

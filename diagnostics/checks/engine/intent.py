@@ -30,6 +30,8 @@ class Intent:
         Of each perturbation. A model that is given which gene alone cannot be asked how far or in which direction.
     most_perturbed : int, optional
         Perturbed genes that one pair can have; no limit by default.
+    perturbable : tuple of int, optional
+        Columns of the genes that a perturbation can have, where these are not all; questions perturb these alone.
     masked : bool
         Whether the model and the loss are given which genes were measured. Where not, every gene counts as measured.
     counted : {"unperturbed", "measured"}
@@ -51,6 +53,7 @@ class Intent:
 
     given: Given = "value"
     most_perturbed: int | None = None
+    perturbable: tuple[int, ...] | None = None
     masked: bool = True
     counted: Counted = "unperturbed"
     set_size: int = 1

@@ -123,6 +123,12 @@ class PerturbationEntry:
         """Perturbed genes that a pair can have; None where all can be."""
         return self.n_slots if self.form == "numbers" else None
 
+    @property
+    def perturbable(self) -> tuple[int, ...] | None:
+        """Columns of the genes that have a perturbation; None where all have."""
+        genes = sorted({gene for gene in self.gene_of_number if gene >= 0})
+        return None if not genes or len(genes) == self.n_genes else tuple(genes)
+
     def given(self, has_dose: bool) -> Given:
         """What a model can be given by this form, unless somebody says otherwise."""
         return "identity and dose" if has_dose or self.form == "doses" else "identity"

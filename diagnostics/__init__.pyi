@@ -27,6 +27,7 @@ from diagnostics.checks.engine.intent import Intent as Intent
 from diagnostics.checks.engine.subject import Subject as Subject
 from diagnostics.checks.predictor import check_predictor as check_predictor
 from diagnostics.cli.bar import progress_bar as progress_bar
+from diagnostics.commands.power.model import ModelReadOut as ModelReadOut
 from diagnostics.commands.sweep.table import sweep_table as sweep_table
 from diagnostics.graphs.implied_law import implied_partial as implied_partial
 from diagnostics.graphs.partial_correlations import NOT_CAUSAL as NOT_CAUSAL, partial_within as partial_within

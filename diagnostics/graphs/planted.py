@@ -1,7 +1,8 @@
-"""Recovery of a graph planted into real cells: at which doses and numbers of cells classical estimators find it."""
+"""Recovery of a graph planted into real cells: at which doses and numbers of cells estimators and models find it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, final
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from diagnostics.graphs.rankings import average_precision
 from gpcp.core.errors import InputError
 from gpcp.core.intervals import Interval, mean_interval
+from gpcp.core.progress import OnProgress, no_progress
 from gpcp.core.random import generator, seed_of
 from simulators.spike_ins.planted_graph import planted_graph
 from simulators.spike_ins.real_cells import RealCells
@@ -17,6 +19,12 @@ from simulators.spike_ins.screen import SpikeDesign, SpikedScreen, spiked_screen
 
 READ_OUTS = ("welch", "ridge")
 """Size of Welch's t of each target and gene; size of the coefficients of a ridge regression on the targets."""
+
+ReadOut = Callable[[SpikedScreen, int], NDArray[np.float64]]
+"""Given a screen and a seed: how strongly each target seems to act on each gene, float64 (targets, G)."""
+
+Place = tuple[float, int, int]
+"""Dose, cells of a target, and number of the repeat."""
 
 _RIDGE = 10.0
 """Penalty, in cells: a coefficient is the difference of means, shrunk by ``n / (n + 10)``."""
@@ -36,6 +44,8 @@ class GraphDesign:
     n_targets : int
     n_repeats : int
         Graphs and draws of cells.
+    n_genes : int or None
+        Plant on so many genes, those that most cells express; None for all.
     found : float
         AUPRC of total effects from which a graph counts as found.
     level : float
@@ -51,6 +61,7 @@ class GraphDesign:
     n_cells: tuple[int, ...] = (25, 50, 100, 200, 400)
     n_targets: int = 10
     n_repeats: int = 8
+    n_genes: int | None = None
     found: float = 0.5
     level: float = 0.9
 
@@ -59,8 +70,15 @@ class GraphDesign:
             raise InputError("doses above 0 and 3 cells or more are needed")
         if self.n_targets < 1 or self.n_repeats < 2:
             raise InputError("at least one target and two repeats are needed")
+        if self.n_genes is not None and self.n_genes <= self.n_targets:
+            raise InputError(f"n_genes is {self.n_genes}: more than the {self.n_targets} targets are needed")
         if not 0 < self.found < 1:
             raise InputError(f"found is {self.found:g}: it must lie between 0 and 1")
+
+    @property
+    def every(self) -> tuple[Place, ...]:
+        """All screens that are made."""
+        return tuple(product(self.doses, self.n_cells, range(self.n_repeats)))
 
 
 @final
@@ -100,50 +118,94 @@ def graph_recovery(
     design: GraphDesign | None = None,
     *,
     seed: int = 0,
-    kept: Mapping[tuple[float, int], Mapping[str, list[float]]] | None = None,
-    keep: Callable[[tuple[float, int], Mapping[str, list[float]]], None] | None = None,
+    more: Mapping[str, ReadOut] | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> GraphRecovery:
-    """Plant graphs into real cells as screens, and score what classical estimators read out of them.
+    """Plant graphs into real cells as screens, and score what estimators read out of them.
 
     Cells are drawn with replacement, so that screens may be larger than the pilot. Controls are as many as the pilot's
     cells.
 
+    Parameters
+    ----------
+    cells : RealCells
+    design : GraphDesign, optional
+    seed : int
+    more : mapping of name to read-out, optional
+        Asked of the same screens beside :data:`READ_OUTS`; of a model:
+        :class:`diagnostics.commands.power.model.ModelReadOut`.
+    on_progress : callable
+
     Raises
     ------
     InputError
-        Fewer genes are measured than there are targets.
+        Fewer genes are measured than there are targets, or a name is taken.
     """
     design = GraphDesign() if design is None else design
-    known = dict(kept or {})
-    for dose in design.doses:
-        for n in design.n_cells:
-            if (dose, n) in known:
-                continue
-            known[dose, n] = _scores(cells, design, dose, n, seed)
-            if keep is not None:
-                keep((dose, n), known[dose, n])
-    chance = float(np.mean([one for found in known.values() for one in found["chance"]]))
+    panel, found = panel_of(cells, design), dict[Place, Mapping[str, float]]()
+    for number, place in enumerate(design.every):
+        found[place] = scores_at(panel, design, place, seed=seed, more=more or {})
+        on_progress(number + 1, len(design.every))
+    return recovery_of(design, found)
+
+
+def panel_of(cells: RealCells, design: GraphDesign) -> RealCells:
+    """The cells with the genes that the design plants on.
+
+    Raises
+    ------
+    InputError
+        There are fewer genes.
+    """
+    if design.n_genes is None or design.n_genes == len(cells.vocab):
+        return cells
+    if design.n_genes > len(cells.vocab):
+        raise InputError(f"n_genes is {design.n_genes}, and the cells have {len(cells.vocab)} genes: lower it")
+    share_G = (cells.value_NG != 0).mean(axis=0) - 1.0 * ~cells.measured_NG.all(axis=0)
+    return cells.of_genes(np.sort(np.argsort(-share_G, kind="stable")[: design.n_genes]))
+
+
+def scores_at(
+    cells: RealCells, design: GraphDesign, place: Place, *, seed: int, more: Mapping[str, ReadOut]
+) -> dict[str, float]:
+    """AUPRC of every read-out of one screen, and ``chance``.
+
+    Raises
+    ------
+    InputError
+        A name of ``more`` is taken, or as :func:`graph_recovery`.
+    """
+    if taken := {*READ_OUTS, "chance"} & {*more}:
+        raise InputError(f"{taken.pop()!r} is the name of an estimator: call the other one differently")
+    dose, n, repeat = place
+    # The graph and the targets of a repeat are the same at every dose and number of cells.
+    one = seed_of(seed, "planted graph power", repeat)
+    graph = planted_graph(cells.vocab, seed=one)
+    rng = generator("planted graph power", seed, repeat, repr(dose), n)
+    row_N = rng.integers(len(cells), size=design.n_targets * n + len(cells))
+    spike = SpikeDesign(n_targets=design.n_targets, cells_per_target=n, dose=-dose)
+    screen = spiked_screen(cells.rows(row_N), graph, spike, seed=one)
+    true, scored = _truth(screen)
+    scores = dict(zip(READ_OUTS, _read_out(screen), strict=True))
+    scores |= {name: read_out(screen, one) for name, read_out in more.items()}
+    found = {name: average_precision(score[scored], true[scored]) for name, score in scores.items()}
+    return found | {"chance": float(true[scored].mean())}
+
+
+def recovery_of(design: GraphDesign, found: Mapping[Place, Mapping[str, float]]) -> GraphRecovery:
+    """The scores of all screens as intervals over repeats."""
+    names = [name for name in found[design.every[0]] if name != "chance"]
     auprc = {
-        name: {at: mean_interval(found[name], level=design.level) for at, found in known.items()} for name in READ_OUTS
+        name: {
+            (dose, n): mean_interval(
+                [found[dose, n, repeat][name] for repeat in range(design.n_repeats)], level=design.level
+            )
+            for dose, n in product(design.doses, design.n_cells)
+        }
+        for name in names
     }
+    chance = float(np.mean([one["chance"] for one in found.values()]))
     return GraphRecovery(design=design, auprc=auprc, chance=chance)
-
-
-def _scores(cells: RealCells, design: GraphDesign, dose: float, n: int, seed: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in (*READ_OUTS, "chance")}
-    for repeat in range(design.n_repeats):
-        # The graph and the targets of a repeat are the same at every dose and number of cells.
-        one = seed_of(seed, "planted graph power", repeat)
-        graph = planted_graph(cells.vocab, seed=one)
-        rng = generator("planted graph power", seed, repeat, repr(dose), n)
-        row_N = rng.integers(len(cells), size=design.n_targets * n + len(cells))
-        spike = SpikeDesign(n_targets=design.n_targets, cells_per_target=n, dose=-dose)
-        screen = spiked_screen(cells.rows(row_N), graph, spike, seed=one)
-        true, scored = _truth(screen)
-        for name, score in zip(READ_OUTS, _read_out(screen), strict=True):
-            found[name].append(average_precision(score[scored], true[scored]))
-        found["chance"].append(float(true[scored].mean()))
-    return found
 
 
 def _truth(screen: SpikedScreen) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

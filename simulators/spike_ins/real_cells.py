@@ -62,6 +62,18 @@ class RealCells:
             label_N=None if self.label_N is None else self.label_N[which],
         )
 
+    def of_genes(self, which_G: NDArray[np.integer]) -> "RealCells":
+        """The same cells with some of the genes; totals stay those of all genes sequenced."""
+        return RealCells(
+            vocab=GeneVocab(feature_id=self.vocab.genes(which_G)),
+            value_NG=self.value_NG[:, which_G],
+            measured_NG=self.measured_NG[:, which_G],
+            cell_id_N=self.cell_id_N,
+            count_NG=None if self.count_NG is None else self.count_NG[:, which_G],
+            total_N=self.total_N,
+            label_N=self.label_N,
+        )
+
 
 def real_cells(cells: CellSource, *, max_cells: int = MAX_CELLS, seed: int = 0) -> RealCells:
     """Read cells of any source, a random sample where it has more than ``max_cells``, sorted by their names.

@@ -7,7 +7,21 @@ from cyclopts import Group, Parameter
 
 from diagnostics.audit.power.design import DIRECTIONS, PowerDesign
 from diagnostics.cli.app import verb
-from diagnostics.cli.options import DATA, CommandLine, Fresh, OutputOptions, Seed, SourceOptions, named
+from diagnostics.cli.options import (
+    DATA,
+    MODEL,
+    BatchSize,
+    CommandLine,
+    Fresh,
+    LearningRate,
+    OutputOptions,
+    Scheduler,
+    Seed,
+    SourceOptions,
+    Steps,
+    Workers,
+    named,
+)
 from diagnostics.cli.values import FLAG, POSITIVE, SHARE
 from gpcp.core.errors import InputError, nearest
 from simulators.spike_ins.real_cells import MAX_CELLS
@@ -17,6 +31,9 @@ _NOTES = """examples:
     gpcp power --source screen:papalexi.h5ad --effect 0.69
   from unperturbed cells of a pilot, for 200 cells of a perturbation and 2,000 controls
     gpcp power --source h5ad:pilot.h5ad --cells 200 --controls 2000
+  does a model find what ridge and Welch's t find? 24 small trainings, minutes
+    gpcp power --source screen:papalexi.h5ad --model mixing
+    gpcp power --source h5ad:pilot.h5ad --model model.py:make --learning-rate 1e-3
   the tests alone, without graphs
     gpcp power --source h5ad:pilot.h5ad --no-graph
 
@@ -64,6 +81,25 @@ class Request:
     resamplings: Annotated[
         int, POSITIVE, Parameter(group=_DESIGN, help="bootstrap samples of the pilot, for intervals")
     ] = 100
+    graph_genes: Annotated[
+        int | None,
+        POSITIVE,
+        Parameter(group=_DESIGN, help="plant graphs on so many genes (default: all; 40 with --model)"),
+    ] = None
+    model: Annotated[
+        str | None,
+        Parameter(
+            group=MODEL,
+            metavar="NAME",
+            help="train it on every planted graph: a preset (default, mixing, ...), package.module:factory or "
+            "path/to/file.py:factory",
+        ),
+    ] = None
+    steps: Steps = None
+    batch_size: BatchSize = None
+    learning_rate: LearningRate = None
+    workers: Workers = None
+    scheduler: Scheduler = None
     seed: Seed = 0
     fresh: Fresh = False
     output: OutputOptions = OutputOptions()
@@ -91,10 +127,36 @@ class Request:
         )
 
 
+def check(request: Request) -> None:
+    """Refuse options that have no effect together.
+
+    Raises
+    ------
+    InputError
+        A model is asked about no graph, its training is described and there is none, or a number is no good.
+    """
+    if request.model is not None and request.no_graph:
+        raise InputError("--model is asked about planted graphs, and --no-graph plants none: give one of them")
+    of_training = {
+        "--steps": request.steps,
+        "--batch-size": request.batch_size,
+        "--learning-rate": request.learning_rate,
+    }
+    for name, value in of_training.items():
+        if value is not None and request.model is None:
+            raise InputError(f"{name} is of a model's training: give --model")
+    rate = request.learning_rate
+    if rate is not None and not 0 < rate < float("inf"):
+        raise InputError(f"--learning-rate is {rate}: it must be above 0")
+    if request.graph_genes is not None and request.graph_genes < 4:
+        raise InputError(f"--graph-genes is {request.graph_genes}: at least 4 are needed")
+
+
 @app.default
 def power(*, request: Request = Request(), command_line: CommandLine = ()) -> int:
     """Say what such cells can show."""
     named(request.source)
+    check(request)
     design = request.design()
     from diagnostics.commands.power.run import execute
 

@@ -23,7 +23,6 @@ from diagnostics.cli.figures import (
     shades,
 )
 from diagnostics.commands.power.table import NAMES
-from diagnostics.graphs.planted import READ_OUTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from diagnostics.commands.power.run import PowerReport
 
 _COLOURS = {"welch": MODEL, "wilcoxon": CLASSICAL, "ridge": CLASSICAL}
+
+
+_STYLES = {"welch": "-", "ridge": "--", "model": ":"}
 
 
 def curves_figure(report: "PowerReport", path: Path) -> Path:
@@ -72,8 +74,8 @@ def drawings(report: "PowerReport") -> "list[tuple[str, str, Figure]]":
         legend_below(figure)
         caption = (
             "Average precision with which the total effects of the perturbed genes are ranked, by the change of a "
-            "perturbed gene: dark is strong. Solid: Welch's t; dashed: ridge coefficients. Below the line at chance "
-            "nothing was recovered."
+            "perturbed gene: dark is strong. Solid: Welch's t; dashed: ridge coefficients; dotted: the model, where "
+            "one was trained. Below the line at chance nothing was recovered."
         )
         shown.append(("Recovery of a planted graph", caption, figure))
     return shown
@@ -120,11 +122,11 @@ def _graph(ax: "Axes", report: "PowerReport") -> None:
     assert report.graphs is not None
     graphs, design = report.graphs, report.graphs.design
     for colour, dose in zip(shades(len(design.doses)), design.doses, strict=True):
-        for name, style in zip(READ_OUTS, ("-", "--"), strict=True):
+        for name in graphs.auprc:
             found = [graphs.auprc[name][dose, n] for n in design.n_cells]
-            label = f"target changed by {-dose:g}" if name == READ_OUTS[0] else "_"
-            ax.plot(design.n_cells, [one.value for one in found], style, color=colour, label=label)
-            if name == READ_OUTS[0]:
+            label = f"target changed by {-dose:g}" if name == "welch" else "_"
+            ax.plot(design.n_cells, [one.value for one in found], _STYLES[name], color=colour, label=label)
+            if name in ("welch", "model"):
                 ends = [[max(one.low, 0) for one in found], [min(one.high, 1) for one in found]]
                 ax.fill_between(design.n_cells, ends[0], ends[1], color=colour, alpha=0.15, lw=0)
     reference_line(ax, graphs.chance, "chance")

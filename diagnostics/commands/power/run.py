@@ -16,7 +16,8 @@ from diagnostics.cli.options import named
 from diagnostics.cli.progress import Progress
 from diagnostics.cli.text import show
 from diagnostics.commands.power.command import Request
-from diagnostics.graphs.planted import GraphDesign, GraphRecovery, graph_recovery
+from diagnostics.commands.power.graphs import budget_of, graphs_found
+from diagnostics.graphs.planted import GraphRecovery
 from diagnostics.inputs.planted.untreated import untreated_cells
 from diagnostics.results.report import versions
 from diagnostics.runs.store import ResultStore
@@ -39,6 +40,10 @@ class PowerReport:
     seed : int
     detection : DetectionPower
     graphs : GraphRecovery or None
+    model : str or None
+        That was trained on every planted graph.
+    n_steps : int
+        Of its training.
     seconds, cpu_seconds : float
     """
 
@@ -47,6 +52,8 @@ class PowerReport:
     seed: int
     detection: DetectionPower
     graphs: GraphRecovery | None
+    model: str | None
+    n_steps: int
     seconds: float
     cpu_seconds: float
 
@@ -90,13 +97,15 @@ def _measured(request: Request, design: PowerDesign, folder: Path) -> PowerRepor
     store = ResultStore(folder / "finished.jsonl")
     known = {} if request.fresh else store.read()
     detection = _detection(real, design, store, known, key, request)
-    graphs = None if request.no_graph else _graphs(real, store, known, key, request)
+    graphs = None if request.no_graph else graphs_found(real, store, key, request)
     return PowerReport(
         source=source,
         pilot=pilot,
         seed=request.seed,
         detection=detection,
         graphs=graphs,
+        model=None if graphs is None else request.model,
+        n_steps=budget_of(request).n_steps,
         seconds=time.perf_counter() - start_s,
         cpu_seconds=time.process_time() - start_cpu_s,
     )
@@ -135,23 +144,6 @@ def _add(store: ResultStore, key: str, found: "np.ndarray[Any, Any]") -> None:
     store.add({"key": key, "found": found.tolist()})
 
 
-def _graphs(real: RealCells, store: ResultStore, known: Mapping[str, Any], key: str, request: Request) -> GraphRecovery:
-    design = GraphDesign(n_targets=min(10, len(real.vocab)))
-    name = json.dumps([key, "graphs", asdict(design)])
-    pairs = [(dose, n) for dose in design.doses for n in design.n_cells]
-    kept = {at: known[f"{name} {at}"]["found"] for at in pairs if f"{name} {at}" in known}
-    done = len(kept)
-    with Progress("planted graphs", len(pairs), unit="designs", quiet=request.output.quiet) as progress:
-
-        def keep(at: tuple[float, int], found: Mapping[str, list[float]]) -> None:
-            nonlocal done
-            done += 1
-            store.add({"key": f"{name} {at}", "found": dict(found)})
-            progress.of_total(done, len(pairs))
-
-        return graph_recovery(real, design, seed=request.seed, kept=kept, keep=keep)
-
-
 def json_of(report: PowerReport) -> dict[str, Any]:
     """The report as JSON's types; ``limits`` go along ``cells``, ``cells_needed`` along ``effects``."""
     found = report.detection
@@ -174,6 +166,8 @@ def json_of(report: PowerReport) -> dict[str, Any]:
     }
     if report.graphs is not None:
         content["graph"] = {
+            "model": report.model,
+            "n_steps": report.n_steps if report.model else None,
             "design": asdict(report.graphs.design),
             "chance": report.graphs.chance,
             "curves": report.graphs.rows(),

@@ -10,7 +10,6 @@ from diagnostics.audit.power.design import percent
 from diagnostics.audit.power.limits import Crossing
 from diagnostics.audit.power.surface import TESTS
 from diagnostics.cli.text import table, wrap
-from diagnostics.graphs.planted import READ_OUTS
 
 if TYPE_CHECKING:
     from diagnostics.commands.power.run import PowerReport
@@ -129,13 +128,20 @@ def _graph_table(report: "PowerReport") -> list[tuple[str, list[str], list[list[
             for one in (graphs.auprc[name][dose, n] for dose in design.doses)
         ]
         for n in design.n_cells
-        for name in READ_OUTS
+        for name in graphs.auprc
     ]
     title = (
         f"planted graph: AUPRC of the total effects of {design.n_targets} targets (chance {graphs.chance:.2f}), by the "
-        "change of a target"
+        f"change of a target{_of_model(report)}"
     )
     return [(title, ["cells", "estimator", *(percent(dose, "down") for dose in design.doses)], rows)]
+
+
+def _of_model(report: "PowerReport") -> str:
+    if report.model is None or report.graphs is None:
+        return ""
+    design = report.graphs.design
+    return f"; {design.n_genes} genes; model: {report.model}, {report.n_steps:,} steps on each screen"
 
 
 def change(limit: Crossing, direction: Any) -> str:

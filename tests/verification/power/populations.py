@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from diagnostics import untreated_cells
-from gpcp.core.genes import GeneVocab
 from gpcp.core.random import generator, stream
 from simulators import SimulatedCells, build_assay, real_cells, world
 from simulators.spike_ins.real_cells import RealCells
@@ -35,15 +34,8 @@ def population_of(source: str, n_genes: int | None = None) -> RealCells:
     cells = real_cells(untreated_cells(source)[0]) if ":" in source else sequenced_cells(source)
     if n_genes is None:
         return cells
-    chosen = np.sort(generator("genes of a population", source).permutation(len(cells.vocab))[:n_genes])
-    return RealCells(
-        vocab=GeneVocab(feature_id=cells.vocab.genes(chosen)),
-        value_NG=cells.value_NG[:, chosen],
-        measured_NG=cells.measured_NG[:, chosen],
-        cell_id_N=cells.cell_id_N,
-        count_NG=None if cells.count_NG is None else cells.count_NG[:, chosen],
-        total_N=cells.total_N,
-    )
+    chosen = generator("genes of a population", source).permutation(len(cells.vocab))[:n_genes]
+    return cells.of_genes(np.sort(chosen))
 
 
 @final

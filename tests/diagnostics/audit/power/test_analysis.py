@@ -72,6 +72,19 @@ def test_graphs_are_found_where_doses_are_large():
     assert found.smallest_dose("welch", 100) in (None, 6.0)
 
 
+def test_who_knows_the_effects_finds_the_whole_graph_and_others_are_as_before():
+    design = GraphDesign(doses=(0.5,), n_cells=(20,), n_targets=3, n_repeats=2, n_genes=12)
+    found = graph_recovery(normal_cells(), design, more={"truth": lambda screen, seed: np.abs(screen.effect_target_G)})
+    assert found.auprc["truth"][0.5, 20].value == 1.0
+    plain = graph_recovery(normal_cells(), design)
+    assert {name: found.auprc[name] for name in ("welch", "ridge")} == plain.auprc
+    assert {row["read_out"] for row in found.rows()} == {"welch", "ridge", "truth"}
+    with pytest.raises(InputError, match="ridge"):
+        graph_recovery(normal_cells(), design, more={"ridge": lambda screen, seed: screen.effect_target_G})
+    with pytest.raises(InputError, match="n_genes"):
+        graph_recovery(normal_cells(), GraphDesign(n_genes=1_000))
+
+
 @pytest.mark.parametrize("bad", [{"power": 1.0}, {"effect": 0.0}, {"cells": 2}, {"controls": 1}, {"n_resamplings": 2}])
 def test_numbers_out_of_range_are_refused(bad: dict[str, float]):
     with pytest.raises(InputError, match=next(iter(bad))):

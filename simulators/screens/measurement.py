@@ -63,10 +63,11 @@ class Measurement:
         context: int,
         batch_B: NDArray[np.int64],
         rng: np.random.Generator,
+        n_drawn: int | None = None,
     ) -> NDArray[np.int64]:
-        """Counts of some cells, int64 (B, G)."""
-        sd = self.design.depth_sd
-        depth_B = self.design.depth * np.exp(sd * rng.standard_normal(len(latent_BG)) - sd**2 / 2)
+        """Counts of some cells, int64 (B, G): of the first of ``n_drawn`` that depths are drawn for."""
+        sd, n = self.design.depth_sd, len(latent_BG)
+        depth_B = self.design.depth * np.exp(sd * rng.standard_normal(n_drawn or n)[:n] - sd**2 / 2)
         depth_B *= self.batch_factor[batch_B]
         rate_BG = self.rates(latent_BG, context=context, batch_B=batch_B)
         rate_BG *= depth_B[:, None]

@@ -143,31 +143,34 @@ class SimulatedScreen:
         guides, number = self.guides(label), self.context(context)
         if n < 1:
             raise InputError(f"n is {n}: ask for at least one cell")
-        blocks = [self._block(guides, number, seed, block) for block in range(-(-n // _BLOCK))]
+        blocks = [
+            self._block(guides, number, seed, block, n=min(_BLOCK, n - block * _BLOCK))
+            for block in range(-(-n // _BLOCK))
+        ]
         return ScreenCells(
-            latent_BG=np.concatenate([one.latent_BG for one in blocks])[:n],
-            count_BG=np.concatenate([one.count_BG for one in blocks])[:n],
-            guide_B=np.concatenate([one.guide_B for one in blocks])[:n],
-            batch_B=np.concatenate([one.batch_B for one in blocks])[:n],
-            escaped_B=np.concatenate([one.escaped_B for one in blocks])[:n],
+            latent_BG=np.concatenate([one.latent_BG for one in blocks]),
+            count_BG=np.concatenate([one.count_BG for one in blocks]),
+            guide_B=np.concatenate([one.guide_B for one in blocks]),
+            batch_B=np.concatenate([one.batch_B for one in blocks]),
+            escaped_B=np.concatenate([one.escaped_B for one in blocks]),
         )
 
-    def _block(self, guides: Guides, context: int, seed: int, block: int) -> ScreenCells:
-        """A whole block, so that no cell depends on how many are asked for."""
+    def _block(self, guides: Guides, context: int, seed: int, block: int, *, n: int) -> ScreenCells:
+        """The first cells of a block; noise is drawn for all, so that no cell depends on how many are asked for."""
         world, design = self.world, self.design
         rng = generator("screen cells", world.name, world.seed, self.seed, seed, context, guides.label, block)
         guide_B = rng.integers(len(guides.strengths), size=_BLOCK)
-        batch_B = np.arange(block * _BLOCK, (block + 1) * _BLOCK) % design.n_batches
+        batch_B = np.arange(block * _BLOCK, block * _BLOCK + n) % design.n_batches
         escaped_B = (rng.random(_BLOCK) < design.escapers) & bool(guides.genes)
         scm = self.scms[context]
-        noise_BG = scm.draw(_BLOCK, rng)
+        guide_B, escaped_B, noise_BG = guide_B[:n], escaped_B[:n], scm.draw(_BLOCK, rng)[:n]
         latent_BG = scm.expression(noise_BG)
         for guide in range(len(guides.strengths)):
             action = guides.intervention(guide, design)
             hit_B = (guide_B == guide) & ~escaped_B
             if action is not None and hit_B.any():
                 latent_BG[hit_B] = scm.expression(noise_BG[hit_B], action)
-        count_BG = self.measurement.counts(latent_BG, context=context, batch_B=batch_B, rng=rng)
+        count_BG = self.measurement.counts(latent_BG, context=context, batch_B=batch_B, rng=rng, n_drawn=_BLOCK)
         return ScreenCells(
             latent_BG=latent_BG, count_BG=count_BG, guide_B=guide_B, batch_B=batch_B, escaped_B=escaped_B
         )

@@ -142,7 +142,6 @@ def test_every_source_goes_through_every_verb(verb: str, source: str, sources: S
         (["learning-curve", "--pairs", "60", "--n-perturbed", "2"], "--n-perturbed has no meaning for a screen"),
         (["learning-curve", "--graph-genes", "10"], "a known world is needed"),
         (["train", "--n-perturbed", "2"], "--n-perturbed has no meaning for a screen"),
-        (["ladder"], "read it as h5ad:"),
     ],
 )
 def test_what_makes_no_sense_of_a_screen_is_refused_in_a_line(

@@ -1,7 +1,7 @@
 """A screen to be predicted: cells by perturbation and context, and the split into training and test perturbations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -18,6 +18,9 @@ Scale = Literal["counts", "log"]
 
 CONTROL = "non-targeting"
 """Label of the controls here, whatever it is in the file."""
+
+COVARIATES = ("batch", "donor", "dataset")
+"""Covariates beside the context that predictors are given."""
 
 LARGEST_LOG = 30.0
 """A logarithm of expression above this is none."""
@@ -44,6 +47,8 @@ class ScreenData:
         Which columns of the file were read.
     uns : mapping
         That of the file.
+    covariates : mapping of str to object, (B,)
+        Text: the batch, donor and data set of each cell, those that the file has beside the context.
     """
 
     name: str
@@ -55,6 +60,7 @@ class ScreenData:
     targets: dict[str, tuple[str, ...]]
     columns: ScreenColumns
     uns: Any
+    covariates: Mapping[str, NDArray[np.object_]] = field(default_factory=dict[str, NDArray[np.object_]])
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -124,6 +130,11 @@ def read_screen(source: Path | Any, *, perturbation: str | None = None, control:
         targets={label: of for label, of in of_label.items() if of},
         columns=columns,
         uns=adata.uns,
+        covariates={
+            covariate: adata.obs[column].astype(str).to_numpy(dtype=object)
+            for covariate, column in columns.contexts.items()
+            if covariate in COVARIATES
+        },
     )
 
 

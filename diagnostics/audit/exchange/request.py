@@ -70,7 +70,7 @@ def request_of(
     import gpcp
 
     kept_B = np.isin(screen.label_B, [CONTROL, *split.train])
-    train = _cells(screen.X_BG[kept_B], screen.label_B[kept_B], screen.context_B[kept_B], screen.genes, "train")
+    train = _cells(screen, np.flatnonzero(kept_B), screen.X_BG[kept_B], screen.label_B[kept_B], "train")
     rng = stream(seed, "exchange", "controls")
     rows: list[NDArray[np.int64]] = []
     asked: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ def request_of(
         asked_BG = shuffled_cells(
             asked_BG.toarray().astype(np.float32), label_B.astype(object), screen.context_B[row_B], rng
         )
-    ask = _cells(asked_BG, label_B, screen.context_B[row_B], screen.genes, "ask")
+    ask = _cells(screen, row_B, asked_BG, label_B, "ask")
     labels = [*split.train, *split.test]
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -98,7 +98,7 @@ def request_of(
         "seed": seed,
         "values": screen.scale,
         "control": CONTROL,
-        "columns": {"perturbation": PERTURBATION, "context": CONTEXT},
+        "columns": {"perturbation": PERTURBATION, "context": CONTEXT, "covariates": list(screen.covariates)},
         "n_genes": len(screen.genes),
         "targets": {label: list(screen.targets.get(label, ())) for label in labels},
         "asked": asked,
@@ -106,15 +106,19 @@ def request_of(
     return Request(train=train, ask=ask, content={**content, "key": _key(content, train, ask, asker)})
 
 
-def _cells(X_BG: Any, label_B: NDArray[Any], context_B: NDArray[Any], genes: tuple[str, ...], what: str) -> Any:
+def _cells(screen: ScreenData, row_B: NDArray[np.int64], value_BG: Any, label_B: NDArray[Any], what: str) -> Any:
+    """Cells of a screen, or others in their place, under the labels given; context and covariates are the screen's."""
     import pandas as pd
     import scipy.sparse as sp
     from anndata import AnnData  # pyright: ignore[reportMissingTypeStubs]  # typed, but not marked so
 
     index = pd.Index([f"{what}_{i}" for i in range(len(label_B))])
-    obs = pd.DataFrame({PERTURBATION: label_B.astype(str), CONTEXT: context_B.astype(str)}, index=index)
-    obs = obs.astype("category")
-    return AnnData(sp.csr_matrix(X_BG, dtype=np.float32), obs, pd.DataFrame(index=pd.Index(list(genes))))
+    columns = {PERTURBATION: label_B, CONTEXT: screen.context_B[row_B]}
+    columns |= {name: of_cell_B[row_B] for name, of_cell_B in screen.covariates.items()}
+    # Made of these cells alone: a category that only test cells have is not among them.
+    obs = pd.DataFrame({name: values.astype(str) for name, values in columns.items()}, index=index).astype("category")
+    genes = pd.DataFrame(index=pd.Index(list(screen.genes)))
+    return AnnData(sp.csr_matrix(value_BG, dtype=np.float32), obs, genes)
 
 
 def _key(content: dict[str, Any], train: Any, ask: Any, asker: Sequence[str]) -> str:
@@ -123,7 +127,8 @@ def _key(content: dict[str, Any], train: Any, ask: Any, asker: Sequence[str]) ->
     digest = hashlib.sha256()
     digest.update(json.dumps({name: one for name, one in content.items() if name != "gpcp_version"}).encode())
     for adata in (train, ask):
-        digest.update("\n".join([*adata.var_names, *adata.obs[PERTURBATION], *adata.obs[CONTEXT]]).encode())
+        columns = [adata.obs[name] for name in adata.obs.columns]
+        digest.update("\n".join([*adata.var_names, *(str(one) for column in columns for one in column)]).encode())
         for part in (adata.X.data, adata.X.indices, adata.X.indptr):
             digest.update(np.ascontiguousarray(part).tobytes())
     for word in asker:

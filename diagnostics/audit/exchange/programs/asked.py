@@ -85,6 +85,11 @@ class Asked:
         """The context of each row."""
         return adata.obs["context"].astype(str).to_numpy(dtype=object)
 
+    def covariates(self, adata: Any) -> dict[str, NDArray[np.object_]]:
+        """The batch, donor and data set of each row, where the screen has them; in `ask` those of the control."""
+        names: Sequence[str] = self.request["columns"].get("covariates", ())
+        return {name: adata.obs[name].astype(str).to_numpy(dtype=object) for name in names}
+
     def logs(self, adata: Any) -> NDArray[np.float32]:
         """Cells as log1p of counts scaled to :data:`TOTAL`, or as the logarithms that they are, float32 (B, G)."""
         value_BG = _dense(adata)

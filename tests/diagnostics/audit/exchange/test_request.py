@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diagnostics.audit.evaluation.data import CONTROL, ScreenData, split_of
+from diagnostics.audit.exchange.programs.asked import Asked
 from diagnostics.audit.exchange.request import Request, request_of
 from tests.diagnostics.audit.evaluation.screens import small_screen
 
@@ -44,6 +45,35 @@ def test_no_value_of_a_test_cell_reaches_a_program(seed: int, draws: int):
     second = request_of(with_test_cells(SCREEN, seed), SPLIT, seed=draws)
     assert handed_over(first) == handed_over(second)
     assert first.key == second.key
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_batches_are_handed_over_and_those_of_test_cells_are_not(seed: int):
+    test_B = np.isin(SCREEN.label_B, SPLIT.test)
+    rng = np.random.default_rng(seed)
+    batch_B = np.where(test_B, f"only in test {seed}", rng.choice(["one", "two", "three"], size=len(test_B)))
+    screen = replace(SCREEN, covariates={"batch": batch_B.astype(object)})
+    other = replace(screen, covariates={"batch": np.where(test_B, "another", batch_B).astype(object)})
+    request = request_of(screen, SPLIT, seed=0)
+    assert handed_over(request) == handed_over(request_of(with_test_cells(other, seed), SPLIT, seed=0))
+    assert list(request.train.obs.columns) == list(request.ask.obs.columns) == ["perturbation", "context", "batch"]
+    assert request.content["columns"]["covariates"] == ["batch"]
+    kept_B = np.isin(screen.label_B, [CONTROL, *SPLIT.train])
+    np.testing.assert_array_equal(request.train.obs["batch"].to_numpy(), batch_B[kept_B])
+    control_B = screen.label_B == CONTROL
+    of_control = dict(zip(map(bytes, screen.X_BG[control_B].toarray()), batch_B[control_B], strict=True))
+    asked = [of_control[bytes(cell_G)] for cell_G in request.ask.X.toarray().astype(screen.X_BG.dtype)]
+    assert asked == request.ask.obs["batch"].tolist()
+    assert request.key != request_of(SCREEN, SPLIT, seed=0).key
+
+
+def test_a_program_reads_the_batches_of_a_screen_that_has_them(tmp_path: Path):
+    screen = small_screen(n_batches=2)
+    request_of(screen, split_of(screen, share=0.5, seed=0), seed=0).write(tmp_path)
+    asked = Asked.read(tmp_path)
+    assert set(asked.covariates(asked.train)["batch"]) == {"batch_0", "batch_1"}
+    assert len(asked.covariates(asked.ask)["batch"]) == asked.ask.n_obs
 
 
 def test_training_cells_and_controls_are_all_there_and_what_is_asked_is_a_control_each():

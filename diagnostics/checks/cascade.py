@@ -32,7 +32,7 @@ _FILES = {
         *("collation", "step_inputs", "passes", "contents", "pairs.missing", "pairs.beside", "pairs.cells"),
         *("gene_shares", "pairs.given", "pairs.labels", "held_out.held_out", "signal", "relations"),
     ),
-    "loss": ("torch_functions", "loss", "directions", "in_the_step", "set_floor"),
+    "loss": ("torch_functions", "loss", "hidden", "directions", "in_the_step", "set_floor"),
     "architecture": (
         *("inputs", "perturbation_inputs", "influence", "invariances", "paths", "frozen", "in_place", "outputs"),
         *("distinguishes_genes", "sets"),

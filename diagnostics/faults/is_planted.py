@@ -68,6 +68,15 @@ def losses_differ(healthy: Subject, faulty: Subject) -> bool:
     return any(not _same(a, b) for one in (0, 2) for a, b in zip(found[one], found[one + 1], strict=True))
 
 
+def diverged_losses_differ(healthy: Subject, faulty: Subject) -> bool:
+    """One scored prediction that is NaN gets another loss."""
+    batch, after_BL = healthy.collate(Probe(healthy).masked)
+    prediction_BL = after_BL.double() + 1
+    prediction_BL[tuple(batch.scored_BL.nonzero()[0])] = torch.nan
+    values = [one.scalar_loss(prediction_BL, after_BL.double(), batch.scored_BL) for one in (healthy, faulty)]
+    return not _same(values[0].detach(), values[1].detach())
+
+
 def _question(probe: Probe) -> ModelBatch:
     """Genes out of order, some unmeasured, NaN stored there."""
     batch = invented(probe, "shown", p_perturbed=1 / 3, p_measured=2 / 3, masked_anyway=True)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from diagnostics.faults.decorators import loss_fault
+from diagnostics.faults.is_planted import diverged_losses_differ
 from gpcp.training.loss import masked_loss
 
 
@@ -112,3 +113,9 @@ def _of_the_batch(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) ->
 @loss_fault("loss_times_a_thousand", "the loss is multiplied by 1,000, which Adam does not notice", equivalent=True)
 def _scaled(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
     return 1e3 * masked_loss(prediction_BL, after_BL, scored_BL)
+
+
+@loss_fault("loss_nanmean", "errors that are NaN are left out of the mean, those of diverged predictions among them",
+       "hides_nan", shows=diverged_losses_differ)  # fmt: skip
+def _nanmean(prediction_BL: Tensor, after_BL: Tensor, scored_BL: Tensor) -> Tensor:
+    return torch.where(scored_BL, (prediction_BL - after_BL) ** 2, torch.nan).nanmean()

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from diagnostics.checks.architecture.uncalled import never_called
 from diagnostics.checks.engine.batches import able_positions, invented, set_before, with_one
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import copied
@@ -82,7 +83,10 @@ def gradients(probe: Probe) -> CheckResult:
         notes += _noted(left_out, "get no gradient, and the optimiser does not hold them")
         detached, silent = [], [name for name in silent if name not in left_out]
     silent = [name for name in silent if name not in unused and not intent.is_frozen(name)]
-    notes += _noted([name for name in unused if not intent.is_unused(name)], "enter no prediction")
+    idle = [name for name in unused if not intent.is_unused(name)]
+    dead = [name for name in never_called(probe, idle) if _held(probe, name)]
+    notes += _noted([name for name in idle if name not in dead], "enter no prediction")
+    notes += _noted(dead, "enter no prediction, and the training step, whose optimiser holds them, never calls them")
     if detached:
         return _without(detached, n_parameters, *_DETACHED)
     for _ in range(_STEPS if silent else 0):

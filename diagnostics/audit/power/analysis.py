@@ -51,6 +51,9 @@ class DetectionPower:
         The same at ``design.cells``, one for each class of expression.
     cells_needed : mapping of test to Crossings
         Cells of a perturbation, one for each effect.
+    expression_needed : mapping of test to Crossings
+        Share of the cells that express a gene from which on ``design.effect`` is found, one for each number of cells;
+        by interpolation between the classes of expression, each of which stands at the geometric mean of its bounds.
     """
 
     design: PowerDesign
@@ -64,6 +67,7 @@ class DetectionPower:
     limits: Mapping[str, tuple[Crossing, ...]]
     class_limits: Mapping[str, tuple[Crossing, ...]]
     cells_needed: Mapping[str, tuple[Crossing, ...]]
+    expression_needed: Mapping[str, tuple[Crossing, ...]]
 
     def limit(self, test: str) -> Crossing:
         """The smallest effect that a test finds with ``design.cells`` cells."""
@@ -72,6 +76,10 @@ class DetectionPower:
     def needed(self, test: str) -> Crossing:
         """The cells that a test needs for ``design.effect``."""
         return self.cells_needed[test][self.design.effect_grid.index(self.design.effect)]
+
+    def expression(self, test: str) -> Crossing:
+        """The share of cells that must express a gene for ``design.effect`` to be found with ``design.cells`` cells."""
+        return self.expression_needed[test][self.design.cells_grid.index(self.design.cells)]
 
     def trusted(self, n: float) -> tuple[str, ...]:
         """Tests of whose discoveries at most twice the wanted share are false with so many cells; all, if none is."""
@@ -160,36 +168,24 @@ def detection_power(
     return _summarised(design, pilot, np.stack([found[n] for n in design.cells_grid], axis=3))
 
 
-def _summarised(design: PowerDesign, pilot: Pilot, surface: NDArray[np.float64]) -> DetectionPower:
-    false, (point, batches, resampled) = surface[:, 0, :, :, 0], split_samples(surface[..., 1:])
+Surface = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Power of the pilot (tests, effects, cells, classes), of batches of draws and of samples, a further second axis."""
+
+
+def _summarised(design: PowerDesign, pilot: Pilot, found: NDArray[np.float64]) -> DetectionPower:
+    surface = point, batches, resampled = split_samples(found[..., 1:])
     variance = resampled.var(axis=1, ddof=1) + batches.var(axis=1, ddof=1) / batches.shape[1]
-    effects = np.array(design.effect_grid)
-    cells = np.array(design.cells_grid, dtype=np.float64)
-
-    def limits(test: int, n: int, group: int) -> Crossing:
-        return crossing_interval(
-            effects,
-            point[test, :, n, group],
-            batches[test, :, :, n, group],
-            resampled[test, :, :, n, group],
-            wanted=design.power,
-            level=design.level,
-        )
-
-    def needed(test: int, effect: int) -> Crossing:
-        return crossing_interval(
-            cells,
-            point[test, effect, :, 0],
-            batches[test, :, effect, :, 0],
-            resampled[test, :, effect, :, 0],
-            wanted=design.power,
-            level=design.level,
-        )
-
-    asked = design.cells_grid.index(design.cells)
+    effects, cells = np.array(design.effect_grid), np.array(design.cells_grid, dtype=np.float64)
+    asked, wanted = design.cells_grid.index(design.cells), design.effect_grid.index(design.effect)
     tested_G = pilot.expressed_G[pilot.expressed_G >= design.expressed]
     n_class = np.bincount(classes_of(tested_G), minlength=len(EXPRESSED_BINS) - 1)
+    there, every = np.flatnonzero(n_class), slice(None)
+    by_class: Surface = (point[..., 1 + there], batches[..., 1 + there], resampled[..., 1 + there])
     nothing = Crossing(value=None, low=None, high=None)
+
+    def limit(test: int, n: int, group: int) -> Crossing:
+        return _crossing(design, effects, surface, test, (every, n, group))
+
     return DetectionPower(
         design=design,
         n_pilot=len(pilot),
@@ -197,12 +193,42 @@ def _summarised(design: PowerDesign, pilot: Pilot, surface: NDArray[np.float64])
         rule=pilot.rule,
         power=point,
         error=np.sqrt(variance),
-        false=false,
+        false=found[:, 0, :, :, 0],
         n_class=tuple(n_class.tolist()),
-        limits={name: tuple(limits(test, n, 0) for n in range(len(cells))) for test, name in enumerate(TESTS)},
+        limits={name: tuple(limit(test, n, 0) for n in range(len(cells))) for test, name in enumerate(TESTS)},
         class_limits={
-            name: tuple(limits(test, asked, 1 + group) if n_class[group] else nothing for group in range(len(n_class)))
+            name: tuple(limit(test, asked, 1 + group) if n_class[group] else nothing for group in range(len(n_class)))
             for test, name in enumerate(TESTS)
         },
-        cells_needed={name: tuple(needed(test, n) for n in range(len(effects))) for test, name in enumerate(TESTS)},
+        cells_needed={
+            name: tuple(_crossing(design, cells, surface, test, (one, every, 0)) for one in range(len(effects)))
+            for test, name in enumerate(TESTS)
+        },
+        expression_needed={
+            name: tuple(
+                _crossing(design, _middles()[there], by_class, test, (wanted, n, every)) for n in range(len(cells))
+            )
+            for test, name in enumerate(TESTS)
+        },
     )
+
+
+def _crossing(
+    design: PowerDesign, grid: NDArray[np.float64], surface: Surface, test: int, place: tuple[int | slice, ...]
+) -> Crossing:
+    """Along the one axis of effects, cells and classes that ``place`` leaves open."""
+    point, batches, resampled = surface
+    return crossing_interval(
+        grid,
+        point[test][place],
+        batches[(test, slice(None), *place)],
+        resampled[(test, slice(None), *place)],
+        wanted=design.power,
+        level=design.level,
+    )
+
+
+def _middles() -> NDArray[np.float64]:
+    """Where each class of expression stands; that of the lowest, which begins at 0, at half its end."""
+    low, high = np.array(EXPRESSED_BINS[:-1]), np.array(EXPRESSED_BINS[1:])
+    return np.where(low > 0, np.sqrt(low * high), high / 2)

@@ -68,6 +68,14 @@ def drawings(report: "PowerReport") -> "list[tuple[str, str, Figure]]":
     legend_below(figure)
     caption = f"The smallest effect of which {found.design.power:.0%} of the affected genes are found. Lower is better."
     shown.append(("Limit of detection", caption, figure))
+    figure, ax = new_axes(8, 4)
+    _expression(ax, report)
+    legend_below(figure)
+    caption = (
+        f"Share of the cells that must express a gene for an effect of {found.design.effect:g} to be found with a "
+        f"probability of {found.design.power:.0%}. Lower is better; where a line is missing no expression is enough."
+    )
+    shown.append(("Expression needed", caption, figure))
     if report.graphs is not None:
         figure, ax = new_axes(8, 4)
         _graph(ax, report)
@@ -116,6 +124,23 @@ def _limits(ax: "Axes", report: "PowerReport") -> None:
     ax.set_yticks([], minor=True)
     _by_cells(ax, "smallest log fold change found")
     ax.set_title("Limit of detection", fontsize=TITLE)
+
+
+def _expression(ax: "Axes", report: "PowerReport") -> None:
+    found = report.detection
+    cells = np.array(found.design.cells_grid)
+    for name in TESTS:
+        many = found.expression_needed[name]
+        value = np.array([np.nan if one.value is None else one.value for one in many])
+        low, high = (
+            np.array([v if end is None else end for v, end in zip(value, ends, strict=True)], dtype=np.float64)
+            for ends in ([one.low for one in many], [one.high for one in many])
+        )
+        ax.plot(cells, value, color=_COLOURS[name], label=NAMES[name], marker="o", markersize=3)
+        ax.fill_between(cells, low, high, color=_COLOURS[name], alpha=0.25, lw=0)
+    _by_cells(ax, "share of cells that express the gene")
+    ax.set_ylim(0, 1.02)
+    ax.set_title("Expression needed", fontsize=TITLE)
 
 
 def _graph(ax: "Axes", report: "PowerReport") -> None:

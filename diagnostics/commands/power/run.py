@@ -145,7 +145,10 @@ def _add(store: ResultStore, key: str, found: "np.ndarray[Any, Any]") -> None:
 
 
 def json_of(report: PowerReport) -> dict[str, Any]:
-    """The report as JSON's types; ``limits`` go along ``cells``, ``cells_needed`` along ``effects``."""
+    """The report as JSON's types.
+
+    ``limits`` and ``expression_needed`` go along ``cells``, ``cells_needed`` along ``effects``.
+    """
     found = report.detection
     content: dict[str, Any] = {
         "source": report.source,
@@ -160,6 +163,7 @@ def json_of(report: PowerReport) -> dict[str, Any]:
         "limits": to_json({name: [asdict(one) for one in many] for name, many in found.limits.items()}),
         "limits_by_expression": to_json({k: [asdict(one) for one in many] for k, many in found.class_limits.items()}),
         "cells_needed": to_json({name: [asdict(one) for one in many] for name, many in found.cells_needed.items()}),
+        "expression_needed": to_json({k: [asdict(one) for one in many] for k, many in found.expression_needed.items()}),
         "curves": found.rows(),
         "seconds": report.seconds,
         "cpu_seconds": report.cpu_seconds,

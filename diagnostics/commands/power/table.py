@@ -59,7 +59,21 @@ def sentences(report: "PowerReport") -> list[str]:
         f"express or more; {RULES[found.rule]}. {design.affected:.0%} of the genes are affected; false discovery rate "
         f"{design.fdr:g}; intervals are of {design.level:.0%}, for the size of the pilot."
     )
-    return [f"{can}. {takes}.", basis, *_warnings(report)]
+    return [f"{can}. {takes}. {_expressed(report, best)}", basis, *_warnings(report)]
+
+
+def _expressed(report: "PowerReport", test: str) -> str:
+    """From which expression on the wanted effect is found."""
+    found, design = report.detection, report.detection.design
+    least, wanted = found.expression(test), percent(design.effect, design.direction)
+    if least.value is None:
+        return f"With {design.cells} cells, {NAMES[test]} misses {wanted} too often even in the most expressed genes."
+    if least.below:
+        return f"With {design.cells} cells, {wanted} is found in genes of every expression that is tested."
+    return (
+        f"With {design.cells} cells, {wanted} is found by {NAMES[test]} in genes that {share(least)} of the cells "
+        "express or more."
+    )
 
 
 def _best(value_of: Mapping[str, float | None]) -> str:
@@ -112,6 +126,14 @@ def tables(report: "PowerReport") -> list[tuple[str, list[str], list[list[str]]]
             limits,
         ),
         (f"limit of detection by expression, {design.cells} cells", ["expressed in", "genes", *tests], classes),
+        (
+            f"expression from which on a change of {wanted} is found: share of the cells that express a gene",
+            ["cells", *tests],
+            [
+                [f"{n:,}", *(share(found.expression_needed[name][place]) for name in TESTS)]
+                for place, n in enumerate(design.cells_grid)
+            ],
+        ),
         ("cells needed, by effect", ["log fold change", "change", *tests], needed),
     ]
     return [*shown, *_graph_table(report)]
@@ -164,6 +186,16 @@ def count(needed: Crossing) -> str:
     low = f"{needed.low:.0f}" if needed.low is not None else "..."
     high = f"{needed.high:.0f}" if needed.high is not None else "..."
     return f"{needed.value:.0f} ({low} .. {high})"
+
+
+def share(least: Crossing) -> str:
+    """A share of cells in percent, with its interval."""
+    if least.value is None:
+        return "-"
+    if least.below:
+        return f"{least.value:.0%} or less"
+    low, high = (f"{one:.0%}" if one is not None else "..." for one in (least.low, least.high))
+    return f"{least.value:.0%} ({low} .. {high})"
 
 
 def csv_of(rows: Sequence[dict[str, Any]]) -> str:

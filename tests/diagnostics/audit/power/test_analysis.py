@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from diagnostics.audit.power.analysis import detection_power
-from diagnostics.audit.power.design import PowerDesign
+from diagnostics.audit.power.design import EXPRESSED_BINS, PowerDesign
 from diagnostics.audit.power.limits import crossing, crossing_interval
 from diagnostics.graphs.planted import GraphDesign, graph_recovery
 from gpcp.core.errors import InputError
@@ -44,6 +44,38 @@ def test_the_limit_of_normal_cells_is_that_of_the_closed_form():
     level = 0.05 * 0.1 * 0.8 / (1 - 0.05 * 0.9)
     wanted = (stats.norm.isf(level / 2) + stats.norm.ppf(0.8)) * np.sqrt(1 / 80 + 1 / 300)
     assert found.limit("welch").value == pytest.approx(wanted, rel=0.1)
+
+
+def counted_cells(n: int = 400, n_genes: int = 60) -> RealCells:
+    """Poisson counts of genes that 5 to nearly 100 % of the cells express."""
+    mean_G = np.geomspace(0.06, 4.0, n_genes)
+    count_NG = generator("test counted cells").poisson(mean_G, size=(n, n_genes))
+    return RealCells(
+        vocab=simulated_vocab(n_genes),
+        value_NG=np.log1p(count_NG).astype(np.float32),
+        measured_NG=np.ones(count_NG.shape, dtype=np.bool_),
+        cell_id_N=np.arange(n, dtype=np.int64),
+        count_NG=count_NG,
+        total_N=np.full(n, 1_000.0),
+    )
+
+
+def test_the_expression_that_is_needed_falls_with_cells_and_divides_genes_by_their_power():
+    design = PowerDesign(effect=0.6, cells=80, n_cells=(40, 80, 320), n_resamplings=20, effects=(0.6,))
+    found = detection_power(counted_cells(), design)
+    needed = [one.value for one in found.expression_needed["wilcoxon"]]
+    known = [one for one in needed if one is not None]
+    assert len(known) >= 2
+    assert known == sorted(known, reverse=True)
+    one = found.expression("wilcoxon")
+    assert one.value is not None
+    assert one.low is None or one.low <= one.value
+    power = found.power[1, 0, 1, 1:]
+    for low, high, share in zip(EXPRESSED_BINS[:-1], EXPRESSED_BINS[1:], power, strict=True):
+        if high < one.value / 2:
+            assert not share > design.power
+        if low > one.value:
+            assert share >= design.power - 0.02
 
 
 def test_a_call_goes_on_with_what_is_kept():

@@ -50,10 +50,10 @@ def predicted_by_name(
     -------
     AnnData
         A row for each perturbation and cell type: the mean expression after of controls of the contexts, such as
-        batches, in which the screen has it, weighted by its cells. Labels, cell types and genes are called as in the
-        file. Of a file of counts values are the controls' mean counts times the predicted fold
-        change of mean logarithms, else logarithms as in the file. Of a measured target itself nothing is learnt: it has
-        the controls' mean.
+        batches, in which the screen has it, and of all doses that its cells got there, weighted by its cells. Labels,
+        cell types and genes are called as in the file. Of a file of counts values are the controls' mean counts times
+        the predicted fold change of mean logarithms, else logarithms as in the file. Of a measured target itself
+        nothing is learnt: it has the controls' mean.
 
     Raises
     ------
@@ -77,9 +77,11 @@ def predicted_by_name(
     place = np.array([row_B[0] for row_B in groups])
     values = np.zeros((len(groups), len(screen.vocab)), dtype=np.float32)
     for done, row_B in enumerate(groups):
-        contexts, n_of = np.unique(screen.context_N[row_B], return_counts=True)
-        asked = screen.applied.rows(row_B[:1])
-        parts = [controls[context].mean_after(predictor, asked) for context in contexts.tolist()]
+        first_E, n_of = _alike(screen, row_B)
+        parts = [
+            controls[int(screen.context_N[row])].mean_after(predictor, screen.applied.rows(np.array([row])))
+            for row in first_E.tolist()
+        ]
         values[done] = np.average(parts, axis=0, weights=n_of)
         on_progress(done + 1, len(groups))
     obs: dict[str, Any] = {screen.columns.perturbation: screen.label_N[place]}
@@ -101,6 +103,14 @@ def _groups(screen: H5adScreen) -> list[NDArray[np.int64]]:
     _, code_B = np.unique(key_B, return_inverse=True)
     order = np.argsort(code_B.reshape(-1), kind="stable")
     return np.split(row_B[order], np.flatnonzero(np.diff(code_B.reshape(-1)[order])) + 1)
+
+
+def _alike(screen: H5adScreen, row_B: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One of the cells of each context and dose, and how many of them there are."""
+    dose_BA: NDArray[np.float64] = np.nan_to_num(screen.applied.dose_BA[row_B].astype(np.float64), nan=np.inf)
+    key_BA = np.column_stack([screen.context_N[row_B].astype(np.float64), dose_BA])
+    _, first, n_of = np.unique(key_BA, axis=0, return_index=True, return_counts=True)
+    return row_B[first], n_of.astype(np.int64)
 
 
 @final

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagnostics.audit.evaluation.data import Scale, ScreenData, Split
-from diagnostics.audit.evaluation.distances import energy_distance, mmd, sinkhorn_divergence
 from diagnostics.audit.evaluation.emission import TOTAL
 from diagnostics.audit.evaluation.predictions import Groups
+from diagnostics.scoring.distances import energy_distance, mmd, sinkhorn_divergence
 
 SET_SIZE = 64
 """Cells of each of the two sets between which the energy distance is taken, where there are as many."""

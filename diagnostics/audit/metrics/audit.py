@@ -1,9 +1,11 @@
 """One run of an audit: make or read the screen, make every answer, and score it by every protocol."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -74,15 +76,13 @@ def audit_case(case: Case, on_step: Callable[[int, float], None] = lambda n_done
     chosen = protocols_named(case.protocols)
     screen = _screen(case)
     split = split_of(screen, share=TEST_SHARE, seed=case.seed)
-    rows: list[Record] = []
-    notes: list[str] = []
-    scorers: list[str] = []
+    kept = _Kept(on_step=on_step)
     if (chosen.presets and screen.scale == "counts") or (chosen.presets and not chosen.scpert):
-        _cell_eval(case, chosen, screen, split, rows, notes, scorers, on_step)
+        _cell_eval(case, chosen, screen, split, kept)
     elif chosen.presets:
-        notes.append("X holds logarithms: cell-eval2 has no scale for them, and is left out beside scPertEval")
+        kept.notes.append("X holds logarithms: cell-eval2 has no scale for them, and is left out beside scPertEval")
     if chosen.scpert:
-        _scpert_eval(case, chosen, in_logarithms(screen), split, rows, notes, scorers, on_step)
+        _scpert_eval(case, chosen, in_logarithms(screen), split, kept)
     return {
         "key": case.key,
         "name": case.name,
@@ -90,11 +90,22 @@ def audit_case(case: Case, on_step: Callable[[int, float], None] = lambda n_done
         "dial": case.dial,
         "dose": case.dose,
         "shape": {"perturbations": len(split.test), "genes": len(screen.genes), "cells": len(screen.label_B)},
-        "scorers": scorers,
-        "notes": list(dict.fromkeys(notes)),
+        "scorers": kept.scorers,
+        "notes": list(dict.fromkeys(kept.notes)),
         "known": KEY in screen.uns,
-        "scores": rows,
+        "scores": kept.rows,
     }
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Kept:
+    """What the scorers of a case find, and whom to call when an answer is scored."""
+
+    on_step: Callable[[int, float], None]
+    rows: list[Record] = field(default_factory=list[Record])
+    notes: list[str] = field(default_factory=list[str])
+    scorers: list[str] = field(default_factory=list[str])
 
 
 def in_logarithms(screen: ScreenData) -> ScreenData:
@@ -107,13 +118,19 @@ def in_logarithms(screen: ScreenData) -> ScreenData:
 
 
 def screen_of(file: ScreenFile) -> ScreenData:
-    """A measured screen.
+    """A measured screen; the one that was read last is not read again while its file stays as it is.
 
     Raises
     ------
     InputError
         As :func:`diagnostics.audit.evaluation.data.read_screen`.
     """
+    return _read(file, json.dumps(file.stamp(), sort_keys=True))
+
+
+@lru_cache(maxsize=1)
+def _read(file: ScreenFile, stamp: str) -> ScreenData:
+    del stamp
     return read_screen(Path(file.path), perturbation=file.perturbation, control=file.control)
 
 
@@ -149,21 +166,12 @@ def answers_of(case: Case, screen: ScreenData, split: Split) -> list[Control]:
     return found + turned(screen, split, mean, groups, dials=case.answer_dials, seed=case.seed)
 
 
-def _cell_eval(
-    case: Case,
-    chosen: Chosen,
-    screen: ScreenData,
-    split: Split,
-    rows: list[Record],
-    notes: list[str],
-    scorers: list[str],
-    on_step: Callable[[int, float], None],
-) -> None:
+def _cell_eval(case: Case, chosen: Chosen, screen: ScreenData, split: Split, kept: _Kept) -> None:
     reals = {context: as_anndata(screen, split, context) for context in screen.contexts}
     answers = answers_of(case, screen, split)
     for preset in chosen.presets:
         scorer = CellEval(preset, screen, split)
-        scorers.append(scorer.name)
+        kept.scorers.append(scorer.name)
         zeros = [scorer.baseline(real) for real in reals.values()]
         anchors = [scorer.anchor(real, n_splits=N_SPLITS, seed=case.seed) for real in reals.values()]
         zero = _joined([one for one in zeros if one is not None])
@@ -174,9 +182,9 @@ def _cell_eval(
             parts = [scorer.scores(as_anndata(screen, split, at, sent), real) for at, real in reals.items()]
             scores = _joined(parts)
             if scores is not None:
-                rows += _rows(preset, answer, scores, zero, one)
-            on_step(done, 0.0)
-        notes += scorer.adapted
+                kept.rows.extend(_rows(preset, answer, scores, zero, one))
+            kept.on_step(done, 0.0)
+        kept.notes.extend(scorer.adapted)
 
 
 def _rows(
@@ -221,21 +229,12 @@ def _joined(parts: Sequence[Scores]) -> Scores | None:
     return joined
 
 
-def _scpert_eval(
-    case: Case,
-    chosen: Chosen,
-    screen: ScreenData,
-    split: Split,
-    rows: list[Record],
-    notes: list[str],
-    scorers: list[str],
-    on_step: Callable[[int, float], None],
-) -> None:
+def _scpert_eval(case: Case, chosen: Chosen, screen: ScreenData, split: Split, kept: _Kept) -> None:
     from scperteval.protocols.table import PROTOCOLS
 
     answers = answers_of(case, screen, split)
     scorer = ScPertEval(screen, split, answers, reference_cells=case.reference_cells, seed=case.seed)
-    scorers.append(scorer.name)
+    kept.scorers.append(scorer.name)
     own = Control(name=EMPIRICAL, kind="informed", groups={})
     refused: set[str] = set()
     for done, answer in enumerate([own, *answers], 1):
@@ -246,11 +245,11 @@ def _scpert_eval(
                 found = scorer.calibrate(protocol, None if answer is own else answer.label)
             except InputError as error:
                 refused.add(protocol)
-                notes.append(str(error))
+                kept.notes.append(str(error))
                 continue
             table: Any = PROTOCOLS[protocol.partition("=")[0]]
             direction = 1 if table.better == "higher" else -1
-            rows.append(
+            kept.rows.append(
                 _row(protocol, protocol, answer, raw=found.raw, scaled=found.drf, bds=found.bds, direction=direction)
             )
-        on_step(done, 0.0)
+        kept.on_step(done, 0.0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.results.check_result import CheckResult
+from diagnostics.scoring.distances import energy_distance
 from gpcp.core.intervals import mean_interval
 from gpcp.core.pairs import PairBatch
 
@@ -22,16 +23,6 @@ HIDES = 0.5
 
 ALIKE = 2.0
 """Times the squared distance that chance puts between the means of two sets, within which they count as alike."""
-
-
-def energy_distance(one_BG: NDArray[np.floating], other_BG: NDArray[np.floating]) -> float:
-    """``2 E|x - y| - E|x - x'| - E|y - y'|`` over all pairs of cells, those of a cell with itself included."""
-    from scipy.spatial.distance import cdist
-
-    between, within, others = (
-        float(cdist(one, other).mean()) for one, other in ((one_BG, other_BG), (one_BG, one_BG), (other_BG, other_BG))
-    )
-    return 2 * between - within - others
 
 
 @check(

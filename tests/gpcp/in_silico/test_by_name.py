@@ -69,6 +69,37 @@ def test_means_of_each_label_in_each_context_in_the_units_of_the_file(kind: str)
         np.testing.assert_allclose(np.asarray(made.X)[row], expected.mean(axis=0), rtol=2e-4)
 
 
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ByDose:
+    """Each perturbation raises every gene's logarithm by its dose."""
+
+    vocab: GeneVocab
+
+    def predict(
+        self, control_BG: NDArray[np.float32], perturbation: Perturbation, covariates: Mapping[str, Any] | None = None
+    ) -> NDArray[np.float32]:
+        del covariates
+        assert perturbation.applied is not None
+        return (control_BG + perturbation.applied.dose_BA.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_a_mean_is_over_all_doses_that_cells_got() -> None:
+    data = screen("log")
+    data.obs["condition"] = np.where(data.obs["condition"] == "ctrl", "ctrl", "drug+ctrl")
+    data.obs["dose"] = np.where(np.arange(160) % 4 == 1, 1.0, 4.0)
+    read = H5adScreen(data, dose="dose")
+    made = predicted_by_name(ByDose(vocab=read.vocab), read)
+    value = np.asarray(data.X)
+    for row, context in enumerate(made.obs["cell_type"]):
+        controls = value[((data.obs["condition"] == "ctrl") & (data.obs["cell_type"] == context)).to_numpy()]
+        np.testing.assert_allclose(np.asarray(made.X)[row], controls.mean(axis=0) + 3.0, rtol=1e-5)
+    with_one_dose = predicted_by_name(
+        ByDose(vocab=read.vocab), H5adScreen(data[data.obs["dose"] != 1.0].copy(), dose="dose")
+    )
+    assert (np.asarray(with_one_dose.X) > np.asarray(made.X)).all()
+
+
 def test_few_controls_are_drawn_by_the_seed_and_progress_is_counted() -> None:
     read, done = H5adScreen(screen("log")), list[tuple[int, int | None]]()
     asked = Raises(vocab=read.vocab)

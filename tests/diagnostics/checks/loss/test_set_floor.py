@@ -9,7 +9,8 @@ from torch import Tensor
 
 from diagnostics.checks.engine.intent import Intent
 from diagnostics.checks.engine.subject import Subject
-from diagnostics.checks.loss.set_floor import energy_distance, matched_sets
+from diagnostics.checks.loss.set_floor import matched_sets
+from diagnostics.scoring.distances import energy_distance
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch
 from tests.diagnostics.checks.subjects import found

@@ -13,7 +13,7 @@ _CLOSE = 1e-5
 """Change of a potential, in units of the regularisation, below which an iteration has converged."""
 
 
-def energy_distance(first_BG: Cells, second_BG: Cells) -> float:
+def energy_distance(first_BG: NDArray[np.floating], second_BG: NDArray[np.floating]) -> float:
     """``2 E|x - y| - E|x - x'| - E|y - y'|`` over all pairs, a cell with itself included, as losses have it."""
     from scipy.spatial.distance import cdist
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diagnostics.audit.evaluation.distances import energy_distance, mmd, sinkhorn_divergence
+from diagnostics.scoring.distances import energy_distance, mmd, sinkhorn_divergence
 
 ALL = (energy_distance, mmd, sinkhorn_divergence)
 

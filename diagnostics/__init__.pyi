@@ -42,7 +42,7 @@ from diagnostics.results.check_result import CheckResult as CheckResult
 from diagnostics.results.report import Report as Report
 from diagnostics.commands.ladder.rungs.asked import Budget as Budget
 from diagnostics.commands.ladder.rungs.ladder import Ladder as Ladder, ladder as ladder
-from diagnostics.commands.ladder.rungs.verdict import RungResult as RungResult
+from diagnostics.commands.ladder.rungs.results import RungResult as RungResult
 from diagnostics.scoring.baselines import (
     MeanPredictor as MeanPredictor,
     NoChangePredictor as NoChangePredictor,

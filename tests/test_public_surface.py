@@ -26,11 +26,16 @@ def definition(module: str, name: str) -> tuple[ast.stmt, ast.stmt | None]:
     """The statement that defines a name in the file of a module, and the one after it."""
     body = ast.parse(Path(import_module(module).__file__ or "").read_text(encoding="utf-8")).body
     for node, after in zip(body, [*body[1:], None], strict=True):
-        defines = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name
+        defines = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name and not is_overload(node)
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if defines or any(isinstance(one, ast.Name) and one.id == name for one in targets):
             return node, after
     raise AssertionError(f"{module} does not define {name} itself: name the module that does")
+
+
+def is_overload(node: ast.FunctionDef | ast.ClassDef) -> bool:
+    """Whether it is one of several signatures, before the definition that is explained."""
+    return any(isinstance(one, ast.Name) and one.id == "overload" for one in node.decorator_list)
 
 
 def is_explained(node: ast.stmt, after: ast.stmt | None) -> bool:

@@ -47,6 +47,7 @@ CONVENTIONS: Mapping[str, Convention] = {
     "cell-eval2": Convention(perturbation="target", control="non-targeting", context="context"),
     "scperturb": Convention(perturbation="perturbation", control="control", join="_", context="celltype"),
     "pertpy": Convention(perturbation="perturbation", control="control"),
+    "cpa": Convention(perturbation="condition", control="control"),
 }
 """By the tool that is to read the file."""
 

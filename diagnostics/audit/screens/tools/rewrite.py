@@ -1,6 +1,6 @@
 """Writes a screen in the form that a tool wants (its columns, labels, values and storage) and lists the changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -12,6 +12,7 @@ from diagnostics.audit.screens.screen import Screen
 from gpcp.core.errors import InputError, nearest
 from gpcp.core.files import write_with
 from gpcp.sources.h5ad.kinds import look_at
+from simulators.screens.conventions import CONVENTIONS
 
 _TARGET_SUM = 1e4
 """Total of a cell before the logarithm, as scanpy's tutorials have it."""
@@ -50,27 +51,26 @@ class Form:
     dose: str | None = None
 
 
+def _form(tool: str, *, covariates: Sequence[str] = (), counts: bool | None, **more: Any) -> Form:
+    """The names of a tool, which are those that simulated screens are written with, and what else it wants."""
+    names = CONVENTIONS[tool]
+    column_of = {"cell_type": names.context, "batch": names.batch}
+    return Form(
+        perturbation=names.perturbation,
+        control=names.control,
+        alone=names.alone,
+        covariates={covariate: column_of[covariate] for covariate in covariates},
+        counts=counts,
+        **more,
+    )
+
+
 FORMS: Mapping[str, Form] = {
-    "gears": Form(
-        perturbation="condition",
-        control="ctrl",
-        alone="+ctrl",
-        covariates={"cell_type": "cell_type"},
-        counts=False,
-        most_targets=2,
-        gene_name=True,
-    ),
-    "cell-load": Form(
-        perturbation="gene",
-        control="non-targeting",
-        covariates={"cell_type": "cell_type", "batch": "gem_group"},
-        counts=None,
-    ),
-    "cell-eval2": Form(perturbation="target", control="non-targeting", covariates={}, counts=True),
-    "cpa": Form(
-        perturbation="condition", control="control", covariates={}, counts=None, most_targets=2, dose="dose_val"
-    ),
-    "pertpy": Form(perturbation="perturbation", control="control", covariates={}, counts=False),
+    "gears": _form("gears", covariates=("cell_type",), counts=False, most_targets=2, gene_name=True),
+    "cell-load": _form("cell-load", covariates=("cell_type", "batch"), counts=None),
+    "cell-eval2": _form("cell-eval2", counts=True),
+    "cpa": _form("cpa", counts=None, most_targets=2, dose="dose_val"),
+    "pertpy": _form("pertpy", counts=False),
 }
 
 

@@ -170,8 +170,8 @@ def _takes_every_gene(subject: Subject, pairs: LoaderPairs, parts: OwnParts) -> 
         raise InputError(
             f"'perturbation' holds numbers up to {highest} in the first batch, which are taken for genes, and the "
             f"model fails when gene {absent[-1]} of {len(pairs.vocab)} is perturbed "
-            f"({type(error).__name__}: {str(error)[:80]}). If they number guides or drugs, give the gene's column of each, -1 for a "
-            "control:\n"
+            f"({type(error).__name__}: {str(error)[:80]}). If they number guides or drugs, give the gene's "
+            "column of each, -1 for a control:\n"
             "    targets=[-1, 2, 5, ...]  # number 0 is a control, 1 perturbs the gene in column 2"
         ) from error
 

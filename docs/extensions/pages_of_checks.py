@@ -37,7 +37,7 @@ def _page(one: Check) -> str:
     optional = f"It is asked only where it is named: `gpcp diagnose --only {one.code}`.\n\n" if one.optional else ""
     return (
         f"# {body}\n\n{optional}## Planted faults\n\n{measured}\n"
-        f"How often checks are wrong, and on whose code, is on the page of [limitations](../limitations.md).\n"
+        f"How often the verdict is wrong, and on whose code, is on the page of [limitations](../limitations.md).\n"
         f"`gpcp diagnose --explain {one.code}` prints this section; `--ignore {one.code}=REASON` leaves it out.\n"
     )
 

@@ -96,7 +96,8 @@ def perturbs_and_scores(probe: Probe) -> CheckResult:
         next_step = "look for rows of flags that are one and the same list, as [[0] * n_genes] * n_cells makes them"
     if UNPERTURBED_THRESHOLD < worst <= UNPERTURBED_LIMIT:
         return CheckResult(
-            outcome="inconclusive", message=f"{message}: right for controls that are meant, else of no use", next_step=next_step,
+            outcome="inconclusive", next_step=next_step,
+            message=f"{message}: right for controls that are meant, else of no use",
             statistic=worst, tolerance=UNPERTURBED_LIMIT, n=len(pairs),
         )  # fmt: skip
     return verdict(

@@ -19,16 +19,11 @@ from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.gains import SMALLEST, Gain, decided, ratio_of
 from diagnostics.checks.engine.identities import verdict
 from diagnostics.checks.engine.probe import Probe
+from diagnostics.checks.learning.own_run import SMALL_SHARE, learns_later
 from diagnostics.checks.learning.plain import put_down_to_the_step
 from diagnostics.checks.learning.short_training import ENOUGH_STEPS, Judged, ShortTraining, short_training
 from diagnostics.results.check_result import CheckResult
 from diagnostics.scoring.errors import Errors
-
-SMALL_SHARE = 0.05
-"""Of the linear fit's gain, or of its loss if a part of the perturbation is taken away: a model that learns gets
-more than this in some hundred steps. Healthy models of every head, norm and embedding, in worlds of every mechanism
-and regime, got from .29 to 1.3 of the gain and from .15 to 1.5 of the loss; without a path from the perturbation to the
-prediction it is 0."""
 
 GOOD_SHARE = 0.5
 
@@ -108,6 +103,8 @@ def _case(probe: Probe) -> _Case | CheckResult:
             outcome="not_applicable",
             message=f"a linear fit gains {gain} on these pairs: too little to expect of a model in some hundred steps",
         )
+    if later := learns_later(probe):
+        return CheckResult(outcome="not_applicable", message=later)
     return _Case(training=training, model=training.model, fit=training.fit)
 
 
@@ -271,6 +268,8 @@ def generalises(probe: Probe) -> CheckResult:
         return CheckResult(outcome="not_applicable", message="predict() has other weights: see learning.best_weights")
     won = ratio_of(training.seen_baseline.sum_B - training.seen.sum_B, _spread(training.seen_baseline))
     kept = training.gain(training.baseline, training.model.errors)
+    if won.value <= 0:
+        return CheckResult(outcome="not_applicable", message=f"training pairs gain {won}: unseen ones can lose nothing")
     # A fault where unseen pairs keep less than KEPT of the training pairs' gain, by more than is negligible.
     lost = Gain(
         value=KEPT * won.value - kept.value - FORGIVEN,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diagnostics.checks.architecture.uncalled import never_called
-from diagnostics.checks.engine.batches import able_positions, invented, set_before, with_one
+from diagnostics.checks.engine.batches import able_last, able_positions, invented, set_before, with_one
 from diagnostics.checks.engine.check import check
 from diagnostics.checks.engine.copies import copied
 from diagnostics.checks.engine.identities import Deviation, deviation, must_move, shown, verdict
@@ -26,7 +26,6 @@ one, a second behind it another."""
 _RANK_SLACK = 1e-9
 _N_EVALUATED = 6
 """Genes whose predictions the rank is taken over."""
-
 
 _FROZEN = (
     "are frozen (requires_grad is False)",
@@ -83,10 +82,7 @@ def gradients(probe: Probe) -> CheckResult:
         notes += _noted(left_out, "get no gradient, and the optimiser does not hold them")
         detached, silent = [], [name for name in silent if name not in left_out]
     silent = [name for name in silent if name not in unused and not intent.is_frozen(name)]
-    idle = [name for name in unused if not intent.is_unused(name)]
-    dead = [name for name in never_called(probe, idle) if _held(probe, name)]
-    notes += _noted([name for name in idle if name not in dead], "enter no prediction")
-    notes += _noted(dead, "enter no prediction, and the training step, whose optimiser holds them, never calls them")
+    notes += _idle(probe, [name for name in unused if not intent.is_unused(name)])
     if detached:
         return _without(detached, n_parameters, *_DETACHED)
     for _ in range(_STEPS if silent else 0):
@@ -107,6 +103,14 @@ def gradients(probe: Probe) -> CheckResult:
         next_step="if that is not on purpose: set requires_grad, or let forward use them; if it is, Intent says so"
         if notes else "", statistic=0.0, null=0.0, tolerance=0.0, n=n_parameters,
     )  # fmt: skip
+
+
+def _idle(probe: Probe, names: list[str]) -> list[str]:
+    """What is noted of parameters that enter no prediction."""
+    dead = [name for name in never_called(probe, names) if _held(probe, name)]
+    notes = _noted([name for name in names if name not in dead], "enter no prediction")
+    called = "enter no prediction, and the training step, whose optimiser holds them, never calls them"
+    return notes + _noted(dead, called)
 
 
 def _differentiable(probe: Probe, model: nn.Module) -> bool:
@@ -250,8 +254,7 @@ def identity(probe: Probe) -> CheckResult:
     lost: list[float] = []
     n_positions = batch.before_BL.shape[1]
     able = able_positions(probe, batch)
-    # Genes that cannot be perturbed first: others are left to be perturbed.
-    alike = np.concatenate((np.setdiff1d(np.arange(n_positions), able), able))[: max(2, n_positions // 2)]
+    alike = able_last(able, np.arange(n_positions))[: max(2, n_positions // 2)]
     alike_L = torch.as_tensor(np.isin(np.arange(n_positions), alike), device=probe.device)
     batch = with_one(replace(batch, perturbed_BL=batch.perturbed_BL & ~alike_L), np.setdiff1d(able, alike))
     found = deviation(batch.before_BL, batch.before_BL)
@@ -294,10 +297,8 @@ def rank(probe: Probe) -> CheckResult:
     n_positions = batch.before_BL.shape[1]
     if n_positions < 4:
         return CheckResult(outcome="not_applicable", message="it takes four genes: two to predict and two to vary")
-    drawn, able = probe.rng("asked").permutation(n_positions), able_positions(probe, batch)
-    # Genes that cannot be perturbed first: others are left to be perturbed.
-    drawn = drawn[np.argsort(np.isin(drawn, able), kind="stable")]
-    evaluated = np.sort(drawn[: min(_N_EVALUATED, n_positions // 2)])
+    able, n_evaluated = able_positions(probe, batch), min(_N_EVALUATED, n_positions // 2)
+    evaluated = np.sort(able_last(able, probe.rng("asked").permutation(n_positions))[:n_evaluated])
     batch = replace(batch, perturbed_BL=batch.perturbed_BL.clone(), before_BL=batch.before_BL.clone())
     batch.perturbed_BL[:, evaluated] = False
     batch = with_one(batch, np.setdiff1d(able, evaluated))

@@ -99,6 +99,11 @@ def able_positions(probe: "Probe", batch: ModelBatch) -> NDArray[np.int64]:
     return _able(probe, batch.token_BL[0].cpu().numpy())
 
 
+def able_last(able: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions in their order, those that can be perturbed behind the others: the first take what is not perturbed."""
+    return positions[np.argsort(np.isin(positions, able), kind="stable")]
+
+
 def _able(probe: "Probe", token_L: NDArray[np.int64]) -> NDArray[np.int64]:
     perturbable = probe.subject.intent.perturbable
     return np.arange(len(token_L)) if perturbable is None else np.flatnonzero(np.isin(token_L, perturbable))

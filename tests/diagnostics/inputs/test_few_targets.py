@@ -25,8 +25,10 @@ class Conditional(nn.Module):
 
 def judged(targets: Sequence[int], *, given: Sequence[int] | None, detached: bool = False) -> Report:
     """The verdict on pairs whose guides perturb these columns; -1 is a control."""
+    drawn = torch.Generator().manual_seed(0)
+    before = torch.randn(600, N_GENES, generator=drawn) + 4
+    guide = torch.randint(len(targets), (600,), generator=drawn)
     with torch_seed(0):
-        before, guide = torch.randn(600, N_GENES) + 4, torch.randint(len(targets), (600,))
         column = torch.tensor(targets)[guide]
         falls = 2 * nn.functional.one_hot(column.clamp(min=0), N_GENES) * (column >= 0)[:, None]
         pairs = TensorDataset(before, guide, before - falls - 0.5 * falls.roll(1, dims=1))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from diagnostics.checks.engine.probe import Probe
 from diagnostics.checks.engine.subject import Subject
 from diagnostics.checks.loss.hidden import hides_nan
+from gpcp import torch_seed
 from gpcp.core.pairs import PairBatch
 from gpcp.model.batch import model_batch
 from gpcp.training.loss import masked_loss
@@ -23,8 +24,8 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
-        self.layer = nn.Linear(2 * N_GENES, N_GENES)
+        with torch_seed(0):
+            self.layer = nn.Linear(2 * N_GENES, N_GENES)
 
     def forward(self, before_BG: Tensor, target_BG: Tensor, measured_BG: Tensor, perturbed_BG: Tensor) -> Tensor:
         return before_BG + self.layer(torch.cat([before_BG, target_BG], dim=-1))

@@ -130,6 +130,8 @@ def test_every_source_goes_through_every_verb(verb: str, source: str, sources: S
     words += ["--json", str(tmp_path / file)] if verb == "diagnose" else ["--out", str(tmp_path)]
     assert main(words) in (0, 1)
     check(json.loads((tmp_path / file).read_text(encoding="utf-8")), known=exact)
+    if verb == "recover-graph":
+        assert 'role="img"' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

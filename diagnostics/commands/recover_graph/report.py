@@ -15,7 +15,16 @@ from diagnostics.commands.recover_graph.verdicts import linear_loss, share_of_li
 from diagnostics.results.report import Report
 from diagnostics.results.run_record import RunRecord, in_words
 
-_TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATE = Path(__file__).with_name("report.html")
+
+_ON = "Losses are mean squared errors on the same held-out pairs."
+_LEGENDS = {
+    True: f"{_ON} Of way: 0 is the input-free baseline, 1 the best linear predictor, which can be passed. The ceiling "
+    "is the AUPRC of the linear predictor through the same read-out.",
+    False: f"{_ON} Skill: 0 is the input-free baseline, 1 the exact answer. The ceiling is the AUPRC of the exact law "
+    "through the same read-out.",
+}
+"""How the table of runs is read: of real cells, and of a known world."""
 
 _LOSSES, _LOSSES_OF_CELLS = ("Bayes risk", "ridge", "skill"), ("ridge", "best linear", "of way")
 
@@ -55,14 +64,14 @@ def report_page(runs: Sequence[RunArrays], report: Report, *, command: Sequence[
     between = _LOSSES_OF_CELLS if real else _LOSSES
     judged = [one for one in report.results if one.outcome in ("pass", "fail")]
     return render(
-        _TEMPLATE,
+        TEMPLATE,
         report=report,
         kind=outcome_class(report.results),
         n_passed=sum(one.outcome == "pass" for one in judged),
         n_judged=len(judged),
         about=about(records),
         head=("regime", "seed", "baseline", "loss", *between, "AUPRC", "95 % CI", "chance", "ceiling"),
-        real=real,
+        legend=_LEGENDS[real],
         rows=[_row(record) for record in records],
         figures=drawings(runs),
         settings=_settings(records, report, seconds),

@@ -27,6 +27,7 @@ from diagnostics.runs.store import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_NAMES = 60
 """Perturbations or genes that are named along a side."""
@@ -36,6 +37,11 @@ _SHOWN = (("model_PG", "model"), ("measured_PG", "training cells"), ("exact_PG",
 
 def draw_responses(folders: Sequence[Path], records: Sequence[Record], path: Path) -> Path:
     """Draw the first seed into ``path``, in one atomic write, and give it."""
+    return save(responses_figure(folders, records), path)
+
+
+def responses_figure(folders: Sequence[Path], records: Sequence[Record]) -> "Figure":
+    """The first seed's loss, and the responses that were read out of its model beside those of the cells."""
     with np.load(folders[0] / ARRAYS) as stored:
         arrays = dict(stored)
     shown = [(title, arrays[name]) for name, title in _SHOWN if name in arrays]
@@ -55,7 +61,7 @@ def draw_responses(folders: Sequence[Path], records: Sequence[Record], path: Pat
     known = "boxes: genes downstream of the target" if "true_PG" in arrays else "no graph is known"
     figure.suptitle(f"Responses to perturbations by name, seed {records[0]['seed']}; {known}", fontsize=TITLE)
     legend_below(figure)
-    return save(figure, path)
+    return figure
 
 
 def _history(ax: "Axes", folder: Path, record: Record) -> None:

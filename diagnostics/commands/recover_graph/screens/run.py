@@ -18,6 +18,7 @@ from diagnostics.cli.text import width
 from diagnostics.commands.recover_graph.command import Request
 from diagnostics.commands.recover_graph.screens.figure import draw_responses
 from diagnostics.commands.recover_graph.screens.one_run import carry_out, check_screen_run
+from diagnostics.commands.recover_graph.screens.page import screen_page
 from diagnostics.commands.recover_graph.screens.table import screen_table
 from diagnostics.commands.recover_graph.screens.verdicts import screen_verdicts
 from diagnostics.commands.recover_graph.training import budget_of
@@ -114,7 +115,9 @@ def _show_and_write(
 ) -> None:
     def draw() -> list[Path]:
         write_text(out / RESPONSES, _csv(folders, records))
-        return [out / RESPONSES, draw_responses(folders, records, out / "responses.png")]
+        page = screen_page(folders, records, report, command=command_line, seconds=time.perf_counter() - start_s)
+        write_text(out / "report.html", page)
+        return [out / "report.html", out / RESPONSES, draw_responses(folders, records, out / "responses.png")]
 
     measured = {
         "world": report.world,

@@ -14,25 +14,35 @@ def screen_table(records: Sequence[Record]) -> str:
     first = records[0]
     graph = first["auprc"] is not None
     exact = first["bayes_risk"] is not None
-    head = [
+    head = about(first)
+    names, rows = columns(records, graph=graph, exact=exact)
+    blocks = ["\n".join(line for text in head for line in wrap(text, indent="     "))]
+    title = f"SCREEN  perturbations by name; target: {DOWNSTREAM} (base rate {score(first['base_rate'])})"
+    if not graph:
+        title = "SCREEN  perturbations by name; no graph is known: nothing is scored"
+    body = [*wrap(title, indent="     "), aligned(names, rows, align="r", gap=1)]
+    body += [line for note in notes_of(records) for line in wrap(f"note: {note}", indent="     ")]
+    return "\n\n".join([*blocks, "\n".join(body)])
+
+
+def about(first: Record) -> list[str]:
+    """What was learnt from, and by what."""
+    return [
         f"{first['world']}: {first['n_genes']} genes, responses to {plural(first['n_perturbations'], 'perturbation')} "
         "that cells got alone",
         f"preset {first['preset']}: {first['n_parameters']:,} numbers, learnt from {first['n_pairs']:,} pairs in "
         f"{first['n_steps']} steps; every loss is a mean squared error on the same {first['n_held_out']:,} held-out "
         "pairs; the baseline is the better of mean change and mean",
     ]
-    names, rows = _columns(records, graph=graph, exact=exact)
-    blocks = ["\n".join(line for text in head for line in wrap(text, indent="     "))]
-    title = f"SCREEN  perturbations by name; target: {DOWNSTREAM} (base rate {score(first['base_rate'])})"
-    if not graph:
-        title = "SCREEN  perturbations by name; no graph is known: nothing is scored"
-    body = [*wrap(title, indent="     "), aligned(names, rows, align="r", gap=1)]
-    notes = list(dict.fromkeys(note for record in records for note in record["notes"]))
-    body += [line for note in notes for line in wrap(f"note: {note}", indent="     ")]
-    return "\n\n".join([*blocks, "\n".join(body)])
 
 
-def _columns(records: Sequence[Record], *, graph: bool, exact: bool) -> tuple[list[str], list[list[str]]]:
+def notes_of(records: Sequence[Record]) -> list[str]:
+    """Remarks of the runs, each once."""
+    return list(dict.fromkeys(note for record in records for note in record["notes"]))
+
+
+def columns(records: Sequence[Record], *, graph: bool, exact: bool) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns, and a row for each seed."""
     names = ["seed", "baseline", "loss", *(["exact"] if exact else []), "ridge", "skill" if exact else "of way"]
     names += ["AUPRC", "95 % CI", "null95", "ceiling", "cells"] if graph else []
     return [*names, "sec."], [[*_losses(one, exact=exact), *(_graph(one) if graph else []), f"{one['seconds']:.0f}"]

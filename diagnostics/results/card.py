@@ -112,6 +112,11 @@ def _verdict(report: Report, errors: tuple[CheckResult, ...]) -> tuple[str, str,
     few = [one for one in report.results if one.outcome == "inconclusive" and _rests_on_few(one)]
     if few:
         return "OPEN", f"{n_passed} checks passed{so_far} and none failed, but {few[0].message}", few[0].next_step
+    if unasked := next(filter(_not_judged, report.results), None):
+        words = (
+            f"{n_passed} checks passed{so_far} and none failed, but whether it learns is not judged: {unasked.message}"
+        )
+        return "OPEN", words, "see what cannot be asked of the model under `taken as`, and say it otherwise"
     if not n_passed:
         return "OPEN", f"no check could be decided{so_far}", "give more of the subject: a model, pairs, a rate"
     n_other = sum(one.outcome in ("not_applicable", "inconclusive") for one in report.results)
@@ -128,6 +133,11 @@ def _rests_on_few(result: CheckResult) -> bool:
     return result.name.startswith("data.") and result.n is not None and result.n < FEWEST
 
 
+def _not_judged(result: CheckResult) -> bool:
+    """Whether a training was to be judged, and could not be, since the model cannot be asked what that takes."""
+    return result.name == "learning.beats_baseline" and result.message.startswith("cannot be asked ")
+
+
 def _onwards(report: Report) -> str:
     """What to do where nothing was found."""
     if report.interrupted:
@@ -140,7 +150,10 @@ def _onwards(report: Report) -> str:
     if not any(one.name.startswith("learning.") for one in report.results):
         return "ask all checks (without only= or --only): these train nothing, and so do not say whether it learns"
     if "learning" not in judged:
-        return "give pairs and an optimiser or a rate (--source, --learning-rate), so that a training can be judged"
+        return (
+            "give the optimiser and the training step (optimizer=, training_step=; of a preset --learning-rate), so "
+            "that a training can be judged"
+        )
     return "train it for longer, and hold it against its ceiling"
 
 

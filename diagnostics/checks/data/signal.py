@@ -10,6 +10,7 @@ loss, or than :data:`PART` of the perturbation's worth, and ``p`` the probabilit
 gain were that smallest one (one-sided, normal, over pairs and the cells that they share).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -78,8 +79,9 @@ def signal(probe: Probe) -> CheckResult:
         fit.gain,
         what=f"{fit.name} on all of the model's inputs gains",
         matters="neither a linear model nor one of squares can learn from these pairs",
-        next_step="look at the pairs before the model: gpcp audit decomposes their differences "
-        "are made of; more pairs, another gene panel, or pairs that share more",
+        next_step="look at the pairs before the model: is each perturbation joined to its own cells (an index that was "
+        "filtered, shuffled or sorted on one side alone looks like this)? gpcp audit shows what their differences are "
+        "made of; then more pairs, another gene panel, or pairs that share more",
         n=len(fit.held_out),
     )
     if found.outcome == "fail" and new_genes(probe):
@@ -249,15 +251,20 @@ def of_another_pair(pairs: PairBatch, rng: np.random.Generator, *, size: int = 1
     return _perturbed(perturbed_BG, perturbed.target_BG[from_B])
 
 
-def of_other_genes(pairs: PairBatch, rng: np.random.Generator, *, size: int = 1) -> Perturbation:
+def of_other_genes(
+    pairs: PairBatch, rng: np.random.Generator, *, size: int = 1, among: Sequence[int] | None = None
+) -> Perturbation:
     """Each pair's changes, given for randomly permuted perturbed genes; a target is before plus the change.
 
-    In sets of ``size`` rows genes are permuted alike. Of perturbations by name, another pair's.
+    In sets of ``size`` rows genes are permuted alike; only those ``among`` some columns, where these are given. Of
+    perturbations by name, another pair's.
     """
     if pairs.applied is not None:
         return of_another_pair(pairs, rng, size=size)
     n_genes = len(pairs.vocab)
-    order_SG = rng.permuted(np.tile(np.arange(n_genes), (-(-len(pairs) // size), 1)), axis=1)
+    able = np.arange(n_genes) if among is None else np.asarray(among)
+    order_SG = np.tile(np.arange(n_genes), (-(-len(pairs) // size), 1))
+    order_SG[:, able] = rng.permuted(order_SG[:, able], axis=1)
     order_BG = np.repeat(order_SG, size, axis=0)[: len(pairs)]
     perturbed_BG = np.take_along_axis(pairs.perturbed_BG, order_BG, axis=1) & pairs.measured_BG
     dose_BG = np.take_along_axis(np.where(pairs.perturbed_BG, pairs.delta_BG, np.float32(0)), order_BG, axis=1)

@@ -8,7 +8,7 @@ side only (:class:`diagnostics.checks.engine.cell_ids.Sides`).
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -28,7 +28,7 @@ from diagnostics.checks.learning.memorised import memorised
 from diagnostics.checks.learning.units import Units
 from diagnostics.scoring.errors import Errors, errors_of, losses_of
 from gpcp.core.pairs import PairBatch, concatenate, rebatched
-from gpcp.core.predictors import Perturbation, control_of, perturbation_of
+from gpcp.core.predictors import control_of, perturbation_of
 
 N_STEPS = 300
 SECONDS = 20.0
@@ -255,19 +255,12 @@ def training_batches(probe: Probe, size: int, purpose: str = "short training") -
     return rebatched(map(sides.training, batches), batch_size=size) if sides.apart else batches
 
 
-OTHERWISE: tuple[tuple[str, Callable[..., Perturbation]], ...] = (
-    ("other pair", of_another_pair),
-    ("other genes", of_other_genes),
-)
-
-
 def _asked_otherwise(probe: Probe, judged: PairBatch) -> list[PairBatch]:
-    """The judged pairs with other perturbations, in the order of :data:`OTHERWISE`; the same for every predictor."""
-    size = probe.subject.intent.set_size
-    return [
-        perturbed_otherwise(judged, taken(judged, probe.rng("short training", name), size=size))
-        for name, taken in OTHERWISE
-    ]
+    """The judged pairs with another pair's perturbations, and with other genes; the same for every predictor."""
+    size, among = probe.subject.intent.set_size, probe.subject.intent.perturbable
+    other_pair = of_another_pair(judged, probe.rng("short training", "other pair"), size=size)
+    other_genes = of_other_genes(judged, probe.rng("short training", "other genes"), size=size, among=among)
+    return [perturbed_otherwise(judged, one) for one in (other_pair, other_genes)]
 
 
 def _answers(probe: Probe, model: nn.Module, pairs: PairBatch, units: Units | None) -> NDArray[np.float64]:

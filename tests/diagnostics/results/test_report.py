@@ -153,3 +153,24 @@ def test_the_card_shows_the_code_of_each_check_and_the_address_of_the_first():
     assert "docs/checks.md#gp206-lossbatch_size" in text
     for one in found.consequences:
         assert f"{one.code} {one.name}" in text
+
+
+def test_a_training_that_could_not_be_judged_leaves_the_verdict_open():
+    results = (
+        CheckResult(name="architecture.range", outcome="pass", message="so", statistic=0.0, tolerance=0.0),
+        CheckResult(
+            name="learning.beats_baseline", outcome="not_applicable", message="cannot be asked of this model: no number"
+        ),
+    )
+    text = str(Report(results=results, world="w", seed=(0,)))
+    assert "OPEN: 1 checks passed and none failed, but whether it learns is not judged" in text
+
+
+def test_a_report_and_its_diagnosis_print_what_was_found_and_what_to_do():
+    failed = CheckResult(
+        name="loss.scored", code="GP202", outcome="fail", message="it counts more", next_step="mask it", statistic=1.0,
+        tolerance=0.0, cause="bug",
+    )  # fmt: skip
+    report = Report(results=(failed,), world="w", seed=(0,))
+    assert str(failed) == "fail GP202 loss.scored: it counts more -> mask it"
+    assert all(words in str(report) for words in ("verdict    BUG", "GP202 loss.scored", "it counts more", "mask it"))

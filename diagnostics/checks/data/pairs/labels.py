@@ -95,6 +95,15 @@ def _scores(change_BG: Floats, perturbed_BG: Bools, measured_BG: Bools) -> Float
     return ratio_N[np.searchsorted(edges, change_BG)]
 
 
+MOST = 0.5
+"""Share of perturbed pairs without their own gene's change, from which on a note asks whether labels are right."""
+
+_RARELY_SHOWN = (
+    "if perturbations knock genes down or up, and targets= or a table gives their genes: see that these are in the "
+    "order of the perturbations' numbers"
+)
+
+
 @check(
     "GP134",
     "data.labels",
@@ -119,7 +128,7 @@ def labels(probe: Probe) -> CheckResult:
         outcome="fail" if fault else "pass",
         message=words if fault else healthy,
         next_step="look at how labels are joined to cells: names that are not found, an index that stands for two, a "
-        "merge of which a part went wrong" if fault else "",
+        "merge of which a part went wrong" if fault else _RARELY_SHOWN if lacking > MOST else "",
         statistic=share, null=0.0, p=p, n=n,
     )  # fmt: skip
 

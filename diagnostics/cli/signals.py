@@ -58,6 +58,9 @@ class Signals:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         first, self.received = self.received is None, self.received or number
         if first and not self.over:
+            if _imports_torch():
+                # What is raised there meets C++, which aborts; nothing has been begun that would have to be ended.
+                self._end(number)
             raise KeyboardInterrupt
 
     def _watch(self) -> None:
@@ -66,6 +69,10 @@ class Signals:
         while number not in self._answered:
             number = self._reader.recv(1)[0]
         select.select([self._reader], [], [], GRACE_S)
+        self._end(number)
+
+    def _end(self, number: int) -> NoReturn:
+        """End the process, with the farewell."""
         # What is printed already goes out, unless the main thread holds the buffer.
         flushing = threading.Thread(target=_flush, daemon=True)
         flushing.start()
@@ -74,6 +81,12 @@ class Signals:
             with suppress(OSError):
                 os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}\n{self.farewell}\n".encode())
         os._exit(128 + number)
+
+
+def _imports_torch() -> bool:
+    """Whether torch is being imported for the first time."""
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
 
 
 _signals: Signals | None = None

@@ -60,9 +60,9 @@ def test_the_wheel_holds_the_packages_their_types_and_their_templates_alone(buil
     for package in PACKAGES:
         assert {f"{package}/py.typed", f"{package}/__init__.pyi"} <= set(names)
     kept = {path.suffix for path in map(Path, names) if ".dist-info" not in str(path)}
-    assert kept == {".py", ".pyi", ".typed", ".html", ".md"}
-    templates = {path.relative_to(REPO).as_posix() for path in (REPO / "diagnostics").rglob("*.html")}
-    assert templates <= set(names)
+    assert kept == {".py", ".pyi", ".typed", ".html", ".md", ".json"}
+    of_data = [*(REPO / "diagnostics").rglob("*.html"), *(REPO / "diagnostics").rglob("*.json")]
+    assert {path.relative_to(REPO).as_posix() for path in of_data} <= set(names)
 
 
 def test_a_verdict_is_written_outside_the_checkout(installed: Path, tmp_path: Path):

@@ -136,7 +136,7 @@ def _cells_data(data: Experiment, validation_share: float | None) -> CellsData:
     # A source without cheap rows would be read again in every pass.
     source = opened if indexed(opened) is not None else _sample(opened, data.seed)
     split = split_cells(source, HELD_OUT_SHARE, data.seed)
-    genes, chosen_by = _panel(split.training, data)
+    genes, chosen_by = panel_of(split.training, data)
     chosen = _with_genes(source, genes, data)
     training, validation, summary = split.training, None, [split.summary]
     if validation_share is not None:
@@ -158,7 +158,7 @@ def _sample(opened: CellSource, seed: int) -> InMemoryCells:
     return sample_cells(opened, opened.vocab.feature_id, max_cells=MAX_CELLS, seed=seed)
 
 
-def _panel(training: CellSource, data: Experiment) -> tuple[tuple[str, ...], str]:
+def panel_of(training: CellSource, data: Experiment) -> tuple[tuple[str, ...], str]:
     """The genes of the file that was named, or those of largest variance over the training cells; and what they are."""
     if data.genes is None:
         panel = choose_panel(training, N_GENES if data.n_genes is None else data.n_genes)

@@ -6,30 +6,25 @@ It is that of a screen whose file holds the world that it came from (``gpcp make
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, final
 
+from diagnostics.inputs.data.cells import N_GENES, panel_of
 from diagnostics.inputs.data.screen_law import NamedLaw, law_of, uns_of
 from diagnostics.inputs.data.worlds import N_SAMPLE
 from diagnostics.runs.experiment import Experiment
 from diagnostics.scoring.levels import Levels, levels_of
-from diagnostics.scoring.real_cells import choose_panel
 from gpcp.core.errors import InputError
 from gpcp.core.genes import GeneVocab
 from gpcp.core.pairs import PairBatch, concatenate
 from gpcp.core.perturbations import PerturbationVocab
 from gpcp.core.random import seed_of
 from gpcp.opening.screens import open_screen
-from gpcp.panels.panel_file import read_genes
 from gpcp.screens.h5ad_screen import H5adScreen
 from gpcp.screens.pairs import ScreenPairs
 from simulators.exact.bayes import BayesAnswer
 from simulators.graphs.gene_graph import GeneGraph
 from simulators.screens.files import screen_of
 from simulators.spike_ins.files import planted_graph_of
-
-N_GENES = 20
-"""The genes of largest variance, where a screen has more and no number is given."""
 
 _BLOCK_PAIRS = 512
 
@@ -158,15 +153,11 @@ def _screen_data(data: Experiment, validation_share: float | None) -> ScreenRunD
 
 
 def _panel(training: ScreenPairs, data: Experiment) -> tuple[tuple[str, ...], str]:
-    """The genes of the file that was named, or those of largest variance over the training cells; and what they are."""
+    """All genes where they are few and none are asked for; else as of cells."""
     every = training.vocab.feature_id
-    if data.genes is not None:
-        genes = tuple(read_genes(data.genes))
-        return genes, f"the {len(genes)} genes of {Path(data.genes).name}"
-    if data.n_genes is None and len(every) <= N_GENES:
+    if data.genes is None and data.n_genes is None and len(every) <= N_GENES:
         return every, f"all {len(every)} genes"
-    panel = choose_panel(training.cells, N_GENES if data.n_genes is None else data.n_genes)
-    return panel.feature_id, f"{panel.chosen_by} ({', '.join(rule.summary for rule in panel.rules)})"
+    return panel_of(training.cells, data)
 
 
 def _truth(

@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from diagnostics.commands.ladder.rungs.results import Cause, RungResult, result_of
+from diagnostics.commands.ladder.rungs.results import Cause, RungResult, measured_result, result_of
 from diagnostics.commands.ladder.rungs.screens import verdict as screens
 from diagnostics.commands.ladder.rungs.thresholds import (
     CLEAR_SIGNAL,
-    DEPTH_SHARE,
     LEAST_GAIN,
     LEAST_RECOVERY,
     LEAST_SKILL,
-    MEASUREMENT_LOSS,
     PAIRING_LOSS,
     RATE_GAIN,
     RATE_SKILL,
@@ -117,25 +115,10 @@ def _pairing(record: Mapping[str, Any]) -> RungResult:
 
 
 def _assay(record: Mapping[str, Any]) -> RungResult:
-    facts, found = record["facts"], record["facts"]["recovery"]
-    before, after = facts["unmeasured_recovery"], found["assay"]
-    message = f"measured as the real cells are, {after:.2f} of the graph is recovered, before {before:.2f}"
-    by_depth = facts["depth_share"]
-    if by_depth > DEPTH_SHARE:
-        return result_of(
-            record,
-            f"{by_depth:.0%} of the variance of a gene goes with all other genes of its cell ({message})",
-            cause="measurement",
-            next_step="depth was not taken away, or was twice: log1p of counts over the cell's total, and cells of "
-            "little depth left out",
-        )
-    if after >= before * (1 - MEASUREMENT_LOSS):
-        return result_of(record, message)
-    return result_of(
+    after, before = record["facts"]["recovery"]["assay"], record["facts"]["unmeasured_recovery"]
+    return measured_result(
         record,
-        f"{message}; {found['without counting noise']:.2f} without counting noise and lost counts, "
-        f"{found['unlimited']:.2f} of unlimited cells",
-        cause="measurement",
+        f"measured as the real cells are, {after:.2f} of the graph is recovered, before {before:.2f}",
         next_step="deeper sequencing, genes that are expressed more, or sums of similar cells; this is about the "
         "graph: what can be predicted all the same is on the rungs of real cells, with --all",
     )

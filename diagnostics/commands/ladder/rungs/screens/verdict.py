@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from diagnostics.commands.ladder.rungs.results import RungResult, result_of
+from diagnostics.commands.ladder.rungs.results import RungResult, measured_result, result_of
 from diagnostics.commands.ladder.rungs.thresholds import (
     CLEAR_SIGNAL,
-    DEPTH_SHARE,
     LEAST_RECOVERY,
-    MEASUREMENT_LOSS,
     PAIRING_LOSS,
 )
 
@@ -44,24 +42,10 @@ def judged_pairing(record: Mapping[str, Any]) -> RungResult:
 
 def judged_assay(record: Mapping[str, Any]) -> RungResult:
     """What measuring costs."""
-    facts, found = record["facts"], record["facts"]["recovery"]
-    before, after = facts["unmeasured_recovery"], found["assay"]
-    message = f"measured as the real cells are, effects agree with the true ones to {after:.2f}, before to {before:.2f}"
-    if facts["depth_share"] > DEPTH_SHARE:
-        return result_of(
-            record,
-            f"{facts['depth_share']:.0%} of the variance of a gene goes with all other genes of its cell ({message})",
-            cause="measurement",
-            next_step="depth was not taken away, or was twice: log1p of counts over the cell's total, and cells of "
-            "little depth left out",
-        )
-    if after >= before * (1 - MEASUREMENT_LOSS):
-        return result_of(record, message)
-    return result_of(
+    after, before = record["facts"]["recovery"]["assay"], record["facts"]["unmeasured_recovery"]
+    return measured_result(
         record,
-        f"{message}; {found['without counting noise']:.2f} without counting noise and lost counts, "
-        f"{found['unlimited']:.2f} of unlimited cells",
-        cause="measurement",
+        f"measured as the real cells are, effects agree with the true ones to {after:.2f}, before to {before:.2f}",
         next_step="deeper sequencing, genes that are expressed more, more cells of each perturbation, or stronger "
         "guides; with --all the rungs of real cells show what is learnt all the same",
     )
